@@ -1,0 +1,46 @@
+# Driftwatch: `make run` sets everything up and runs it, `make test` sets everything up and tests it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test lock bench clean
+
+run: $(VENV)/run.stamp
+	@exec $(BIN)/flask serve
+
+test: $(VENV)/test.stamp
+	@sh deploy/need chromium
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m bench.fetch
+	$(BIN)/python -m bench.score
+	$(BIN)/python -m bench.disk
+
+# Renew the locked requirements from the short list in pyproject.toml.
+lock:
+	sh deploy/make-venv $(VENV)/uv
+	$(VENV)/uv/bin/python -m pip install --quiet uv
+	$(VENV)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" pyproject.toml -o requirements.txt
+	$(VENV)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" pyproject.toml --group test -c requirements.txt -o tests/requirements.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@sh deploy/make-venv $(VENV)
+
+$(VENV)/run.stamp: requirements.txt | $(BIN)/python
+	@echo "Installing what Driftwatch needs (once, some 300 MB) …"
+	$(PIP) install --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/test.stamp: tests/requirements.txt | $(BIN)/python
+	@echo "Installing what Driftwatch and its tests need (once, some 400 MB) …"
+	$(PIP) install --require-hashes -r tests/requirements.txt
+	@touch $@ $(VENV)/run.stamp
