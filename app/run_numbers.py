@@ -1,0 +1,51 @@
+"""Run numbers as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from app.errors import InvalidInput
+
+LARGEST_RUN = 999_999_999  # the DQM pads runs to nine digits
+MOST_RUNS_AT_ONCE = 500  # in one request: a year of data taking has about as many
+
+
+def run_number(value: object, field: str = "run") -> int:
+    """One run number from outside.
+
+    Raises:
+        InvalidInput: not a whole number from 1 to 999,999,999.
+
+    >>> run_number(" 302635 ")
+    302635
+    """
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,9}", text) or not int(text):
+        raise InvalidInput(field, value, f"a whole number from 1 to {LARGEST_RUN:,}")
+    return int(text)
+
+
+def run_numbers(text: str, field: str = "runs") -> list[int]:
+    """Several: numbers and ranges, separated by commas, spaces or line ends; each once, in the order written.
+
+    Raises:
+        InvalidInput: nothing there, a part that is neither a number nor a range, a range that runs backwards, or more
+            than 500 runs.
+
+    >>> run_numbers("302634-302636, 305000")
+    [302634, 302635, 302636, 305000]
+    """
+    numbers: dict[int, None] = {}
+    parts = re.sub(r"\s*[-–]\s*", "-", text).replace(",", " ").replace(";", " ").split()
+    if not parts:
+        raise InvalidInput(field, text, "one or more run numbers: 302634-302640, 305000")
+    for part in parts:
+        first, dash, last = part.partition("-")
+        low = run_number(first, field)
+        high = run_number(last, field) if dash else low
+        if high < low:
+            raise InvalidInput(field, part, "a range that begins with its lower run: 302634-302640")
+        if high - low + 1 + len(numbers) > MOST_RUNS_AT_ONCE:
+            raise InvalidInput(field, text, f"at most {MOST_RUNS_AT_ONCE} runs at once")
+        numbers.update(dict.fromkeys(range(low, high + 1)))
+    return list(numbers)

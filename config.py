@@ -1,0 +1,137 @@
+"""The settings, read once from the environment, typed and checked: one sentence for each mistake.
+
+Every field is a variable of the same name in capitals; README.md lists them, and a test keeps that list true.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent
+
+
+def _http_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    try:
+        has_host = urlsplit(value).hostname and urlsplit(value).port != 0  # asking for the port checks it
+    except ValueError:
+        has_host = False
+    if not has_host:
+        raise ValueError("must be a URL with a host, such as https://cmsweb.cern.ch/dqm/online")
+    return value.rstrip("/")
+
+
+def _mongodb_uri(value: str) -> str:
+    if not value.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("must begin with mongodb:// or mongodb+srv://")
+    return value
+
+
+def _readable_file(value: Path) -> Path:
+    value = value.expanduser()
+    if not os.access(value, os.R_OK) or not value.is_file():
+        raise ValueError("must be the path of a file that can be read")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_http_url)]
+ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """What can be set. Frozen: made at start, passed to whoever needs it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # where we serve and keep things
+    host: str = Field("127.0.0.1", min_length=1, description="address that the pages are served on")
+    port: int = Field(8080, ge=0, le=65_535, description="port that the pages are served on; 0 takes a free one")
+    data_dir: Path = Field(ROOT / "data", description="folder of the embedded database and the logs")
+    mongodb_uri: Annotated[str, AfterValidator(_mongodb_uri)] | None = Field(
+        None,
+        description="the database, such as mongodb://db.example.org/driftwatch; without it an embedded one is started",
+    )
+    model_dir: Path = Field(ROOT / "models", description="folder of the models that ship with the program")
+    trusted_hosts: str = Field(
+        "", description="host names, separated by commas, that the pages answer to besides HOST and localhost"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least severe line that is logged"
+    )
+
+    # the DQM server
+    dqm_url: Url | None = Field(
+        None,
+        description="base of the DQM server: https://cmsweb.cern.ch/dqm/online; without it a demonstration is started",
+    )
+    dqm_ca_bundle: ReadableFile | None = Field(
+        None, description="PEM file of the authorities that sign the server's certificate"
+    )
+    dqm_cert: ReadableFile | None = Field(None, description="PEM file of the client certificate")
+    dqm_key: ReadableFile | None = Field(
+        None, description="PEM file of the client certificate's key, without a passphrase"
+    )
+    dqm_proxy: ReadableFile | None = Field(
+        None, description="PEM file of a grid proxy (certificate and key in one), in place of DQM_CERT and DQM_KEY"
+    )
+    dqm_parallel: int = Field(16, ge=1, le=16, description="requests at the same time; the server bears 16, never more")
+    dqm_connect_timeout: Seconds = Field(5, description="seconds to wait for a connection")
+    dqm_read_timeout: Seconds = Field(30, description="seconds for one request, from sending it to its last byte")
+    dqm_retries: int = Field(4, ge=0, le=20, description="further tries of a request that may heal")
+    dqm_backoff: float = Field(
+        0.5, ge=0, le=60, description="seconds before the first retry, doubled for each further one, with jitter"
+    )
+    dqm_retry_after_max: Seconds = Field(30, description="longest Retry-After, in seconds, that is obeyed as it stands")
+    dqm_run_deadline: Seconds = Field(900, description="seconds that fetching one run may take")
+    dqm_max_reply_bytes: int = Field(
+        2_000_000, ge=1_000, le=100_000_000, description="largest reply that is read, in bytes"
+    )
+    dqm_poll_minutes: int = Field(
+        0, ge=0, le=10_080, description="fetch runs that the server lists and we lack, every so many minutes; 0 is off"
+    )
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Settings:
+        if (self.dqm_cert is None) != (self.dqm_key is None):
+            missing = "DQM_KEY" if self.dqm_key is None else "DQM_CERT"
+            raise ValueError(f"{missing} is not set, but a client certificate needs both DQM_CERT and DQM_KEY")
+        if self.dqm_cert and self.dqm_proxy:
+            raise ValueError("DQM_PROXY is set besides DQM_CERT; give one of the two")
+        return self
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings; an empty variable counts as not set.
+
+        Raises:
+            SettingsError: one line for each mistake, naming the variable, its value and what is accepted.
+
+        >>> Settings.from_environment({"PORT": "99999"})
+        Traceback (most recent call last):
+        ...
+        app.errors.SettingsError: PORT is '99999': input should be less than or equal to 65535.
+        """
+        environment = os.environ if environment is None else environment
+        given = {name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper())}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_sentence(e, given) for e in error.errors())) from None
+
+
+def _sentence(error: dict, given: Mapping[str, str]) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return f"{message}."
+    name = str(error["loc"][0])
+    return f"{name.upper()} is {given.get(name)!r}: {message[0].lower()}{message[1:]}."
