@@ -1,0 +1,26 @@
+"""Detectors, one package each. The rest of the program knows a detector only through this one type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Subsystem:
+    """What the store and the jobs need to know of a detector.
+
+    Attributes:
+        name: short, stored with each item: "dt".
+        place: the frozen type that says which item of a run is meant, made by keywords from `keys`.
+        keys: its fields, in the order in which items are sorted.
+        places: all items that a run has.
+        decode: (place, bytes) → the histogram that the store kept.
+    """
+
+    name: str
+    place: type
+    keys: tuple[str, ...]
+    places: Callable[[], tuple[Any, ...]]
+    decode: Callable[[Any, bytes], Any]
