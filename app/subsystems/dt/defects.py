@@ -1,0 +1,137 @@
+"""What goes wrong in a chamber, and which of it makes a layer bad.
+
+A defect multiplies the expected hits of some cells by a factor; the label follows from the factors of all
+defects of a chamber together, by one rule (`label`), however they were drawn. Not for good chambers: see
+`profiles`; not for drawing defects: see `faults`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+import numpy as np
+
+from app.subsystems.dt.geometry import LAYERS, Chamber
+
+# The rule. Between the two figures of a pair the label is a probability, linear in between.
+BLOCK_CELLS = 6  # so many adjacent cells make a block; 2 to 5 are ambiguous, 1 is good
+LOW_BLOCK = (0.4, 0.7)  # of the expected hits: a block is bad up to the first, good from the second
+LOW_LAYER = (0.7, 0.85)  # of the siblings' rate, for a whole layer: likewise
+NOISY_BLOCK = (3.0, 2.0)  # times the expected hits: bad from the first, good up to the second
+SCATTERED_DEAD = (0.15, 0.07)  # of the cells of a layer: likewise; 2 % a chamber can mean 3 of 47 in a layer
+PATTERN_CELLS = 4  # dead cells in equal steps that make a pattern
+
+_ALONE = np.linspace(0, 1, BLOCK_CELLS)  # P(bad) of 1 to 6 adjacent cells
+
+
+class DefectKind(StrEnum):
+    """What went wrong. The values are stored in the figures of models; never reuse one."""
+
+    DEAD_BLOCK = "dead_block"  # adjacent cells without hits, or with few
+    DEAD_HALF = "dead_half"  # half of a superlayer, in all its layers
+    DEAD_LAYER = "dead_layer"
+    LOW_RATE = "low_rate"  # a whole layer or superlayer under a wrong voltage
+    PERIODIC = "periodic"  # every 2nd, 4th or 8th cell dead
+    SCATTERED = "scattered"  # many dead cells here and there
+    NOISY_BLOCK = "noisy_block"
+    DEAD_PAIR = "dead_pair"  # 2 to 5 adjacent dead cells: ambiguous
+    HOT_CELL = "hot_cell"  # one noisy cell: good
+    DEAD_CELLS = "dead_cells"  # few, isolated: good
+    LOW_STATISTICS = "low_statistics"  # the whole chamber: not the detector's fault
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One thing wrong with a chamber.
+
+    Attributes:
+        kind: what it is called.
+        layers: the layers 1–12 that share it.
+        first_cell, last_cell: its extent, counted from 1 as the histogram's x bins are; in each layer only
+            the cells that it has.
+        factor: what it makes of the expected hits: 0 dead, 0.7 voltage, 20 noisy.
+        cells: the cells concerned, where they are not all from the first to the last.
+    """
+
+    kind: DefectKind
+    layers: tuple[int, ...]
+    first_cell: int
+    last_cell: int
+    factor: float
+    cells: tuple[int, ...] = ()
+
+
+def factors(chamber: Chamber, defects: Sequence[Defect]) -> np.ndarray:
+    """What the defects together make of the expected hits.
+
+    Returns:
+        float64 (12, columns): the product of their factors; 1 where nothing is wrong or no cell is.
+    """
+    result = np.ones((LAYERS, chamber.columns))
+    for defect in defects:
+        rows = np.array(defect.layers)[:, None] - 1
+        if defect.cells:
+            result[rows, np.array(defect.cells) - 1] *= defect.factor
+        else:
+            result[rows[:, 0], defect.first_cell - 1 : defect.last_cell] *= defect.factor
+    result[~chamber.read_out] = 1
+    return result
+
+
+def label(chamber: Chamber, defects: Sequence[Defect]) -> np.ndarray:
+    """P(bad) of each layer by the rule above.
+
+    LOW_STATISTICS does not count: few hits in the whole chamber are nothing that is wrong with a layer.
+
+    Returns:
+        float32 (12,): 0 good, 1 bad, in between for what is ambiguous, NaN where the layer does not exist.
+
+    >>> chamber = Chamber(wheel=0, station=1, sector=1)
+    >>> label(chamber, [Defect(DefectKind.DEAD_BLOCK, (2, 3), 17, 32, 0.0)])
+    array([0., 1., 1., 0., 0., 0., 0., 0., 0., 0., 0., 0.], dtype=float32)
+    >>> pair = Defect(DefectKind.DEAD_PAIR, (1,), first_cell=17, last_cell=18, factor=0.0)
+    >>> round(float(label(chamber, [pair])[0]), 3)
+    0.2
+    """
+    lengths = _lengths(chamber)
+    exists = lengths > 0
+    counted = [defect for defect in defects if defect.kind is not DefectKind.LOW_STATISTICS]
+    result = np.where(exists, np.float32(0), np.float32("nan"))
+    if not counted:
+        return result
+    cells = factors(chamber, counted)
+    bad = np.maximum(_adjacent(cells, LOW_BLOCK, np.maximum, np.min), _adjacent(cells, NOISY_BLOCK, np.minimum, np.max))
+    inside = np.sort(np.where(chamber.read_out, cells, np.inf), axis=1)
+    median = inside[np.arange(LAYERS), np.maximum(lengths - 1, 0) // 2]
+    dead = (inside <= LOW_BLOCK[0]).sum(axis=1) / np.maximum(lengths, 1)
+    bad = np.maximum.reduce([bad, _ramp(median, LOW_LAYER), _ramp(dead, SCATTERED_DEAD)])
+    for defect in counted:
+        if defect.kind is DefectKind.PERIODIC and len(defect.cells) >= PATTERN_CELLS:
+            bad[np.array(defect.layers) - 1] = 1
+    result[exists] = bad[exists]
+    return result
+
+
+def _adjacent(
+    cells: np.ndarray, limits: tuple[float, float], widest: np.ufunc, worst: Callable[..., np.ndarray]
+) -> np.ndarray:
+    """P(bad), (12,), of the worst run of 2 to 6 adjacent cells: each cell of a run is at least as far off."""
+    levels, run = [], cells
+    for number in range(2, BLOCK_CELLS + 1):
+        run = widest(run[:, :-1], cells[:, number - 1 :])
+        levels.append(worst(run, axis=1))
+    return (_ALONE[1:, None] * _ramp(np.stack(levels), limits)).max(axis=0)
+
+
+def _ramp(value: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """1 at and beyond the first limit, 0 at and beyond the second, linear in between."""
+    bad, good = limits
+    return ((value - good) / (bad - good)).clip(0, 1)
+
+
+@cache
+def _lengths(chamber: Chamber) -> np.ndarray:
+    return chamber.read_out.sum(axis=1)

@@ -1,0 +1,129 @@
+"""Simulated chambers, good and bad, with labels: what networks learn from and the demonstration server serves.
+
+Everything is drawn from generators seeded by the arguments alone: the same seed gives the same chambers, whatever
+was called before. What is drawn is in `profiles` and `faults`; what it means for a label, in `defects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import exp, log
+
+import numpy as np
+
+from app.subsystems.dt import faults
+from app.subsystems.dt.defects import Defect, DefectKind, factors, label
+from app.subsystems.dt.geometry import Chamber, all_chambers
+from app.subsystems.dt.histogram import NO_CELL, Occupancy
+from app.subsystems.dt.profiles import any_profile, any_rate, typical, typical_rate
+
+__all__ = [
+    "SIMULATOR_VERSION",
+    "Defect",
+    "DefectKind",
+    "SimulatedChamber",
+    "simulate_chamber",
+    "simulate_chambers",
+    "simulate_run",
+]
+
+SIMULATOR_VERSION = 1  # on the card of every model; raise it with any change of what is drawn
+
+_TRAINING, _CHAMBER, _RUN, _CHAMBER_IN_RUN = range(4)  # streams: the first word of each seed
+_RUN_FACTORS = (0.3, 3.0)  # luminosity and length of a demonstration run, relative to run 302635
+
+# Shares of the chambers of a demonstration run.
+_PERSISTENT = 0.012  # with a defect that they have in every run
+_NEW = 0.03  # with a defect of this run
+_HOT = 0.015  # with a hot cell
+_FEW_HITS = 0.004  # with low statistics
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedChamber:
+    """One chamber's histogram, with what it was drawn from.
+
+    Attributes:
+        occupancy: the simulated histogram.
+        expected: float64 (12, columns), read-only: expected hits a cell without defects; 0 where no cell is.
+        bad: float32 (12,), read-only: P(bad) of each layer by the rule in `defects`: 0 good, 1 bad, in between
+            for what is ambiguous, NaN where the layer does not exist.
+        defects: all that was done to it, also what is good (a hot cell, isolated dead cells, few hits).
+    """
+
+    occupancy: Occupancy
+    expected: np.ndarray
+    bad: np.ndarray
+    defects: tuple[Defect, ...]
+
+
+def simulate_chambers(count: int, seed: int) -> list[SimulatedChamber]:
+    """Chambers to learn from: a wide prior over geometry, profile, rate and defects.
+
+    Chamber i of a seed is the same, however many are drawn.
+
+    >>> few, more = simulate_chambers(2, seed=1), simulate_chambers(3, seed=1)
+    >>> [a.occupancy.to_bytes() == b.occupancy.to_bytes() for a, b in zip(few, more)]
+    [True, True]
+    """
+    return [_training_chamber(_generator(_TRAINING, seed, i)) for i in range(count)]
+
+
+def simulate_run(run: int) -> Mapping[Chamber, SimulatedChamber]:
+    """A whole demonstration run of 250 chambers that looks like a real one; deterministic in the run number.
+
+    A chamber keeps its profile, its isolated dead cells and a known defect, if it has one, from run to run; the
+    rate and new defects belong to the run.
+    """
+    return {chamber: simulate_chamber(run, chamber) for chamber in all_chambers()}
+
+
+def simulate_chamber(run: int, chamber: Chamber) -> SimulatedChamber:
+    """One chamber of `simulate_run`, the same as there."""
+    index = all_chambers().index(chamber)
+    own = _generator(_CHAMBER, index)
+    rate = _run_factor(run) * typical_rate(chamber) * exp(own.normal(0, 0.03))
+    expected = typical(chamber, rate, own)
+    defects = faults.dead_cells(chamber, faults.SEEN_DEAD_CELLS, own)
+    if own.random() < _PERSISTENT:
+        defects += faults.one_fault(chamber, own)
+
+    rng = _generator(_CHAMBER_IN_RUN, run, index)
+    if rng.random() < _NEW:
+        defects += faults.one_fault(chamber, rng)
+    if rng.random() < _HOT:
+        defects += faults.hot_cell(chamber, defects, rng)
+    if rng.random() < _FEW_HITS:
+        defects.append(faults.low_statistics(chamber, rng))
+    return _simulated(chamber, expected, tuple(defects), rng)
+
+
+def _training_chamber(rng: np.random.Generator) -> SimulatedChamber:
+    chambers = all_chambers()
+    chamber = chambers[int(rng.integers(len(chambers)))]
+    profile = typical if rng.random() < 0.25 else any_profile
+    expected = profile(chamber, any_rate(rng), rng)
+    return _simulated(chamber, expected, faults.any_faults(chamber, rng), rng)
+
+
+def _simulated(
+    chamber: Chamber, expected: np.ndarray, defects: tuple[Defect, ...], rng: np.random.Generator
+) -> SimulatedChamber:
+    counts = rng.poisson(expected * factors(chamber, defects)).astype(np.int32)
+    counts[~chamber.read_out] = NO_CELL
+    bad = label(chamber, defects)
+    for array in (counts, expected, bad):
+        array.setflags(write=False)
+    return SimulatedChamber(Occupancy(chamber, counts), expected, bad, defects)
+
+
+@lru_cache(maxsize=64)
+def _run_factor(run: int) -> float:
+    low, high = _RUN_FACTORS
+    return exp(_generator(_RUN, run).uniform(log(low), log(high)))
+
+
+def _generator(*key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(key))
