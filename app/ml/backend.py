@@ -1,0 +1,80 @@
+"""TensorFlow and Keras, imported once and quietly: by the first job that needs them, never to serve a page.
+
+The only place that says how they are set up. All else in `app.ml` calls `keras()` or `tensorflow()` inside functions.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+
+# Read by the libraries while they are imported; what the environment says already has precedence.
+_ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # what matters is raised; what is logged is nothing that a person can act on
+    "CUDA_VISIBLE_DEVICES": "-1",  # 786 parameters gain nothing from a GPU
+}
+_NOTES = (b"before absl::InitializeLog()", b"oneDNN custom operations", b"cpu_feature_guard", b"To enable the following")
+THREADS = 2  # for one operation: a run takes milliseconds, and pages are served meanwhile
+
+_lock = threading.Lock()
+
+
+def tensorflow() -> ModuleType:
+    """The module `tensorflow`, set up. The first call takes seconds."""
+    with _lock:
+        return _import()
+
+
+def keras() -> ModuleType:
+    """The module `keras`, on TensorFlow. The first call takes seconds."""
+    tensorflow()
+    import keras
+
+    return keras
+
+
+@contextmanager
+def numpy_2_forgiven() -> Iterator[None]:
+    """Around Keras calls that read variables: TensorFlow 2.21 does not know NumPy 2's keyword `copy` of `__array__`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation doesn't accept", DeprecationWarning)
+        yield
+
+
+@cache
+def _import() -> ModuleType:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with _notes_left_out():
+        import tensorflow
+
+    tensorflow.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    return tensorflow
+
+
+@contextmanager
+def _notes_left_out() -> Iterator[None]:
+    """Keep two notes off the standard error that TensorFlow's C++ part writes at each start, whatever its log level.
+
+    Only the file descriptor can be turned aside. Whatever else is written there meanwhile comes out at the end.
+    """
+    with tempfile.TemporaryFile() as aside:
+        kept = os.dup(2)
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            aside.seek(0)
+            for line in aside:
+                if not any(note in line for note in _NOTES):
+                    os.write(2, line)

@@ -1,0 +1,70 @@
+"""Chambers from JSON lines, judged: what `flask score` reads and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from app.errors import DriftwatchError, InvalidInput
+from app.ml.scoring import Scorer
+from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.verdict import Judgement
+
+
+def judged_lines(lines: Iterable[str], scorer: Scorer, at_once: int) -> Iterator[tuple[int, dict | DriftwatchError]]:
+    """Judge every line, so many at once.
+
+    Args:
+        lines: one JSON object each, with `wheel`, `sector`, `station`, `occupancy` (12 rows, the first layer 1); what
+            else is in it is passed over, and so are blank lines.
+        scorer: judges.
+        at_once: how many lines are held in memory.
+
+    Yields:
+        (line number from 1, what to write or what was wrong), in the order of the lines.
+    """
+    held: list[tuple[int, Occupancy | DriftwatchError]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            held.append((number, _occupancy(line)))
+        except DriftwatchError as error:
+            held.append((number, error))
+        if len(held) >= at_once:
+            yield from _judged(held, scorer)
+            held.clear()
+    yield from _judged(held, scorer)
+
+
+def _judged(held: list[tuple[int, Any]], scorer: Scorer) -> Iterator[tuple[int, dict | DriftwatchError]]:
+    judgements = iter(scorer.judge([read for _, read in held if isinstance(read, Occupancy)]))
+    for number, read in held:
+        yield number, _written(read.chamber, next(judgements)) if isinstance(read, Occupancy) else read
+
+
+def _occupancy(line: str) -> Occupancy:
+    try:
+        given = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("the line", line.strip(), f"a JSON object ({error})") from None
+    if not isinstance(given, dict):
+        raise InvalidInput("the line", line.strip(), "a JSON object")
+    for key in ("wheel", "sector", "station", "occupancy"):
+        if key not in given:
+            raise InvalidInput(key, None, "given")
+    chamber = Chamber(wheel=given["wheel"], station=given["station"], sector=given["sector"])
+    return Occupancy.from_rows(chamber, given["occupancy"])
+
+
+def _written(chamber: Chamber, judgement: Judgement) -> dict[str, Any]:
+    return {
+        "wheel": chamber.wheel,
+        "sector": chamber.sector,
+        "station": chamber.station,
+        "scores": judgement.scores,
+        "verdicts": judgement.verdicts,
+        "certainty": judgement.certainty,
+    }

@@ -1,0 +1,168 @@
+"""Models on disk: a folder for each, named after its version, with `model.keras` and `card.json`.
+
+The card says what the model takes, how it was made and what it is worth; a file that is not its card's is refused.
+The text file `active` beside the folders names the one that is used unless another is asked for. Not for scoring: see
+`scoring`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import InvalidInput, ModelRefused
+
+MODEL_FILE, CARD_FILE, ACTIVE_FILE = "model.keras", "card.json", "active"
+SHIFTER = "shifter"  # the use whose threshold makes a layer bad on the pages
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TrainedOn(_Part):
+    """Where the weights come from: enough to make them again."""
+
+    simulator_version: int
+    seed: int
+    chambers: int = Field(gt=0, description="simulated chambers, of which some are for validation and for the figures")
+    layers: int = Field(gt=0, description="layers that the weights were fitted to")
+    bad_layers: float = Field(gt=0, description="how many of them are bad; an ambiguous one counts by its probability")
+    left_out: str = Field(description="which layers the network was not shown, and why")
+    command: str
+
+
+class Figures(_Part):
+    """What the model is worth on simulated chambers that it has not seen; ambiguous layers do not count."""
+
+    layers: int
+    bad_layers: int
+    area_under_roc: Share
+    found_at_1_percent_false_alarms: Share
+
+
+class Threshold(_Part):
+    """From which score a layer is bad, and how often that is wrong for a good layer."""
+
+    score: Share
+    false_alarms: Share
+
+
+class Card(_Part):
+    """What is known of a model."""
+
+    name: str = Field(pattern=f"^{NAME}$")
+    architecture: str
+    takes: str
+    parameters: int
+    trained_on: TrainedOn
+    figures: Figures = Field(description="on the kinds of fault that it was trained on")
+    figures_all_faults: Figures = Field(description="on every kind of fault, also those that it cannot see")
+    thresholds: dict[str, Threshold]
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    created: AwareDatetime
+
+    @property
+    def threshold(self) -> float:
+        """The shifter's threshold."""
+        return self.thresholds[SHIFTER].score
+
+
+def load_card(folder: Path) -> Card:
+    """Read a model's card.
+
+    Raises:
+        ModelRefused: no card, or one that cannot be understood, or one of another name than its folder.
+    """
+    path = folder / CARD_FILE
+    try:
+        card = Card.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelRefused(f"The model {folder.name} has no card: {path} is missing.") from None
+    except OSError as error:
+        raise ModelRefused(f"The card of the model {folder.name} cannot be read: {error}.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ModelRefused(
+            f"The card of the model {folder.name} cannot be used: {where}: {first['msg']} ({path})."
+        ) from None
+    if card.name != folder.name:
+        raise ModelRefused(f"The card in {folder} is that of {card.name}: a model's folder has its name.")
+    if SHIFTER not in card.thresholds:
+        raise ModelRefused(f"The card of the model {folder.name} has no threshold for the {SHIFTER}.")
+    return card
+
+
+def verified_file(folder: Path, card: Card) -> Path:
+    """The path of the model's file, once its contents are found to be those on the card.
+
+    Raises:
+        ModelRefused: no file, or another one.
+    """
+    path = folder / MODEL_FILE
+    try:
+        found = sha256(path)
+    except FileNotFoundError:
+        raise ModelRefused(f"The model {card.name} has no file: {path} is missing.") from None
+    except OSError as error:
+        raise ModelRefused(f"The file of the model {card.name} cannot be read: {error}.") from None
+    if found != card.sha256:
+        raise ModelRefused(
+            f"The file of the model {card.name} is not the one on its card: its sha256 is {found[:12]}…, "
+            f"not {card.sha256[:12]}… ({path})."
+        )
+    return path
+
+
+def default_model(model_dir: Path) -> Path:
+    """The folder of the model in use: the one that `model_dir/active` names.
+
+    A file of its own, and not the card's word nor the newest folder: so that training a model never puts it in use, and
+    exactly one is.
+
+    Raises:
+        ModelRefused: the file is missing or names no model.
+    """
+    path = model_dir / ACTIVE_FILE
+    try:
+        name = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ModelRefused(f"No model is in use: {path} is missing; write a model's name into it.") from None
+    if not is_name(name) or not (model_dir / name).is_dir():
+        raise ModelRefused(f"The model in use does not exist: {path} names {name!r}.")
+    return model_dir / name
+
+
+def named_model(model_dir: Path, name: str) -> Path:
+    """The folder of the model with this name.
+
+    Raises:
+        InvalidInput: there is none; says which there are.
+    """
+    names = sorted(path.parent.name for path in model_dir.glob(f"*/{CARD_FILE}"))
+    if name not in names:
+        raise InvalidInput("model", name, f"one of {', '.join(names) or '(none: the model folder is empty)'}")
+    return model_dir / name
+
+
+def is_name(text: str) -> bool:
+    """Whether a model can be called so: it becomes a folder's name, and stands in addresses and tables.
+
+    >>> is_name("row-cnn-1"), is_name("../row-cnn-1"), is_name("Row CNN")
+    (True, False, False)
+    """
+    return re.fullmatch(NAME, text) is not None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's contents, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

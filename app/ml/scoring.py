@@ -1,0 +1,92 @@
+"""Scores and verdicts for whole chambers, by one model, all layers in one batch.
+
+Importing this imports no TensorFlow; making a `Scorer` does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from app.errors import InvalidInput, ModelRefused
+from app.ml.backend import keras, tensorflow
+from app.ml.models import load_card, verified_file
+from app.ml.networks import BAD, architecture
+from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.preprocess import BINS, layer_bins
+from app.subsystems.dt.verdict import Judgement, judge, judge_before
+
+
+class Scorer:
+    """A model that is ready to judge. Safe to share between threads: one batch at a time goes through the network.
+
+    Args:
+        folder: the model's; making the scorer loads it, which takes seconds the first time in a process.
+
+    Attributes:
+        card: what is known of the model.
+        version: the model's name, which goes with every score.
+
+    Raises:
+        ModelRefused: the file is not its card's, or the network is not what the card says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.card = load_card(folder)
+        self.version = self.card.name
+        try:
+            self._architecture = architecture(self.card.architecture)
+        except InvalidInput as error:
+            raise ModelRefused(f"The model {self.version} cannot be used: {error}") from None
+        path = verified_file(folder, self.card)
+        self._lock = threading.Lock()
+        try:
+            self._network = keras().saving.load_model(path, compile=False, safe_mode=True)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise ModelRefused(f"The file of the model {self.version} cannot be loaded: {error}") from error
+        self._forward = self._traced()
+
+    def judge(self, occupancies: Sequence[Occupancy]) -> list[Judgement]:
+        """Judge chambers, in the order given. What else is in the batch does not matter.
+
+        Raises:
+            ModelRefused: the network gave something that is not a score.
+        """
+        bins = layer_bins(occupancies)
+        before = judge_before(occupancies, bins)
+        return judge(before, self.scores(self._architecture.inputs(bins)[before.open]), self.card.threshold)
+
+    def scores(self, inputs: np.ndarray) -> np.ndarray:
+        """P(bad) of layers that are ready for the network.
+
+        Args:
+            inputs: float32 (layers, …), what the architecture takes; finite.
+
+        Returns:
+            float32 (layers,), 0…1.
+        """
+        with self._lock:
+            scores = self._forward(inputs).numpy()
+        if not np.isfinite(scores).all():
+            raise ModelRefused(f"The model {self.version} gave {scores[~np.isfinite(scores)][0]} for a score.")
+        return scores
+
+    def _traced(self):
+        tf = tensorflow()
+        shape = self._architecture.inputs(np.zeros((1, 12, BINS), np.float32)).shape[2:]
+        network = self._network
+        if network.input_shape != (None, *shape) or network.output_shape != (None, 2):
+            raise ModelRefused(
+                f"The model {self.version} is no {self.card.architecture}: it takes {network.input_shape} and gives "
+                f"{network.output_shape}, but should take {(None, *shape)} and give (None, 2)."
+            )
+
+        @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32)])
+        def forward(inputs):
+            return network(inputs, training=False)[:, BAD]
+
+        forward(np.zeros((1, *shape), np.float32))  # traced now, not by the first run
+        return forward

@@ -1,0 +1,153 @@
+import json
+
+import numpy as np
+import pytest
+
+from app.errors import Conflict, InvalidInput
+from app.ml import training
+from app.ml.models import CARD_FILE, MODEL_FILE, load_card, verified_file
+from app.ml.networks import architecture
+from app.ml.scoring import Scorer
+from app.subsystems.dt.defects import DefectKind
+from app.subsystems.dt.simulate import SIMULATOR_VERSION, simulate_chambers
+from config import ROOT
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two small models of the same seed, one of another."""
+    folder, told = tmp_path_factory.mktemp("models"), []
+    for name, seed in (("one", 3), ("again", 3), ("other", 4)):
+        training.train("row-cnn", seed, folder / name, 200, told.append)
+    return folder, told
+
+
+def weights(folder):
+    return [w.copy() for w in Scorer(folder)._network.get_weights()]
+
+
+def test_the_same_seed_makes_the_same_weights_and_figures_and_another_seed_others(trained):
+    folder, _ = trained
+    for one, again, other in zip(*(weights(folder / name) for name in ("one", "again", "other")), strict=True):
+        assert np.array_equal(one, again)
+        assert not np.array_equal(one, other)
+    assert load_card(folder / "one").figures == load_card(folder / "again").figures
+    assert load_card(folder / "one").figures_all_faults == load_card(folder / "again").figures_all_faults
+
+
+def test_what_was_written_is_a_model_with_its_card_and_nothing_else(trained):
+    folder, _ = trained
+    assert sorted(path.name for path in folder.iterdir()) == ["again", "one", "other"]
+    assert sorted(path.name for path in (folder / "one").iterdir()) == [CARD_FILE, MODEL_FILE]
+    card = load_card(folder / "one")
+    verified_file(folder / "one", card)
+    assert (card.name, card.architecture, card.parameters) == ("one", "row-cnn", 786)
+    assert card.trained_on.simulator_version == SIMULATOR_VERSION
+    assert card.trained_on.command == "flask train --architecture row-cnn --seed 3 --chambers 200 --out models/one"
+    assert 0 < card.trained_on.bad_layers < card.trained_on.layers < 0.6 * 200 * 12
+    assert card.figures.area_under_roc > card.figures_all_faults.area_under_roc > 0.5
+
+
+def test_progress_is_told_with_the_balance_of_the_classes(trained):
+    _, told = trained
+    assert told[0].startswith("training: ")
+    assert "of them bad (" in told[0]
+    assert any(line.startswith("epoch 1: ") for line in told)
+    assert told[-1].endswith("is written")
+
+
+def test_a_model_that_exists_is_kept_unless_told_otherwise(trained):
+    folder, _ = trained
+    before = (folder / "other" / CARD_FILE).read_bytes()
+    with pytest.raises(Conflict, match="exists already"):
+        training.train("row-cnn", 5, folder / "other", 200, print)
+    assert (folder / "other" / CARD_FILE).read_bytes() == before
+    training.train("row-cnn", 5, folder / "other", 200, lambda line: None, replace=True)
+    assert load_card(folder / "other").trained_on.seed == 5
+    assert sorted(path.name for path in folder.iterdir()) == ["again", "one", "other"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"architecture_name": "resnet"}, "architecture"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"chambers": 0}, "chambers"),
+        ({"chambers": 199}, "chambers"),
+        ({"name": "Row CNN"}, "out"),
+        ({"name": ".hidden"}, "out"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_and_leaves_nothing(tmp_path, changed, field):
+    given = {"architecture_name": "row-cnn", "seed": 1, "chambers": 200, "report": print, "name": "new"} | changed
+    with pytest.raises(InvalidInput) as error:
+        training.train(folder=tmp_path / given.pop("name"), **given)
+    assert error.value.field == field
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_while_writing_leaves_no_half_model(tmp_path):
+    class Unwritable:
+        def save(self, path):
+            path.write_bytes(b"half")
+            raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        training._written(Unwritable(), load_card(ROOT / "models" / "row-cnn-1"), tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_network_is_not_shown_layers_of_which_only_the_rate_is_low():
+    chambers = simulate_chambers(400, seed=12)
+    sample = training.sample(architecture("row-cnn"), chambers)
+    assert 0 < (~sample.visible).sum() < len(sample.bad) / 10
+    assert (sample.bad[~sample.visible] > 0).all()
+    with_low_rate = [c for c in chambers if any(d.kind is DefectKind.LOW_RATE for d in c.defects)]
+    without = [c for c in chambers if c not in with_low_rate]
+    assert training.sample(architecture("row-cnn"), without).visible.all()
+    assert not training.sample(architecture("row-cnn"), with_low_rate).visible.all()
+
+
+def test_a_sample_is_finite_and_has_a_label_for_every_layer():
+    sample = training.sample(architecture("row-cnn"), simulate_chambers(400, seed=12))
+    assert len(sample.inputs) == len(sample.bad) == len(sample.visible)
+    assert np.isfinite(sample.inputs).all()
+    assert ((sample.bad >= 0) & (sample.bad <= 1)).all()
+    assert sample.inputs.max(axis=1).min() > 0, "an empty layer was shown"
+
+
+def test_the_area_under_the_curve_is_that_of_the_curve_drawn_point_by_point():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        good, bad = rng.integers(0, 12, 60) / 12, rng.integers(3, 14, 25) / 12  # many ties
+        cuts = np.unique(np.concatenate((good, bad, [np.inf])))[::-1]
+        false = [(good >= cut).mean() for cut in cuts]
+        found = [(bad >= cut).mean() for cut in cuts]
+        assert training.area_under_roc(good, bad) == pytest.approx(np.trapezoid(found, false))
+
+
+def test_perfect_scores_have_area_one_and_constant_ones_a_half():
+    assert training.area_under_roc(np.zeros(5), np.ones(3)) == 1
+    assert training.area_under_roc(np.ones(5), np.zeros(3)) == 0
+    assert training.area_under_roc(np.zeros(5), np.zeros(3)) == 0.5
+
+
+def test_at_most_the_allowed_share_of_good_layers_is_above_the_cut_that_finds_so_many():
+    good, bad = np.arange(1000) / 1000, np.array([0.5, 0.98, 0.985, 0.9895, 0.99, 0.999])
+    assert training.found_at(0.01, good, bad) == pytest.approx(3 / 6)  # cut at 0.989: ten of 1,000 are above
+    assert training.found_at(0, good, bad) == 0
+
+
+def test_ambiguous_layers_do_not_count_in_the_figures():
+    scores = np.array([0.1, 0.2, 0.9, 0.8, 0.0])
+    figures = training.figures(np.array([0, 0, 1, 1, 0.6]), scores)
+    assert (figures.layers, figures.bad_layers, figures.area_under_roc) == (4, 2, 1)
+    assert training.threshold(0.2, np.array([0, 0, 1, 1, 0.6]), scores).false_alarms == 0.5
+
+
+def test_the_card_is_plain_json_without_a_path_of_the_machine(trained):
+    folder, _ = trained
+    text = (folder / "one" / CARD_FILE).read_text()
+    json.loads(text)
+    assert str(folder) not in text
