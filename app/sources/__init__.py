@@ -1,0 +1,30 @@
+"""Where histograms come from: the DQM server over HTTP, a run's DQM ROOT file, the demonstration server.
+
+Every source yields what it has and the reason for what it has not; none decides what a missing histogram means.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from app.errors import UnusableHistogram
+from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.histogram import Occupancy
+
+Fetched = tuple[Chamber, Occupancy | UnusableHistogram]
+
+
+class Source(Protocol):
+    """Something that has the histograms of runs."""
+
+    name: str  # for the record: which server or file
+
+    def fetch(self, run: int, chambers: Sequence[Chamber], stop: threading.Event) -> Iterator[Fetched]:
+        """Yield each of `chambers` exactly once, in order of arrival; end early, without error, once `stop` is set.
+
+        Raises:
+            SourceDown: asking on is pointless; what arrived before was yielded.
+        """
+        ...

@@ -1,0 +1,103 @@
+"""Who we are and whom we trust over TLS: an authority bundle, and a client certificate or a grid proxy.
+
+The server's certificate is always verified; there is no setting to switch that off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import Reason, SourceDown
+from config import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What one server is shown and held to.
+
+    Attributes:
+        authorities: PEM file of the authorities that are trusted, in place of the usual public ones; None is those.
+        certificate: PEM file of the client certificate, or a grid proxy with the key in it; None shows nothing.
+        key: PEM file of the key, where it has a file of its own.
+    """
+
+    authorities: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, url: str, environment: Mapping[str, str] | None = None) -> Certificates:
+        """The certificates for `url`.
+
+        A server without TLS is shown nothing. Without DQM_CERT and DQM_PROXY, the grid's own convention holds: the
+        proxy that X509_USER_PROXY names, else /tmp/x509up_u<uid>, if it is a file of ours.
+        """
+        if not url.startswith("https://"):
+            return cls()
+        if settings.dqm_cert:
+            return cls(settings.dqm_ca_bundle, settings.dqm_cert, settings.dqm_key)
+        environment = os.environ if environment is None else environment
+        return cls(settings.dqm_ca_bundle, settings.dqm_proxy or _grid_proxy(environment))
+
+    def check(self) -> None:
+        """Load the files once, so that a mistake in one is a sentence and not a failed handshake.
+
+        Raises:
+            SourceDown: a file is missing, is not PEM, does not fit the other, or its key has a passphrase.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.authorities:
+            try:
+                context.load_verify_locations(self.authorities)
+            except OSError as error:
+                raise SourceDown(
+                    Reason.NO_ANSWER,
+                    f"The authorities in {self.authorities} cannot be read ({_why(error)}): "
+                    "DQM_CA_BUNDLE must be a PEM file of certificates.",
+                ) from None
+        if self.certificate:
+            try:
+                # without a password function, OpenSSL would ask on the terminal and wait for ever
+                context.load_cert_chain(self.certificate, self.key, password=lambda: "")
+            except OSError as error:
+                raise SourceDown(
+                    Reason.REFUSED,
+                    f"The client certificate in {self.certificate} cannot be used ({_why(error)}): a PEM certificate "
+                    "and its key without a passphrase are needed; set DQM_CERT and DQM_KEY, or DQM_PROXY.",
+                ) from None
+
+    @property
+    def verify(self) -> str | bool:
+        """As requests takes it."""
+        return str(self.authorities) if self.authorities else True
+
+    @property
+    def cert(self) -> str | tuple[str, str] | None:
+        """As requests takes it."""
+        if self.certificate is None:
+            return None
+        return (str(self.certificate), str(self.key)) if self.key else str(self.certificate)
+
+
+def _grid_proxy(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get("X509_USER_PROXY")
+    path = Path(named) if named else Path(f"/tmp/x509up_u{os.getuid()}")
+    # anybody can put a file in /tmp: only one that is ours is shown as us
+    if path.is_file() and path.stat().st_uid == os.getuid() and os.access(path, os.R_OK):
+        return path
+    if named:
+        log.warning("X509_USER_PROXY names %s, which is not a readable file of this user: no proxy is shown", path)
+    return None
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    return (error.strerror or str(error)).lower()
