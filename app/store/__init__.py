@@ -1,0 +1,128 @@
+"""What Driftwatch keeps, in MongoDB: runs, items (one document a chamber), jobs, and who did what.
+
+`Store` is made without connecting; the first use connects, starts the embedded server where no other is named, and
+makes the indexes. Connection errors reach the caller as pymongo raises them; `unavailable` makes them one sentence.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pymongo
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+
+from app.errors import SettingsError, StoreUnavailable
+from app.store.embedded import EmbeddedMongo
+from app.store.events import Events
+from app.store.items import Items
+from app.store.jobs import Jobs
+from app.store.runs import Runs
+from app.subsystems import Subsystem
+from config import Settings
+
+log = logging.getLogger(__name__)
+
+DATABASE = "driftwatch"  # where MONGODB_URI names none
+SELECTION_MS = 3_000  # how long a request waits for a database that is away
+OPERATION_MS = 5_000
+RETRY_SECONDS = 2.0  # after a vain connection, others fail at once for so long rather than wait in a row
+INDEX_SECONDS = 3_600  # making an index over millions of chambers is not an ordinary operation
+
+
+class Store:
+    """The collections of one database."""
+
+    def __init__(self, settings: Settings, subsystem: Subsystem) -> None:
+        self.subsystem = subsystem
+        self._uri = settings.mongodb_uri
+        self._embedded = None if self._uri else EmbeddedMongo(settings.data_dir)
+        self._client: MongoClient | None = None
+        self._lock = threading.Lock()
+        self._failure, self._failed_at = Exception(), -RETRY_SECONDS
+
+    @property
+    def items(self) -> Items:
+        return Items(self._database["items"], self.subsystem)
+
+    @property
+    def runs(self) -> Runs:
+        return Runs(self._database["runs"])
+
+    @property
+    def jobs(self) -> Jobs:
+        return Jobs(self._database["jobs"])
+
+    @property
+    def events(self) -> Events:
+        return Events(self._database["events"])
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life.
+
+        Raises:
+            PyMongoError, StoreUnavailable: there is none.
+        """
+        self._database.command("ping")
+
+    def revive(self) -> None:
+        """Start the embedded server again if it died; nothing to do where the database is somebody else's."""
+        if self._embedded is not None:
+            self._embedded.join()
+
+    def close(self) -> None:
+        """Disconnect; stop the embedded server if nobody else uses it."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+            if self._embedded is not None:
+                self._embedded.leave()
+
+    @property
+    def _database(self) -> Database:
+        with self._lock:
+            if self._client is None:
+                if time.monotonic() - self._failed_at < RETRY_SECONDS:
+                    raise self._failure
+                try:
+                    self._client = self._connect()
+                except (PyMongoError, StoreUnavailable) as error:
+                    self._failure, self._failed_at = error, time.monotonic()
+                    raise
+            return self._client.get_default_database(DATABASE)
+
+    def _connect(self) -> MongoClient:
+        uri = self._uri or self._embedded.join()
+        try:
+            client = MongoClient(
+                uri,
+                appname="driftwatch",
+                tz_aware=True,
+                w="majority",
+                journal=True,  # what was acknowledged survives a power cut
+                serverSelectionTimeoutMS=SELECTION_MS,
+                timeoutMS=OPERATION_MS,
+            )
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise SettingsError(f"MONGODB_URI cannot be used: {error}.") from None
+        try:
+            client.admin.command("ping")
+            database = client.get_default_database(DATABASE)
+            with pymongo.timeout(INDEX_SECONDS):
+                for keeper in (Items(database["items"], self.subsystem), Runs(database["runs"]), Jobs(database["jobs"])):
+                    keeper.make_indexes()
+        except PyMongoError:
+            client.close()
+            raise
+        return client
+
+
+def unavailable(error: PyMongoError) -> StoreUnavailable:
+    """The sentence for a database that is away or fails."""
+    return StoreUnavailable(
+        f"The database does not answer ({type(error).__name__}). Nothing was changed; try again in a moment."
+    )

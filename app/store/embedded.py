@@ -1,0 +1,221 @@
+"""A `mongod` of our own, for those who name no database in MONGODB_URI.
+
+All programs that use one DATA_DIR share one server: the first to join starts it, the last to leave stops it. Who uses
+it is told by a shared lock on a file, which the kernel takes back even from a program that was killed; a server that
+such a program left behind is taken over by the next. It listens on a Unix socket in DATA_DIR that only its owner can
+open, and on no port.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import logging
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote_plus
+
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure
+
+from app.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 60  # 0.6 s as a rule; recovery after a power cut reads the journal first
+STOP_SECONDS = 30  # mongod writes a checkpoint before it ends; mostly below 0.5 s
+CACHE_GIGABYTES = 0.25  # the smallest that mongod takes; by default it would take half of the memory
+LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes
+LOG_BYTES = 10_000_000
+JOURNAL_MS = 10  # an acknowledged write waits for a third of this; the default of 100 would make a run twice as slow
+
+
+class EmbeddedMongo:
+    """One program's share in the embedded server of a data folder."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.folder = data_dir.expanduser().resolve() / "mongodb"
+        self._users_file: int | None = None
+
+    @property
+    def uri(self) -> str:
+        return f"mongodb://{quote_plus(str(self._socket))}/driftwatch"
+
+    def join(self) -> str:
+        """Use the server, starting it if it is not up.
+
+        Returns:
+            The URI to connect to.
+
+        Raises:
+            StoreUnavailable: it cannot be started, and why.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.folder / "db").mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreUnavailable(f"DATA_DIR cannot be used: {error}.") from None
+        with self._starting_or_stopping():
+            if self._users_file is None:
+                self._users_file = os.open(self.folder / "users.lock", os.O_CREAT | os.O_RDWR, 0o600)
+                fcntl.flock(self._users_file, fcntl.LOCK_SH)
+            try:
+                if not self._answers():
+                    self._start()
+            except BaseException:
+                self._forget()
+                raise
+        return self.uri
+
+    def leave(self) -> None:
+        """Stop using the server; the last to leave stops it, cleanly."""
+        if self._users_file is None:
+            return
+        with self._starting_or_stopping():
+            try:
+                fcntl.flock(self._users_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.debug("embedded MongoDB stays up: others use it")
+            else:
+                self._stop()
+            self._forget()
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id, if it was started and has not been stopped."""
+        try:
+            return int((self.folder / "mongod.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    @property
+    def _socket(self) -> Path:
+        path = self.folder / "mongod.sock"
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"driftwatch-{os.getuid()}-{digest}" / "mongod.sock"
+
+    @contextmanager
+    def _starting_or_stopping(self) -> Iterator[None]:
+        with (self.folder / "start.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _forget(self) -> None:
+        if self._users_file is not None:
+            os.close(self._users_file)  # gives the lock back
+            self._users_file = None
+
+    def _answers(self) -> bool:
+        if not self._socket.exists():
+            return False
+        with MongoClient(self.uri, serverSelectionTimeoutMS=500, directConnection=True) as client:
+            try:
+                client.admin.command("ping")
+            except ConnectionFailure:
+                return False
+            return True
+
+    def _start(self) -> None:
+        log_file = self.folder / "mongod.log"
+        if log_file.exists() and log_file.stat().st_size > LOG_BYTES:
+            log_file.unlink()
+        self._make_private(self._socket.parent)
+        command = [
+            *(str(_binary()), "--dbpath", str(self.folder / "db"), "--pidfilepath", str(self.folder / "mongod.pid")),
+            *("--bind_ip", str(self._socket), "--nounixsocket", "--logpath", str(log_file), "--logappend", "--quiet"),
+            *("--wiredTigerCacheSizeGB", str(CACHE_GIGABYTES), "--wiredTigerCollectionBlockCompressor", "zstd"),
+            *("--journalCommitInterval", str(JOURNAL_MS), "--setParameter", "diagnosticDataCollectionEnabled=false"),
+        ]
+        # A session of its own: Ctrl-C in the terminal is for us, and we stop the server when our work is put away.
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if process.poll() is not None:
+                raise StoreUnavailable(_why_not(process, log_file))
+            if time.monotonic() > deadline:
+                process.terminate()
+                raise StoreUnavailable(f"The embedded MongoDB did not answer in {START_SECONDS} s; see {log_file}.")
+            time.sleep(0.02)
+        process.stdout.close()
+        for pid in [pid for pid, started in _ours.items() if started.poll() is not None]:
+            del _ours[pid]
+        _ours[process.pid] = process
+        log.info("embedded MongoDB started (process %d, data in %s)", process.pid, self.folder)
+
+    def _make_private(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise StoreUnavailable(f"{folder} belongs to somebody else; the database's socket cannot be put there.")
+
+    def _stop(self) -> None:
+        pid = self.pid
+        if pid is None or not self._answers():  # a pid whose server does not answer may be another program's by now
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _is_alive(pid):
+            if time.monotonic() > deadline:
+                log.warning("embedded MongoDB (process %d) still runs after %d s", pid, STOP_SECONDS)
+                return
+            time.sleep(0.02)
+        (self.folder / "mongod.pid").unlink(missing_ok=True)
+        log.info("embedded MongoDB stopped")
+
+
+_ours: dict[int, subprocess.Popen] = {}  # servers started by this process: to be waited for, or they stay as zombies
+
+
+def _is_alive(pid: int) -> bool:
+    if process := _ours.get(pid):
+        if process.poll() is None:
+            return True
+        del _ours[pid]
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _binary() -> Path:
+    spec = importlib.util.find_spec("fiftyone")
+    for folder in spec.submodule_search_locations if spec else ():
+        binary = Path(folder) / "db" / "bin" / "mongod"
+        if binary.exists():
+            return binary
+    kind = f"{sys.platform} on {platform.machine()}"
+    raise StoreUnavailable(
+        f"There is no embedded MongoDB for {kind} (it comes for 64-bit Linux on Intel or AMD); "
+        "set MONGODB_URI to a server of yours."
+    )
+
+
+def _why_not(process: subprocess.Popen, log_file: Path) -> str:
+    said = process.stdout.read().decode(errors="replace").strip()
+    process.stdout.close()
+    hint = ""
+    if "libcurl.so.4" in said:
+        hint = " Debian and Ubuntu have it in the package libcurl4."
+    elif "libssl.so.3" in said or "libcrypto.so.3" in said:
+        hint = " It needs OpenSSL 3: Debian 12, Ubuntu 22.04 or later."
+    elif "GLIBC" in said:
+        hint = " It needs the C library of Debian 12, Ubuntu 22.04 or later."
+    last = said.splitlines()[-1] if said else f"exit status {process.returncode}"
+    return (
+        f"The embedded MongoDB could not start: {last}.{hint} Its log is {log_file}; "
+        "MONGODB_URI names a server of yours instead."
+    )

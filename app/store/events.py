@@ -1,0 +1,22 @@
+"""Who did what to what, and when: written once, never changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pymongo.collection import Collection
+
+
+class Events:
+    """The audit trail. Kept small: only what a person decided."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def record(self, what: str, run: int, by: str, **details: object) -> None:
+        """Note that `by` did `what` ("run deleted") to a run."""
+        self._collection.insert_one({"at": datetime.now(UTC), "what": what, "run": run, "by": by, **details})
+
+    def runs_with(self, what: str) -> set[int]:
+        """The runs to which `what` was ever done."""
+        return set(self._collection.distinct("run", {"what": what}))

@@ -1,0 +1,311 @@
+"""One document an item (for DT a chamber): its histogram, its scores, what people said of it.
+
+Fetching and scoring set only their own fields, each in one atomic update: what people said is never touched, and doing
+it twice is doing it once. Lists read no histogram.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
+
+from app.errors import NotFound, Reason, UnusableHistogram
+from app.subsystems import Subsystem
+from app.subsystems.dt.verdict import Judgement, Verdict
+
+MOST_LISTED = 100_000  # rows of one list that can be paged through: skipping costs time that grows with the page
+DUPLICATE_KEY = 11_000  # MongoDB's code
+
+
+class ItemState(StrEnum):
+    JUDGED = "judged"
+    UNJUDGED = "unjudged"  # scored, but too few hits to tell
+    UNSCORED = "unscored"  # fetched, not scored yet
+    MISSING = "missing"  # no usable histogram
+
+
+# Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
+_RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
+
+
+@dataclass(frozen=True)
+class Item:
+    """What is known of one item of a run.
+
+    Attributes:
+        place: which item of the run; for DT a `Chamber`.
+        missing, detail: why there is no histogram, for an item that is MISSING.
+        histogram: for DT an `Occupancy`; only where it was asked for.
+        judgement: None until it is scored.
+        model: whose scores they are.
+        evaluation: what people said of it; None while nobody did.
+    """
+
+    run: int
+    place: Any
+    state: ItemState
+    missing: Reason | None = None
+    detail: str = ""
+    histogram: Any = None
+    hits: int | None = None
+    judgement: Judgement | None = None
+    model: str = ""
+    fetched_at: datetime | None = None
+    scored_at: datetime | None = None
+    evaluation: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ItemQuery:
+    """Which items a list shows, and in which order.
+
+    Attributes:
+        model: scores of this model only (items that have none yet are of no model): no ranking mixes models.
+        states: those listed.
+        run: of this run only.
+        place: key → value, for the keys of the subsystem: {"wheel": -1}.
+        least, most: bounds of the worst score.
+        sort: one of `Items.SORTS`.
+    """
+
+    model: str
+    states: frozenset[ItemState] = frozenset({ItemState.JUDGED})
+    run: int | None = None
+    place: Mapping[str, int] = field(default_factory=dict)
+    least: float | None = None
+    most: float | None = None
+    sort: str = "certainty"
+    descending: bool = False
+
+
+class Items:
+    """The items of all runs of one subsystem."""
+
+    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
+        self._collection = collection
+        self._subsystem = subsystem
+        keys = subsystem.keys
+        self.SORTS: dict[str, tuple[str, ...]] = {
+            "certainty": ("rank", "run", *keys),
+            "score": ("worst", "run", *keys),
+            "state": ("rank", "run", *keys),  # the rank stands for the state
+            "run": ("run", *keys),
+        } | {key: (key, *(k for k in keys if k != key), "run") for key in keys}
+
+    def make_indexes(self) -> None:
+        keys = self._subsystem.keys
+        identity = [(key, ASCENDING) for key in ("run", "subsystem", *keys)]
+        self._collection.create_index(identity, unique=True)
+        # A list is one scan of an index in the order shown. What else it filters by stands at the index' end.
+        for fields in set(self.SORTS.values()):
+            rest = ("worst",) if "rank" in fields else ()
+            self._collection.create_index([(f, ASCENDING) for f in ("model", "state", *fields, *rest)])
+
+    # --- fetching ---
+
+    def stored_places(self, run: int) -> set[Any]:
+        """The places of a run whose histogram we have."""
+        wanted = {"run": run, "subsystem": self._subsystem.name, "state": {"$ne": ItemState.MISSING}}
+        return {self._place(d) for d in self._collection.find(wanted, dict.fromkeys(self._subsystem.keys, 1))}
+
+    def store(self, run: int, results: Iterable[tuple[Any, Any]], source: str) -> None:
+        """Keep what came from a source: for each place a histogram, or the `UnusableHistogram` that says why not.
+
+        A histogram replaces a reason, never the other way round.
+        """
+        now = datetime.now(UTC)
+        updates = []
+        for place, result in results:
+            if isinstance(result, UnusableHistogram):
+                changes = {
+                    "$set": {"missing": result.reason, "detail": result.detail, "fetched_at": now, "source": source},
+                    "$setOnInsert": {"state": ItemState.MISSING, "rank": _RANK[ItemState.MISSING], "model": None},
+                }
+                # An item that has a histogram does not match, and cannot be inserted a second time.
+                wanted = {**self._identity(run, place), "state": ItemState.MISSING}
+            else:
+                changes = {
+                    "$set": {
+                        "occupancy": result.to_bytes(),
+                        "hits": result.hits,
+                        "state": ItemState.UNSCORED,
+                        "rank": _RANK[ItemState.UNSCORED],
+                        "model": None,
+                        "fetched_at": now,
+                        "source": source,
+                    },
+                    "$unset": dict.fromkeys(("missing", "detail", "scores", "verdicts", "reasons", "worst", "bad"), ""),
+                }
+                wanted = self._identity(run, place)
+            updates.append(UpdateOne(wanted, changes, upsert=True))
+        if not updates:
+            return
+        try:
+            self._collection.bulk_write(updates, ordered=False)
+        except BulkWriteError as error:
+            if any(e["code"] != DUPLICATE_KEY for e in error.details["writeErrors"]):
+                raise
+
+    def remove_missing(self, run: int) -> None:
+        """Forget the reasons of a run that turned out not to exist."""
+        self._collection.delete_many({"run": run, "subsystem": self._subsystem.name, "state": ItemState.MISSING})
+
+    # --- scoring ---
+
+    def to_score(self, run: int, model: str) -> list[tuple[Any, Any]]:
+        """(place, histogram) of a run's items that this model has not scored."""
+        wanted = {
+            "run": run,
+            "subsystem": self._subsystem.name,
+            "occupancy": {"$exists": True},
+            "model": {"$ne": model},
+        }
+        fields = dict.fromkeys(("occupancy", *self._subsystem.keys), 1)
+        return [(self._place(d), self._histogram(d)) for d in self._collection.find(wanted, fields)]
+
+    def keep_scores(self, run: int, judgements: Iterable[tuple[Any, Judgement]], model: str) -> None:
+        """Keep a model's judgement of items of a run."""
+        now = datetime.now(UTC)
+        updates = []
+        for place, judgement in judgements:
+            state = ItemState.UNJUDGED if judgement.certainty is None else ItemState.JUDGED
+            changes = {
+                "state": state,
+                "rank": _RANK.get(state, judgement.certainty),
+                "scores": list(judgement.scores),
+                "verdicts": [str(verdict) for verdict in judgement.verdicts],
+                "reasons": list(judgement.reasons),
+                "worst": judgement.worst,
+                "bad": judgement.bad,
+                "model": model,
+                "scored_at": now,
+            }
+            # No upsert: what was deleted meanwhile stays deleted.
+            updates.append(UpdateOne({**self._identity(run, place), "occupancy": {"$exists": True}}, {"$set": changes}))
+        if updates:
+            self._collection.bulk_write(updates, ordered=False)
+
+    def summary(self, run: int) -> tuple[dict[str, int], dict[str, int]]:
+        """Counts over a run's items.
+
+        Returns:
+            ({"judged", "unjudged", "unscored", "missing", "bad_items", "bad_parts"}, {reason: missing items})
+        """
+        counts = {str(state): 0 for state in ItemState} | {"bad_items": 0, "bad_parts": 0}
+        reasons: dict[str, int] = {}
+        fields = {"state": 1, "bad": 1, "missing": 1, "_id": 0}
+        for d in self._collection.find({"run": run, "subsystem": self._subsystem.name}, fields):
+            counts[d["state"]] += 1
+            counts["bad_items"] += bool(d.get("bad"))
+            counts["bad_parts"] += d.get("bad") or 0
+            if d["state"] == ItemState.MISSING:
+                reasons[d["missing"]] = reasons.get(d["missing"], 0) + 1
+        return counts, reasons
+
+    # --- reading ---
+
+    def get(self, run: int, place: Any) -> Item:
+        """One item with its histogram.
+
+        Raises:
+            NotFound: this run has no such item (yet).
+        """
+        document = self._collection.find_one(self._identity(run, place))
+        if document is None:
+            raise NotFound(f"Run {run} has no {place}: it is not loaded.")
+        return self._item(document)
+
+    def of_run(self, run: int) -> list[Item]:
+        """All items of a run without their histograms, in the subsystem's order."""
+        order = [(key, ASCENDING) for key in ("run", "subsystem", *self._subsystem.keys)]
+        found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, {"occupancy": 0}).sort(order)
+        return [self._item(d) for d in found]
+
+    def of_place(self, place: Any, around: int, each_side: int) -> list[Item]:
+        """The same place in other runs: up to `each_side` before and after run `around`, by run number."""
+        at = self._identity(around, place)
+        later = (
+            self._collection.find({**at, "run": {"$gt": around}}, {"occupancy": 0})
+            .sort("run", ASCENDING)
+            .limit(each_side)
+        )
+        earlier = (
+            self._collection.find({**at, "run": {"$lt": around}}, {"occupancy": 0})
+            .sort("run", DESCENDING)
+            .limit(each_side)
+        )
+        return [self._item(d) for d in (*reversed(list(earlier)), *later)]
+
+    def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
+        """A page of a list, without histograms."""
+        direction = DESCENDING if query.descending else ASCENDING
+        order = [(name, direction) for name in self.SORTS[query.sort]]
+        found = self._collection.find(self._filter(query), {"occupancy": 0}).sort(order).skip(skip).limit(limit)
+        return [self._item(d) for d in found]
+
+    def count(self, query: ItemQuery) -> int:
+        """How many items a list has; counting ends one beyond `MOST_LISTED`."""
+        return self._collection.count_documents(self._filter(query), limit=MOST_LISTED + 1)
+
+    def remove_run(self, run: int) -> int:
+        """Delete all items of a run; how many there were."""
+        return self._collection.delete_many({"run": run, "subsystem": self._subsystem.name}).deleted_count
+
+    def runs(self) -> list[int]:
+        """Numbers of the runs that have items."""
+        return self._collection.distinct("run", {"subsystem": self._subsystem.name})
+
+    # --- documents ---
+
+    def _identity(self, run: int, place: Any) -> dict[str, Any]:
+        keys = self._subsystem.keys
+        return {"run": run, "subsystem": self._subsystem.name, **{key: getattr(place, key) for key in keys}}
+
+    def _filter(self, query: ItemQuery) -> dict[str, Any]:
+        models = [query.model] if query.states <= {ItemState.JUDGED, ItemState.UNJUDGED} else [query.model, None]
+        wanted: dict[str, Any] = {"model": {"$in": models}, "state": {"$in": sorted(query.states)}, **query.place}
+        wanted["subsystem"] = self._subsystem.name
+        if query.run is not None:
+            wanted["run"] = query.run
+        bounds = {"$gte": query.least, "$lte": query.most}
+        if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
+            wanted["worst"] = bounds
+        return wanted
+
+    def _place(self, document: Mapping[str, Any]) -> Any:
+        return self._subsystem.place(**{key: document[key] for key in self._subsystem.keys})
+
+    def _histogram(self, document: Mapping[str, Any]) -> Any:
+        return self._subsystem.decode(self._place(document), document["occupancy"]) if "occupancy" in document else None
+
+    def _item(self, d: Mapping[str, Any]) -> Item:
+        judgement = None
+        if d.get("scores"):
+            known = [score for score in d["scores"] if score is not None]
+            judgement = Judgement(
+                scores=tuple(d["scores"]),
+                verdicts=tuple(Verdict(verdict) for verdict in d["verdicts"]),
+                reasons=tuple(d["reasons"]),
+                certainty=min((abs(0.5 - score) for score in known), default=None),
+            )
+        return Item(
+            run=d["run"],
+            place=self._place(d),
+            state=ItemState(d["state"]),
+            missing=Reason(d["missing"]) if d.get("missing") else None,
+            detail=d.get("detail", ""),
+            histogram=self._histogram(d),
+            hits=d.get("hits"),
+            judgement=judgement,
+            model=d.get("model") or "",
+            fetched_at=d.get("fetched_at"),
+            scored_at=d.get("scored_at"),
+            evaluation=d.get("evaluation"),
+        )

@@ -1,0 +1,225 @@
+"""What runs in the background, as documents: any process may ask for a job, any that has a runner may take it.
+
+A job that is queued or running has a key, and a key has at most one such job: asking twice runs it once. Of a lane,
+and of a run, at most one job runs at a time: two unique indexes hold that, whatever the number of processes. Who runs
+a job holds a lease on it; when a lease runs out (the process was killed), the job is queued again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Several
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from bson import ObjectId
+from bson.errors import InvalidId
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from app.errors import NotFound
+
+LEASE_SECONDS = 30  # renewed every second; a machine that sleeps longer has lost its job
+KEEP_DAYS = 30  # ended jobs, for looking up what happened
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Attributes:
+        kind: which handler does it: "fetch", "delete".
+        run: the run that it works on.
+        lane: jobs of one lane run one after another, in the order in which they were asked for.
+        args: what the handler needs besides.
+        owner: the runner that holds the lease.
+        local: only the process that made it can do it (it reads a file there).
+        cancel: somebody asked for it to stop.
+    """
+
+    id: str
+    kind: str
+    run: int
+    lane: str
+    state: JobState
+    by: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    owner: str = ""
+    local: bool = False
+    cancel: bool = False
+    attempt: int = 0
+    why: str = ""
+    asked_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+
+class Jobs:
+    """The queue."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def make_indexes(self) -> None:
+        def one_of(*fields: str, where: dict) -> None:
+            self._collection.create_index([(f, ASCENDING) for f in fields], unique=True, partialFilterExpression=where)
+
+        one_of("key", where={"active": True})
+        one_of("lane", where={"state": JobState.RUNNING})
+        one_of("run", where={"state": JobState.RUNNING})
+        self._collection.create_index([("state", ASCENDING), ("asked_at", ASCENDING)])
+        self._collection.create_index([("run", ASCENDING), ("active", ASCENDING)])
+        self._collection.create_index("ended_at", expireAfterSeconds=KEEP_DAYS * 86_400)
+
+    def ask(self, kind: str, run: int, lane: str, by: str, **args: object) -> Job:
+        """Queue a job; where the same is queued or running already, that one."""
+        document = self._new(kind, run, lane, by, args) | {"state": JobState.QUEUED}
+        try:
+            self._collection.insert_one(document)
+        except DuplicateKeyError:
+            existing = self._collection.find_one({"key": document["key"], "active": True})
+            return _job(existing) if existing else self.ask(kind, run, lane, by, **args)  # it ended this very moment
+        return _job(document)
+
+    def begin(self, kind: str, run: int, lane: str, by: str, owner: str, **args: object) -> Job | None:
+        """Make a job that only `owner` can do, and take it at once; None while another works on the run."""
+        document = self._new(kind, run, lane, by, args) | {"state": JobState.RUNNING, "local": True} | _lease(owner)
+        try:
+            self._collection.insert_one(document)
+        except DuplicateKeyError:
+            return None
+        return _job(document)
+
+    def claim(self, owner: str, only: Several[str] | None = None) -> Job | None:
+        """Take the oldest queued job whose lane and run are free, if there is one.
+
+        Args:
+            owner: the name under which the lease is kept.
+            only: the ids of the jobs that are wanted; any, where it is None.
+        """
+        wanted: dict[str, Any] = {"state": JobState.QUEUED}
+        if only is not None:
+            wanted["_id"] = {"$in": [ObjectId(job_id) for job_id in only]}
+        for candidate in self._collection.find(wanted).sort("asked_at", ASCENDING).limit(100):
+            try:
+                taken = self._collection.find_one_and_update(
+                    {"_id": candidate["_id"], "state": JobState.QUEUED},
+                    {"$set": {"state": JobState.RUNNING} | _lease(owner), "$inc": {"attempt": 1}},
+                    return_document=ReturnDocument.AFTER,
+                )
+            except DuplicateKeyError:  # its lane or its run is busy
+                continue
+            if taken:
+                return _job(taken)
+        return None
+
+    def renew(self, job: Job) -> Job | None:
+        """Prolong the lease; None where it is lost (it ran out and somebody else has the job)."""
+        taken = self._collection.find_one_and_update(
+            {"_id": ObjectId(job.id), "state": JobState.RUNNING, "owner": job.owner},
+            {"$set": _lease(job.owner)},
+            return_document=ReturnDocument.AFTER,
+        )
+        return _job(taken) if taken else None
+
+    def end(self, job: Job, state: JobState, why: str = "") -> None:
+        """Give a job back: ended, or QUEUED again because this process stops. Nothing happens to a lost one."""
+        changes: dict[str, Any] = {"state": state, "why": why, "owner": "", "leased_until": None}
+        if state is JobState.QUEUED:
+            changes["attempt"] = 0  # it was put down, it did not take its program down
+        else:
+            changes |= {"active": False, "ended_at": datetime.now(UTC)}
+        self._collection.update_one(
+            {"_id": ObjectId(job.id), "state": JobState.RUNNING, "owner": job.owner}, {"$set": changes}
+        )
+
+    def cancel(self, kind: str, run: int) -> None:
+        """Stop the jobs of a kind that work on a run: queued ones at once, running ones as soon as they notice."""
+        wanted = {"kind": kind, "run": run}
+        ended = {"state": JobState.CANCELLED, "active": False, "ended_at": datetime.now(UTC)}
+        self._collection.update_many({**wanted, "state": JobState.QUEUED}, {"$set": ended})
+        self._collection.update_many({**wanted, "state": JobState.RUNNING}, {"$set": {"cancel": True}})
+
+    def requeue_lost(self) -> int:
+        """Queue again the jobs whose lease ran out, and fail those that nobody else can do; how many there were."""
+        lost = {"state": JobState.RUNNING, "leased_until": {"$lt": datetime.now(UTC)}}
+        ended = {"active": False, "ended_at": datetime.now(UTC), "owner": ""}
+        given_up = self._collection.update_many(
+            {**lost, "$or": [{"local": True}, {"cancel": True}]},
+            {"$set": {"state": JobState.FAILED, "why": "The program that did it was ended.", **ended}},
+        )
+        queued = self._collection.update_many(lost, {"$set": {"state": JobState.QUEUED, "owner": ""}})
+        return given_up.modified_count + queued.modified_count
+
+    def expire(self, owner: str) -> None:
+        """End the leases of an owner that is known to be dead."""
+        held = {"state": JobState.RUNNING, "owner": owner}
+        self._collection.update_many(held, {"$set": {"leased_until": datetime.now(UTC) - timedelta(seconds=1)}})
+
+    def owners(self) -> list[str]:
+        """Who holds a lease now."""
+        return self._collection.distinct("owner", {"state": JobState.RUNNING})
+
+    def get(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        try:
+            document = self._collection.find_one({"_id": ObjectId(job_id)})
+        except InvalidId:
+            document = None
+        if document is None:
+            raise NotFound(f"There is no job {job_id!r}.")
+        return _job(document)
+
+    def active(self, run: int | None = None) -> list[Job]:
+        """Queued and running jobs, of one run or of all, oldest first."""
+        wanted: dict[str, Any] = {"active": True} | ({} if run is None else {"run": run})
+        return [_job(d) for d in self._collection.find(wanted).sort("asked_at", ASCENDING)]
+
+    def last(self, kind: str, run: int) -> Job | None:
+        """The newest job of a kind on a run."""
+        document = self._collection.find_one({"kind": kind, "run": run}, sort=[("asked_at", DESCENDING)])
+        return _job(document) if document else None
+
+    @staticmethod
+    def _new(kind: str, run: int, lane: str, by: str, args: Mapping[str, object]) -> dict[str, Any]:
+        return {
+            "key": f"{kind}:{run}",
+            "active": True,
+            "kind": kind,
+            "run": run,
+            "lane": lane,
+            "by": by,
+            "args": dict(args),
+            "attempt": 0,
+            "asked_at": datetime.now(UTC),
+        }
+
+
+def _lease(owner: str) -> dict[str, Any]:
+    return {"owner": owner, "leased_until": datetime.now(UTC) + timedelta(seconds=LEASE_SECONDS)}
+
+
+def _job(document: Mapping[str, Any]) -> Job:
+    fields = {key: value for key, value in document.items() if key in Job.__dataclass_fields__}
+    return Job(id=str(document["_id"]), **{**fields, "state": JobState(document["state"])})

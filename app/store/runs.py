@@ -1,0 +1,185 @@
+"""One document a run: its state, how far it is, what came of it. Its chambers are `items`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from app.errors import Conflict, NotFound
+
+
+class RunState(StrEnum):
+    WAITING = "waiting"
+    FETCHING = "fetching"
+    SCORING = "scoring"
+    FINISHED = "finished"
+    NOT_FOUND = "not_found"
+    FAILED = "failed"
+    DELETING = "deleting"
+
+
+BUSY = frozenset({RunState.WAITING, RunState.FETCHING, RunState.SCORING, RunState.DELETING})
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of a run.
+
+    Attributes:
+        total, done, missing: items of the run, those stored, and those that cannot be had (with reasons on the items).
+        why: why it failed or was not found, one sentence.
+        summary: counts over its scored items: see `Items.summary`.
+        reasons: how many items are missing for each reason.
+        rate: items that arrived a second, while it is being fetched.
+    """
+
+    number: int
+    state: RunState
+    total: int = 0
+    done: int = 0
+    missing: int = 0
+    rate: float = 0.0
+    why: str = ""
+    source: str = ""
+    requested_by: str = ""
+    requested_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    model: str = ""
+    summary: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def busy(self) -> bool:
+        return self.state in BUSY
+
+    @property
+    def is_complete(self) -> bool:
+        """Nothing is left to fetch or to score."""
+        return self.state is RunState.FINISHED and not self.missing and not self.summary.get("unscored")
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated from the rate so far; None where there is none."""
+        return (
+            (self.total - self.done - self.missing) / self.rate
+            if self.state is RunState.FETCHING and self.rate
+            else None
+        )
+
+
+class Runs:
+    """The runs that somebody asked for."""
+
+    SORTS = ("number", "state", "requested_at", "finished_at", "missing", "bad_items")
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def make_indexes(self) -> None:
+        for key in ("state", "requested_at", "finished_at", "missing", "summary.bad_items"):
+            self._collection.create_index([(key, ASCENDING), ("_id", ASCENDING)])
+
+    def request(self, number: int, by: str, total: int) -> None:
+        """Note that a run is wanted: a new one, or what is missing of a known one.
+
+        Raises:
+            Conflict: it is being deleted.
+        """
+        now = datetime.now(UTC)
+        try:
+            self._collection.update_one(
+                {"_id": number, "state": {"$nin": [RunState.DELETING, RunState.FETCHING, RunState.SCORING]}},
+                {
+                    "$set": {"state": RunState.WAITING, "why": "", "requested_by": by, "requested_at": now},
+                    "$setOnInsert": {"total": total, "done": 0, "missing": 0, "summary": {}, "reasons": {}},
+                },
+                upsert=True,
+            )
+        except DuplicateKeyError:  # it exists, in one of those states
+            if self.get(number).state is RunState.DELETING:
+                raise Conflict(f"Run {number} is being deleted; ask for it again when it is gone.") from None
+
+    def update(self, number: int, **changes: object) -> bool:
+        """Set fields of a run unless it is being deleted.
+
+        Returns:
+            False where it is being deleted or is gone: whoever works on it should stop.
+        """
+        wanted = {"_id": number, "state": {"$ne": RunState.DELETING}}
+        return self._collection.update_one(wanted, {"$set": changes}).matched_count == 1
+
+    def mark_deleting(self, number: int) -> None:
+        """From here on nobody but the deletion writes to this run.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        if not self._collection.update_one({"_id": number}, {"$set": {"state": RunState.DELETING}}).matched_count:
+            raise not_loaded(number)
+
+    def remove(self, number: int) -> None:
+        """Forget a run that is marked as being deleted."""
+        self._collection.delete_one({"_id": number, "state": RunState.DELETING})
+
+    def get(self, number: int) -> Run:
+        """One run.
+
+        Raises:
+            NotFound: nobody asked for it yet.
+        """
+        document = self._collection.find_one({"_id": number})
+        if document is None:
+            raise not_loaded(number)
+        return _run(document)
+
+    def find(
+        self,
+        state: RunState | None = None,
+        sort: str = "number",
+        descending: bool = True,
+        skip: int = 0,
+        limit: int = 20,
+    ) -> list[Run]:
+        """A page of runs, newest first unless asked otherwise."""
+        key = {"number": "_id", "bad_items": "summary.bad_items"}.get(sort, sort)
+        direction = DESCENDING if descending else ASCENDING
+        order = [(key, direction)] if key == "_id" else [(key, direction), ("_id", direction)]
+        return [_run(d) for d in self._collection.find(_filter(state)).sort(order).skip(skip).limit(limit)]
+
+    def count(self, state: RunState | None = None) -> int:
+        return (
+            self._collection.count_documents(_filter(state)) if state else self._collection.estimated_document_count()
+        )
+
+    def busy(self) -> list[Run]:
+        """Runs on which somebody should be at work."""
+        return [_run(d) for d in self._collection.find({"state": {"$in": sorted(BUSY)}})]
+
+    def newest(self, state: RunState = RunState.FINISHED) -> Run | None:
+        """The finished run with the highest number."""
+        found = self.find(state, limit=1)
+        return found[0] if found else None
+
+    def known(self, numbers: list[int]) -> set[int]:
+        """Those of the given runs that we have."""
+        return {d["_id"] for d in self._collection.find({"_id": {"$in": numbers}}, {"_id": 1})}
+
+
+def not_loaded(number: int) -> NotFound:
+    return NotFound(f"Run {number} is not loaded. An expert can load it on the page “Runs”.")
+
+
+def _filter(state: RunState | None) -> dict:
+    return {"state": state} if state else {}
+
+
+def _run(document: dict) -> Run:
+    fields = {key: value for key, value in document.items() if key in Run.__dataclass_fields__}
+    return Run(number=document["_id"], **{**fields, "state": RunState(document["state"])})

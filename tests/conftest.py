@@ -1,0 +1,162 @@
+"""What the tests share: a real MongoDB, a real DQM server on loopback, a real browser."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import waitress
+from flask import Flask
+from flask.testing import FlaskClient
+from playwright.sync_api import Browser, Page, sync_playwright
+from pymongo import MongoClient
+from waiting import wait_until
+from waitress import wasyncore
+
+from app import create_app
+from app.driftwatch import Driftwatch
+from app.sources.demo import DemoServer
+from app.store.embedded import EmbeddedMongo
+from config import ROOT, Settings
+
+LOADED_RUNS = (302634, 302635)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data for developers, which is not part of the repository."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the developers' real data are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URI of a MongoDB server, without a database's name."""
+    server = EmbeddedMongo(tmp_path_factory.mktemp("data"))
+    yield server.join().removesuffix("/driftwatch")
+    server.leave()
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[DemoServer]:
+    """A demonstration DQM server without faults."""
+    with DemoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _made_apps(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Flask]]:
+    made: list[Flask] = []
+
+    def make(**settings: object) -> Flask:
+        name = f"test_{uuid.uuid4().hex}"
+        given = {"mongodb_uri": f"{mongodb}/{name}", "data_dir": tmp_path_factory.mktemp("app"), **settings}
+        app = create_app(Settings(**given))
+        app.testing = True
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        app.extensions["driftwatch"].close()
+    with MongoClient(mongodb) as client:
+        for name in client.list_database_names():
+            if name.startswith("test_"):
+                client.drop_database(name)
+
+
+@pytest.fixture
+def make_app(_made_apps: Callable[..., Flask]) -> Callable[..., Flask]:
+    """Makes an application on a database of its own: `make_app(dqm_url=demo.url)`."""
+    return _made_apps
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], demo: DemoServer) -> Flask:
+    """An application on an empty database."""
+    return make_app(dqm_url=demo.url)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def driftwatch(app: Flask) -> Driftwatch:
+    return app.extensions["driftwatch"]
+
+
+@pytest.fixture(scope="session")
+def loaded(_made_apps: Callable[..., Flask], demo: DemoServer) -> Flask:
+    """An application with two runs fetched and scored. Shared by all tests: look, do not change."""
+    app = _made_apps(dqm_url=demo.url)
+    driftwatch = app.extensions["driftwatch"]
+    driftwatch.start()
+    for number in LOADED_RUNS:
+        driftwatch.ask_for_run(number, by="tests")
+    wait_until(lambda: not driftwatch.store.runs.busy())
+    return app
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[[Flask], str]]:
+    """Serves an application on loopback: `serve(app)` is its address, without a slash at the end.
+
+    Until all tests are over: a page that is still loading something must not miss its server.
+    """
+    servers = []
+
+    def serve_app(app: Flask) -> str:
+        server = waitress.create_server(app, host="127.0.0.1", port=0, threads=8)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.effective_port}"
+
+    yield serve_app
+    for server, thread in servers:
+        server.task_dispatcher.shutdown()
+        server.trigger.pull_trigger(
+            lambda server=server: wasyncore.close_all(server._map)
+        )  # in the thread that uses it
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def live_server(loaded: Flask, serve: Callable[[Flask], str]) -> str:
+    """Address of the application with two runs."""
+    return serve(loaded)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with sync_playwright() as playwright:
+        arguments = ["--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        if os.getuid() == 0:
+            arguments.append("--no-sandbox")
+        chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails its test when a script of ours fails or the page breaks its own security policy."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.errors = wrong
+    yield page
+    context.close()
+    assert wrong == []

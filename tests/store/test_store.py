@@ -1,0 +1,42 @@
+import threading
+import time
+
+import pytest
+from pymongo.errors import ServerSelectionTimeoutError
+
+from app.errors import SettingsError
+from app.store import SELECTION_MS, Store
+from app.subsystems.dt import DT
+from config import Settings
+
+AWAY = "mongodb://127.0.0.1:1/x"
+
+
+def test_a_uri_that_is_none_is_a_settings_error():
+    with pytest.raises(SettingsError, match="MONGODB_URI cannot be used"):
+        Store(Settings(mongodb_uri="mongodb://"), DT).ping()
+
+
+def test_many_who_wait_for_a_database_that_is_away_wait_once_not_one_after_another():
+    store = Store(Settings(mongodb_uri=AWAY), DT)
+
+    def ask():
+        with pytest.raises(ServerSelectionTimeoutError):
+            store.ping()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - begun < 3 * SELECTION_MS / 1000  # 8 times in a row would be 8
+
+
+def test_a_database_that_was_away_is_used_once_it_is_there(mongodb):
+    store = Store(Settings(mongodb_uri=AWAY), DT)
+    with pytest.raises(ServerSelectionTimeoutError):
+        store.ping()
+    store._uri, store._failed_at = f"{mongodb}/test_late", -1_000
+    store.ping()
+    store.close()
