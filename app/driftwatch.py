@@ -1,0 +1,184 @@
+"""What Driftwatch can do, as one object: pages, API, commands and the background call this, and nothing below it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+
+from app.errors import Conflict, NotFound
+from app.jobs import delete, fetch
+from app.jobs.runner import Runner
+from app.ml import models
+from app.sources import Source
+from app.sources.demo_process import DemoProcess
+from app.sources.jsonfairy import Jsonfairy
+from app.store import Store
+from app.store.jobs import Job
+from app.store.runs import Run, RunState
+from app.subsystems.dt import DT
+from config import Settings
+
+log = logging.getLogger(__name__)
+
+DEMONSTRATION_RUNS = (302634, 302635)
+RECONCILE_SECONDS = 10
+MOST_POLLED = 20  # runs asked for at one look at the server's list, newest first
+
+
+class Driftwatch:
+    """The use cases. Made without connecting to anything."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.subsystem = DT
+        self.store = Store(settings, DT)
+        self.runner: Runner | None = None
+        self._demo = DemoProcess()
+        self._local_sources: dict[str, Source] = {}
+        self._jsonfairy: Jsonfairy | None = None
+        self._server_lock = threading.Lock()
+        self._scorer = None
+        self._scorer_lock = threading.Lock()
+
+    # --- runs ---
+
+    def ask_for_run(self, number: int, by: str) -> Run:
+        """Have a run fetched and scored in the background.
+
+        Nothing is fetched twice: a complete run stays as it is, of an incomplete one only what is missing is fetched,
+        and while it is being fetched there is nothing more to do.
+
+        Raises:
+            Conflict: it is being deleted.
+        """
+        try:
+            run = self.store.runs.get(number)
+        except NotFound:
+            pass
+        else:
+            if run.is_complete:
+                return run
+        self.store.runs.request(number, by, total=len(self.subsystem.places()))
+        self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by)
+        self.wake()
+        return self.store.runs.get(number)
+
+    def fetch_here(self, number: int, source: Source, by: str) -> Job:
+        """Fetch a run from a source that only this process can read, in the background of this process.
+
+        Raises:
+            Conflict: somebody else is working on this run.
+        """
+        self.store.runs.request(number, by, total=len(self.subsystem.places()))
+        job = self.store.jobs.begin(fetch.KIND, number, f"local:{number}", by, self.runner.owner, source=source.name)
+        if job is None:
+            raise Conflict(f"Run {number} is being worked on; try again when that is done.")
+        self._local_sources[job.id] = source
+        self.runner.do(job)
+        return job
+
+    def delete_run(self, number: int, by: str) -> Job:
+        """Have a run deleted, stopping what works on it.
+
+        Raises:
+            NotFound: it is not loaded.
+        """
+        self.store.runs.mark_deleting(number)
+        self.store.events.record("run deleted", number, by)
+        return self._delete(number, by)
+
+    def reconcile(self) -> None:
+        """Queue what a program that was killed left undone: between noting a wish and queueing its job, or after."""
+        self.reconcile_runs()
+        loaded = self.store.items.runs()
+        for orphan in set(loaded) - self.store.runs.known(loaded):
+            log.warning("removing %d items of run %d, which is not loaded", self.store.items.remove_run(orphan), orphan)
+
+    def reconcile_runs(self) -> None:
+        """The part of `reconcile` that can be done every few seconds."""
+        at_work = {job.run for job in self.store.jobs.active()}
+        for run in self.store.runs.busy():
+            if run.number in at_work:
+                continue
+            if run.state is RunState.DELETING:
+                self._delete(run.number, run.requested_by)
+            else:
+                self.store.jobs.ask(fetch.KIND, run.number, fetch.LANE, run.requested_by)
+
+    def poll(self) -> None:
+        """Ask for the newest runs that the server lists, that we lack, and that nobody deleted."""
+        listed = self._server().runs()
+        deleted = self.store.events.runs_with("run deleted")
+        newest = sorted(set(listed) - deleted, reverse=True)
+        known = self.store.runs.known(newest)
+        for number in [n for n in newest if n not in known][:MOST_POLLED]:
+            self.ask_for_run(number, by="poll")
+
+    # --- models ---
+
+    @property
+    def model(self) -> str:
+        """The version of the model whose scores are shown and ranked by."""
+        return models.load_card(models.default_model(self.settings.model_dir)).name
+
+    def scorer(self):
+        """What judges histograms: made once, when first needed, for it imports TensorFlow."""
+        from app.ml.scoring import Scorer
+
+        with self._scorer_lock:
+            if self._scorer is None:
+                self._scorer = Scorer(models.default_model(self.settings.model_dir))
+            return self._scorer
+
+    # --- life ---
+
+    def start(self, only: Collection[str] | None = None) -> None:
+        """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
+        handlers = {
+            fetch.KIND: fetch.Fetching(self.store, self._open_source, self.scorer, self.model),
+            delete.KIND: delete.Deleting(self.store),
+        }
+        self.runner = Runner(self.store, handlers, only)
+        self.runner.start()
+
+    def serve(self) -> None:
+        """Begin all that the process which serves the pages does besides."""
+        self.reconcile()
+        self.start()
+        self.runner.every(RECONCILE_SECONDS, self.reconcile_runs)
+        if self.settings.dqm_poll_minutes:
+            self.runner.every(60 * self.settings.dqm_poll_minutes, self.poll)
+        if self.settings.dqm_url is None:
+            log.info("demonstration DQM server at %s", self._demo.url())
+            if not self.store.runs.count():  # a newcomer's first start
+                for number in DEMONSTRATION_RUNS:
+                    self.ask_for_run(number, by="demonstration")
+
+    def close(self) -> None:
+        """Put all work away and disconnect."""
+        if self.runner:
+            self.runner.stop()
+        if self._jsonfairy:
+            self._jsonfairy.close()
+        self._demo.stop()
+        self.store.close()
+
+    def wake(self) -> None:
+        if self.runner:
+            self.runner.wake()
+
+    def _delete(self, number: int, by: str) -> Job:
+        self.store.jobs.cancel(fetch.KIND, number)
+        job = self.store.jobs.ask(delete.KIND, number, f"delete:{number}", by)
+        self.wake()
+        return job
+
+    def _open_source(self, job: Job) -> Source:
+        return self._local_sources.pop(job.id) if job.local else self._server()
+
+    def _server(self) -> Jsonfairy:
+        with self._server_lock:
+            if self._jsonfairy is None:
+                self._jsonfairy = Jsonfairy(self.settings, self.settings.dqm_url or self._demo.url())
+            return self._jsonfairy

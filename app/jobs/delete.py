@@ -1,0 +1,23 @@
+"""Deleting a run: its items, then the run itself. What people did stays in the record of events."""
+
+from __future__ import annotations
+
+from app.jobs.runner import Work
+from app.store import Store
+from app.store.jobs import Job
+
+KIND = "delete"
+
+
+class Deleting:
+    """The handler of delete jobs. It runs when no other job works on the run any more."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __call__(self, job: Job, work: Work) -> None:
+        self._store.items.remove_run(job.run)
+        self._store.runs.remove(job.run)
+
+    def failed(self, job: Job, why: str) -> None:
+        """The run stays marked as being deleted, and `Driftwatch.reconcile` asks again."""

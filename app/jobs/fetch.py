@@ -1,0 +1,124 @@
+"""Fetching a run: what is missing of it comes from a source, is stored as it arrives, and is scored in one batch.
+
+Every step can be repeated: after a crash the job asks for what is not stored and scores what has no scores.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from app.errors import Reason, SourceDown
+from app.jobs.runner import Work
+from app.sources import Source
+from app.store import Store
+from app.store.jobs import Job
+from app.store.runs import RunState
+
+log = logging.getLogger(__name__)
+
+KIND = "fetch"
+LANE = "dqm"  # one run at a time: the server bears 16 requests at once, not 16 a run
+BATCH = 25  # items written at once
+BATCH_SECONDS = 0.4  # an item waits no longer than this to be written, while others arrive
+
+
+class Fetching:
+    """The handler of fetch jobs.
+
+    Args:
+        open_source: job → where its histograms come from; called when a job needs it.
+        open_scorer: → what judges histograms; called when there is something to score (it imports TensorFlow).
+        model: the version whose scores are wanted.
+    """
+
+    def __init__(self, store: Store, open_source: Callable[[Job], Source], open_scorer: Callable, model: str) -> None:
+        self._store, self._open_source, self._open_scorer, self._model = store, open_source, open_scorer, model
+
+    def __call__(self, job: Job, work: Work) -> None:
+        why = ""
+        try:
+            self._fetch(job, work)
+        except SourceDown as error:
+            why = str(error)
+        if not work.over:
+            self._score(job.run, work)
+        if not work.over:
+            self._conclude(job.run, why)
+
+    def failed(self, job: Job, why: str) -> None:
+        self._conclude(job.run, why)
+
+    def _fetch(self, job: Job, work: Work) -> None:
+        run, places = job.run, self._store.subsystem.places()
+        stored = self._store.items.stored_places(run)
+        wanted = [place for place in places if place not in stored]
+        if not wanted:
+            return
+        started = datetime.now(UTC)
+        counts = {"done": len(stored), "missing": 0, "total": len(places)}
+        if not self._store.runs.update(run, state=RunState.FETCHING, started_at=started, rate=0.0, why="", **counts):
+            work.stop.set()
+            return
+        source = self._open_source(job)
+        begun = written = time.monotonic()
+        batch = []
+
+        def write() -> None:
+            if work.over:
+                return
+            self._store.items.store(run, batch, source.name)
+            unusable = sum(isinstance(result, Exception) for _, result in batch)
+            counts["missing"] += unusable
+            counts["done"] += len(batch) - unusable
+            arrived = counts["done"] + counts["missing"] - len(stored)
+            rate = arrived / max(time.monotonic() - begun, 0.001)
+            if not self._store.runs.update(run, source=source.name, rate=rate, **counts):
+                work.stop.set()
+            batch.clear()
+
+        try:
+            for result in source.fetch(run, wanted, work.stop):
+                batch.append(result)
+                if len(batch) >= BATCH or time.monotonic() - written > BATCH_SECONDS:
+                    write()
+                    written = time.monotonic()
+        finally:
+            if batch:
+                write()
+
+    def _score(self, run: int, work: Work) -> None:
+        items = self._store.items.to_score(run, self._model)
+        if not items:
+            return
+        self._store.runs.update(run, state=RunState.SCORING)
+        judgements = self._open_scorer().judge([histogram for _, histogram in items])
+        if not work.over:
+            places = [place for place, _ in items]
+            self._store.items.keep_scores(run, zip(places, judgements, strict=True), self._model)
+
+    def _conclude(self, run: int, why: str) -> None:
+        summary, reasons = self._store.items.summary(run)
+        missing = summary["missing"]
+        done = summary["judged"] + summary["unjudged"] + summary["unscored"]
+        # A server that is away when what was missing is asked for again takes nothing from what is there.
+        incomplete = done + missing < len(self._store.subsystem.places()) or summary["unscored"]
+        state = RunState.FAILED if why and incomplete else RunState.FINISHED
+        if not why and not done and set(reasons) == {Reason.ABSENT}:
+            state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."
+            self._store.items.remove_missing(run)
+            summary, reasons, missing = {}, {}, 0
+        self._store.runs.update(
+            run,
+            state=state,
+            why=why,
+            done=done,
+            missing=missing,
+            reasons=reasons,
+            summary=summary,
+            model=self._model if done else "",
+            finished_at=datetime.now(UTC),
+        )
+        log.info("run %d: %s, %d stored, %d missing %s", run, state, done, missing, why)

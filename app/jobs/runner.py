@@ -1,0 +1,176 @@
+"""Takes jobs from the store and does them in threads of this process.
+
+Any number of processes may have a runner; the store's leases see to it that each job is done by one. A process that is
+killed loses its leases, and another (or the same, started again) goes on where the job stood.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from pymongo.errors import ConnectionFailure, PyMongoError
+
+from app.errors import DriftwatchError
+from app.store import Store
+from app.store.jobs import LEASE_SECONDS, Job, JobState
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1
+THREADS = 4  # fetching takes one (its lane admits no second); deletions need not wait for it
+MOST_ATTEMPTS = 5  # a job that kills its process this often is given up
+SAFE_LEASE_SECONDS = LEASE_SECONDS * 2 / 3  # beyond this we do not trust that the lease is still ours
+
+
+@dataclass(eq=False)
+class Work:
+    """A handler's view of its job: when `over` is true it should put its work away and return."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    renewed: float = field(default_factory=time.monotonic)
+
+    @property
+    def over(self) -> bool:
+        """Cancelled, the process is stopping, or the lease may be somebody else's."""
+        return self.stop.is_set() or time.monotonic() - self.renewed > SAFE_LEASE_SECONDS
+
+
+class Handler(Protocol):
+    """Does one kind of job. Called again after a crash: must go on from what is stored."""
+
+    def __call__(self, job: Job, work: Work) -> None: ...
+
+    def failed(self, job: Job, why: str) -> None:
+        """Tell the reader that the job was given up."""
+
+
+class Runner:
+    """Claims and does jobs until it is stopped."""
+
+    def __init__(self, store: Store, handlers: Mapping[str, Handler], only: Collection[str] | None = None) -> None:
+        """Make a runner for all jobs, or only for those with the given ids."""
+        self.owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._store, self._handlers, self._only = store, handlers, only
+        self._working: dict[str, tuple[Job, Work]] = {}
+        self._lock = threading.Lock()
+        self._stopping = False
+        pools = {"default": ThreadPoolExecutor(2), "work": ThreadPoolExecutor(THREADS)}
+        defaults = {"misfire_grace_time": None, "coalesce": True}
+        self._scheduler = BackgroundScheduler(executors=pools, job_defaults=defaults, timezone=UTC)
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns when a tick takes over a second
+
+    def also(self, only: Collection[str]) -> None:
+        """Do these jobs too, where the runner is not for all jobs anyway."""
+        if self._only is not None:
+            self._only = {*self._only, *only}
+
+    def start(self) -> None:
+        self._expire_dead_neighbours()
+        self._scheduler.start()
+        self.every(TICK_SECONDS, self._tick)
+
+    def every(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call a function now and then every so many seconds."""
+        self._scheduler.add_job(function, "interval", seconds=seconds, next_run_time=datetime.now(UTC))
+
+    def wake(self) -> None:
+        """Look for jobs now, not at the next tick."""
+        if self._scheduler.running:
+            self._scheduler.add_job(self._tick)
+
+    def do(self, job: Job) -> None:
+        """Do a job that this runner owns already, in a thread."""
+        work = Work()
+        with self._lock:
+            if self._stopping:
+                return
+            self._working[job.id] = (job, work)
+        self._scheduler.add_job(self._run, args=(job, work), executor="work")
+
+    def stop(self) -> None:
+        """Tell all jobs to put their work away, wait for them, and give them back for somebody else to take."""
+        with self._lock:
+            self._stopping = True
+            working = list(self._working.values())
+        for _, work in working:
+            work.stop.set()
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+    def _expire_dead_neighbours(self) -> None:
+        """End the leases of programs that were killed on this machine, rather than wait until they run out."""
+        for owner in self._store.jobs.owners():
+            node, pid, _ = owner.rsplit(":", 2)
+            if node == platform.node() and not Path(f"/proc/{pid}").exists():
+                self._store.jobs.expire(owner)
+
+    def _tick(self) -> None:
+        if self._stopping:
+            return
+        try:
+            self._renew()
+            self._store.jobs.requeue_lost()
+            while len(self._working) < THREADS and (job := self._store.jobs.claim(self.owner, self._only)):
+                self.do(job)
+        except (PyMongoError, DriftwatchError) as error:
+            log.warning("the job queue is out of reach: %s", error)
+            self._revive()
+
+    def _revive(self) -> None:
+        try:
+            self._store.revive()
+        except DriftwatchError as error:
+            log.warning("%s", error)
+
+    def _renew(self) -> None:
+        for job, work in list(self._working.values()):
+            now = time.monotonic()
+            renewed = self._store.jobs.renew(job)
+            if renewed is None or renewed.cancel:
+                work.stop.set()
+            else:
+                work.renewed = now
+
+    def _run(self, job: Job, work: Work) -> None:
+        handler = self._handlers[job.kind]
+        try:
+            if job.attempt > MOST_ATTEMPTS:
+                raise DriftwatchError(f"Given up: its program was ended {MOST_ATTEMPTS} times while it was under way.")
+            handler(job, work)
+        except ConnectionFailure as error:
+            # Nothing can be written now. The lease runs out, and the job is taken up again.
+            log.warning("%s of run %d: the database is away: %s", job.kind, job.run, error)
+        except DriftwatchError as error:
+            log.warning("%s of run %d failed: %s", job.kind, job.run, error)
+            self._fail(handler, job, str(error))
+        except Exception as error:  # the border: whatever it is must not end the runner
+            log.exception("%s of run %d failed unexpectedly", job.kind, job.run)
+            self._fail(handler, job, f"Unexpected error: {type(error).__name__}: {error}")
+        else:
+            self._store.jobs.end(job, self._outcome(job, work))
+        finally:
+            with self._lock:
+                self._working.pop(job.id, None)
+            if not self._stopping:
+                self.wake()
+
+    def _outcome(self, job: Job, work: Work) -> JobState:
+        if not work.stop.is_set():
+            return JobState.DONE
+        return JobState.CANCELLED if self._store.jobs.get(job.id).cancel else JobState.QUEUED
+
+    def _fail(self, handler: Handler, job: Job, why: str) -> None:
+        handler.failed(job, why)
+        self._store.jobs.end(job, JobState.FAILED, why)
