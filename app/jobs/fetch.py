@@ -104,7 +104,7 @@ class Fetching:
         missing = summary["missing"]
         done = summary["judged"] + summary["unjudged"] + summary["unscored"]
         # A server that is away when what was missing is asked for again takes nothing from what is there.
-        incomplete = done + missing < len(self._store.subsystem.places()) or summary["unscored"]
+        incomplete = not done or done + missing < len(self._store.subsystem.places()) or summary["unscored"]
         state = RunState.FAILED if why and incomplete else RunState.FINISHED
         if not why and not done and set(reasons) == {Reason.ABSENT}:
             state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."

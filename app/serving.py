@@ -1,0 +1,65 @@
+"""The process that serves the pages: threads for requests (waitress), threads for jobs, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from logging.handlers import RotatingFileHandler
+
+import waitress
+from flask import Flask
+
+from app.driftwatch import Driftwatch
+from app.errors import SettingsError
+
+REQUEST_THREADS = 8
+LOG_BYTES, LOG_FILES = 5_000_000, 3
+
+
+def serve_until_told(app: Flask) -> None:
+    """Serve, work in the background, and put all of it away when the process is told to end.
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+        DriftwatchError: the database or the demonstration server cannot be started.
+    """
+    driftwatch: Driftwatch = app.extensions["driftwatch"]
+    settings = driftwatch.settings
+    _log_to(driftwatch)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        server = waitress.create_server(
+            app,
+            host=settings.host,
+            port=settings.port,
+            threads=REQUEST_THREADS,
+            ident=None,
+            clear_untrusted_proxy_headers=True,
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"HOST and PORT are {settings.host} and {settings.port}, but that cannot be listened on: {error.strerror}."
+        ) from None
+    try:
+        driftwatch.serve()
+        print(f"Driftwatch is at http://{settings.host}:{server.effective_port}/ (Ctrl-C stops it)", flush=True)
+        server.run()  # returns on KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the putting away short
+        print("Driftwatch puts its work away …", flush=True)
+        server.close()
+
+
+def _log_to(driftwatch: Driftwatch) -> None:
+    settings = driftwatch.settings
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = RotatingFileHandler(settings.data_dir / "driftwatch.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    for console in root.handlers:
+        console.setLevel(logging.WARNING)
+    root.addHandler(file)
+    root.setLevel(settings.log_level)
+    logging.getLogger("pymongo").setLevel(logging.WARNING)

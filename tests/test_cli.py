@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import pytest
+
+from app.subsystems.dt.geometry import all_chambers
+from app.subsystems.dt.simulate import simulate_run
+
+RUN = 302650
+
+
+@pytest.fixture
+def run_command(app):
+    def run(*arguments, **more):
+        return app.test_cli_runner().invoke(args=list(arguments), **more)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return [line_of(simulated.occupancy) for simulated in list(simulate_run(RUN).values())[:20]]
+
+
+def line_of(occupancy):
+    c = occupancy.chamber
+    return {"wheel": c.wheel, "sector": c.sector, "station": c.station, "occupancy": occupancy.counts.tolist()}
+
+
+def test_fetch_wait_fetches_here_and_runs_lists_it(run_command, app, make_app):
+    assert (
+        run_command("fetch", str(RUN), "--wait").output
+        == f"run {RUN}: finished, 250 chambers, " + (run_command("runs").output.split("250 chambers, ")[1])
+    )
+    listed = json.loads(run_command("runs", "--json").output)
+    assert (listed["number"], listed["state"], listed["done"]) == (RUN, "finished", 250)
+    assert run_command("fetch", str(RUN)).output == f"run {RUN}: is there already\n"
+
+
+def test_fetch_of_several_runs_without_wait_only_asks(run_command, driftwatch):
+    result = run_command("fetch", "302650-302651", "302660")
+    assert result.exit_code == 0
+    assert [job.run for job in driftwatch.store.jobs.active()] == [302650, 302651, 302660]
+
+
+def test_a_run_that_is_not_on_the_server_is_told_by_the_exit_status(run_command):
+    result = run_command("fetch", "7", "--wait")
+    assert result.exit_code == 1
+    assert "run 7: not found on the server" in result.output
+
+
+@pytest.mark.parametrize("wrong", ["0", "-5", "1000000000", "abc", "9-3"])
+def test_a_wrong_run_number_is_an_error_and_nothing_is_stored(run_command, driftwatch, wrong):
+    result = run_command("fetch", "--", wrong)
+    assert result.exit_code != 0
+    assert "must be" in result.output
+    assert driftwatch.store.runs.count() == 0
+
+
+def test_delete_asks_first_and_then_leaves_nothing(run_command, driftwatch):
+    run_command("fetch", str(RUN), "--wait")
+    assert run_command("delete", str(RUN), input="n\n").exit_code == 1
+    assert driftwatch.store.runs.get(RUN).done == 250
+    assert run_command("delete", str(RUN), input="y\n").exit_code == 0
+    assert run_command("runs", "--json").output == ""
+    assert driftwatch.store.items.of_run(RUN) == []
+    assert run_command("delete", str(RUN), "--yes").exit_code == 1
+
+
+def test_score_writes_for_each_line_the_chamber_twelve_scores_and_verdicts(run_command, lines, tmp_path):
+    file = tmp_path / "chambers.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = run_command("score", str(file))
+    assert result.exit_code == 0
+    written = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(w["wheel"], w["sector"], w["station"]) for w in written] == [
+        (line["wheel"], line["sector"], line["station"]) for line in lines
+    ]
+    for judged in written:
+        known = [abs(0.5 - score) for score in judged["scores"] if score is not None]
+        assert judged["certainty"] == pytest.approx(min(known))
+        assert len(judged["scores"]) == len(judged["verdicts"]) == 12
+        for score, verdict in zip(judged["scores"], judged["verdicts"], strict=True):
+            assert (score is None) == (verdict in ("absent", "unjudged"))
+
+
+def test_score_reads_standard_input_and_gives_what_the_database_has(run_command, driftwatch):
+    run_command("fetch", str(RUN), "--wait")
+    items = [driftwatch.store.items.get(RUN, chamber) for chamber in all_chambers()[::10]]
+    text = "".join(json.dumps(line_of(item.histogram)) + "\n" for item in items)
+    written = [json.loads(line) for line in run_command("score", "-", input=text).stdout.splitlines()]
+    for item, judged in zip(items, written, strict=True):
+        assert judged["verdicts"] == list(item.judgement.verdicts)
+        for given, stored in zip(judged["scores"], item.judgement.scores, strict=True):
+            assert given == (None if stored is None else pytest.approx(stored, abs=1e-6))
+
+
+def test_a_bad_line_is_reported_with_its_number_and_does_not_stop_the_others(run_command, lines):
+    wrong_wheel = lines[0] | {"wheel": 3}
+    wrong_sector = lines[0] | {"station": 2, "sector": 13}
+    missing_key = {key: value for key, value in lines[0].items() if key != "occupancy"}
+    wrong_shape = lines[0] | {"occupancy": [[1, 2]]}
+    negative = lines[0] | {"occupancy": np.where(np.array(lines[0]["occupancy"]) > 0, -3, -1).tolist()}
+    bad = ["{", "[1]", *map(json.dumps, (wrong_wheel, wrong_sector, missing_key, wrong_shape, negative))]
+    text = "\n".join([json.dumps(lines[0]), *bad, "", json.dumps(lines[1] | {"comment": "is passed over"})]) + "\n"
+    result = run_command("score", "-", input=text)
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 2
+    told = result.stderr.splitlines()
+    expected = ["a JSON object", "a JSON object", "-2 to 2", "1 to 12 in station 2", "occupancy", "12 rows", "is -3"]
+    for number, (line, text) in enumerate(zip(told, expected, strict=False), start=2):
+        assert line.startswith(f"line {number}: ")
+        assert text in line
+    assert told[-1] == "Error: 7 lines could not be judged."
+
+
+def test_an_unknown_model_is_an_error_that_names_those_there_are(run_command, driftwatch):
+    result = run_command("score", "-", "--model", "no-such", input="")
+    assert result.exit_code == 1
+    assert driftwatch.model in result.output
+
+
+def test_fetch_from_a_root_file(run_command, driftwatch, tmp_path):
+    import uproot
+
+    simulated = simulate_run(RUN)
+    path = tmp_path / f"DQM_V0001_DT_R000{RUN}.root"
+    with uproot.recreate(path) as file:
+        for c in all_chambers():
+            counts = simulated[c].occupancy.counts.astype(np.float64)
+            name = f"OccupancyAllHits_perCh_W{c.wheel}_St{c.station}_Sec{c.sector}"
+            folder = f"DQMData/Run {RUN}/DT/Run summary/01-Digi/Wheel{c.wheel}/Sector{c.sector}/Station{c.station}"
+            file[f"{folder}/{name}"] = (counts.T, np.arange(1.0, c.columns + 2), np.arange(13.0))
+    result = run_command("fetch", "--root", str(path))
+    assert result.exit_code == 0, result.output
+    for chamber in all_chambers()[::50]:
+        item = driftwatch.store.items.get(RUN, chamber)
+        assert item.histogram.counts.tolist() == simulated[chamber].occupancy.counts.tolist()
+        assert item.judgement is not None
+    other = run_command("fetch", "--root", str(path), "5")
+    assert other.exit_code == 1
+    assert f"a run that {path.name} holds: {RUN}" in other.output

@@ -1,0 +1,146 @@
+"""`make run` as its user sees it: a process of its own, started, used, and stopped."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from waiting import wait_until
+
+from config import ROOT, Settings
+
+SETTINGS = {name.upper() for name in Settings.model_fields}
+FLASK = Path(__import__("sys").executable).with_name("flask")
+
+
+def environment(tmp_path, **settings):
+    clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    return clean | {"DATA_DIR": str(tmp_path / "data"), "PORT": "0"} | settings
+
+
+def flask(tmp_path, *arguments, **settings):
+    """Run a command to its end."""
+    return subprocess.run(
+        [FLASK, *arguments], cwd=ROOT, env=environment(tmp_path, **settings), capture_output=True, text=True
+    )
+
+
+@contextmanager
+def serving(tmp_path, **settings):
+    """A `flask serve`, once it has said where it is; its process and its address."""
+    process = subprocess.Popen(
+        [FLASK, "serve"],
+        cwd=ROOT,
+        env=environment(tmp_path, **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        lines = iter(process.stdout.readline, "")
+        said = next((line for line in lines if line.startswith("Driftwatch is at ")), "it ended without saying where")
+        yield process, re.search(r"http://127\.0\.0\.1:\d+", said)[0]
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait()
+        process.stdout.close()
+
+
+def get(url):
+    with urllib.request.urlopen(url) as answer:
+        return json.load(answer)
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def maps_of(pid):
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+def alive(pid):
+    return Path(f"/proc/{pid}").exists() and "Z (zombie)" not in Path(f"/proc/{pid}/status").read_text()
+
+
+def processes_with(text):
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if text in command:
+            found.append(int(folder.name))
+    return found
+
+
+def test_a_newcomer_gets_two_scored_runs_and_ctrl_c_stops_all_that_was_started(tmp_path):
+    with serving(tmp_path) as (process, url):
+        wait_until(lambda: {r["state"] for r in get(f"{url}/api/v1/runs")["runs"]} == {"finished"})
+        runs = get(f"{url}/api/v1/runs")["runs"]
+        assert [(r["number"], r["done"], r["missing"]) for r in runs] == [(302635, 250, 0), (302634, 250, 0)]
+        started = [*children(process.pid), *processes_with(str(tmp_path))]
+        assert len(started) >= 2  # a mongod and a DQM server at least
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        wait_until(lambda: not any(alive(pid) for pid in started))
+
+
+def test_a_second_start_finds_the_data_and_the_commands_see_them_meanwhile_and_afterwards(tmp_path):
+    assert flask(tmp_path, "fetch", "302700", "--wait").returncode == 0
+    before = flask(tmp_path, "runs", "--json").stdout
+    assert json.loads(before)["number"] == 302700
+    with serving(tmp_path) as (_, url):
+        assert [run["number"] for run in get(f"{url}/api/v1/runs")["runs"]] == [302700]
+        assert flask(tmp_path, "runs", "--json").stdout == before
+        assert flask(tmp_path, "fetch", "302701", "--wait").returncode == 0
+        assert get(f"{url}/api/v1/runs/302701")["done"] == 250  # the server still has its database
+    after = flask(tmp_path, "runs", "--json").stdout.splitlines()
+    assert [json.loads(line)["number"] for line in after] == [302701, 302700]
+    assert processes_with(str(tmp_path)) == []
+
+
+def test_serving_pages_loads_no_tensorflow_and_the_first_job_does(tmp_path):
+    assert flask(tmp_path, "fetch", "302700", "--wait").returncode == 0
+    with serving(tmp_path) as (process, url):
+        for page in ("/", "/fetch/", "/eval/302700/-1/2/1/", "/data/net_scores/", "/api/v1/scores", "/healthz"):
+            with urllib.request.urlopen(url + page) as answer:
+                assert answer.status == 200
+        assert "tensorflow" not in maps_of(process.pid)
+        assert flask(tmp_path, "fetch", "302701").returncode == 0
+        wait_until(lambda: get(f"{url}/api/v1/runs/302701")["state"] == "finished")
+        assert "tensorflow" in maps_of(process.pid)
+
+
+def test_killed_in_the_midst_of_a_run_it_goes_on_after_the_next_start(tmp_path):
+    with serving(tmp_path) as (process, url):
+        wait_until(lambda: get(f"{url}/api/v1/runs/302634")["done"] > 0)
+        process.send_signal(signal.SIGKILL)
+    with serving(tmp_path) as (_, url):
+        wait_until(lambda: {r["state"] for r in get(f"{url}/api/v1/runs")["runs"]} == {"finished"})
+        assert [run["done"] for run in get(f"{url}/api/v1/runs")["runs"]] == [250, 250]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"PORT": "eighty"}, "PORT is 'eighty': input should be a valid integer"),
+        ({"DQM_URL": "nowhere"}, "DQM_URL is 'nowhere': must begin with http:// or https://"),
+        ({"MONGODB_URI": "mongodb://127.0.0.1:1/x"}, "The database does not answer"),
+        ({"HOST": "192.0.2.1"}, "HOST and PORT are 192.0.2.1 and 0, but that cannot be listened on"),
+        ({"MODEL_DIR": "/nowhere"}, "/nowhere"),
+    ],
+)
+def test_what_cannot_start_says_why_in_a_sentence_and_leaves_nothing_running(tmp_path, settings, sentence):
+    ended = flask(tmp_path, "serve", **settings)
+    assert ended.returncode != 0
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert processes_with(str(tmp_path)) == []
