@@ -1,0 +1,181 @@
+"""The API under /api/v1/: the same use cases as the pages, as JSON. Its description is made from this code."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app, request
+from spectree import Response as Answers
+from spectree import SpecTree
+
+from app.driftwatch import Driftwatch
+from app.errors import InvalidInput, NotFound
+from app.run_numbers import run_number, run_numbers
+from app.store.items import MOST_LISTED, ItemQuery, ItemState
+from app.subsystems.dt.geometry import Chamber
+from app.web.schemas import (
+    ChamberOut,
+    Problem,
+    RunOut,
+    RunsOut,
+    RunsQuery,
+    RunsRequest,
+    ScoresListOut,
+    ScoresOut,
+    ScoresQuery,
+)
+
+ANONYMOUS = "anonymous"  # until there are accounts
+
+blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+
+
+def _refuse(_request, _response, error: Exception | None, *_: object) -> None:
+    """Turn what pydantic found into our own error, which the one handler answers."""
+    if error is None:
+        return
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the body"
+    if first["type"] == "extra_forbidden":
+        raise InvalidInput(field, first["input"], "left out: there is no such field")
+    if first["type"] == "missing":
+        raise InvalidInput(field, None, "given")
+    raise InvalidInput(field, first["input"], first["msg"].removeprefix("Input should be "))
+
+
+spec = SpecTree(
+    "flask",
+    title="Driftwatch",
+    version="1",
+    mode="strict",
+    path="openapi",  # of pages of its own, which are not served: see `describe`
+    page_templates={},
+    before=_refuse,
+    validation_error_status=400,
+    validation_error_model=Problem,
+    naming_strategy=lambda model: model.__name__,
+    nested_naming_strategy=lambda _parent, child: child,
+)
+
+
+def init_app(app: Flask) -> None:
+    app.register_blueprint(blueprint)
+    spec.app = app
+
+
+@blueprint.get("/runs")
+@spec.validate(resp=Answers(HTTP_200=RunsOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+def list_runs(query: RunsQuery) -> RunsOut:
+    """Runs that somebody asked for, newest first."""
+    runs = _driftwatch().store.runs
+    count = runs.count(query.state)
+    pages = _pages(query.page, query.size, count)
+    found = runs.find(query.state, query.sort, query.descending, (query.page - 1) * query.size, query.size)
+    return RunsOut(runs=[RunOut.of(run) for run in found], page=query.page, pages=pages, size=query.size, count=count)
+
+
+@blueprint.post("/runs")
+@spec.validate(resp=Answers(HTTP_202=RunsOut, HTTP_409=Problem, HTTP_503=Problem), tags=["runs"])
+def ask_for_runs(json: RunsRequest) -> tuple[RunsOut, int]:
+    """Have runs fetched and scored in the background; of a known run, only what is missing."""
+    numbers = run_numbers(str(json.runs))
+    runs = [RunOut.of(_driftwatch().ask_for_run(number, by=ANONYMOUS)) for number in numbers]
+    return RunsOut(runs=runs, page=1, pages=1, size=len(runs), count=len(runs)), 202
+
+
+@blueprint.get("/runs/<run>")
+@spec.validate(resp=Answers(HTTP_200=RunOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+def show_run(run: str) -> RunOut:
+    """One run."""
+    return RunOut.of(_driftwatch().store.runs.get(run_number(run)))
+
+
+@blueprint.delete("/runs/<run>")
+@spec.validate(resp=Answers(HTTP_202=RunOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+def delete_run(run: str) -> tuple[RunOut, int]:
+    """Have a run deleted, stopping what works on it. It is gone when asking for it answers 404."""
+    number = run_number(run)
+    known = _driftwatch().store.runs.get(number)
+    _driftwatch().delete_run(number, by=ANONYMOUS)
+    return RunOut.of(known), 202
+
+
+@blueprint.get("/runs/<run>/chambers/<wheel>/<sector>/<station>")
+@spec.validate(resp=Answers(HTTP_200=ChamberOut, HTTP_404=Problem, HTTP_503=Problem), tags=["chambers"])
+def show_chamber(run: str, wheel: str, sector: str, station: str) -> ChamberOut:
+    """One chamber of a run: occupancy, scores, verdicts; layer 1 first."""
+    chamber = Chamber(
+        wheel=_whole("wheel", wheel, "-2 to 2"),
+        station=_whole("station", station, "1 to 4"),
+        sector=_whole("sector", sector, "1 to 12, or 1 to 14 in station 4"),
+    )
+    return ChamberOut.of_chamber(_driftwatch().store.items.get(run_number(run), chamber))
+
+
+@blueprint.get("/scores")
+@spec.validate(resp=Answers(HTTP_200=ScoresListOut, HTTP_404=Problem, HTTP_503=Problem), tags=["chambers"])
+def list_scores(query: ScoresQuery) -> ScoresListOut:
+    """Chambers with their scores, least certain first."""
+    driftwatch = _driftwatch()
+    place = {key: getattr(query, key) for key in driftwatch.subsystem.keys}
+    wanted = ItemQuery(
+        model=driftwatch.model,
+        states=frozenset(ItemState) if query.state == "any" else frozenset({query.state}),
+        run=query.run,
+        place={key: value for key, value in place.items() if value is not None},
+        least=query.least,
+        most=query.most,
+        sort=query.sort,
+        descending=query.descending,
+    )
+    count = min(driftwatch.store.items.count(wanted), MOST_LISTED)
+    pages = _pages(query.page, query.size, count)
+    found = driftwatch.store.items.find(wanted, (query.page - 1) * query.size, query.size)
+    scores = [ScoresOut.of(item) for item in found]
+    return ScoresListOut(scores=scores, page=query.page, pages=pages, size=query.size, count=count)
+
+
+@blueprint.get("/openapi.json")
+def describe() -> dict[str, Any]:
+    """What this API takes and gives, as an OpenAPI document."""
+    return spec.spec
+
+
+@blueprint.route("/", defaults={"path": ""})
+@blueprint.route("/<path:path>")
+def nothing_here(path: str) -> Any:
+    raise NotFound(f"There is no /api/v1/{path}; what there is stands in /api/v1/openapi.json.")
+
+
+@blueprint.after_request
+def _remember(response: Response) -> Response:
+    """Let a client that asks again and again be told that nothing changed."""
+    if request.method == "GET" and response.status_code == 200:
+        response.add_etag()
+        response.headers["Cache-Control"] = "no-cache"
+        return response.make_conditional(request)
+    return response
+
+
+def _driftwatch() -> Driftwatch:
+    return current_app.extensions["driftwatch"]
+
+
+def _pages(page: int, size: int, count: int) -> int:
+    """How many pages there are; there is always a first.
+
+    Raises:
+        NotFound: the page asked for is beyond the last.
+    """
+    pages = max(1, ceil(count / size))
+    if page > pages:
+        raise NotFound(f"There is no page {page:,}: the last is {pages:,}.")
+    return pages
+
+
+def _whole(field: str, text: str, accepted: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidInput(field, text, f"a whole number from {accepted}") from None

@@ -1,0 +1,68 @@
+"""The colours of counts: a perceptually uniform map from 0 (dark) to 1 (bright).
+
+The map is a helix in OKLab: lightness and hue change in proportion to the value while the chroma stays, so that equal
+steps of the value are equal distances in that space. Dark violet over teal to yellow, as viridis runs; lightness alone
+orders the colours, so that they are read in the same order in grey and with any colour vision.
+
+Source: B. Ottosson, "A perceptual color space for image processing" (2020), for OKLab and its matrices.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import cos, radians, sin
+
+STEPS = 256
+_LIGHTNESS = (0.30, 0.92)
+_HUE = (300.0, 105.0)  # degrees in OKLab: violet, yellow
+_CHROMA = 0.10  # about the greatest at which a screen can show the whole helix
+_LIGHT_INK_BELOW = 0.557  # of the lightness: from there on black is read better than white
+
+
+def colour(fraction: float) -> str:
+    """The colour of a value from 0 to 1; values beyond take the colour of the end.
+
+    >>> colour(0), colour(1) == colour(7.5)
+    ('#361e57', True)
+    """
+    return _table()[round(min(max(fraction, 0.0), 1.0) * (STEPS - 1))]
+
+
+def is_dark(fraction: float) -> bool:
+    """Whether writing on this colour must be light to be read (WCAG contrast of at least 4.5)."""
+    return _between(_LIGHTNESS, min(max(fraction, 0.0), 1.0)) < _LIGHT_INK_BELOW
+
+
+@cache
+def _table() -> tuple[str, ...]:
+    return tuple(_helix(i / (STEPS - 1)) for i in range(STEPS))
+
+
+def _helix(fraction: float) -> str:
+    hue = radians(_between(_HUE, fraction))
+    rgb = oklab_to_srgb(_between(_LIGHTNESS, fraction), _CHROMA * cos(hue), _CHROMA * sin(hue))
+    return "#" + "".join(f"{round(255 * min(max(value, 0.0), 1.0)):02x}" for value in rgb)
+
+
+def oklab_to_srgb(lightness: float, a: float, b: float) -> tuple[float, float, float]:
+    """sRGB of a colour in OKLab; outside 0…1 where a screen cannot show it.
+
+    >>> [round(value, 3) for value in oklab_to_srgb(1, 0, 0)]
+    [1.0, 1.0, 1.0]
+    """
+    long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
+    medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
+    short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
+    return (
+        _gamma(4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short),
+        _gamma(-1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short),
+        _gamma(-0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short),
+    )
+
+
+def _gamma(linear: float) -> float:
+    return 12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055
+
+
+def _between(ends: tuple[float, float], fraction: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * fraction

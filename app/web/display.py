@@ -1,0 +1,145 @@
+"""How values are written on every page: numbers, times, names of chambers. Filters for the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from flask import Flask, current_app, request, url_for
+from markupsafe import Markup
+
+from app.errors import REASON_WORDS, ModelRefused
+from app.store.runs import Run, RunState
+from app.subsystems.dt.geometry import Chamber
+
+NOTHING = "–"
+THIN_SPACE = "\u2009"
+
+STATE_WORDS = {
+    RunState.WAITING: "waiting",
+    RunState.FETCHING: "fetching",
+    RunState.SCORING: "scoring",
+    RunState.FINISHED: "finished",
+    RunState.NOT_FOUND: "not found on the server",
+    RunState.FAILED: "failed",
+    RunState.DELETING: "being deleted",
+}
+
+
+def init_app(app: Flask) -> None:
+    app.jinja_env.filters |= {
+        "certainty": certainty,
+        "chamber_name": chamber_name,
+        "chamber_words": chamber_words,
+        "count": count,
+        "plural": plural,
+        "score": score,
+        "signed": signed,
+        "when": when,
+    }
+    app.jinja_env.globals |= {
+        "chamber_url": chamber_url,
+        "reason_words": REASON_WORDS,
+        "state_words": state_words,
+        "with_query": with_query,
+        "model_name": model_name,
+    }
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+
+
+def score(value: float | None) -> str:
+    """Three decimals.
+
+    >>> score(0.98), score(None)
+    ('0.980', '–')
+    """
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+def certainty(value: float | None) -> str:
+    """Five decimals: what is ranked by it differs in the last."""
+    return NOTHING if value is None else f"{value:.5f}"
+
+
+def count(value: int | None) -> str:
+    """With separators between thousands.
+
+    >>> count(171438)
+    '171,438'
+    """
+    return NOTHING if value is None else f"{value:,}"
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """
+    >>> plural(1, "bad layer"), plural(1200, "bad layer")
+    ('1 bad layer', '1,200 bad layers')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def signed(value: int) -> str:
+    """A number with a real minus sign.
+
+    >>> signed(-2)
+    '−2'
+    """
+    return str(value).replace("-", "−")
+
+
+def chamber_name(chamber: Chamber) -> str:
+    """For tables and headings.
+
+    >>> chamber_name(Chamber(wheel=-1, station=2, sector=7))
+    'W−1 S7 MB2'
+    """
+    return f"W{signed(chamber.wheel)} S{chamber.sector} MB{chamber.station}"
+
+
+def chamber_words(chamber: Chamber) -> str:
+    """In full.
+
+    >>> chamber_words(Chamber(wheel=-1, station=2, sector=7))
+    'wheel −1, sector 7, station 2'
+    """
+    return f"wheel {signed(chamber.wheel)}, sector {chamber.sector}, station {chamber.station}"
+
+
+def when(moment: datetime | None) -> Markup | str:
+    """A <time>: 2026-11-22 01:41 UTC."""
+    if moment is None:
+        return NOTHING
+    moment = moment.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        moment.isoformat(timespec="seconds"), moment.strftime("%Y-%m-%d %H:%M UTC")
+    )
+
+
+def state_words(run: Run) -> str:
+    """A run's state as people say it: "finished, 3 missing"."""
+    words = STATE_WORDS[run.state]
+    return f"{words}, {run.missing:,} missing" if run.state is RunState.FINISHED and run.missing else words
+
+
+def chamber_url(run: int, chamber: Chamber, endpoint: str = "chamber.show", **query: str | None) -> str:
+    return url_for(
+        endpoint, run=run, wheel=chamber.wheel, sector=chamber.sector, station=chamber.station, **_given(query)
+    )
+
+
+def with_query(**changes: object) -> str:
+    """The address of this page with some of its query changed; None takes a value out."""
+    query = {name: value for name, value in request.args.items() if value.strip()}
+    return url_for(request.endpoint, **_given({**(request.view_args or {}), **query, **changes}))
+
+
+def model_name() -> str:
+    """The model whose scores are shown; empty where it cannot be used (the page that needs it says why)."""
+    try:
+        return current_app.extensions["driftwatch"].model
+    except ModelRefused:
+        return ""
+
+
+def _given(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,102 @@
+"""What stands in the fields of a form or an address, read with one clear sentence for each mistake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from app.errors import InvalidInput
+from app.subsystems.dt.geometry import Chamber
+
+T = TypeVar("T")
+
+
+class Fields:
+    """The given values of a form, and what is wrong with them.
+
+    Attributes:
+        given: name → text as it was given, for showing it again.
+        errors: name → what is allowed, as a sentence, for the fields that cannot be used.
+    """
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self.given = {name: text for name, text in given.items() if text.strip()}
+        self.errors: dict[str, str] = {}
+
+    def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        """The value of a field; the default where it is empty, or wrong (then `errors` has it)."""
+        if name not in self.given:
+            return default
+        try:
+            return parse(self.given[name])
+        except InvalidInput as error:
+            self.refuse(error, name)
+            return default
+
+    def refuse(self, error: InvalidInput, name: str | None = None) -> None:
+        self.errors[name or error.field] = f"{error.value} is not possible here: it must be {error.accepted}."
+
+    @property
+    def status(self) -> int:
+        """Of the page that shows the form again."""
+        return 400 if self.errors else 200
+
+
+def whole_number(text: str) -> int | str:
+    """The number that a text is, or the text: then whoever needs a number says what it takes.
+
+    >>> whole_number(" −1"), whole_number("+2"), whole_number("two")
+    (-1, 2, 'two')
+    """
+    written = text.strip().replace("−", "-")
+    return int(written) if re.fullmatch(r"[-+]?[0-9]{1,12}", written) else text
+
+
+def number_in(field: str, allowed: range) -> Callable[[str], int]:
+    """A reader of whole numbers of a range."""
+
+    def parse(text: str) -> int:
+        value = whole_number(text)
+        if value not in allowed:
+            raise InvalidInput(field, value, f"a whole number from {allowed[0]:,} to {allowed[-1]:,}")
+        return value
+
+    return parse
+
+
+def fraction(field: str) -> Callable[[str], float]:
+    """A reader of numbers from 0 to 1."""
+
+    def parse(text: str) -> float:
+        written = text.strip().replace(",", ".")
+        if not re.fullmatch(r"[0-9]{0,2}\.?[0-9]{0,12}", written) or not re.search("[0-9]", written):
+            raise InvalidInput(field, text, "a number from 0 to 1")
+        if (value := float(written)) > 1:
+            raise InvalidInput(field, text, "a number from 0 to 1")
+        return value
+
+    return parse
+
+
+def one_of(field: str, allowed: Mapping[str, T]) -> Callable[[str], T]:
+    """A reader of words."""
+
+    def parse(text: str) -> T:
+        if text not in allowed:
+            raise InvalidInput(field, text, "one of " + ", ".join(allowed))
+        return allowed[text]
+
+    return parse
+
+
+YES_OR_NO = {"true": True, "false": False}
+
+
+def chamber(wheel: str, sector: str, station: str) -> Chamber:
+    """The chamber that three texts name.
+
+    Raises:
+        InvalidInput: there is none, and what is allowed.
+    """
+    return Chamber(wheel=whole_number(wheel), station=whole_number(station), sector=whole_number(sector))

@@ -1,0 +1,20 @@
+"""/healthz, for whatever watches over the program."""
+
+from __future__ import annotations
+
+from flask import Blueprint, current_app
+from pymongo.errors import PyMongoError
+
+from app.errors import StoreUnavailable
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> tuple[dict, int]:
+    """200 where the database answers, 503 where it does not."""
+    try:
+        current_app.extensions["driftwatch"].store.ping()
+    except (PyMongoError, StoreUnavailable) as error:
+        return {"status": "unavailable", "database": type(error).__name__}, 503
+    return {"status": "ok", "database": "ok"}, 200

@@ -1,0 +1,104 @@
+"""`/fetch/`: ask for runs, follow them, and delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
+
+from app.driftwatch import Driftwatch
+from app.errors import Conflict, InvalidInput
+from app.run_numbers import run_number, run_numbers
+from app.store.items import Item, ItemQuery, ItemState
+from app.store.runs import Run, Runs, RunState
+from app.web.api import ANONYMOUS
+from app.web.display import STATE_WORDS
+from app.web.fields import YES_OR_NO, Fields, number_in, one_of
+from app.web.paging import SIZES, Page
+
+MOST_MISSING = 50  # chambers listed below a run; the list of scores has them all
+
+blueprint = Blueprint("runs", __name__, url_prefix="/fetch")
+
+
+@blueprint.get("/")
+def index() -> tuple[str, int]:
+    return _page()
+
+
+@blueprint.post("/")
+def ask() -> Response | tuple[str, int]:
+    """Have runs fetched; whatever is complete stays as it is."""
+    written = request.form.get("runs", "")
+    try:
+        numbers = run_numbers(written, field="runs")
+    except InvalidInput as error:
+        return _page(written, f"{error.value} is not possible here: it must be {error.accepted}.", 400)
+    asked: list[Run] = []
+    for number in numbers:
+        try:
+            asked.append(_driftwatch().ask_for_run(number, by=ANONYMOUS))
+        except Conflict as error:
+            return _page(written, str(error), error.status)
+    complete = sum(run.is_complete for run in asked)
+    note = {"queued": len(asked) - complete, "complete": complete}
+    return redirect(url_for(".index", sort="requested_at", **note), 303)
+
+
+@blueprint.get("/<run>/delete")
+def confirm(run: str) -> str:
+    """Ask before a run is deleted."""
+    return render_template("runs_delete.html", run=_driftwatch().store.runs.get(run_number(run)))
+
+
+@blueprint.post("/<run>/delete")
+def delete(run: str) -> Response:
+    """Have a run deleted."""
+    _driftwatch().delete_run(run_number(run), by=ANONYMOUS)
+    return redirect(url_for(".index"), 303)
+
+
+def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, int]:
+    """The page, with what was written into the form and what is wrong with it."""
+    fields = Fields(request.args)
+    state = fields.read("state", one_of("state", {str(state): state for state in RunState}), None)
+    sort = fields.read("sort", one_of("sort", {name: name for name in Runs.SORTS}), "number")
+    descending = fields.read("descending", one_of("descending", YES_OR_NO), True)
+    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    runs = _driftwatch().store.runs
+    count = runs.count(state)
+    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    found = [] if fields.errors else runs.find(state, sort, descending, page.skip, page.size)
+    note = {name: fields.read(name, number_in(name, range(10_000)), 0) for name in ("queued", "complete")}
+    return render_template(
+        "runs.html",
+        fields=fields,
+        written=written,
+        error=error,
+        state=state,
+        states=list(STATE_WORDS.items()),
+        sort=sort,
+        descending=descending,
+        page=page,
+        sizes=SIZES,
+        runs=found,
+        missing=_missing(found),
+        note=note,
+        any_runs=bool(count or runs.count()),
+    ), max(status, fields.status)
+
+
+def _missing(runs: Sequence[Run]) -> dict[int, list[Item]]:
+    """run → its chambers that are missing, the first of them."""
+    driftwatch = _driftwatch()
+    model = driftwatch.model
+    missing = frozenset({ItemState.MISSING})
+    return {
+        run.number: driftwatch.store.items.find(ItemQuery(model, missing, run=run.number, sort="run"), 0, MOST_MISSING)
+        for run in runs
+        if run.missing
+    }
+
+
+def _driftwatch() -> Driftwatch:
+    return current_app.extensions["driftwatch"]

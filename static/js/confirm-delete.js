@@ -1,0 +1,16 @@
+// Asks before a run is deleted, in a dialog in place of the page that asks the same.
+const dialog = document.querySelector("#delete-dialog");
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest('[data-action="delete"]');
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const chambers = Number(link.dataset.chambers);
+  dialog.querySelector("#delete-title").textContent = `Delete run ${link.dataset.run}?`;
+  dialog.querySelector("#delete-words").textContent =
+    (chambers ? `The histograms and scores of its ${chambers} chamber${chambers === 1 ? "" : "s"} are removed. ` : "") +
+    "It can be loaded again as long as the DQM server has it.";
+  dialog.querySelector("form").action = link.href;
+  dialog.showModal();
+});
+dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
