@@ -15,4 +15,3 @@ def create_app() -> Flask:
     except SettingsError as error:
         raise SystemExit(f"Driftwatch cannot start:\n{error}") from None
     return app.create_app(settings)
-

@@ -20,7 +20,7 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",  # what matters is raised; what is logged is nothing that a person can act on
     "CUDA_VISIBLE_DEVICES": "-1",  # 786 parameters gain nothing from a GPU
 }
-_NOTES = (b"before absl::InitializeLog()", b"oneDNN custom operations", b"cpu_feature_guard", b"To enable the following")
+_NOTES = (b"before absl::InitializeLog()", b"oneDNN custom operations", b"cpu_feature_guard", b"To enable the foll")
 THREADS = 2  # for one operation: a run takes milliseconds, and pages are served meanwhile
 
 _lock = threading.Lock()

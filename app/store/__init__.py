@@ -113,7 +113,11 @@ class Store:
             client.admin.command("ping")
             database = client.get_default_database(DATABASE)
             with pymongo.timeout(INDEX_SECONDS):
-                for keeper in (Items(database["items"], self.subsystem), Runs(database["runs"]), Jobs(database["jobs"])):
+                for keeper in (
+                    Items(database["items"], self.subsystem),
+                    Runs(database["runs"]),
+                    Jobs(database["jobs"]),
+                ):
                     keeper.make_indexes()
         except PyMongoError:
             client.close()

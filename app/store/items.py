@@ -31,6 +31,9 @@ class ItemState(StrEnum):
     MISSING = "missing"  # no usable histogram
 
 
+SCORED = frozenset({ItemState.JUDGED, ItemState.UNJUDGED})
+LISTS = {"scored": SCORED, **{str(state): frozenset({state}) for state in ItemState}, "any": frozenset(ItemState)}
+
 # Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
 _RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
 
@@ -45,6 +48,7 @@ class Item:
         histogram: for DT an `Occupancy`; only where it was asked for.
         judgement: None until it is scored.
         model: whose scores they are.
+        source: where its histogram came from.
         evaluation: what people said of it; None while nobody did.
     """
 
@@ -57,6 +61,7 @@ class Item:
     hits: int | None = None
     judgement: Judgement | None = None
     model: str = ""
+    source: str = ""
     fetched_at: datetime | None = None
     scored_at: datetime | None = None
     evaluation: Mapping[str, Any] | None = None
@@ -269,7 +274,7 @@ class Items:
         return {"run": run, "subsystem": self._subsystem.name, **{key: getattr(place, key) for key in keys}}
 
     def _filter(self, query: ItemQuery) -> dict[str, Any]:
-        models = [query.model] if query.states <= {ItemState.JUDGED, ItemState.UNJUDGED} else [query.model, None]
+        models = [query.model] if query.states <= SCORED else [query.model, None]
         wanted: dict[str, Any] = {"model": {"$in": models}, "state": {"$in": sorted(query.states)}, **query.place}
         wanted["subsystem"] = self._subsystem.name
         if query.run is not None:
@@ -305,6 +310,7 @@ class Items:
             hits=d.get("hits"),
             judgement=judgement,
             model=d.get("model") or "",
+            source=d.get("source", ""),
             fetched_at=d.get("fetched_at"),
             scored_at=d.get("scored_at"),
             evaluation=d.get("evaluation"),

@@ -12,7 +12,7 @@ from spectree import SpecTree
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_number, run_numbers
-from app.store.items import MOST_LISTED, ItemQuery, ItemState
+from app.store.items import LISTS, MOST_LISTED, ItemQuery
 from app.subsystems.dt.geometry import Chamber
 from app.web.schemas import (
     ChamberOut,
@@ -121,7 +121,7 @@ def list_scores(query: ScoresQuery) -> ScoresListOut:
     place = {key: getattr(query, key) for key in driftwatch.subsystem.keys}
     wanted = ItemQuery(
         model=driftwatch.model,
-        states=frozenset(ItemState) if query.state == "any" else frozenset({query.state}),
+        states=LISTS[query.state],
         run=query.run,
         place={key: value for key, value in place.items() if value is not None},
         least=query.least,

@@ -24,7 +24,6 @@ RECENT = 8  # links to other runs
 TINTS = (0.1, 0.3, 0.5, 0.8, 0.95)
 
 blueprint = Blueprint("overview", __name__)
-blueprint.record_once(lambda state: display.init_app(state.app))
 
 
 @dataclass(frozen=True)

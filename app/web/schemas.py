@@ -52,7 +52,7 @@ class ScoresQuery(_Input):
     wheel: int | None = Field(None, ge=-2, le=2)
     station: int | None = Field(None, ge=1, le=4)
     sector: int | None = Field(None, ge=1, le=14)
-    state: ItemState | Literal["any"] = ItemState.JUDGED
+    state: Literal["scored", "judged", "unjudged", "unscored", "missing", "any"] = "scored"
     least: float | None = Field(None, ge=0, le=1, description="least worst score of a chamber's layers")
     most: float | None = Field(None, ge=0, le=1, description="greatest worst score of a chamber's layers")
     sort: Literal["certainty", "score", "state", "run", "wheel", "station", "sector"] = "certainty"
@@ -128,6 +128,7 @@ class ChamberOut(ScoresOut):
 
     missing: str | None = Field(description="why there is no histogram")
     detail: str
+    source: str
     hits: int | None
     occupancy: list[list[int]] | None = Field(description="12 rows, the first layer 1; −1 where no cell exists")
     fetched_at: datetime | None
@@ -139,6 +140,7 @@ class ChamberOut(ScoresOut):
             item,
             missing=item.missing,
             detail=item.detail,
+            source=item.source,
             hits=item.hits,
             occupancy=item.histogram.counts.tolist() if item.histogram is not None else None,
             fetched_at=item.fetched_at,

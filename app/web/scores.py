@@ -7,20 +7,19 @@ from flask import Blueprint, current_app, render_template, request
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
 from app.run_numbers import run_number
-from app.store.items import MOST_LISTED, ItemQuery, ItemState
+from app.store.items import LISTS, MOST_LISTED, SCORED, ItemQuery
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, sectors_of
 from app.web.display import signed
 from app.web.fields import YES_OR_NO, Fields, fraction, number_in, one_of
 from app.web.paging import SIZES, Page
 
-SCORED = frozenset({ItemState.JUDGED, ItemState.UNJUDGED})
-STATES = {  # what can be listed → (states, in words)
-    "scored": (SCORED, "scored"),
-    "judged": (frozenset({ItemState.JUDGED}), "judged"),
-    "unjudged": (frozenset({ItemState.UNJUDGED}), "too few hits to judge"),
-    "unscored": (frozenset({ItemState.UNSCORED}), "not scored yet"),
-    "missing": (frozenset({ItemState.MISSING}), "missing"),
-    "any": (frozenset(ItemState), "all"),
+STATE_WORDS = {
+    "scored": "scored",
+    "judged": "judged",
+    "unjudged": "too few hits to judge",
+    "unscored": "not scored yet",
+    "missing": "missing",
+    "any": "all",
 }
 SORTS = ("certainty", "score", "run", "wheel", "station", "sector", "state")
 
@@ -53,7 +52,7 @@ def index() -> tuple[str, int]:
             "sector": [(sector, sector) for sector in sectors_of(4)],
         },
         state=fields.given.get("state", "scored"),
-        states={name: words for name, (_, words) in STATES.items()},
+        states=STATE_WORDS,
         sorts=SORTS,
         sizes=SIZES,
     ), fields.status
@@ -73,7 +72,7 @@ def _query(fields: Fields, model: str) -> ItemQuery:
     sort = fields.read("sort", one_of("sort", {name: name for name in SORTS}), "certainty")
     return ItemQuery(
         model=model,
-        states=fields.read("state", one_of("state", {name: s for name, (s, _) in STATES.items()}), SCORED),
+        states=fields.read("state", one_of("state", LISTS), SCORED),
         run=fields.read("run", run_number, None),
         place={key: value for key, value in place.items() if value is not None},
         least=least,
