@@ -153,10 +153,10 @@ def list_runs(driftwatch: Driftwatch, as_json: bool) -> None:
 @click.argument("run")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(driftwatch: Driftwatch, run: str, yes: bool) -> None:
-    """Delete RUN with its histograms and scores, stopping what works on it."""
+    """Delete RUN with its histograms and scores, stopping what works on it. Asks first where a person can answer."""
     (number,) = run_numbers(run)
     known = driftwatch.store.runs.get(number)
-    if not yes:
+    if not yes and _at_a_terminal():
         click.confirm(f"Delete {_sentence(known)}?", abort=True)
     job = driftwatch.delete_run(number, by=_who())
     driftwatch.start(only=[job.id])
@@ -181,6 +181,10 @@ def _sentence(run: Run) -> str:
     if run.missing:
         parts.append(f"{run.missing} missing ({', '.join(f'{n} {reason}' for reason, n in run.reasons.items())})")
     return ", ".join(parts) + (f": {run.why}" if run.why else "")
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _who() -> str:
@@ -224,12 +228,17 @@ def score(driftwatch: Driftwatch, file: TextIO, name: str | None) -> None:
 @click.option("--architecture", default="row-cnn", show_default=True, help="Which network to train.")
 @click.option("--seed", default=2018, show_default=True, help="The same seed gives the same network.")
 @click.option("--chambers", default=8_000, show_default=True, help="Simulated chambers to learn from.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make, such as models/row-cnn-2.")
-def train(driftwatch: Driftwatch, architecture: str, seed: int, chambers: int, out: Path) -> None:
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to make; the next free name in the model folder, if not given.",
+)
+def train(driftwatch: Driftwatch, architecture: str, seed: int, chambers: int, out: Path | None) -> None:
     """Train a network on simulated chambers. It is not put into use by that."""
     from app.ml import training
 
-    card = training.train(architecture, seed, out, chambers, report=lambda line: click.echo(line))
+    out = out or models.free_folder(driftwatch.settings.model_dir, architecture)
+    card = training.train(architecture, seed, out, chambers, report=lambda line: click.echo(line, err=True))
     click.echo(card.model_dump_json(indent=2))
 
 

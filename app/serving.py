@@ -11,6 +11,9 @@ from flask import Flask
 
 from app.driftwatch import Driftwatch
 from app.errors import SettingsError
+from app.web.security import is_loopback
+
+log = logging.getLogger(__name__)
 
 REQUEST_THREADS = 8
 LOG_BYTES, LOG_FILES = 5_000_000, 3
@@ -40,6 +43,8 @@ def serve_until_told(app: Flask) -> None:
         raise SettingsError(
             f"HOST and PORT are {settings.host} and {settings.port}, but that cannot be listened on: {error.strerror}."
         ) from None
+    if not is_loopback(settings.host):
+        log.warning("HOST is %s: there are no accounts yet, so whoever can reach it may delete runs.", settings.host)
     try:
         driftwatch.serve()
         print(f"Driftwatch is at http://{settings.host}:{server.effective_port}/ (Ctrl-C stops it)", flush=True)

@@ -1,10 +1,13 @@
 import json
+import re
 
 import numpy as np
 import pytest
 
+from app import cli
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.simulate import simulate_run
+from config import ROOT
 
 RUN = 302650
 
@@ -57,14 +60,20 @@ def test_a_wrong_run_number_is_an_error_and_nothing_is_stored(run_command, drift
     assert driftwatch.store.runs.count() == 0
 
 
-def test_delete_asks_first_and_then_leaves_nothing(run_command, driftwatch):
+def test_delete_asks_whoever_can_answer_and_then_leaves_nothing(run_command, driftwatch, monkeypatch):
+    monkeypatch.setattr(cli, "_at_a_terminal", lambda: True)
     run_command("fetch", str(RUN), "--wait")
     assert run_command("delete", str(RUN), input="n\n").exit_code == 1
     assert driftwatch.store.runs.get(RUN).done == 250
     assert run_command("delete", str(RUN), input="y\n").exit_code == 0
     assert run_command("runs", "--json").output == ""
     assert driftwatch.store.items.of_run(RUN) == []
-    assert run_command("delete", str(RUN), "--yes").exit_code == 1
+    assert run_command("delete", str(RUN)).exit_code == 1  # it is not there any more
+
+
+def test_delete_in_a_script_does_not_wait_for_an_answer(run_command, driftwatch):
+    driftwatch.store.runs.request(RUN, "ann", 250)
+    assert run_command("delete", str(RUN)).output == f"run {RUN}: deleted\n"
 
 
 def test_score_writes_for_each_line_the_chamber_twelve_scores_and_verdicts(run_command, lines, tmp_path):
@@ -140,3 +149,14 @@ def test_fetch_from_a_root_file(run_command, driftwatch, tmp_path):
     other = run_command("fetch", "--root", str(path), "5")
     assert other.exit_code == 1
     assert f"a run that {path.name} holds: {RUN}" in other.output
+
+
+def test_the_readme_names_every_command(app):
+    readme = (ROOT / "README.md").read_text()
+    ours = set(app.cli.commands) - {"routes", "run", "shell"}
+    assert ours == set(re.findall(r"^\| `flask ([a-z-]+)", readme, flags=re.MULTILINE))
+
+
+def test_asking_for_a_year_of_runs_asks_for_each_once(run_command, driftwatch):
+    assert run_command("fetch", "302000-302499").exit_code == 0
+    assert driftwatch.store.runs.count() == len(driftwatch.store.jobs.active()) == 500

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -160,6 +161,11 @@ def is_name(text: str) -> bool:
     (True, False, False)
     """
     return re.fullmatch(NAME, text) is not None
+
+
+def free_folder(model_dir: Path, architecture: str) -> Path:
+    """Where the next model of an architecture goes: row-cnn-1, row-cnn-2, …"""
+    return next(folder for n in count(1) if not (folder := model_dir / f"{architecture}-{n}").exists())
 
 
 def sha256(path: Path) -> str:

@@ -265,7 +265,7 @@ class Items:
 
     def runs(self) -> list[int]:
         """Numbers of the runs that have items."""
-        return self._collection.distinct("run", {"subsystem": self._subsystem.name})
+        return self._collection.distinct("run")
 
     # --- documents ---
 

@@ -36,12 +36,13 @@ def _trusted_hosts(settings: Settings) -> list[str] | None:
     point here (DNS rebinding).
     """
     named = [host.strip() for host in settings.trusted_hosts.split(",") if host.strip()]
-    if not named and not _is_loopback(settings.host):
+    if not named and not is_loopback(settings.host):
         return None
     return ["localhost", "127.0.0.1", "[::1]", settings.host, *named]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether what listens there can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
