@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 from flask import Flask, current_app
@@ -26,14 +26,17 @@ from app.ml import models
 from app.run_numbers import run_numbers
 from app.store import unavailable
 from app.store.runs import Run, RunState
-from app.web.schemas import RunOut
+from app.web.schemas import ModelOut, RunOut
+
+if TYPE_CHECKING:
+    from app.ml.scoring import Scorer
 
 LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
 def init_app(app: Flask) -> None:
-    for command in (fetch, list_runs, delete, score, train, demo_dqm, serve):
+    for command in (fetch, list_runs, delete, score, train, models_group, demo_dqm, serve):
         app.cli.add_command(command)
 
 
@@ -94,7 +97,7 @@ def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path 
         driftwatch.start(only=jobs)
         _finish([_wait_for(driftwatch, run.number) for run in asked])
     for run in asked:
-        if run.is_complete:
+        if driftwatch.is_complete(run):
             click.echo(f"run {run.number}: is there already")
         else:
             click.echo(f"run {run.number}: asked for; a Driftwatch that serves pages fetches it (or use --wait)")
@@ -209,10 +212,8 @@ def score(driftwatch: Driftwatch, file: TextIO, name: str | None) -> None:
     the exit status is 1 then.
     """
     from app.ml.jsonlines import judged_lines
-    from app.ml.scoring import Scorer
 
-    folder = models.named_model(driftwatch.settings.model_dir, name) if name else None
-    scorer = Scorer(folder) if folder else driftwatch.scorer()
+    scorer = _scorer(driftwatch, name)
     bad = 0
     for number, outcome in judged_lines(file, scorer, SCORED_AT_ONCE):
         if isinstance(outcome, DriftwatchError):
@@ -222,6 +223,18 @@ def score(driftwatch: Driftwatch, file: TextIO, name: str | None) -> None:
             click.echo(json.dumps(outcome))
     if bad:
         raise click.ClickException(f"{bad} line{'s' * (bad != 1)} could not be judged.")
+
+
+def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
+    """A model by name: one that ships, else one of the database; without a name the one that ships as the default."""
+    from app.ml.scoring import Scorer
+
+    shipped = driftwatch.settings.model_dir
+    if name is None:
+        return Scorer(models.default_model(shipped))
+    if (shipped / name / models.CARD_FILE).exists():
+        return Scorer(models.named_model(shipped, name))
+    return driftwatch.models.scorer(name)
 
 
 @_command("train")
@@ -240,6 +253,54 @@ def train(driftwatch: Driftwatch, architecture: str, seed: int, chambers: int, o
     out = out or models.free_folder(driftwatch.settings.model_dir, architecture)
     card = training.train(architecture, seed, out, chambers, report=lambda line: click.echo(line, err=True))
     click.echo(card.model_dump_json(indent=2))
+
+
+@click.group("models")
+def models_group() -> None:
+    """The registry of models: what there is, which is in use."""
+
+
+@_command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_models(driftwatch: Driftwatch, as_json: bool) -> None:
+    """List the models, oldest first."""
+    for model in driftwatch.models.all():
+        if as_json:
+            click.echo(ModelOut.of(model).model_dump_json())
+        else:
+            click.echo(f"{model.name:24} {model.state:10} {model.card['architecture']:12} added by {model.added_by}")
+
+
+@_command("show")
+@click.argument("name")
+def show_model(driftwatch: Driftwatch, name: str) -> None:
+    """Show a model's card."""
+    click.echo(ModelOut.of(driftwatch.models.get(name)).model_dump_json(indent=2))
+
+
+@_command("add")
+@click.argument("folder", type=click.Path(path_type=Path))
+def add_model(driftwatch: Driftwatch, folder: Path) -> None:
+    """Keep the model of FOLDER, such as `flask train` makes, in the database, as a candidate."""
+    click.echo(f"{driftwatch.models.add(folder, by=_who()).name}: added")
+
+
+@_command("activate")
+@click.argument("name")
+def activate_model(driftwatch: Driftwatch, name: str) -> None:
+    """Put a model into use. What other models scored keeps those scores until it is asked for again."""
+    click.echo(f"{driftwatch.activate(name, by=_who()).name}: in use")
+
+
+@_command("retire")
+@click.argument("name")
+def retire_model(driftwatch: Driftwatch, name: str) -> None:
+    """Take a model out of the choice; its scores stay."""
+    click.echo(f"{driftwatch.models.retire(name).name}: retired")
+
+
+for _model_command in (list_models, show_model, add_model, activate_model, retire_model):
+    models_group.add_command(_model_command)
 
 
 # --- servers ---

@@ -9,12 +9,13 @@ from collections.abc import Collection
 from app.errors import Conflict, NotFound
 from app.jobs import delete, fetch
 from app.jobs.runner import Runner
-from app.ml import models
+from app.registry import Registry
 from app.sources import Source
 from app.sources.demo_process import DemoProcess
 from app.sources.jsonfairy import Jsonfairy
 from app.store import Store
 from app.store.jobs import Job
+from app.store.models import Model
 from app.store.runs import Run, RunState
 from app.subsystems.dt import DT
 from config import Settings
@@ -38,8 +39,7 @@ class Driftwatch:
         self._local_sources: dict[str, Source] = {}
         self._jsonfairy: Jsonfairy | None = None
         self._server_lock = threading.Lock()
-        self._scorer = None
-        self._scorer_lock = threading.Lock()
+        self.models = Registry(self.store, settings.model_dir, settings.data_dir)
 
     # --- runs ---
 
@@ -47,7 +47,7 @@ class Driftwatch:
         """Have a run fetched and scored in the background.
 
         Nothing is fetched twice: a complete run stays as it is, of an incomplete one only what is missing is fetched,
-        and while it is being fetched there is nothing more to do.
+        and while it is being fetched there is nothing more to do. One that another model scored is scored again.
 
         Raises:
             Conflict: it is being deleted.
@@ -57,12 +57,16 @@ class Driftwatch:
         except NotFound:
             pass
         else:
-            if run.is_complete:
+            if self.is_complete(run):
                 return run
         self.store.runs.request(number, by, total=len(self.subsystem.places()))
         self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by)
         self.wake()
         return self.store.runs.get(number)
+
+    def is_complete(self, run: Run) -> bool:
+        """Whether nothing is left to do: all is there, scored by the model in use."""
+        return run.is_complete and run.model == self.model
 
     def fetch_here(self, number: int, source: Source, by: str) -> Job:
         """Fetch a run from a source that only this process can read, in the background of this process.
@@ -120,23 +124,20 @@ class Driftwatch:
     @property
     def model(self) -> str:
         """The version of the model whose scores are shown and ranked by."""
-        return models.load_card(models.default_model(self.settings.model_dir)).name
+        return self.models.active
 
-    def scorer(self):
-        """What judges histograms: made once, when first needed, for it imports TensorFlow."""
-        from app.ml.scoring import Scorer
-
-        with self._scorer_lock:
-            if self._scorer is None:
-                self._scorer = Scorer(models.default_model(self.settings.model_dir))
-            return self._scorer
+    def activate(self, name: str, by: str) -> Model:
+        """Put a model into use: what is scored from now on is scored by it."""
+        model = self.models.activate(name)
+        self.store.events.record("model activated", None, by, model=name)
+        return model
 
     # --- life ---
 
     def start(self, only: Collection[str] | None = None) -> None:
         """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
         handlers = {
-            fetch.KIND: fetch.Fetching(self.store, self._open_source, self.scorer, self.model),
+            fetch.KIND: fetch.Fetching(self.store, self._open_source, self.models),
             delete.KIND: delete.Deleting(self.store),
         }
         self.runner = Runner(self.store, handlers, only)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from app.errors import Reason, SourceDown
 from app.jobs.runner import Work
+from app.registry import Registry
 from app.sources import Source
 from app.store import Store
 from app.store.jobs import Job
@@ -30,12 +31,12 @@ class Fetching:
 
     Args:
         open_source: job → where its histograms come from; called when a job needs it.
-        open_scorer: → what judges histograms; called when there is something to score (it imports TensorFlow).
-        model: the version whose scores are wanted.
+        models: which model is in use, and its scorer; asked for when there is something to score (it imports
+            TensorFlow).
     """
 
-    def __init__(self, store: Store, open_source: Callable[[Job], Source], open_scorer: Callable, model: str) -> None:
-        self._store, self._open_source, self._open_scorer, self._model = store, open_source, open_scorer, model
+    def __init__(self, store: Store, open_source: Callable[[Job], Source], models: Registry) -> None:
+        self._store, self._open_source, self._models = store, open_source, models
 
     def __call__(self, job: Job, work: Work) -> None:
         why = ""
@@ -90,14 +91,15 @@ class Fetching:
                 write()
 
     def _score(self, run: int, work: Work) -> None:
-        items = self._store.items.to_score(run, self._model)
+        model = self._models.active
+        items = self._store.items.to_score(run, model)
         if not items:
             return
         self._store.runs.update(run, state=RunState.SCORING)
-        judgements = self._open_scorer().judge([histogram for _, histogram in items])
+        judgements = self._models.scorer(model).judge([histogram for _, histogram in items])
         if not work.over:
             places = [place for place, _ in items]
-            self._store.items.keep_scores(run, zip(places, judgements, strict=True), self._model)
+            self._store.items.keep_scores(run, zip(places, judgements, strict=True), model)
 
     def _conclude(self, run: int, why: str) -> None:
         summary, reasons = self._store.items.summary(run)
@@ -118,7 +120,7 @@ class Fetching:
             missing=missing,
             reasons=reasons,
             summary=summary,
-            model=self._model if done else "",
+            model=self._models.active if done else "",
             finished_at=datetime.now(UTC),
         )
         log.info("run %d: %s, %d stored, %d missing %s", run, state, done, missing, why)

@@ -1,4 +1,4 @@
-"""What Driftwatch keeps, in MongoDB: runs, items (one document a chamber), jobs, and who did what.
+"""What Driftwatch keeps, in MongoDB: runs, items (one document a chamber), jobs, models, and who did what.
 
 `Store` is made without connecting; the first use connects, starts the embedded server where no other is named, and
 makes the indexes. Connection errors reach the caller as pymongo raises them; `unavailable` makes them one sentence.
@@ -20,6 +20,7 @@ from app.store.embedded import EmbeddedMongo
 from app.store.events import Events
 from app.store.items import Items
 from app.store.jobs import Jobs
+from app.store.models import Models
 from app.store.runs import Runs
 from app.subsystems import Subsystem
 from config import Settings
@@ -59,6 +60,10 @@ class Store:
     @property
     def events(self) -> Events:
         return Events(self._database["events"])
+
+    @property
+    def models(self) -> Models:
+        return Models(self._database)
 
     def ping(self) -> None:
         """Ask the server for a sign of life.

@@ -13,8 +13,8 @@ class Events:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
 
-    def record(self, what: str, run: int, by: str, **details: object) -> None:
-        """Note that `by` did `what` ("run deleted") to a run."""
+    def record(self, what: str, run: int | None, by: str, **details: object) -> None:
+        """Note that `by` did `what` ("run deleted") to a run, or to something that the details name."""
         self._collection.insert_one({"at": datetime.now(UTC), "what": what, "run": run, "by": by, **details})
 
     def runs_with(self, what: str) -> set[int]:

@@ -16,6 +16,8 @@ from app.store.items import LISTS, MOST_LISTED, ItemQuery
 from app.subsystems.dt.geometry import Chamber
 from app.web.schemas import (
     ChamberOut,
+    ModelOut,
+    ModelsOut,
     Problem,
     RunOut,
     RunsOut,
@@ -120,7 +122,7 @@ def list_scores(query: ScoresQuery) -> ScoresListOut:
     driftwatch = _driftwatch()
     place = {key: getattr(query, key) for key in driftwatch.subsystem.keys}
     wanted = ItemQuery(
-        model=driftwatch.model,
+        model=driftwatch.models.get(query.model).name if query.model else driftwatch.model,
         states=LISTS[query.state],
         run=query.run,
         place={key: value for key, value in place.items() if value is not None},
@@ -134,6 +136,20 @@ def list_scores(query: ScoresQuery) -> ScoresListOut:
     found = driftwatch.store.items.find(wanted, (query.page - 1) * query.size, query.size)
     scores = [ScoresOut.of(item) for item in found]
     return ScoresListOut(scores=scores, page=query.page, pages=pages, size=query.size, count=count)
+
+
+@blueprint.get("/models")
+@spec.validate(resp=Answers(HTTP_200=ModelsOut, HTTP_503=Problem), tags=["models"])
+def list_models() -> ModelsOut:
+    """Every model with its card, oldest first."""
+    return ModelsOut(models=[ModelOut.of(model) for model in _driftwatch().models.all()])
+
+
+@blueprint.get("/models/<name>")
+@spec.validate(resp=Answers(HTTP_200=ModelOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+def show_model(name: str) -> ModelOut:
+    """One model."""
+    return ModelOut.of(_driftwatch().models.get(name))
 
 
 @blueprint.get("/openapi.json")

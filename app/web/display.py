@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from flask import Flask, current_app, request, url_for
 from markupsafe import Markup
 
-from app.errors import REASON_WORDS, ModelRefused
+from app.errors import REASON_WORDS
 from app.store.runs import Run, RunState
 from app.subsystems.dt.geometry import Chamber
 
@@ -134,11 +134,8 @@ def with_query(**changes: object) -> str:
 
 
 def model_name() -> str:
-    """The model whose scores are shown; empty where it cannot be used (the page that needs it says why)."""
-    try:
-        return current_app.extensions["driftwatch"].model
-    except ModelRefused:
-        return ""
+    """The model whose scores are shown, as last read: a page that says that the database is away must not ask it."""
+    return current_app.extensions["driftwatch"].models.last_known
 
 
 def _given(values: Mapping[str, object]) -> dict[str, object]:

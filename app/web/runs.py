@@ -40,7 +40,7 @@ def ask() -> Response | tuple[str, int]:
             asked.append(_driftwatch().ask_for_run(number, by=ANONYMOUS))
         except Conflict as error:
             return _page(written, str(error), error.status)
-    complete = sum(run.is_complete for run in asked)
+    complete = sum(_driftwatch().is_complete(run) for run in asked)
     note = {"queued": len(asked) - complete, "complete": complete}
     return redirect(url_for(".index", sort="requested_at", **note), 303)
 

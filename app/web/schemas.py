@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from app.run_numbers import LARGEST_RUN
 from app.store.items import Item, ItemState
+from app.store.models import Model, ModelState
 from app.store.runs import Run, RunState
 
 LARGEST_PAGE = 1_000_000
@@ -48,6 +49,7 @@ class RunsRequest(_Input):
 
 
 class ScoresQuery(_Input):
+    model: str | None = Field(None, description="scores of this model; of the one in use, if not given")
     run: int | None = Field(None, ge=1, le=LARGEST_RUN)
     wheel: int | None = Field(None, ge=-2, le=2)
     station: int | None = Field(None, ge=1, le=4)
@@ -59,6 +61,25 @@ class ScoresQuery(_Input):
     descending: bool = False
     page: int = Page
     size: int = Size
+
+
+class ModelOut(BaseModel):
+    """A model: its state and its card."""
+
+    name: str
+    state: ModelState
+    sha256: str
+    added_at: datetime
+    added_by: str
+    card: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: Model) -> ModelOut:
+        return cls.model_validate(model, from_attributes=True)
+
+
+class ModelsOut(BaseModel):
+    models: list[ModelOut]
 
 
 class RunOut(BaseModel):

@@ -1,0 +1,136 @@
+"""Which models there are and which is in use: the registry in the database, filled from the models that ship.
+
+Any machine that reaches the database can use any model: its file comes from there and is kept in DATA_DIR. Importing
+this imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.errors import Conflict, ModelRefused
+from app.ml import models as files
+from app.store import Store
+from app.store.models import Model
+
+if TYPE_CHECKING:
+    from app.ml.scoring import Scorer
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """The models of one database, and those of them that are loaded here."""
+
+    def __init__(self, store: Store, shipped: Path, data_dir: Path) -> None:
+        self._store, self._shipped, self._kept = store, shipped, data_dir / "models"
+        self._scorers: dict[str, Scorer] = {}
+        self._lock = threading.Lock()
+        self._filled = False
+        self._last_known: str | None = None
+
+    @property
+    def active(self) -> str:
+        """The name of the model in use."""
+        self._fill()
+        self._last_known = self._store.models.active_name()
+        return self._last_known
+
+    @property
+    def last_known(self) -> str:
+        """The same as far as known here, without asking the database: for a page that says that it is away."""
+        if self._last_known is None:
+            try:
+                return files.default_model(self._shipped).name
+            except ModelRefused:
+                return ""
+        return self._last_known
+
+    def all(self) -> list[Model]:
+        """Every model, oldest first."""
+        self._fill()
+        return self._store.models.all()
+
+    def get(self, name: str) -> Model:
+        """One model.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        self._fill()
+        return self._store.models.get(name)
+
+    def add(self, folder: Path, by: str) -> Model:
+        """Keep the model of a folder, as a candidate.
+
+        Raises:
+            ModelRefused: its card or its file cannot be trusted.
+            Conflict: there is another model of this name.
+        """
+        self._fill()
+        return self._add(folder, by)
+
+    def activate(self, name: str) -> Model:
+        """Put a model into use. Runs that were scored by another keep those scores until they are asked for again."""
+        self.get(name)
+        return self._store.models.activate(name)
+
+    def retire(self, name: str) -> Model:
+        """Take a model out of the choice.
+
+        Raises:
+            Conflict: it is in use.
+        """
+        self.get(name)
+        return self._store.models.retire(name)
+
+    def scorer(self, name: str | None = None) -> Scorer:
+        """What judges histograms: of the model in use, or of another; made once, for it imports TensorFlow."""
+        from app.ml.scoring import Scorer
+
+        name = name or self.active
+        with self._lock:
+            if name not in self._scorers:
+                self._scorers[name] = Scorer(self._folder(self.get(name)))
+            return self._scorers[name]
+
+    def _folder(self, model: Model) -> Path:
+        """A folder with the model, from the database where it is not here."""
+        folder = self._kept / model.name
+        if not _is_there(folder, model.sha256):
+            self._kept.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._kept) as made:
+                (Path(made) / files.MODEL_FILE).write_bytes(self._store.models.file(model.name))
+                (Path(made) / files.CARD_FILE).write_text(json.dumps(model.card))
+                shutil.rmtree(folder, ignore_errors=True)
+                shutil.copytree(made, folder)
+        return folder
+
+    def _fill(self) -> None:
+        """Add the models that ship; the first time, put into use the one that they name."""
+        if self._filled:
+            return
+        default = files.default_model(self._shipped)
+        for card in sorted(self._shipped.glob(f"*/{files.CARD_FILE}")):
+            try:
+                self._add(card.parent, by="shipped")
+            except Conflict as error:
+                log.warning("a model that ships is not the one in the database: %s", error)
+        self._store.models.activate_first(default.name)
+        self._filled = True
+
+    def _add(self, folder: Path, by: str) -> Model:
+        card = files.load_card(folder)
+        file = files.verified_file(folder, card)
+        return self._store.models.add(card.name, card.model_dump(mode="json"), file.read_bytes(), by)
+
+
+def _is_there(folder: Path, sha256: str) -> bool:
+    file = folder / files.MODEL_FILE
+    return (folder / files.CARD_FILE).exists() and file.exists() and files.sha256(file) == sha256

@@ -1,0 +1,151 @@
+"""The registry: every model that this database knows, with its card, its file (in GridFS) and its state.
+
+Which one is active stands in one place, a pointer: so exactly one is, whatever happens. A version is never changed and
+never deleted: scores name it. Not for reading model files: see `app.ml.models`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import gridfs
+from pymongo import ASCENDING
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from app.errors import Conflict, NotFound
+
+_POINTER = "@active"  # no model can have this name
+
+
+class ModelState(StrEnum):
+    CANDIDATE = "candidate"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One version.
+
+    Attributes:
+        name: what scores name.
+        card: what is known of it, as JSON: see `app.ml.models.Card`.
+        sha256: of its file.
+    """
+
+    name: str
+    card: Mapping[str, Any]
+    sha256: str
+    state: ModelState
+    added_at: datetime
+    added_by: str
+
+
+class Models:
+    """The models of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection: Collection = database["models"]
+        self._files = gridfs.GridFSBucket(database, "model_files")
+
+    def add(self, name: str, card: Mapping[str, Any], file: bytes, by: str) -> Model:
+        """Keep a model as a candidate; the same model again is no change.
+
+        Raises:
+            Conflict: there is another model of this name.
+        """
+        sha256 = card["sha256"]
+        if not self._collection.database["model_files.files"].find_one({"filename": sha256}):
+            self._files.upload_from_stream(sha256, file)
+        document = {
+            "card": dict(card),
+            "sha256": sha256,
+            "retired": False,
+            "added_at": datetime.now(UTC),
+            "added_by": by,
+        }
+        try:
+            self._collection.insert_one({"_id": name, **document})
+        except DuplicateKeyError:
+            known = self.get(name)
+            if known.sha256 != sha256:
+                raise Conflict(
+                    f"There is another model {name} already (sha256 {known.sha256[:12]}…); give this one a new name."
+                ) from None
+        return self.get(name)
+
+    def file(self, name: str) -> bytes:
+        """The contents of a model's file.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        return self._files.open_download_stream_by_name(self.get(name).sha256).read()
+
+    def get(self, name: str) -> Model:
+        """One model.
+
+        Raises:
+            NotFound: there is none of this name; says which there are.
+        """
+        document = self._collection.find_one({"_id": name}) if name != _POINTER else None
+        if document is None:
+            names = ", ".join(model.name for model in self.all()) or "none yet"
+            raise NotFound(f"There is no model {name!r}; there are: {names}.")
+        return _model(document, self.active_name())
+
+    def all(self) -> list[Model]:
+        """Every model, oldest first."""
+        active = self.active_name()
+        found = self._collection.find({"_id": {"$ne": _POINTER}}).sort([("added_at", ASCENDING), ("_id", ASCENDING)])
+        return [_model(document, active) for document in found]
+
+    def active_name(self) -> str | None:
+        """The model whose scores are shown and ranked by; None in a database that is new."""
+        pointer = self._collection.find_one({"_id": _POINTER})
+        return pointer["name"] if pointer else None
+
+    def activate(self, name: str) -> Model:
+        """Put a model into use in place of the one that is; a retired one comes back by this.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        self.get(name)
+        self._collection.update_one({"_id": name}, {"$set": {"retired": False}})
+        self._collection.update_one({"_id": _POINTER}, {"$set": {"name": name}}, upsert=True)
+        return self.get(name)
+
+    def activate_first(self, name: str) -> None:
+        """Put a model into use where none is."""
+        self._collection.update_one({"_id": _POINTER}, {"$setOnInsert": {"name": name}}, upsert=True)
+
+    def retire(self, name: str) -> Model:
+        """Take a model out of the choice. Its scores stay.
+
+        Raises:
+            NotFound: there is no such model.
+            Conflict: it is the active one.
+        """
+        if self.get(name).state is ModelState.ACTIVE:
+            raise Conflict(f"The model {name} is in use; activate another first.")
+        self._collection.update_one({"_id": name}, {"$set": {"retired": True}})
+        return self.get(name)
+
+
+def _model(document: Mapping[str, Any], active: str | None) -> Model:
+    state = ModelState.RETIRED if document["retired"] else ModelState.CANDIDATE
+    return Model(
+        name=document["_id"],
+        card=document["card"],
+        sha256=document["sha256"],
+        state=ModelState.ACTIVE if document["_id"] == active else state,
+        added_at=document["added_at"],
+        added_by=document["added_by"],
+    )

@@ -1,0 +1,112 @@
+import shutil
+
+import pytest
+
+from app.errors import Conflict, ModelRefused, NotFound
+from app.ml import models as files
+from app.registry import Registry
+from app.store.models import ModelState
+from config import ROOT
+
+SHIPPED = ROOT / "models"
+
+
+@pytest.fixture
+def registry(driftwatch):
+    return driftwatch.models
+
+
+@pytest.fixture
+def another(tmp_path):
+    """A model of another name, with the file and the card of one that ships."""
+    folder = tmp_path / "another-1"
+    shutil.copytree(files.default_model(SHIPPED), folder)
+    card = files.load_card(files.default_model(SHIPPED)).model_copy(update={"name": folder.name})
+    (folder / files.CARD_FILE).write_text(card.model_dump_json())
+    return folder
+
+
+def test_a_new_database_has_the_models_that_ship_and_uses_the_one_that_they_name(registry):
+    assert {model.name for model in registry.all()} == {path.parent.name for path in SHIPPED.glob("*/card.json")}
+    assert registry.active == files.default_model(SHIPPED).name
+    assert [model.name for model in registry.all() if model.state is ModelState.ACTIVE] == [registry.active]
+
+
+def test_a_model_that_was_added_is_a_candidate_until_it_is_activated_and_exactly_one_is_active(registry, another):
+    before = registry.active
+    assert registry.add(another, by="ann").state is ModelState.CANDIDATE
+    assert registry.active == before
+    registry.activate("another-1")
+    states = {model.name: model.state for model in registry.all()}
+    assert states["another-1"] is ModelState.ACTIVE
+    assert list(states.values()).count(ModelState.ACTIVE) == 1
+    assert states[before] is ModelState.CANDIDATE
+
+
+def test_the_choice_of_the_database_outlives_what_ships(registry, another, driftwatch):
+    registry.add(another, by="ann")
+    registry.activate("another-1")
+    again = Registry(driftwatch.store, SHIPPED, driftwatch.settings.data_dir)
+    assert again.active == "another-1"
+
+
+def test_adding_the_same_model_twice_is_adding_it_once_and_another_of_its_name_is_a_conflict(registry, another):
+    registry.add(another, by="ann")
+    count = len(registry.all())
+    registry.add(another, by="bob")
+    assert len(registry.all()) == count
+    file = another / files.MODEL_FILE
+    file.write_bytes(file.read_bytes() + b"x")
+    card = files.load_card(another).model_copy(update={"sha256": files.sha256(file)})
+    (another / files.CARD_FILE).write_text(card.model_dump_json())
+    with pytest.raises(Conflict, match="another model another-1 already"):
+        registry.add(another, by="bob")
+
+
+def test_the_active_model_cannot_be_retired_and_a_retired_one_comes_back_by_activation(registry, another):
+    with pytest.raises(Conflict, match="is in use"):
+        registry.retire(registry.active)
+    registry.add(another, by="ann")
+    assert registry.retire("another-1").state is ModelState.RETIRED
+    assert registry.activate("another-1").state is ModelState.ACTIVE
+
+
+def test_a_model_that_is_not_there_names_those_that_are(registry):
+    for action in (registry.get, registry.activate, registry.retire):
+        with pytest.raises(NotFound, match=registry.active):
+            action("@active")
+
+
+def test_a_file_that_is_not_its_cards_is_refused_and_nothing_is_kept(registry, another):
+    (another / files.MODEL_FILE).write_bytes(b"x")
+    with pytest.raises(ModelRefused, match="is not the one on its card"):
+        registry.add(another, by="ann")
+    with pytest.raises(NotFound):
+        registry.get("another-1")
+
+
+def test_a_machine_that_has_no_file_gets_it_from_the_database_and_mends_a_damaged_one(
+    registry, another, driftwatch, tmp_path
+):
+    registry.add(another, by="ann")
+    elsewhere = Registry(driftwatch.store, SHIPPED, tmp_path / "elsewhere")
+    assert elsewhere.scorer("another-1").version == "another-1"
+    (tmp_path / "elsewhere" / "models" / "another-1" / files.MODEL_FILE).write_bytes(b"damaged")
+    once_more = Registry(driftwatch.store, SHIPPED, tmp_path / "elsewhere")
+    assert once_more.scorer("another-1").version == "another-1"
+
+
+def test_what_another_model_scored_is_scored_again_when_it_is_asked_for_again(driftwatch, another, demo):
+    from waiting import wait_until
+
+    driftwatch.start()
+    driftwatch.ask_for_run(302640, by="ann")
+    wait_until(lambda: not driftwatch.store.runs.get(302640).busy and not driftwatch.store.jobs.active())
+    old, before = driftwatch.model, demo.requests
+    driftwatch.models.add(another, by="ann")
+    driftwatch.activate("another-1", by="ann")
+    driftwatch.ask_for_run(302640, by="ann")
+    wait_until(lambda: not driftwatch.store.runs.get(302640).busy and not driftwatch.store.jobs.active())
+    assert driftwatch.store.runs.get(302640).model == "another-1" != old
+    assert {item.model for item in driftwatch.store.items.of_run(302640)} == {"another-1"}
+    assert demo.requests == before
