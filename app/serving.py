@@ -29,7 +29,8 @@ def serve_until_told(app: Flask) -> None:
     driftwatch: Driftwatch = app.extensions["driftwatch"]
     settings = driftwatch.settings
     _log_to(driftwatch)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for told in (signal.SIGINT, signal.SIGTERM):  # a shell starts what runs in its background with SIGINT ignored
+        signal.signal(told, signal.default_int_handler)
     try:
         server = waitress.create_server(
             app,
@@ -52,7 +53,8 @@ def serve_until_told(app: Flask) -> None:
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the putting away short
+        for told in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not cut the putting away short
+            signal.signal(told, signal.SIG_IGN)
         print("Driftwatch puts its work away …", flush=True)
         server.close()
 

@@ -31,7 +31,7 @@ def flask(tmp_path, *arguments, **settings):
 
 
 @contextmanager
-def serving(tmp_path, **settings):
+def serving(tmp_path, preexec_fn=None, **settings):
     """A `flask serve`, once it has said where it is; its process and its address."""
     process = subprocess.Popen(
         [FLASK, "serve"],
@@ -40,6 +40,7 @@ def serving(tmp_path, **settings):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=preexec_fn,
     )
     try:
         lines = iter(process.stdout.readline, "")
@@ -91,6 +92,14 @@ def test_a_newcomer_gets_two_scored_runs_and_ctrl_c_stops_all_that_was_started(t
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         wait_until(lambda: not any(alive(pid) for pid in started))
+
+
+def test_it_ends_when_told_even_if_it_was_started_in_the_background_of_a_shell(tmp_path):
+    # Such a shell starts it with SIGINT ignored.
+    for told in (signal.SIGINT, signal.SIGTERM):
+        with serving(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as (process, _):
+            process.send_signal(told)
+            assert process.wait(30) == 0
 
 
 def test_a_second_start_finds_the_data_and_the_commands_see_them_meanwhile_and_afterwards(tmp_path):
