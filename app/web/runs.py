@@ -83,6 +83,7 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
         sizes=SIZES,
         runs=found,
         missing=_missing(found),
+        active=_driftwatch().model,
         note=note,
         any_runs=bool(count or runs.count()),
     ), max(status, fields.status)

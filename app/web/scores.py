@@ -31,7 +31,9 @@ def index() -> tuple[str, int]:
     driftwatch: Driftwatch = current_app.extensions["driftwatch"]
     items = driftwatch.store.items
     fields = Fields(request.args)
-    query = _query(fields, driftwatch.model)
+    models = [model.name for model in driftwatch.models.all()]
+    active = driftwatch.model
+    query = _query(fields, fields.read("model", one_of("model", dict(zip(models, models, strict=True))), active))
     size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
     count = 0 if fields.errors else items.count(query)
     page = Page(1, size, min(count, MOST_LISTED))
@@ -53,6 +55,8 @@ def index() -> tuple[str, int]:
         },
         state=fields.given.get("state", "scored"),
         states=STATE_WORDS,
+        models=[(name, name) for name in models],
+        active=active,
         sorts=SORTS,
         sizes=SIZES,
     ), fields.status
