@@ -33,7 +33,8 @@ def main() -> None:
             store.items.store(number, [(c, s.occupancy) for c, s in simulated.items()], "bench")
             before = judge_before(occupancies, layer_bins(occupancies))
             scores = np.random.default_rng(number).beta(0.1, 2, int(before.open.sum()))
-            store.items.keep_scores(number, zip(simulated, judge(before, scores, 0.5), strict=True), "bench-model")
+            judgements = zip(simulated, judge(before, scores, 0.5), DT.explain(occupancies), strict=True)
+            store.items.keep_scores(number, judgements, "bench-model")
         with MongoClient(store._embedded.uri) as client:
             database = client["driftwatch"]
             arrays = database["arrays"]

@@ -96,10 +96,11 @@ class Fetching:
         if not items:
             return
         self._store.runs.update(run, state=RunState.SCORING)
-        judgements = self._models.scorer(model).judge([histogram for _, histogram in items])
+        places, histograms = zip(*items, strict=True)
+        judgements = self._models.scorer(model).judge(histograms)
+        findings = self._store.subsystem.explain(histograms)
         if not work.over:
-            places = [place for place, _ in items]
-            self._store.items.keep_scores(run, zip(places, judgements, strict=True), model)
+            self._store.items.keep_scores(run, zip(places, judgements, findings, strict=True), model)
 
     def _conclude(self, run: int, why: str) -> None:
         summary, reasons = self._store.items.summary(run)

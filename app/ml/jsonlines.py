@@ -8,6 +8,7 @@ from typing import Any
 
 from app.errors import DriftwatchError, InvalidInput
 from app.ml.scoring import Scorer
+from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.verdict import Judgement
@@ -40,9 +41,10 @@ def judged_lines(lines: Iterable[str], scorer: Scorer, at_once: int) -> Iterator
 
 
 def _judged(held: list[tuple[int, Any]], scorer: Scorer) -> Iterator[tuple[int, dict | DriftwatchError]]:
-    judgements = iter(scorer.judge([read for _, read in held if isinstance(read, Occupancy)]))
+    occupancies = [read for _, read in held if isinstance(read, Occupancy)]
+    judged = zip(scorer.judge(occupancies), DT.explain(occupancies), strict=True)
     for number, read in held:
-        yield number, _written(read.chamber, next(judgements)) if isinstance(read, Occupancy) else read
+        yield number, _written(read.chamber, *next(judged)) if isinstance(read, Occupancy) else read
 
 
 def _occupancy(line: str) -> Occupancy:
@@ -59,7 +61,7 @@ def _occupancy(line: str) -> Occupancy:
     return Occupancy.from_rows(chamber, given["occupancy"])
 
 
-def _written(chamber: Chamber, judgement: Judgement) -> dict[str, Any]:
+def _written(chamber: Chamber, judgement: Judgement, findings: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "wheel": chamber.wheel,
         "sector": chamber.sector,
@@ -67,4 +69,5 @@ def _written(chamber: Chamber, judgement: Judgement) -> dict[str, Any]:
         "scores": judgement.scores,
         "verdicts": judgement.verdicts,
         "certainty": judgement.certainty,
+        "findings": findings,
     }

@@ -6,7 +6,7 @@ it twice is doing it once. Lists read no histogram.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -47,6 +47,7 @@ class Item:
         missing, detail: why there is no histogram, for an item that is MISSING.
         histogram: for DT an `Occupancy`; only where it was asked for.
         judgement: None until it is scored.
+        findings: what simple statistics found wrong, beside the model: see `Subsystem.explain`.
         model: whose scores they are.
         source: where its histogram came from.
         evaluation: what people said of it; None while nobody did.
@@ -60,6 +61,7 @@ class Item:
     histogram: Any = None
     hits: int | None = None
     judgement: Judgement | None = None
+    findings: Sequence[Mapping[str, Any]] = ()
     model: str = ""
     source: str = ""
     fetched_at: datetime | None = None
@@ -146,7 +148,9 @@ class Items:
                         "fetched_at": now,
                         "source": source,
                     },
-                    "$unset": dict.fromkeys(("missing", "detail", "scores", "verdicts", "reasons", "worst", "bad"), ""),
+                    "$unset": dict.fromkeys(
+                        ("missing", "detail", "scores", "verdicts", "reasons", "findings", "worst", "bad"), ""
+                    ),
                 }
                 wanted = self._identity(run, place)
             updates.append(UpdateOne(wanted, changes, upsert=True))
@@ -175,11 +179,13 @@ class Items:
         fields = dict.fromkeys(("occupancy", *self._subsystem.keys), 1)
         return [(self._place(d), self._histogram(d)) for d in self._collection.find(wanted, fields)]
 
-    def keep_scores(self, run: int, judgements: Iterable[tuple[Any, Judgement]], model: str) -> None:
-        """Keep a model's judgement of items of a run."""
+    def keep_scores(
+        self, run: int, judgements: Iterable[tuple[Any, Judgement, Sequence[Mapping[str, Any]]]], model: str
+    ) -> None:
+        """Keep a model's judgement of items of a run, and what was found beside it."""
         now = datetime.now(UTC)
         updates = []
-        for place, judgement in judgements:
+        for place, judgement, findings in judgements:
             state = ItemState.UNJUDGED if judgement.certainty is None else ItemState.JUDGED
             changes = {
                 "state": state,
@@ -187,6 +193,7 @@ class Items:
                 "scores": list(judgement.scores),
                 "verdicts": [str(verdict) for verdict in judgement.verdicts],
                 "reasons": list(judgement.reasons),
+                "findings": list(findings),
                 "worst": judgement.worst,
                 "bad": judgement.bad,
                 "model": model,
@@ -309,6 +316,7 @@ class Items:
             histogram=self._histogram(d),
             hits=d.get("hits"),
             judgement=judgement,
+            findings=tuple(d.get("findings", ())),
             model=d.get("model") or "",
             source=d.get("source", ""),
             fetched_at=d.get("fetched_at"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ class Subsystem:
         keys: its fields, in the order in which items are sorted.
         places: all items that a run has.
         decode: (place, bytes) → the histogram that the store kept.
+        explain: histograms → for each what simple statistics find wrong in it, as documents with `layer`, `kind`,
+            `text`, `makes_bad` and whatever else is known.
     """
 
     name: str
@@ -24,3 +26,4 @@ class Subsystem:
     keys: tuple[str, ...]
     places: Callable[[], tuple[Any, ...]]
     decode: Callable[[Any, bytes], Any]
+    explain: Callable[[Sequence[Any]], list[list[dict[str, Any]]]]

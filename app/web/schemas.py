@@ -126,6 +126,7 @@ class ScoresOut(BaseModel):
     scores: list[float | None] | None = Field(description="12; null where the layer is absent or unjudged")
     verdicts: list[str] | None = Field(description="12 words: good, bad, empty, unjudged, absent")
     reasons: list[str] | None
+    findings: list[dict[str, Any]] = Field(description="what simple statistics find wrong: layer, kind, cells, factor")
     certainty: float | None = Field(description="least |0.5 − score| over the judged layers")
     model: str
     evaluation: dict[str, Any] | None
@@ -140,6 +141,7 @@ class ScoresOut(BaseModel):
             "reasons": list(judgement.reasons) if judgement else None,
             "certainty": judgement.certainty if judgement else None,
         }
+        judged["findings"] = [dict(finding) for finding in item.findings]
         where = {"run": item.run, "wheel": place.wheel, "sector": place.sector, "station": place.station}
         return cls(**where, state=item.state, model=item.model, evaluation=item.evaluation, **judged, **more)
 

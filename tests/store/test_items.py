@@ -26,7 +26,7 @@ def many_runs(items, occupancies):
     for run in range(1, 41):
         items.store(run, list(occupancies.items())[:3], "test")
         items.store(run, [(CHAMBERS[3], UnusableHistogram(Reason.ABSENT, "gone"))], "test")
-        items.keep_scores(run, [(c, judgement(0.9 - run / 100)) for c in (CHAMBERS[0], CHAMBERS[2])], "m1")
+        items.keep_scores(run, [(c, judgement(0.9 - run / 100), []) for c in (CHAMBERS[0], CHAMBERS[2])], "m1")
     return items
 
 
@@ -69,8 +69,8 @@ def test_fetching_and_scoring_again_never_touch_what_people_said(items, occupanc
     said = {"bad": [3, 12], "by": "ann"}
     items._collection.update_many({}, {"$set": {"evaluation": said}})
     items.store(1, occupancies.items(), "test")
-    items.keep_scores(1, [(chamber, judgement(0.9)) for chamber in CHAMBERS], "m1")
-    items.keep_scores(1, [(chamber, judgement(0.2)) for chamber in CHAMBERS], "m2")
+    items.keep_scores(1, [(chamber, judgement(0.9), []) for chamber in CHAMBERS], "m1")
+    items.keep_scores(1, [(chamber, judgement(0.2), []) for chamber in CHAMBERS], "m2")
     items.store(1, occupancies.items(), "test")
     assert [item.evaluation for item in items.of_run(1)] == [said] * len(CHAMBERS)
 
@@ -78,13 +78,13 @@ def test_fetching_and_scoring_again_never_touch_what_people_said(items, occupanc
 def test_scores_of_a_deleted_item_bring_nothing_back(items, occupancies):
     items.store(1, occupancies.items(), "test")
     items.remove_run(1)
-    items.keep_scores(1, [(CHAMBERS[0], judgement(0.9))], "m1")
+    items.keep_scores(1, [(CHAMBERS[0], judgement(0.9), [])], "m1")
     assert items.of_run(1) == []
 
 
 def test_only_what_a_model_has_not_scored_is_to_be_scored(items, occupancies):
     items.store(1, occupancies.items(), "test")
-    items.keep_scores(1, [(CHAMBERS[0], judgement(0.9))], "m1")
+    items.keep_scores(1, [(CHAMBERS[0], judgement(0.9), [])], "m1")
     assert {chamber for chamber, _ in items.to_score(1, "m1")} == set(CHAMBERS[1:])
     assert {chamber for chamber, _ in items.to_score(1, "m2")} == set(CHAMBERS)
 
@@ -93,8 +93,8 @@ def test_a_list_ranks_by_one_model_only_least_certain_first(items, occupancies):
     items.store(1, occupancies.items(), "test")
     for chamber, score in zip(CHAMBERS, (0.9, 0.45, 0.52, None), strict=True):
         scores = judgement(*[None] * 12) if score is None else judgement(score)
-        items.keep_scores(1, [(chamber, scores)], "m1")
-    items.keep_scores(1, [(CHAMBERS[0], judgement(0.5))], "m2")
+        items.keep_scores(1, [(chamber, scores, [])], "m1")
+    items.keep_scores(1, [(CHAMBERS[0], judgement(0.5), [])], "m2")
     assert [item.place for item in items.find(ItemQuery(model="m1"))] == [CHAMBERS[2], CHAMBERS[1]]
     assert [item.place for item in items.find(ItemQuery(model="m2"))] == [CHAMBERS[0]]
     unjudged = ItemQuery(model="m1", states=frozenset({ItemState.UNJUDGED}))
@@ -126,7 +126,7 @@ def test_a_page_of_a_list_reads_only_its_own_documents_and_no_histogram(many_run
 def test_filters_apply_together(items, occupancies):
     for run in (1, 2):
         items.store(run, occupancies.items(), "test")
-        items.keep_scores(run, [(c, judgement(0.2 * i)) for i, c in enumerate(CHAMBERS)], "m1")
+        items.keep_scores(run, [(c, judgement(0.2 * i), []) for i, c in enumerate(CHAMBERS)], "m1")
     query = ItemQuery(model="m1", run=2, place={"wheel": 0, "station": 2}, least=0.3, most=0.5)
     assert [(item.run, item.place) for item in items.find(query)] == [(2, CHAMBERS[2])]
     assert items.count(query) == 1
@@ -142,7 +142,7 @@ def test_the_same_place_in_other_runs_comes_in_the_order_of_runs(items, occupanc
 def test_a_summary_counts_states_and_reasons(items, occupancies):
     items.store(1, occupancies.items(), "test")
     items.store(1, [(Chamber(wheel=1, station=1, sector=1), UnusableHistogram(Reason.ABSENT, "gone"))], "test")
-    items.keep_scores(1, [(CHAMBERS[0], judgement(0.9, 0.8)), (CHAMBERS[1], judgement())], "m1")
+    items.keep_scores(1, [(CHAMBERS[0], judgement(0.9, 0.8), []), (CHAMBERS[1], judgement(), [])], "m1")
     counts, reasons = items.summary(1)
     expected = {"judged": 2, "unjudged": 0, "unscored": 2, "missing": 1, "bad_items": 1, "bad_parts": 2}
     assert (counts, reasons) == (expected, {"absent": 1})

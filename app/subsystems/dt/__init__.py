@@ -1,7 +1,26 @@
 """The drift tubes of CMS: 250 chambers of up to 12 layers. All that is particular to them lives in this package."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.histogram import Occupancy
 
-DT = Subsystem("dt", Chamber, ("wheel", "station", "sector"), all_chambers, Occupancy.from_bytes)
+
+def _explain(occupancies: Sequence[Occupancy]) -> list[list[dict[str, Any]]]:
+    from app.subsystems.dt.findings import findings  # heavier than what serving a page needs
+
+    return [
+        [
+            {**asdict(found), "cells": list(found.cells), "text": str(found), "makes_bad": found.makes_bad}
+            for found in chamber
+        ]
+        for chamber in findings(occupancies)
+    ]
+
+
+DT = Subsystem("dt", Chamber, ("wheel", "station", "sector"), all_chambers, Occupancy.from_bytes, _explain)

@@ -1,0 +1,459 @@
+"""What is wrong with a layer, and where: the reasons that stand beside a network's score.
+
+Simple statistics, found without the network, so that the two can disagree. A bad layer for which nothing is found here
+is the network's word only, and a finding for a layer that the network calls good is a second opinion: the page shows
+both. Not for the verdict: that is the network's (see `verdict`).
+
+A chamber is its own reference (`expected`): a cell's hits are compared with the smooth profile of its superlayer, a
+layer's rate with those of its siblings, a superlayer's with those of the others. Of all that could be said of a layer
+(a block, a pattern, scattered dead cells), what explains its counts best is said first and set aside; then the rest is
+searched again (`scan`). Whether a factor is far enough from 1 to be said follows the rule in `defects`: from where the
+rule's label is one half on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import log, sqrt
+
+import numpy as np
+
+from app.subsystems.dt.defects import BLOCK_CELLS, LOW_BLOCK, LOW_LAYER, NOISY_BLOCK, SCATTERED_DEAD
+from app.subsystems.dt.expected import SHARING, SUPERLAYERS, Superlayers, fit_profiles, levels, superlayers
+from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.scan import best_windows, dead_cells, windows
+from app.subsystems.dt.verdict import LEAST_HITS_EXPECTED
+
+# A factor is said from where the rule's label is one half on.
+LOW_FROM = sum(LOW_BLOCK) / 2  # of the expected hits: a block
+DEAD_FROM = LOW_BLOCK[0]  # of the expected hits: the cells of a pattern, or scattered ones
+NOISY_FROM = sum(NOISY_BLOCK) / 2  # times the expected hits
+LOW_RATE_FROM = sum(LOW_LAYER) / 2  # of the siblings' rate
+SCATTERED_FROM = sum(SCATTERED_DEAD) / 2  # of the layer's cells
+LOW_SUPERLAYER_FROM = 0.45  # of the lowest other superlayer's rate: fewer than 1 in 1,000 good superlayers are below
+HOT_FROM = 3.0  # times the expected hits: a single cell below is not worth a word
+
+# Significances, in standard deviations that remain once the number of places looked at is paid for: set on good
+# simulated chambers so that at most 3 layers in 1,000 get a finding that would make them bad, from 1.5 hits a cell up.
+BLOCK_SIGMAS = 3.0
+PATTERN_SIGMAS = 3.5
+SCATTERED_SIGMAS = 4.0
+LOW_RATE_SIGMAS = 3.5
+HOT_SIGMAS = 5.0
+
+MOST_SEARCHES = 8  # of one layer: each sets one thing aside, be it a dead cell
+
+_SUSPECT_SIGMAS = 3.3  # a layer is searched where some stretch or class of cells is so far off; 1 in 25 is
+_STRETCHES = (6, 12, 24)  # cells: blocks as short as they count, and longer ones that are less deep
+_SAME_RATE = 0.87  # layers that differ by no more are siblings of one rate, whose mean is the reference
+_LOW_COST = 2.0  # log-likelihood of saying that a layer is low: voltages fail
+_HIGH_COST = 8.0  # the same of a layer that is high: nothing doubles
+_RATE_SPREAD = 0.3  # typical log(rate of a superlayer over the chamber's)
+_CHAMBER_LEVEL = 0.6  # quantile of its layers' levels: neither a dead half of the chamber counts, nor a noisy third
+
+
+class FindingKind(StrEnum):
+    """What can be said of a layer. The values are stored and shown to programs; never reuse one."""
+
+    EMPTY = "empty"
+    BLOCK = "block"
+    LOW_RATE = "low_rate"
+    PATTERN = "pattern"
+    SCATTERED = "scattered"
+    NOISY_BLOCK = "noisy_block"
+    NOISY_CELL = "noisy_cell"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong in one layer; `str(finding)` is the phrase for the screen.
+
+    Attributes:
+        kind: what it is.
+        layer: 1–12.
+        first_cell, last_cell: its extent, counted from 1 as the histogram's x bins are.
+        factor: hits observed over hits expected of its siblings' rate, in the cells concerned.
+        significance: sqrt(2 log(likelihood ratio)) once the number of places looked at is paid for: about standard
+            deviations.
+        expected: hits expected in the cells concerned.
+        period: of a PATTERN, in cells.
+        cells: the cells concerned, where they are not all from the first to the last; for SCATTERED, those more likely
+            dead than not.
+        superlayer: compared with the other superlayers, because all four layers are as low, or empty.
+        whole: the extent is the whole layer: EMPTY, LOW_RATE, SCATTERED, and a PATTERN from end to end.
+    """
+
+    kind: FindingKind
+    layer: int
+    first_cell: int
+    last_cell: int
+    factor: float
+    significance: float
+    expected: float
+    period: int | None = None
+    cells: tuple[int, ...] = ()
+    superlayer: bool = False
+    whole: bool = False
+
+    @property
+    def makes_bad(self) -> bool:
+        """Whether the rule in `defects` calls a layer bad for it, rather than good or ambiguous.
+
+        A noisy cell does not, nor a block of fewer than 6 cells.
+        """
+        long = self.last_cell - self.first_cell + 1 >= BLOCK_CELLS
+        return self.kind is not FindingKind.NOISY_CELL and (self.kind is not FindingKind.BLOCK or long)
+
+    def __str__(self) -> str:
+        where = _cells(self.first_cell, self.last_cell)
+        match self.kind:
+            case FindingKind.EMPTY:
+                return f"empty: no hits, {self.expected:.0f} expected"
+            case FindingKind.BLOCK:
+                return f"block: {where} at {self.factor:.2f} of the expected"
+            case FindingKind.LOW_RATE:
+                whose = "the other superlayers'" if self.superlayer else "its siblings'"
+                return f"low rate: {self.factor:.2f} of {whose}"
+            case FindingKind.PATTERN:
+                part = "" if self.whole else f" from {self.first_cell} to {self.last_cell}"
+                return f"every {_ordinal(self.period)} cell{part} {self._how_low}"
+            case FindingKind.SCATTERED:
+                share = len(self.cells) / (self.last_cell - self.first_cell + 1)
+                return f"{share:.0%} of cells {self._how_low}, scattered".replace("%", " %", 1)
+            case FindingKind.NOISY_BLOCK:
+                return f"noisy: {where} at {_times(self.factor)} times the expected"
+            case FindingKind.NOISY_CELL:
+                return f"noisy {where}: {_times(self.factor)} times the expected"
+
+    @property
+    def _how_low(self) -> str:
+        return "dead" if self.factor < 0.1 else f"at {self.factor:.2f} of the expected"
+
+
+@dataclass(frozen=True, eq=False)
+class _Explained:
+    """One thing found in one row, before it is known what rate the row should have."""
+
+    row: int
+    kind: FindingKind | None  # None: a dead cell
+    cells: np.ndarray  # bool (length,)
+    period: int | None
+    gain: float  # log(likelihood), the number of places looked at paid for
+
+
+@dataclass(eq=False)
+class _Searched:
+    """A batch of superlayers with all that was found in its layers; rows are layers, four to a superlayer."""
+
+    batch: Superlayers
+    shape: np.ndarray  # float64 (s, length)
+    use: np.ndarray  # bool (4 s, length): cells that nothing was found in
+    explained: list[_Explained]
+    hits: np.ndarray  # float64 (s, 4): of these cells
+    sums: np.ndarray  # float64 (s, 4): of the shape over these cells
+    reference: np.ndarray  # float64 (s,): the rate of the siblings, over the shape; 0 where all are empty
+    same: np.ndarray  # bool (s, 4): the layers that have it
+    own: np.ndarray  # float64 (s,): the same in hits a cell
+
+
+def findings(occupancies: Sequence[Occupancy]) -> list[tuple[Finding, ...]]:
+    """What is wrong in the layers of each chamber: ordered by layer, the most significant first, noisy cells last.
+
+    What else is in the batch does not matter. A chamber with too few hits has few findings or none: what cannot be
+    told from a fluctuation is not said.
+
+    >>> from app.subsystems.dt.geometry import Chamber
+    >>> chamber = Chamber(wheel=0, station=2, sector=1)
+    >>> counts = np.where(chamber.read_out, 20, -1)
+    >>> counts[4, 32:48] = 0
+    >>> counts[6, 9] = 900
+    >>> [(finding.layer, str(finding)) for finding in findings([Occupancy(chamber, counts)])[0]]
+    [(5, 'block: cells 33–48 at 0.00 of the expected'), (7, 'noisy cell 10: 45 times the expected')]
+    """
+    found: list[list[Finding]] = [[] for _ in occupancies]
+    for searched, expected in _searched(occupancies):
+        for chamber, finding in _described(searched, expected):
+            found[chamber].append(finding)
+    return [tuple(sorted(those, key=_importance)) for those in found]
+
+
+def expected_hits(occupancy: Occupancy) -> np.ndarray:
+    """How many hits each cell should have: the superlayer's smooth profile at its siblings' rate.
+
+    Where all four layers of a superlayer are empty or below half of the others' rate, at the others' rate.
+
+    Returns:
+        float64 (12, columns); 0 where no cell is.
+    """
+    result = np.zeros(occupancy.counts.shape)
+    for searched, expected in _searched([occupancy]):
+        batch = searched.batch
+        for i, number in enumerate(batch.numbers):
+            rows = slice(SHARING * number, SHARING * (number + 1))
+            result[rows, : batch.length] = np.where(batch.cells[i], expected[i] * searched.shape[i], 0)
+    return result
+
+
+def _searched(occupancies: Sequence[Occupancy]) -> list[tuple[_Searched, np.ndarray]]:
+    """Search all layers; with each batch, float64 (s,): the rate expected of each superlayer, over its shape."""
+    batches = superlayers(occupancies)
+    pooled = np.full((len(occupancies), SUPERLAYERS, SHARING, 3), np.nan)
+    for batch in batches:
+        pooled[batch.chambers, batch.numbers] = levels(batch)
+    rates = _chamber_rates(pooled.reshape(len(occupancies), SUPERLAYERS * SHARING * 3))
+    searched = [_search(batch, rates[batch.chambers]) for batch in batches]
+    own = np.full((len(occupancies), SUPERLAYERS), np.nan)
+    for one in searched:
+        own[one.batch.chambers, one.batch.numbers] = one.own
+    return [(one, _expected_rate(one, own)) for one in searched]
+
+
+def _chamber_rates(pooled: np.ndarray) -> np.ndarray:
+    """Hits a cell of each chamber, float64 (n,), from what its layers have, float64 (n, m), NaN where no layer is."""
+    ordered = np.sort(pooled, axis=1)  # NaN last
+    known = np.isfinite(ordered).sum(axis=1)
+    return ordered[np.arange(len(ordered)), (_CHAMBER_LEVEL * (known - 1)).astype(int)]
+
+
+def _expected_rate(searched: _Searched, own: np.ndarray) -> np.ndarray:
+    """The rate that a superlayer should have: its own, or the others' where it is far below the lowest of them."""
+    batch = searched.batch
+    others = own[batch.chambers].copy()
+    others[np.arange(len(others)), batch.numbers] = np.nan
+    lowest = np.nan_to_num(np.fmin.reduce(others, axis=1))
+    middle = np.nansum(others, axis=1) / np.maximum((~np.isnan(others)).sum(axis=1), 1)
+    low = searched.own < LOW_SUPERLAYER_FROM * lowest
+    return np.where(low, middle / np.maximum(searched.shape.mean(axis=1), 1e-9), searched.reference)
+
+
+def _search(batch: Superlayers, rates: np.ndarray) -> _Searched:
+    profiles = fit_profiles(batch, rates)
+    rows = len(batch.counts) * SHARING
+    counts, use = (a.reshape(rows, batch.length) for a in (batch.counts, batch.use.copy()))
+    shape = np.repeat(profiles.shape, SHARING, axis=0)
+    follows = profiles.follows.reshape(use.shape)
+    scale = rates / np.maximum(profiles.shape.mean(axis=1), 1e-9)
+    reference, _ = _reference(*_sums(counts, shape, follows), scale)
+    explained: list[_Explained] = []
+    left = np.flatnonzero(_suspect(counts, shape, use))
+    for _ in range(MOST_SEARCHES):
+        if not left.size:
+            break
+        new = _explain(left, counts[left], shape[left], use[left], np.repeat(reference, SHARING)[left])
+        for one in new:
+            use[one.row] &= ~one.cells
+        explained += new
+        left = np.array([one.row for one in new], int)
+    hits, sums = _sums(counts, shape, use)
+    reference, same = _reference(hits, sums, scale)
+    own = reference * profiles.shape.mean(axis=1)
+    return _Searched(batch, profiles.shape, use, explained, hits, sums, reference, same, own)
+
+
+def _sums(counts: np.ndarray, shape: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    hits, sums = (np.where(use, a, 0).sum(axis=1).reshape(-1, SHARING) for a in (counts, shape))
+    return hits, sums
+
+
+def _reference(hits: np.ndarray, sums: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The siblings' rate over the shape, where nothing is wrong with them, and which layers have it.
+
+    Each layer's rate is tried. What it costs: layers below it, layers above it, and a distance from the chamber's rate.
+    So neither one noisy layer nor three low ones move it. The mean of the layers that have the best one's rate.
+
+    Args:
+        hits, sums: float64 (s, 4): hits of each layer, and the sum of the shape over the same cells.
+        usual: float64 (s,): the chamber's rate over the shape.
+
+    Returns:
+        float64 (s,), 0 where all are empty; bool (s, 4).
+    """
+    known = (hits > 0) & (sums > 0)
+    rate = hits / np.maximum(sums, 1e-9)
+    variance = (hits + 1) / np.maximum(sums, 1e-9) ** 2
+    error = 2 * np.sqrt(variance[:, :, None] + variance[:, None, :])
+    ratio, tried = rate[:, None, :], rate[:, :, None]  # [superlayer, layer tried, layer compared]
+    low = known[:, None, :] & (ratio < _SAME_RATE * tried - error)
+    high = known[:, None, :] & (ratio > tried / _SAME_RATE + error)
+    with np.errstate(divide="ignore"):
+        unusual = (np.log(np.maximum(rate, 1e-9) / np.maximum(usual, 1e-9)[:, None]) / _RATE_SPREAD) ** 2 / 2
+    cost = _LOW_COST * low.sum(axis=-1) + _HIGH_COST * high.sum(axis=-1) + unusual
+    best = np.where(known, cost, np.inf).argmin(axis=1)
+    same = known & ~(low | high)[np.arange(len(best)), best]
+    return (hits * same).sum(axis=1) / np.maximum((sums * same).sum(axis=1), 1e-9), same
+
+
+def _suspect(counts: np.ndarray, shape: np.ndarray, use: np.ndarray) -> np.ndarray:
+    """bool (rows,): the layers that are worth a search."""
+    counts, shape = np.where(use, counts, 0), np.where(use, shape, 0)
+    hits = counts.sum(axis=1)
+    expected = shape * (hits / np.maximum(shape.sum(axis=1), 1e-9))[:, None]
+    suspect = np.zeros(len(counts), bool)
+    sums, should = (np.pad(a, ((0, 0), (1, 0))).cumsum(axis=1) for a in (counts, expected))
+    for length in _STRETCHES:
+        far = _far(sums[:, length:] - sums[:, :-length], should[:, length:] - should[:, :-length])
+        suspect |= (far > _SUSPECT_SIGMAS).any(axis=1)
+    places = np.arange(counts.shape[1])
+    classes = np.stack([places % m == phase for m in (2, 4, 8) for phase in range(m)], axis=1).astype(float)
+    suspect |= (_far(counts @ classes, expected @ classes) > _SUSPECT_SIGMAS).any(axis=1)
+    with np.errstate(over="ignore"):
+        dead = np.where(use, 0.85 + 0.15 * np.exp(0.9 * expected - log(10) * counts).clip(max=1e9), 1)
+    return (suspect | (np.log(dead).sum(axis=1) > 3)) & (hits > 0)
+
+
+def _far(hits: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    return 2 * abs(np.sqrt(hits + 0.375) - np.sqrt(expected + 0.375))
+
+
+def _explain(
+    rows: np.ndarray, counts: np.ndarray, shape: np.ndarray, use: np.ndarray, reference: np.ndarray
+) -> list[_Explained]:
+    """What explains each row best, for the rows where something explains enough."""
+    length = counts.shape[1]
+    looked, places = windows(length), np.arange(length)
+    gain, which = best_windows(counts, shape, use, reference, (DEAD_FROM, LOW_FROM, NOISY_FROM))
+    mixed, dead = dead_cells(counts, shape, use, reference, DEAD_FROM)
+    mixed = np.where(dead.sum(axis=1) >= SCATTERED_FROM * use.sum(axis=1), mixed, 0)
+    gain = gain - log(len(looked))
+    together = gain > mixed / 2  # cells that stand together or in steps say more than that many are dead
+    found = []
+    for i, row in enumerate(rows.tolist()):
+        if mixed[i] > SCATTERED_SIGMAS**2 / 2 and not together[i]:
+            found.append(_Explained(row, FindingKind.SCATTERED, dead[i], None, mixed[i]))
+            continue
+        period, first, last = (int(a[which[i]]) for a in (looked.period, looked.first, looked.last))
+        if gain[i] > (BLOCK_SIGMAS if period == 1 else PATTERN_SIGMAS) ** 2 / 2:
+            cells = (places >= first) & (places <= last) & ((places - first) % period == 0)
+            rates = [counts[i][mask & use[i]].sum() / shape[i][mask & use[i]].sum() for mask in (cells, ~cells)]
+            kind = _kind(period, last - first + 1, rates[0] < rates[1])
+            found.append(_Explained(row, kind, cells, None if period == 1 else period, gain[i]))
+    return found
+
+
+def _kind(period: int, cells: int, low: bool) -> FindingKind | None:
+    """None for a dead cell alone: it is set aside and not spoken of."""
+    if period > 1:
+        return FindingKind.PATTERN
+    if low:
+        return FindingKind.BLOCK if cells > 1 else None
+    return FindingKind.NOISY_BLOCK if cells >= BLOCK_CELLS else FindingKind.NOISY_CELL
+
+
+def _described(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding]]:
+    """Findings with the index of their chamber."""
+    batch = searched.batch
+    found = [*_levels(searched, rate), *_noisy_cells(searched, rate)]
+    for one in searched.explained:
+        s, i = divmod(one.row, SHARING)
+        cells = one.cells & batch.use[s, i]
+        expected = float((searched.shape[s] * cells).sum() * rate[s])
+        factor = float((batch.counts[s, i] * cells).sum() / max(expected, 1e-9))
+        if one.kind is None or (one.kind is FindingKind.NOISY_CELL and factor < HOT_FROM):
+            continue
+        numbers = np.flatnonzero(one.cells) + 1
+        extent, ends = (int(numbers[0]), int(numbers[-1])), _extent(batch, s, i)
+        spread = one.kind in (FindingKind.SCATTERED, FindingKind.PATTERN)
+        whole = spread and all(abs(a - b) < (one.period or np.inf) for a, b in zip(extent, ends, strict=True))
+        finding = Finding(
+            one.kind,
+            _layer(batch, s, i),
+            *(ends if whole else extent),
+            factor=factor,
+            significance=sqrt(2 * one.gain),
+            expected=expected,
+            period=one.period,
+            cells=tuple(numbers.tolist()) if spread else (),
+            whole=whole,
+        )
+        found.append((int(batch.chambers[s]), finding))
+    return found
+
+
+def _levels(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding]]:
+    """Empty layers and low ones."""
+    batch = searched.batch
+    low_superlayer = (rate > searched.reference)[:, None]
+    others = searched.same[:, None, :] & ~np.eye(SHARING, dtype=bool)  # [superlayer, layer, sibling]
+    hits, sums = ((a[:, None, :] * others).sum(axis=-1) for a in (searched.hits, searched.sums))
+    siblings = np.where(low_superlayer | (sums == 0), rate[:, None], hits / np.maximum(sums, 1e-9))
+    expected = searched.sums * siblings
+    everything = np.where(batch.use, searched.shape[:, None, :], 0).sum(axis=-1) * rate[:, None]
+    total = (batch.counts * batch.use).sum(axis=-1)
+    empty = (total == 0) & (everything >= LEAST_HITS_EXPECTED)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = searched.hits / expected
+        gain = np.where(searched.hits > 0, searched.hits * np.log(factor), 0) - searched.hits + expected
+    gain *= sums / np.maximum(sums + searched.sums, 1e-9)  # the siblings' rate is not known better than their hits tell
+    low = ~empty & (total > 0) & (factor < LOW_RATE_FROM) & (gain > LOW_RATE_SIGMAS**2 / 2)
+    found = []
+    for s, i in np.argwhere(empty | low).tolist():
+        kind = FindingKind.EMPTY if empty[s, i] else FindingKind.LOW_RATE
+        hits = float(everything[s, i] if empty[s, i] else expected[s, i])
+        value = 0.0 if empty[s, i] else float(factor[s, i])
+        sigmas = sqrt(2 * (hits if empty[s, i] else gain[s, i]))
+        finding = Finding(
+            kind,
+            _layer(batch, s, i),
+            *_extent(batch, s, i),
+            factor=value,
+            significance=sigmas,
+            expected=hits,
+            superlayer=bool(low_superlayer[s, 0]),
+            whole=True,
+        )
+        found.append((int(batch.chambers[s]), finding))
+    return found
+
+
+def _noisy_cells(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding]]:
+    """Single cells, or two adjacent ones, far above what is expected of them."""
+    batch = searched.batch
+    found = []
+    if not batch.hot.any():
+        return found
+    for s, i in np.argwhere(batch.hot.any(axis=-1)).tolist():
+        numbers = np.flatnonzero(batch.hot[s, i])
+        for cells in np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1):
+            hits, expected = batch.counts[s, i, cells].sum(), searched.shape[s, cells].sum() * rate[s]
+            gain = hits * log(hits / max(expected, 1e-9)) - hits + expected if hits > expected else 0
+            if hits < HOT_FROM * expected or gain < HOT_SIGMAS**2 / 2:
+                continue
+            finding = Finding(
+                FindingKind.NOISY_CELL,
+                _layer(batch, s, i),
+                int(cells[0]) + 1,
+                int(cells[-1]) + 1,
+                factor=float(hits / max(expected, 1e-9)),
+                significance=sqrt(2 * gain),
+                expected=float(expected),
+            )
+            found.append((int(batch.chambers[s]), finding))
+    return found
+
+
+def _layer(batch: Superlayers, s: int, i: int) -> int:
+    return SHARING * int(batch.numbers[s]) + i + 1
+
+
+def _extent(batch: Superlayers, s: int, i: int) -> tuple[int, int]:
+    """First and last cell of a layer."""
+    numbers = np.flatnonzero(batch.cells[s, i]) + 1
+    return int(numbers[0]), int(numbers[-1])
+
+
+def _importance(finding: Finding) -> tuple[int, bool, float]:
+    return finding.layer, not finding.makes_bad, -finding.significance
+
+
+def _cells(first: int, last: int) -> str:
+    return f"cell {first}" if first == last else f"cells {first}–{last}"
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.0f}" if factor >= 9.95 else f"{factor:.1f}"
+
+
+def _ordinal(number: int | None) -> str:
+    return "2nd" if number == 2 else f"{number}th"
