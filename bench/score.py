@@ -1,11 +1,13 @@
 """Bench (b): processing and scoring the 2,720 layers of a run, once TensorFlow is warm.
 
-    .venv/bin/python -m bench.score
+    .venv/bin/python -m bench.score [MODEL]
 
-Two bounds: at least 500 times faster than one `predict` a layer, which is how the program of 2018 did it (measured on
-40 layers and multiplied); and at most 5 times the bare forward pass of the same network on rows that are ready. Ours
-goes all the way from the counts of 250 chambers to their judgements. It takes turns with the bare pass, so that what
-else the machine does meets both. Medians are compared. The exit status is 1 when a bound does not hold.
+For the model in use, or another, all the way from the counts of 250 chambers to their judgements. Two bounds: at least
+500 times faster than one `predict` a layer, which is how the program of 2018 did it (measured on 40 layers and
+multiplied); and at most 8 times as slow as the row-only network on its way through the same. A network that sees the
+whole chamber has more to prepare than to compute: its bare forward pass, on inputs that are ready, is shown. They take
+turns, so that what else the machine does meets all. Medians are compared; the processor's time is shown beside the
+clock's. The exit status is 1 when a bound does not hold.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from app.ml.backend import keras
-from app.ml.models import MODEL_FILE, default_model
+from app.ml.models import MODEL_FILE, default_model, named_model
+from app.ml.networks import architecture
 from app.ml.scoring import Scorer
 from app.subsystems.dt.histogram import Occupancy
-from app.subsystems.dt.preprocess import layer_bins, row_scaled
+from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import simulate_run
 from config import ROOT
 
@@ -31,37 +34,45 @@ RUN = 302_635
 LAYERS = 2_720
 REPETITIONS = 60
 PREDICTED = 40  # layers; all of them would take minutes
-FASTER_THAN_PREDICT, OVER_BARE = 500, 5  # the bounds
+FASTER_THAN_PREDICT, OVER_ROW_ONLY = 500, 8  # the bounds
+ROW_ONLY = "row-cnn-1"
 
 
 def main() -> int:
-    folder = default_model(ROOT / "models")
-    scorer = Scorer(folder)
+    models = ROOT / "models"
+    folder = named_model(models, sys.argv[1]) if len(sys.argv) > 1 else default_model(models)
+    scorer, row_only = Scorer(folder), Scorer(models / ROW_ONLY)
     occupancies = [simulated.occupancy for simulated in simulate_run(RUN).values()]
     bins = layer_bins(occupancies)
-    ready = row_scaled(bins)[~np.isnan(bins[..., 0])]
+    inputs = architecture(scorer.card.architecture).inputs(occupancies, bins)
+    ready = np.ascontiguousarray(inputs[~np.isnan(bins[..., 0])])
     assert len(ready) == LAYERS
     for _ in range(5):
-        scorer.judge(fresh(occupancies)), scorer.scores(ready)
+        scorer.judge(fresh(occupancies)), scorer.scores(ready), row_only.judge(fresh(occupancies))
 
-    ours, bare = [], []
+    ours, bare, rows, busy = [], [], [], []
     for _ in range(REPETITIONS):
-        given = fresh(occupancies)
+        given, again = fresh(occupancies), fresh(occupancies)
+        begin = time.process_time()
         ours.append(timed(lambda given=given: scorer.judge(given)))
+        busy.append(time.process_time() - begin)
         bare.append(timed(lambda: scorer.scores(ready)))
+        rows.append(timed(lambda given=again: row_only.judge(given)))
     network = keras().saving.load_model(folder / MODEL_FILE, compile=False)
     network.predict(ready[:1], verbose=0)
     each = [timed(lambda row=row: network.predict(row[None], verbose=0)) for row in ready[:PREDICTED]]
 
-    whole, forward = statistics.median(ours), statistics.median(bare)
+    whole, forward, row_whole = (statistics.median(times) for times in (ours, bare, rows))
     one_by_one = statistics.median(each) * LAYERS
     print(f"Python {platform.python_version()}, {multiprocessing.cpu_count()} cores, {folder.name}, {LAYERS} layers")
     print(f"one predict a layer   {one_by_one * 1000:9.0f} ms   {LAYERS} × the median of {PREDICTED}, {spread(each)}")
     print(f"bare forward pass     {forward * 1000:9.1f} ms   median of {REPETITIONS}, {spread(bare)}")
     print(f"counts to judgements  {whole * 1000:9.1f} ms   median of {REPETITIONS}, {spread(ours)}")
+    print(f"  on the processor    {statistics.median(busy) * 1000:9.1f} ms   {spread(busy)}")
+    print(f"{ROW_ONLY:20}  {row_whole * 1000:9.1f} ms   median of {REPETITIONS}, {spread(rows)}")
     held = [
         verdict("one predict a layer / ours", one_by_one / whole, FASTER_THAN_PREDICT, at_least=True),
-        verdict("ours / bare forward pass", whole / forward, OVER_BARE, at_least=False),
+        verdict(f"ours / {ROW_ONLY}", whole / row_whole, OVER_ROW_ONLY, at_least=False),
     ]
     return 0 if all(held) else 1
 

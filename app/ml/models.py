@@ -19,6 +19,7 @@ from app.errors import InvalidInput, ModelRefused
 
 MODEL_FILE, CARD_FILE, ACTIVE_FILE = "model.keras", "card.json", "active"
 SHIFTER = "shifter"  # the use whose threshold makes a layer bad on the pages
+ALARM = "alarm"  # the use whose threshold calls a person
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
@@ -53,7 +54,23 @@ class Threshold(_Part):
     """From which score a layer is bad, and how often that is wrong for a good layer."""
 
     score: Share
-    false_alarms: Share
+    false_alarms: Share | None = Field(description="of good layers, in simulation; nothing where nobody measured it")
+    false_alarms_by_hits: dict[str, Share] = Field({}, description="the same where a chamber has so many hits a cell")
+
+
+class Calibration(_Part):
+    """What was done to the network's log odds, and is part of its last layer: divided by one, raised by the other."""
+
+    temperature: float = Field(gt=0)
+    shift: float = Field(description="also for bad layers being rarer in ordinary data than in what it learnt from")
+
+
+class ReliabilityBin(_Part):
+    """Layers whose scores lie in one tenth."""
+
+    score: Share = Field(description="their mean")
+    bad: Share = Field(description="how many of them are bad; an ambiguous one counts by its probability")
+    layers: int
 
 
 class Card(_Part):
@@ -63,9 +80,12 @@ class Card(_Part):
     architecture: str
     takes: str
     parameters: int
-    trained_on: TrainedOn
-    figures: Figures = Field(description="on the kinds of fault that it was trained on")
-    figures_all_faults: Figures = Field(description="on every kind of fault, also those that it cannot see")
+    trained_on: TrainedOn | None = Field(None, description="nothing where it was trained elsewhere: see `origin`")
+    origin: str = Field("", description="where it comes from, if it was not trained here")
+    figures: Figures | None = Field(None, description="on the kinds of fault that it was trained on")
+    figures_all_faults: Figures | None = Field(None, description="on every kind of fault, also those it cannot see")
+    calibration: Calibration | None = None
+    reliability: list[ReliabilityBin] = Field([], description="on simulated chambers with as many faults as real ones")
     thresholds: dict[str, Threshold]
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     created: AwareDatetime

@@ -5,7 +5,7 @@ A further network is a function that builds it and a line in `ARCHITECTURES`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from app.errors import InvalidInput
 from app.ml.backend import keras
+from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import BINS, row_scaled
+from app.subsystems.dt.residuals import CHANNELS, ROWS, layer_residuals
 
 if TYPE_CHECKING:
     from keras import Model
@@ -22,21 +24,35 @@ BAD = 1  # which of the two outputs is the score; the other is its complement
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a network is fitted."""
+
+    epochs: int  # the most, over which the learning rate falls to nothing; validation can end it sooner
+    batch: int  # layers
+    learning_rate: float  # at first
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A kind of network.
 
     Attributes:
         build: makes one, untrained; it takes (layers, …) and gives (layers, 2): P(good), P(bad).
-        inputs: makes what it takes of one layer from float32 (n, 12, 47) bins in hits a cell: (n, 12, …).
+        inputs: makes what it takes of each layer from n chambers and their float32 (n, 12, 47) `layer_bins`, in hits a
+            cell: float32 (n, 12, …). What stands where there is no layer does not matter.
+        shape: what it takes of one layer.
         takes: the same for a person, for the card.
         sees_rate: whether a layer that has fewer hits than its siblings looks any different to it. If not, layers
             of which nothing else is wrong are left out of its training: they would teach it that good is bad.
+        recipe: how it is fitted.
     """
 
     build: Callable[[], Model]
-    inputs: Callable[[np.ndarray], np.ndarray]
+    inputs: Callable[[Sequence[Occupancy], np.ndarray], np.ndarray]
+    shape: tuple[int, ...]
     takes: str
     sees_rate: bool
+    recipe: Recipe
 
 
 def row_cnn() -> Model:
@@ -56,12 +72,40 @@ def row_cnn() -> Model:
     )
 
 
+def chamber_cnn() -> Model:
+    """A layer in its chamber: convolutions along its 47 bins, pooled, judged with the facts about it as a whole."""
+    k = keras()
+    layers = k.layers
+    given = k.Input((ROWS, CHANNELS))
+    bins = layers.Cropping1D((0, ROWS - BINS))(given)
+    facts = layers.Flatten()(layers.Cropping1D((BINS, 0))(given))
+    x = layers.Conv1D(16, 5, padding="same", activation="relu")(bins)
+    x = layers.Conv1D(32, 5, strides=2, padding="same", activation="relu")(x)
+    x = layers.Conv1D(32, 3, padding="same", activation="relu")(x)
+    pooled = [layers.GlobalMaxPooling1D()(x), layers.GlobalAveragePooling1D()(x)]
+    x = layers.Concatenate()([*pooled, layers.Dense(32, activation="relu")(facts), facts])
+    x = layers.Dense(64, activation="relu")(x)
+    x = layers.Dense(32, activation="relu")(x)
+    return k.Model(given, layers.Dense(2, activation="softmax")(x), name="chamber_cnn")
+
+
 ARCHITECTURES = {
+    "chamber-cnn": Architecture(
+        build=chamber_cnn,
+        inputs=lambda occupancies, bins: layer_residuals(occupancies),
+        shape=(ROWS, CHANNELS),
+        takes=f"one layer as {BINS} bins of {CHANNELS} channels: counts against what its siblings and its superlayer's "
+        f"shape let expect; and {(ROWS - BINS) * CHANNELS} facts about the layer in its chamber",
+        sees_rate=True,
+        recipe=Recipe(epochs=10, batch=512, learning_rate=3e-3),
+    ),
     "row-cnn": Architecture(
         build=row_cnn,
-        inputs=row_scaled,
+        inputs=lambda occupancies, bins: row_scaled(bins),
+        shape=(BINS,),
         takes=f"one layer as {BINS} bins, divided by its greatest bin",
         sees_rate=False,
+        recipe=Recipe(epochs=50, batch=256, learning_rate=1e-2),  # the best of 2e-3, 5e-3 and 1e-2
     ),
 }
 
@@ -75,7 +119,7 @@ def architecture(name: str) -> Architecture:
     >>> architecture("resnet")
     Traceback (most recent call last):
     ...
-    app.errors.InvalidInput: architecture is 'resnet', but must be one of row-cnn.
+    app.errors.InvalidInput: architecture is 'resnet', but must be one of chamber-cnn, row-cnn.
     """
     if name not in ARCHITECTURES:
         raise InvalidInput("architecture", name, f"one of {', '.join(ARCHITECTURES)}")

@@ -16,7 +16,7 @@ from app.ml.backend import keras, tensorflow
 from app.ml.models import load_card, verified_file
 from app.ml.networks import BAD, architecture
 from app.subsystems.dt.histogram import Occupancy
-from app.subsystems.dt.preprocess import BINS, layer_bins
+from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import Judgement, judge, judge_before
 
 
@@ -57,7 +57,8 @@ class Scorer:
         """
         bins = layer_bins(occupancies)
         before = judge_before(occupancies, bins)
-        return judge(before, self.scores(self._architecture.inputs(bins)[before.open]), self.card.threshold)
+        inputs = self._architecture.inputs(occupancies, bins)
+        return judge(before, self.scores(inputs[before.open]), self.card.threshold)
 
     def scores(self, inputs: np.ndarray) -> np.ndarray:
         """P(bad) of layers that are ready for the network.
@@ -76,7 +77,7 @@ class Scorer:
 
     def _traced(self):
         tf = tensorflow()
-        shape = self._architecture.inputs(np.zeros((1, 12, BINS), np.float32)).shape[2:]
+        shape = self._architecture.shape
         network = self._network
         if network.input_shape != (None, *shape) or network.output_shape != (None, 2):
             raise ModelRefused(

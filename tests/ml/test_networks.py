@@ -16,9 +16,12 @@ def test_the_network_of_2018_has_786_parameters_in_its_layers():
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_what_an_architecture_makes_of_bins_is_what_its_network_takes(name):
-    bins = layer_bins([simulated.occupancy for simulated in simulate_chambers(3, seed=1)])
-    inputs = architecture(name).inputs(bins)
+    occupancies = [simulated.occupancy for simulated in simulate_chambers(3, seed=1)]
+    bins = layer_bins(occupancies)
+    inputs = architecture(name).inputs(occupancies, bins)
     network = architecture(name).build()
+    assert inputs.dtype == np.float32
+    assert inputs.shape[2:] == architecture(name).shape
     assert inputs.shape[:2] == bins.shape[:2]
     assert network.input_shape == (None, *inputs.shape[2:])
     assert network.output_shape == (None, 2)
@@ -35,9 +38,9 @@ def test_the_row_network_cannot_tell_a_layer_from_one_with_half_its_hits():
     kind = architecture("row-cnn")
     row = np.random.default_rng(1).poisson(40, (1, 1, BINS)).astype(np.float32)
     assert not kind.sees_rate
-    assert np.array_equal(kind.inputs(row), kind.inputs(row / 2))
+    assert np.array_equal(kind.inputs([], row), kind.inputs([], row / 2))
 
 
 def test_an_unknown_architecture_is_refused_with_those_that_exist():
-    with pytest.raises(InvalidInput, match="'resnet', but must be one of row-cnn"):
+    with pytest.raises(InvalidInput, match="'resnet', but must be one of chamber-cnn, row-cnn"):
         architecture("resnet")

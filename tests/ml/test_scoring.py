@@ -16,7 +16,7 @@ from app.ml.scoring import Scorer
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
 from app.subsystems.dt.preprocess import BINS, layer_bins, row_scaled
-from app.subsystems.dt.simulate import simulate_chambers, simulate_run
+from app.subsystems.dt.simulate import RICH, simulate_chambers, simulate_run
 from app.subsystems.dt.verdict import Verdict
 from config import ROOT
 
@@ -30,7 +30,7 @@ def scorer():
 
 @pytest.fixture(scope="module")
 def chambers():
-    return simulate_chambers(300, seed=99)
+    return simulate_chambers(300, seed=99, faulty=RICH)
 
 
 @pytest.fixture(scope="module")

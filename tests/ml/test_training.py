@@ -5,12 +5,15 @@ import pytest
 
 from app.errors import Conflict, InvalidInput
 from app.ml import training
-from app.ml.models import CARD_FILE, MODEL_FILE, load_card, verified_file
+from app.ml.models import CARD_FILE, MODEL_FILE, Calibration, load_card, verified_file
 from app.ml.networks import architecture
 from app.ml.scoring import Scorer
 from app.subsystems.dt.defects import DefectKind
-from app.subsystems.dt.simulate import SIMULATOR_VERSION, simulate_chambers
+from app.subsystems.dt.simulate import RICH, SIMULATOR_VERSION, simulate_chambers
+from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 from config import ROOT
+
+CHAMBERS = training.LEAST_CHAMBERS
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +21,7 @@ def trained(tmp_path_factory):
     """Two small models of the same seed, one of another."""
     folder, told = tmp_path_factory.mktemp("models"), []
     for name, seed in (("one", 3), ("again", 3), ("other", 4)):
-        training.train("row-cnn", seed, folder / name, 200, told.append)
+        training.train("row-cnn", seed, folder / name, CHAMBERS, told.append)
     return folder, told
 
 
@@ -43,9 +46,10 @@ def test_what_was_written_is_a_model_with_its_card_and_nothing_else(trained):
     verified_file(folder / "one", card)
     assert (card.name, card.architecture, card.parameters) == ("one", "row-cnn", 786)
     assert card.trained_on.simulator_version == SIMULATOR_VERSION
-    assert card.trained_on.command == "flask train --architecture row-cnn --seed 3 --chambers 200 --out models/one"
-    assert 0 < card.trained_on.bad_layers < card.trained_on.layers < 0.6 * 200 * 12
-    assert card.figures.area_under_roc > card.figures_all_faults.area_under_roc > 0.5
+    assert card.trained_on.command == "flask train --architecture row-cnn --seed 3 --chambers 400 --out models/one"
+    assert 0 < card.trained_on.bad_layers < card.trained_on.layers < 0.6 * CHAMBERS * 12
+    assert card.figures_all_faults.layers >= card.figures.layers
+    assert card.figures_all_faults.area_under_roc > 0.5
 
 
 def test_progress_is_told_with_the_balance_of_the_classes(trained):
@@ -60,9 +64,9 @@ def test_a_model_that_exists_is_kept_unless_told_otherwise(trained):
     folder, _ = trained
     before = (folder / "other" / CARD_FILE).read_bytes()
     with pytest.raises(Conflict, match="exists already"):
-        training.train("row-cnn", 5, folder / "other", 200, print)
+        training.train("row-cnn", 5, folder / "other", CHAMBERS, print)
     assert (folder / "other" / CARD_FILE).read_bytes() == before
-    training.train("row-cnn", 5, folder / "other", 200, lambda line: None, replace=True)
+    training.train("row-cnn", 5, folder / "other", CHAMBERS, lambda line: None, replace=True)
     assert load_card(folder / "other").trained_on.seed == 5
     assert sorted(path.name for path in folder.iterdir()) == ["again", "one", "other"]
 
@@ -74,13 +78,13 @@ def test_a_model_that_exists_is_kept_unless_told_otherwise(trained):
         ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed"),
         ({"chambers": 0}, "chambers"),
-        ({"chambers": 199}, "chambers"),
+        ({"chambers": CHAMBERS - 1}, "chambers"),
         ({"name": "Row CNN"}, "out"),
         ({"name": ".hidden"}, "out"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_and_leaves_nothing(tmp_path, changed, field):
-    given = {"architecture_name": "row-cnn", "seed": 1, "chambers": 200, "report": print, "name": "new"} | changed
+    given = {"architecture_name": "row-cnn", "seed": 1, "chambers": CHAMBERS, "report": print, "name": "new"} | changed
     with pytest.raises(InvalidInput) as error:
         training.train(folder=tmp_path / given.pop("name"), **given)
     assert error.value.field == field
@@ -99,7 +103,7 @@ def test_a_failure_while_writing_leaves_no_half_model(tmp_path):
 
 
 def test_a_row_network_is_not_shown_layers_of_which_only_the_rate_is_low():
-    chambers = simulate_chambers(400, seed=12)
+    chambers = simulate_chambers(400, seed=12, faulty=RICH)
     sample = training.sample(architecture("row-cnn"), chambers)
     assert 0 < (~sample.visible).sum() < len(sample.bad) / 10
     assert (sample.bad[~sample.visible] > 0).all()
@@ -110,8 +114,9 @@ def test_a_row_network_is_not_shown_layers_of_which_only_the_rate_is_low():
 
 
 def test_a_sample_is_finite_and_has_a_label_for_every_layer():
-    sample = training.sample(architecture("row-cnn"), simulate_chambers(400, seed=12))
-    assert len(sample.inputs) == len(sample.bad) == len(sample.visible)
+    sample = training.sample(architecture("row-cnn"), simulate_chambers(400, seed=12, faulty=RICH))
+    assert len(sample.inputs) == len(sample.bad) == len(sample.visible) == len(sample.hits)
+    assert sample.hits.min() >= LEAST_HITS_A_CELL
     assert np.isfinite(sample.inputs).all()
     assert ((sample.bad >= 0) & (sample.bad <= 1)).all()
     assert sample.inputs.max(axis=1).min() > 0, "an empty layer was shown"
@@ -143,7 +148,34 @@ def test_ambiguous_layers_do_not_count_in_the_figures():
     scores = np.array([0.1, 0.2, 0.9, 0.8, 0.0])
     figures = training.figures(np.array([0, 0, 1, 1, 0.6]), scores)
     assert (figures.layers, figures.bad_layers, figures.area_under_roc) == (4, 2, 1)
-    assert training.threshold(0.2, np.array([0, 0, 1, 1, 0.6]), scores).false_alarms == 0.5
+    cut = training.threshold(0.2, np.array([0, 0, 1, 1, 0.6]), scores, np.array([2, 20, 20, 20, 2]))
+    assert cut.false_alarms == 0.5
+    assert cut.false_alarms_by_hits == {"1.5 to 4": 0, "12 to 50": 1}
+
+
+def test_calibration_finds_the_temperature_and_the_shift_that_were_applied():
+    rng = np.random.default_rng(4)
+    true = rng.normal(-2, 3, 60_000)
+    bad = (rng.random(true.size) < 1 / (1 + np.exp(-true))).astype(np.float32)
+    found = training.calibrated(bad, 1.7 * true + 2.0)
+    assert found.temperature == pytest.approx(1.7, rel=0.03)
+    assert found.shift == pytest.approx(-2.0 / 1.7, abs=0.06)
+
+
+def test_a_calibrated_score_is_the_share_of_bad_layers_among_those_that_have_it():
+    rng = np.random.default_rng(4)
+    scores = rng.random(50_000)
+    bins = training.reliability((rng.random(scores.size) < scores).astype(np.float32), scores)
+    assert [one.layers for one in bins] == np.histogram(scores, 10, (0, 1))[0].tolist()
+    assert all(one.bad == pytest.approx(one.score, abs=0.03) for one in bins)
+
+
+def test_folding_the_calibration_into_the_network_divides_and_raises_its_log_odds():
+    network = architecture("row-cnn").build()
+    rows = np.random.default_rng(1).random((20, 47), np.float32)
+    before = training._log_odds(network, rows)
+    training._fold_in(network, Calibration(temperature=2.0, shift=-1.5))
+    assert training._log_odds(network, rows) == pytest.approx(before / 2 - 1.5, abs=1e-4)
 
 
 def test_the_card_is_plain_json_without_a_path_of_the_machine(trained):

@@ -19,7 +19,7 @@ from app.subsystems.dt.geometry import LAYERS, Chamber
 # The rule. Between the two figures of a pair the label is a probability, linear in between.
 BLOCK_CELLS = 6  # so many adjacent cells make a block; 2 to 5 are ambiguous, 1 is good
 LOW_BLOCK = (0.4, 0.7)  # of the expected hits: a block is bad up to the first, good from the second
-LOW_LAYER = (0.7, 0.85)  # of the siblings' rate, for a whole layer: likewise
+LOW_LAYER = (0.82, 0.9)  # of the siblings' rate, for a whole layer: likewise; 0.83 was seen at 3,450 V, a known fault
 NOISY_BLOCK = (3.0, 2.0)  # times the expected hits: bad from the first, good up to the second
 SCATTERED_DEAD = (0.15, 0.07)  # of the cells of a layer: likewise; 2 % a chamber can mean 3 of 47 in a layer
 PATTERN_CELLS = 4  # dead cells in equal steps that make a pattern

@@ -17,7 +17,7 @@ READ_OUT_GROUP = 16  # cells of a layer that one read-out unit serves: dead bloc
 SEEN_DEAD_CELLS = 0.0026  # share of the cells: isolated dead cells of good chambers, station 1, run 302635
 MOST_DEAD_CELLS = 0.02  # share of the cells: isolated dead cells that are good
 
-_HOTTEST = 100.0  # times the expected hits; up to 70 were seen
+_HOTTEST = 1_000.0  # times the expected hits; up to 70 were seen
 _SHARED = (
     0.55,
     0.70,
@@ -25,17 +25,19 @@ _SHARED = (
 )  # of the defects in one layer; in that or in 2–3 layers; in that or in one superlayer
 
 
-def any_faults(chamber: Chamber, rng: np.random.Generator) -> tuple[Defect, ...]:
-    """What a chamber to learn from suffers from: in 40 % nothing but dead cells, else one to three faults."""
+def any_faults(chamber: Chamber, share: float, rng: np.random.Generator) -> tuple[Defect, ...]:
+    """What a chamber to learn from suffers from: one to three faults in a share of them, else dead and hot cells."""
     drawn: list[Defect] = []
     if rng.random() < 0.6:
         drawn += dead_cells(chamber, MOST_DEAD_CELLS * rng.random() ** 2, rng)
-    for chance in (0.6, 0.3, 0.2):
+    for chance in (share, 0.3, 0.2):
         if rng.random() >= chance:
             break
         drawn += one_fault(chamber, rng)
-    if rng.random() < (0.25 if any(defect.kind is not DefectKind.DEAD_CELLS for defect in drawn) else 0.1):
-        drawn += hot_cell(chamber, drawn, rng)
+    faulty = any(defect.kind is not DefectKind.DEAD_CELLS for defect in drawn)
+    if rng.random() < (0.25 if faulty else 0.2):
+        for _ in range(1 + int(4 * rng.random() ** 3)):
+            drawn += hot_cell(chamber, drawn, rng)
     if rng.random() < 0.03:
         drawn.append(low_statistics(chamber, rng))
     return tuple(drawn)
@@ -58,7 +60,7 @@ def dead_cells(chamber: Chamber, share: float, rng: np.random.Generator) -> list
 
 def hot_cell(chamber: Chamber, others: Sequence[Defect], rng: np.random.Generator) -> list[Defect]:
     """One noisy cell: in the layer of another defect if there is one, often beside it, never inside."""
-    besides = [defect for defect in others if defect.kind is not DefectKind.DEAD_CELLS]
+    besides = [defect for defect in others if defect.kind not in (DefectKind.DEAD_CELLS, DefectKind.HOT_CELL)]
     if besides:
         beside = besides[int(rng.integers(len(besides)))]
         layer = _layer(chamber, beside.layers[int(rng.integers(len(beside.layers)))])
@@ -87,7 +89,7 @@ def _dead_block(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
         first, last = _extent(_length(chamber, layers), rng)
         length = last - first + 1
     chance = rng.random()
-    factor = 0.0 if chance < 0.6 else rng.uniform(0, 0.4) if chance < 0.93 else rng.uniform(0.4, 0.7)
+    factor = 0.0 if chance < 0.5 else rng.uniform(0, 0.4) if chance < 0.93 else rng.uniform(0.4, 0.7)
     return [Defect(DefectKind.DEAD_BLOCK, layers, first, last, factor)]
 
 
@@ -101,17 +103,32 @@ def _dead_half(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
 
 
 def _dead_layer(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
+    """Without hits or nearly so; in some a single cell of one layer is alive, and may be noisy."""
     layers = _layers(chamber, rng, most=4)
     factor = 0.0 if rng.random() < 0.8 else rng.uniform(0, 0.1)
-    return [Defect(DefectKind.DEAD_LAYER, layers, 1, _length(chamber, layers), factor)]
+    length = _length(chamber, layers)
+    if rng.random() < 0.5:
+        return [Defect(DefectKind.DEAD_LAYER, layers, 1, length, factor)]
+    alive = _layer(chamber, layers[int(rng.integers(len(layers)))])
+    cell = alive.first_cell + int(rng.integers(alive.cells))
+    cells = tuple(other for other in range(1, length + 1) if other != cell)
+    dead = [_listed(DefectKind.DEAD_LAYER, (alive.number,), cells, factor)]
+    if len(layers) > 1:
+        others = tuple(number for number in layers if number != alive.number)
+        dead.append(Defect(DefectKind.DEAD_LAYER, others, 1, length, factor))
+    noise = exp(rng.uniform(log(0.2), log(_HOTTEST)))
+    return [*dead, Defect(DefectKind.HOT_CELL, (alive.number,), cell, cell, noise)]
 
 
 def _low_rate(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
     layers = _layers(chamber, rng, most=4)
-    if len(layers) == 4:  # a superlayer has no siblings in itself: only what exceeds good differences can be seen
-        factor = rng.uniform(0.05, 0.5)
+    if len(layers) == 4:  # its siblings are low too: only what exceeds the differences of good superlayers can be seen
+        factor = rng.uniform(0.05, 0.7)
     else:
-        factor = rng.uniform(0.05, 0.7) if rng.random() < 0.9 else rng.uniform(0.7, 0.85)
+        chance = rng.random()
+        factor = rng.uniform(0.05, 0.7) if chance < 0.4 else rng.uniform(0.55, 0.7)
+        if chance > 0.9:
+            factor = rng.uniform(0.7, 0.95)
     return [Defect(DefectKind.LOW_RATE, layers, 1, _length(chamber, layers), factor)]
 
 
@@ -130,7 +147,10 @@ def _periodic(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
 
 def _scattered(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
     """Other cells in each layer: mostly 15 % or more, which is bad, sometimes fewer: ambiguous."""
-    share = rng.uniform(0.15, 0.5) if rng.random() < 0.9 else rng.uniform(0.05, 0.15)
+    chance = rng.random()
+    share = rng.uniform(0.15, 0.25) if chance < 0.5 else rng.uniform(0.15, 0.5)
+    if chance > 0.9:
+        share = rng.uniform(0.05, 0.15)
     factor = 0.0 if rng.random() < 0.85 else rng.uniform(0, 0.35)
     drawn = []
     for number in _layers(chamber, rng):
@@ -145,7 +165,10 @@ def _noisy_block(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
     while length < 6:
         first, last = _extent(_length(chamber, layers), rng)
         length = last - first + 1
-    factor = _log_uniform(rng, 3, 40) if rng.random() < 0.9 else rng.uniform(2, 3)
+    chance = rng.random()
+    factor = rng.uniform(3, 5) if chance < 0.5 else _log_uniform(rng, 3, 40)
+    if chance > 0.9:
+        factor = rng.uniform(1.5, 3)
     return [Defect(DefectKind.NOISY_BLOCK, layers, first, last, factor)]
 
 

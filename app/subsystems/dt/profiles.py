@@ -26,6 +26,9 @@ _TOP = {1: 0.0, 2: 0.03, 3: 0.12, 4: 0.35}
 # Rate of superlayers 1, 2, 3 over the chamber's.
 _SHARES = {1: (1.15, 0.89, 0.985), 2: (1.015, 1.04, 0.96), 3: (0.96, 1.19, 0.91), 4: (1.03, 1.0, 0.97)}
 
+# Correlation of neighbouring cells in two layers of a superlayer, seen in stations 1 to 3: 0.27, 0.43, 0.58.
+_TRACKS = {1: 0.33, 2: 0.52, 3: 0.7, 4: 0.6}
+
 # (tilt, curve) of log(rate) = tilt·x + curve·x², x from −1 to 1 along the layer, for |wheel| 0, 1, 2: fitted
 # to run 302635 for stations 1 to 3. A phi superlayer's tilt changes its sign with the wheel's, theta's does not.
 _PHI = {
@@ -74,11 +77,13 @@ def typical(chamber: Chamber, rate: float, rng: np.random.Generator) -> np.ndarr
 def any_profile(chamber: Chamber, rate: float, rng: np.random.Generator) -> np.ndarray:
     """Expected hits a cell of a good chamber in any run: a wide prior around the profiles of run 302635.
 
-    Smooth along the layer: tilt, curve, up to three bumps, falling or rising ends. Shared by the layers of a
-    superlayer up to a few per cent; the superlayers differ. Arguments and result as in `typical`.
+    Smooth along the layer: tilt, curve, up to three bumps, a wave, a steep slope, falling or rising ends. Shared by
+    the layers of a superlayer up to a few per cent; the superlayers differ. Arguments and result as in `typical`.
     """
     width = 0.03 + 0.5 * rng.random() ** 2  # how far this chamber lies from the known ones
     tilt, curve = _shapes(chamber)
+    if rng.random() < 0.2:  # nothing of them
+        tilt, curve = np.zeros(3), np.zeros(3)
     together, apart = (
         rng.normal(0, width, (2, 1)),
         rng.normal(0, 0.4 * width, (2, 3)),
@@ -91,12 +96,34 @@ def any_profile(chamber: Chamber, rate: float, rng: np.random.Generator) -> np.n
     if rng.random() < 0.3:  # ends that see more or less than the rest, within some cells
         height, reach = np.clip(rng.normal(0, width, (2, 3, 1)), -0.5, 0.7), rng.uniform(0.05, 0.25)
         logs += height[0] * np.exp(-(x + 1) / reach) + height[1] * np.exp((x - 1) / reach)
-    shares = np.log(_SHARES[chamber.station])
+    if rng.random() < 0.15:  # a wave, in all superlayers or in theta alone
+        height, waves = rng.uniform(0, 0.3), rng.uniform(0.3, 2.0)
+        where = np.array((1, 1, 1) if rng.random() < 0.5 else (0, 1, 0) if rng.random() < 0.5 else (1, 0, 1))
+        logs += where[:, None] * height * np.sin(pi * waves * x + rng.uniform(0, 2 * pi))
+    if rng.random() < 0.12:  # far more at one end than at the other
+        fall = np.log(rng.uniform(0.25, 1.0)) * (1 if rng.random() < 0.5 else -1)
+        steep = rng.uniform(0.3, 2.5)  # below 1 it falls at the far end, above 1 at once
+        theta = rng.uniform(-1, 1) if rng.random() < 0.5 else 1.0
+        logs += np.array((1, theta, 1))[:, None] * fall * np.clip((x + 1) / 2, 0, 1) ** steep
+    shares = np.log(_SHARES[chamber.station]) * (rng.random() < 0.8)
     shares = shares + rng.normal(0, 0.02 + 0.25 * width, 3) + np.array((0, rng.normal(0, 0.02 + 0.4 * width), 0))
-    layers = rng.normal(0, rng.uniform(0.003, 0.03), (LAYERS, 1)) + rng.uniform(-0.5, 1.5) * _LAYER_TREND
+    layers = (
+        rng.normal(0, rng.uniform(0.003, 0.03), (LAYERS, 1)).clip(-0.08, 0.08) + rng.uniform(-0.5, 1.5) * _LAYER_TREND
+    )
     layers = layers + rng.normal(0, rng.uniform(0, 0.02), (LAYERS, 1)) * _by_layer(x)
-    cells = rng.normal(0, rng.uniform(0, 0.02), (LAYERS, chamber.columns))  # seen in runs of more than 100 hits a cell
+    rough = rng.uniform(0, 0.02) if rng.random() < 0.8 else rng.uniform(0.02, 0.05)
+    cells = rng.normal(0, rough, (LAYERS, chamber.columns))  # seen in runs of more than 100 hits a cell
     return _normalised(chamber, rate, logs, shares, layers + cells)
+
+
+def typical_tracks(chamber: Chamber) -> float:
+    """Share of the hits that belong to tracks through all four layers of a superlayer, as in run 302635."""
+    return _TRACKS[chamber.station]
+
+
+def any_tracks(rng: np.random.Generator) -> float:
+    """The same in any run: none where the hits are noise and neutrons, most in cosmic runs."""
+    return 0.0 if rng.random() < 0.4 else rng.uniform(0.1, 0.75)
 
 
 def any_rate(rng: np.random.Generator) -> float:

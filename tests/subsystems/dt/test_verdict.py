@@ -7,7 +7,7 @@ from scipy.stats import binom, poisson
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
 from app.subsystems.dt.preprocess import layer_bins
-from app.subsystems.dt.simulate import simulate_chambers
+from app.subsystems.dt.simulate import RICH, simulate_chambers
 from app.subsystems.dt.verdict import (
     LEAST_HITS_A_CELL,
     Judgement,
@@ -192,7 +192,7 @@ def test_a_score_is_bad_from_the_threshold_on_that_was_given():
 
 
 def test_every_simulated_chamber_gets_a_whole_judgement():
-    chambers = simulate_chambers(400, seed=7)
+    chambers = simulate_chambers(400, seed=7, faulty=RICH)
     occupancies = [simulated.occupancy for simulated in chambers]
     result = judge_before(occupancies, layer_bins(occupancies))
     scores = np.random.default_rng(1).random(result.open.sum(), np.float32)
