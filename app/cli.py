@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from app.ml.scoring import Scorer
 
 LOOK_SECONDS = 0.2  # between two looks at what the background is doing
+REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
 SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
 def init_app(app: Flask) -> None:
-    for command in (fetch, list_runs, delete, score, train, models_group, demo_dqm, serve):
+    for command in (fetch, list_runs, delete, score, train, evaluate_model, models_group, demo_dqm, serve):
         app.cli.add_command(command)
 
 
@@ -208,8 +209,8 @@ def score(driftwatch: Driftwatch, file: TextIO, name: str | None) -> None:
 
     FILE has one JSON object a line: "wheel", "sector", "station", and "occupancy": 12 rows, the first layer 1, with -1
     where no cell exists. Writes one object a line: the chamber, "scores" (12 numbers, null where a layer is absent or
-    unjudged), "verdicts" (12 words), "certainty". A bad line is reported with its number and the others are judged;
-    the exit status is 1 then.
+    unjudged), "verdicts" (12 words), "certainty", "findings" (what simple statistics find wrong, and where). A bad line
+    is reported with its number and the others are judged; the exit status is 1 then.
     """
     from app.ml.jsonlines import judged_lines
 
@@ -299,8 +300,53 @@ def retire_model(driftwatch: Driftwatch, name: str) -> None:
     click.echo(f"{driftwatch.models.retire(name).name}: retired")
 
 
-for _model_command in (list_models, show_model, add_model, activate_model, retire_model):
+@_command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="What to call it; the file's name, if not given.")
+def import_model(driftwatch: Driftwatch, file: Path, name: str | None) -> None:
+    """Keep the row network in a Keras 2 .h5 FILE, as a candidate. Nothing in the file is executed."""
+    click.echo(f"{driftwatch.models.import_keras2(file, name, by=_who()).name}: added")
+
+
+for _model_command in (list_models, show_model, add_model, import_model, activate_model, retire_model):
     models_group.add_command(_model_command)
+
+
+@_command("evaluate-model")
+@click.argument("name", required=False, metavar="[MODEL]")
+@click.option("--chambers", default=4_000, show_default=True, help="Simulated chambers to test on.")
+@click.option("--seed", default=302_635, show_default=True, help="The same seed gives the same test.")
+@click.option("--real", type=click.Path(path_type=Path), help="Labelled real chambers to test on besides, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
+@click.option("--pictures", type=click.Path(path_type=Path), help="Folder for the pictures, as SVG.")
+def evaluate_model(
+    driftwatch: Driftwatch,
+    name: str | None,
+    chambers: int,
+    seed: int,
+    real: Path | None,
+    as_json: bool,
+    pictures: Path | None,
+) -> None:
+    """Compare MODEL (the one that ships in use, if not given) with the row network and with simpler methods.
+
+    All on the same simulated chambers, which no model was trained on. Needs no database for models that ship.
+    """
+    from app.ml import evaluation
+    from app.ml import pictures as drawn
+    from app.ml.labelled import read_labelled
+    from app.ml.tables import tables
+
+    scorers = [_scorer(driftwatch, name)]
+    if scorers[0].version != REFERENCE:
+        scorers.append(_scorer(driftwatch, REFERENCE))
+    labelled = read_labelled(real) if real else ()
+    found = evaluation.evaluate(scorers, chambers, seed, labelled, report=lambda line: click.echo(line, err=True))
+    click.echo(found.to_json() if as_json else tables(found))
+    if pictures:
+        pictures.mkdir(parents=True, exist_ok=True)
+        for picture, content in drawn.pictures(found).items():
+            (pictures / f"{picture}.svg").write_bytes(content)
 
 
 # --- servers ---

@@ -76,6 +76,21 @@ class Registry:
         self._fill()
         return self._add(folder, by)
 
+    def import_keras2(self, file: Path, name: str | None, by: str) -> Model:
+        """Keep the row network in a Keras 2 file, as a candidate, named after the file if no name is given.
+
+        Raises:
+            InvalidInput: no model can have this name.
+            ModelRefused: the file is not such a network, or not to be trusted; nothing is kept.
+            Conflict: there is another model of this name.
+        """
+        from app.ml.elsewhere import convert_keras2
+
+        self._fill()
+        name = name or file.stem.lower().replace(" ", "-")
+        with tempfile.TemporaryDirectory() as parent:
+            return self._add(convert_keras2(file, name, Path(parent)), by)
+
     def activate(self, name: str) -> Model:
         """Put a model into use. Runs that were scored by another keep those scores until they are asked for again."""
         self.get(name)

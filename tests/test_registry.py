@@ -1,11 +1,15 @@
 import shutil
 
+import keras2_files
 import pytest
+from waiting import wait_until
 
-from app.errors import Conflict, ModelRefused, NotFound
+from app.errors import Conflict, InvalidInput, ModelRefused, NotFound
 from app.ml import models as files
 from app.registry import Registry
 from app.store.models import ModelState
+from app.subsystems.dt.preprocess import layer_bins, row_scaled
+from app.subsystems.dt.simulate import simulate_run
 from config import ROOT
 
 SHIPPED = ROOT / "models"
@@ -96,9 +100,47 @@ def test_a_machine_that_has_no_file_gets_it_from_the_database_and_mends_a_damage
     assert once_more.scorer("another-1").version == "another-1"
 
 
-def test_what_another_model_scored_is_scored_again_when_it_is_asked_for_again(driftwatch, another, demo):
-    from waiting import wait_until
+@pytest.fixture
+def of_2018(tmp_path):
+    """A Keras 2 file in the layout of 2018, and a network of today's Keras with the same weights."""
+    network, weights = keras2_files.twin(keras2_files.twin_of_2018())
+    path = tmp_path / "CNN 2018.h5"
+    keras2_files.write(path, keras2_files.bare(keras2_files.of_2018()), weights)
+    return path, network
 
+
+def test_a_model_of_2018_is_imported_as_a_row_model_and_scores_as_it_did(registry, of_2018):
+    path, network = of_2018
+    assert registry.import_keras2(path, None, by="ann").name == "cnn-2018"
+    card = files.Card.model_validate(registry.get("cnn-2018").card)
+    assert (card.architecture, card.parameters, card.figures) == ("row-cnn", 786, None)
+    assert path.name in card.origin
+    scorer = registry.scorer("cnn-2018")
+    simulated = list(simulate_run(302640).values())[:30]
+    rows = row_scaled(layer_bins([s.occupancy for s in simulated]))
+    expected = network.predict(rows[0], verbose=0)[:, 1]
+    judged = scorer.judge([s.occupancy for s in simulated])[0]
+    for layer, (score, verdict) in enumerate(zip(judged.scores, judged.verdicts, strict=True)):
+        if verdict in ("good", "bad"):
+            assert score == pytest.approx(expected[layer], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["../evil", "Row CNN", "", "@active", "x" * 100])
+def test_an_imported_model_needs_a_name_that_a_model_can_have(registry, of_2018, name):
+    with pytest.raises(InvalidInput, match="name is"):
+        registry.import_keras2(of_2018[0], name or ".", by="ann")
+
+
+def test_a_file_that_is_refused_leaves_nothing(registry, tmp_path):
+    path = tmp_path / "broken.h5"
+    path.write_bytes(b"no HDF5")
+    before = registry.all()
+    with pytest.raises(ModelRefused, match=r"broken\.h5 cannot be used"):
+        registry.import_keras2(path, None, by="ann")
+    assert registry.all() == before
+
+
+def test_what_another_model_scored_is_scored_again_when_it_is_asked_for_again(driftwatch, another, demo):
     driftwatch.start()
     driftwatch.ask_for_run(302640, by="ann")
     wait_until(lambda: not driftwatch.store.runs.get(302640).busy and not driftwatch.store.jobs.active())

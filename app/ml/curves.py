@@ -1,0 +1,190 @@
+"""What scores are worth: ROC, its area, what is found at a rate of false alarms, calibration. Numbers only.
+
+A layer scores, is good or bad, and belongs to a chamber. Intervals come from drawing whole chambers again (the
+bootstrap of Efron 1979, by cluster): the layers of one chamber share profile, rate and often defects, so layers drawn
+one by one would give intervals that are too narrow. Not for making scores: see `yardsticks` and `scoring`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 200  # enough for the ends of a 95 % interval to within a tenth of its width
+CONFIDENCE = 0.95
+LEAST_FALSE_ALARMS = 1e-4  # where the drawn curve begins: a tenth of the least rate in the tables
+MOST_POINTS = 120  # of a curve that is kept
+RELIABILITY_BINS = 10
+
+_AT_ONCE = 20  # resamples: 20 × 40,000 layers are 6 MB
+_ROUNDING = 1e-9  # so that 0.29 × 100 allows 29 layers
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Layers from the highest score down; those of one score stand together, since no threshold parts them.
+
+    Attributes:
+        cuts: float (groups,), falling: the scores that occur.
+        order: int (layers,), the layers by falling score.
+        starts: int (groups,), where in `order` each score begins.
+        bad: bool (layers,), of the layers in their own order.
+    """
+
+    cuts: np.ndarray
+    order: np.ndarray
+    starts: np.ndarray
+    bad: np.ndarray
+
+    @classmethod
+    def of(cls, bad: np.ndarray, scores: np.ndarray) -> Ranking:
+        """
+        Args:
+            bad: bool (layers,).
+            scores: float (layers,), finite, greater = worse.
+        """
+        scores = np.asarray(scores, np.float64)
+        if not np.isfinite(scores).all():
+            raise ValueError(f"a score is {scores[~np.isfinite(scores)][0]}")
+        order = np.argsort(-scores, kind="stable")
+        ordered = scores[order]
+        starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if scores.size else order
+        return cls(ordered[starts], order, starts, np.asarray(bad, bool))
+
+    def above(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """How many good and how many bad layers score at or above each cut.
+
+        Args:
+            weights: float (…, layers), how often each layer counts; once, if not given.
+
+        Returns:
+            float64 (…, groups) twice.
+        """
+        weights = np.ones(len(self.bad)) if weights is None else weights
+        both = (np.where(self.bad, 0.0, weights), np.where(self.bad, weights, 0.0))
+        good, bad = (np.add.reduceat(some[..., self.order], self.starts, axis=-1).cumsum(axis=-1) for some in both)
+        return good, bad
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure, and the interval that holds 95 % of its values when the chambers are drawn again."""
+
+    value: float
+    low: float
+    high: float
+
+
+def area(good: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """The probability that a bad layer scores higher than a good one; a tie counts half (Mann and Whitney 1947).
+
+    Args:
+        good, bad: float (…, groups), from `Ranking.above`.
+
+    Returns:
+        float64 (…); NaN where there is no good layer or no bad one.
+    """
+    goods, bads = good[..., -1], bad[..., -1]
+    here = np.diff(bad, axis=-1, prepend=0)
+    before = good - np.diff(good, axis=-1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (here * (goods[..., None] - (before + good) / 2)).sum(axis=-1) / (goods * bads)
+
+
+def last_allowed(good: np.ndarray, false_alarms: float) -> np.ndarray:
+    """int (…): the last cut at which at most this share of the good layers is flagged; −1 if there is none."""
+    return (good <= good[..., -1:] * false_alarms + _ROUNDING).sum(axis=-1) - 1
+
+
+def found_at(good: np.ndarray, bad: np.ndarray, false_alarms: float) -> np.ndarray:
+    """The share of the bad layers that is found when at most this share of the good ones is flagged.
+
+    A threshold is at a score or above it: where a score is shared by too many good layers, none of them is flagged.
+    Arguments and NaN as for `area`.
+    """
+    at = last_allowed(good, false_alarms)
+    there = np.take_along_axis(bad, np.maximum(at, 0)[..., None], axis=-1)[..., 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(at < 0, 0.0, there) / np.where(good[..., -1] > 0, bad[..., -1], np.nan)
+
+
+def bootstrap(ranking: Ranking, chambers: np.ndarray, false_alarms: tuple[float, ...], seed: int) -> list[Interval]:
+    """The area, then what is found at each rate of false alarms, with intervals.
+
+    Args:
+        ranking: of layers of both kinds.
+        chambers: int (layers,), which chamber each belongs to, from 0.
+        false_alarms: the rates.
+        seed: of the resamples; the same seed draws the same chambers, so that methods are compared on the same ones.
+
+    Raises:
+        ValueError: there are no good layers, or no bad ones.
+    """
+    count = int(chambers.max(initial=-1)) + 1
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(count, np.full(count, 1 / max(count, 1)), size=RESAMPLES)
+    value = _figures(*ranking.above(), false_alarms)
+    if np.isnan(value).any():
+        raise ValueError("figures need both good and bad layers")
+    parts = [
+        _figures(*ranking.above(drawn[i : i + _AT_ONCE][:, chambers].astype(np.float64)), false_alarms)
+        for i in range(0, RESAMPLES, _AT_ONCE)
+    ]
+    tail = (1 - CONFIDENCE) / 2
+    # A resample without any bad chamber says nothing: of those with four bad ones, one in fifty.
+    low, high = np.nanquantile(np.concatenate(parts, axis=1), (tail, 1 - tail), axis=1)
+    return [Interval(*map(float, one)) for one in zip(value, low, high, strict=True)]
+
+
+def thinned(ranking: Ranking) -> list[tuple[float, float]]:
+    """The ROC: (share of good layers flagged, share of bad ones found), from (0, 0) to (1, 1), thinned evenly in log x.
+
+    Every point is one of the curve; a curve of few points is kept whole.
+    """
+    good, bad = ranking.above()
+    x, y = np.concatenate(([0.0], good / good[-1])), np.concatenate(([0.0], bad / bad[-1]))
+    kept = np.arange(len(x))
+    if len(x) > MOST_POINTS:
+        grid = np.geomspace(LEAST_FALSE_ALARMS, 1, MOST_POINTS - 2)
+        last = np.searchsorted(x, grid, side="right") - 1
+        kept = np.unique(np.concatenate(([0, np.searchsorted(x, 0, side="right") - 1], last)))
+    return list(zip(x[kept].tolist(), y[kept].tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Layers whose scores lie in one tenth of 0…1; the last tenth includes 1. No layers, no figures."""
+
+    low: float
+    high: float
+    layers: int
+    mean_score: float | None
+    bad: float | None  # share of them
+
+
+def reliability(bad: np.ndarray, scores: np.ndarray) -> tuple[tuple[Bin, ...], float]:
+    """The reliability curve, and the expected calibration error: the mean over layers of |mean score − share bad|.
+
+    Args:
+        bad: bool (layers,).
+        scores: float (layers,), 0…1; at least one.
+
+    >>> bins, error = reliability(np.array([True, False, True, True]), np.array([0.75, 0.75, 0.75, 1.0]))
+    >>> bins[7].layers, round(bins[7].bad, 3), round(error, 4)
+    (3, 0.667, 0.0625)
+    """
+    index = np.minimum((scores * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    layers, sums, bads = (
+        np.bincount(index, weights, RELIABILITY_BINS) for weights in (np.ones(len(scores)), scores, bad.astype(float))
+    )
+    bins = []
+    for i, count in enumerate(layers.astype(int).tolist()):
+        mean, share = (float(sums[i] / count), float(bads[i] / count)) if count else (None, None)
+        bins.append(Bin(i / RELIABILITY_BINS, (i + 1) / RELIABILITY_BINS, count, mean, share))
+    return tuple(bins), float(abs(sums - bads).sum() / len(scores))
+
+
+def _figures(good: np.ndarray, bad: np.ndarray, false_alarms: tuple[float, ...]) -> np.ndarray:
+    """float64 (1 + rates, …)."""
+    return np.stack([area(good, bad), *(found_at(good, bad, rate) for rate in false_alarms)])

@@ -1,0 +1,360 @@
+"""Networks against the yardsticks, in one run, on the same layers: what `flask evaluate-model` does.
+
+Chambers are compared, never single layers: those that a yardstick is fitted to are others than those it is tested on,
+and so are those that any network was trained on (see `labelled`). Not for showing it: see `tables` and `pictures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from app.errors import InvalidInput
+from app.ml.curves import RESAMPLES, Bin, Interval, Ranking, bootstrap, last_allowed, reliability, thinned
+from app.ml.labelled import LabelledChamber, fitting_seed, simulated_test_set
+from app.ml.models import SHIFTER
+from app.ml.scoring import Scorer
+from app.ml.yardsticks import Yardstick, yardsticks
+from app.subsystems.dt.preprocess import layer_bins
+from app.subsystems.dt.simulate import SIMULATOR_VERSION
+from app.subsystems.dt.verdict import Verdict, judge_before
+
+SEED = 302_635
+LEAST_CHAMBERS = 50  # with fewer, there can be no bad layer
+FALSE_ALARMS = (0.001, 0.01, 0.05)  # shares of the good layers
+SHOWN = FALSE_ALARMS.index(0.01)  # the one of the tables by kind and statistics
+OWN = "own"  # the threshold that a rule brings with it
+
+# Hits a cell of the chamber where it is alive: from, to. The last is the promise of the issue: from 6 up.
+STATISTICS = {
+    "< 2": (0.0, 2.0),
+    "2–6": (2.0, 6.0),
+    "6–20": (6.0, 20.0),
+    "20–80": (20.0, 80.0),
+    "> 80": (80.0, np.inf),
+}
+ALL, FROM_6 = "all", "from 6"
+LEVELS = {**STATISTICS, FROM_6: (6.0, np.inf), ALL: (0.0, np.inf)}
+ALL_KINDS = "all"
+
+_AT_ONCE = 500  # chambers: some 100 MB of a network's inputs
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Found(_Part):
+    """What a method finds when at most this share of all good layers is flagged."""
+
+    false_alarms: float
+    found: Interval
+
+
+class Group(_Part):
+    """The bad layers of one kind at one level of statistics.
+
+    Attributes:
+        kind, statistics: which; "all" for all.
+        layers: how many.
+        found: the share found at each of `FALSE_ALARMS`, of all good layers.
+    """
+
+    kind: str
+    statistics: str
+    layers: int
+    found: tuple[float, ...]
+
+
+class Rate(_Part):
+    statistics: str
+    layers: int
+    share: float
+
+
+class AtThreshold(_Part):
+    """What a threshold means: the confusion matrix, and the false alarms at each level of statistics.
+
+    Attributes:
+        use: whose threshold; "own" for that of a rule.
+        score: from which a layer is called bad.
+        found, missed: bad layers called bad, and good.
+        false_alarms, passed: good layers called bad, and good.
+        by_statistics: the share of good layers called bad.
+    """
+
+    use: str
+    score: float
+    found: int
+    missed: int
+    false_alarms: int
+    passed: int
+    by_statistics: tuple[Rate, ...]
+
+
+class Method(_Part):
+    """One method on one set of chambers.
+
+    Attributes:
+        name, words: what it is.
+        network: whether it is one, whose scores are probabilities.
+        area: under the ROC curve, with its interval; None where the set lacks good or bad layers, as is `found` empty.
+        roc: (share of good layers flagged, share of bad ones found), thinned.
+        reliability, calibration_error: of networks, on the chambers of the set that are ordinary.
+    """
+
+    name: str
+    words: str
+    network: bool
+    area: Interval | None
+    found: tuple[Found, ...]
+    roc: tuple[tuple[float, float], ...]
+    groups: tuple[Group, ...]
+    thresholds: tuple[AtThreshold, ...]
+    reliability: tuple[Bin, ...]
+    calibration_error: float | None
+
+    def share(self, kind: str = ALL_KINDS, statistics: str = ALL) -> float | None:
+        """What is found at 1 % false alarms; None where there are no such layers."""
+        group = self._group(kind, statistics)
+        return group and group.found[SHOWN]
+
+    def layers(self, kind: str = ALL_KINDS, statistics: str = ALL) -> int:
+        """How many bad layers there are of a kind."""
+        group = self._group(kind, statistics)
+        return group.layers if group else 0
+
+    def _group(self, kind: str, statistics: str) -> Group | None:
+        return next((group for group in self.groups if (group.kind, group.statistics) == (kind, statistics)), None)
+
+
+class Comparison(_Part):
+    """All methods on the same layers of one set of chambers.
+
+    Attributes:
+        chambers: of the set.
+        good, bad: layers that count.
+        ambiguous: judged layers that do not count, since they are neither good nor bad, or it is not known.
+        unjudged: layers left out because their chamber has too few hits to tell.
+        kinds: that some bad layer has.
+    """
+
+    chambers: int
+    good: int
+    bad: int
+    ambiguous: int
+    unjudged: int
+    kinds: tuple[str, ...]
+    methods: tuple[Method, ...]
+
+
+class Evaluation(_Part):
+    """What `evaluate` found; the same seed, models and simulator give the same."""
+
+    simulator_version: int
+    seed: int
+    resamples: int
+    simulated: Comparison
+    real: Comparison | None
+
+    def to_json(self) -> str:
+        """JSON without NaN; `from_json` makes the same again."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Evaluation:
+        return cls.model_validate_json(text)
+
+
+def evaluate(
+    scorers: Sequence[Scorer],
+    chambers: int = 4_000,
+    seed: int = SEED,
+    real: Sequence[LabelledChamber] = (),
+    report: Callable[[str], None] = print,
+) -> Evaluation:
+    """Compare networks with the yardsticks.
+
+    Args:
+        scorers: the networks, the one in question first; of different names.
+        chambers: how many to simulate for the test.
+        seed: of that simulation, of what the yardsticks are fitted to, and of the bootstrap.
+        real: labelled real chambers, compared apart.
+        report: told what is going on, a line at a time.
+
+    Raises:
+        InvalidInput: the seed or the number of chambers is out of range, or two networks have one name.
+        ModelRefused: a network gave something that is not a score.
+    """
+    if chambers < LEAST_CHAMBERS:
+        raise InvalidInput("chambers", chambers, f"a whole number, {LEAST_CHAMBERS} or more")
+    names = [scorer.version for scorer in scorers]
+    if len(set(names)) < len(names):
+        raise InvalidInput("models", ", ".join(names), "different models")
+    simulated = simulated_test_set(chambers, seed)
+    report(f"{chambers} chambers are simulated")
+    others = yardsticks(fitting_seed(seed))
+    report("the yardsticks are fitted")
+    return Evaluation(
+        simulator_version=SIMULATOR_VERSION,
+        seed=seed,
+        resamples=RESAMPLES,
+        simulated=compare(simulated, scorers, others, seed, report),
+        real=compare(real, scorers, others, seed, report) if real else None,
+    )
+
+
+def compare(
+    labelled: Sequence[LabelledChamber],
+    scorers: Sequence[Scorer],
+    others: Sequence[Yardstick],
+    seed: int,
+    report: Callable[[str], None],
+) -> Comparison:
+    """All methods on all judged layers of these chambers that are known to be good or bad."""
+    scores, judged, rates, unjudged = _scores(labelled, scorers, others)
+    truth = np.stack([one.bad for one in labelled])
+    counts = judged & ((truth == 0) | (truth == 1))
+    bad, layer_rates = truth[counts] == 1, np.repeat(rates[:, None], truth.shape[1], axis=1)[counts]
+    chamber, row = np.nonzero(counts)
+    layer_kinds = [labelled[i].kinds[j] for i, j in zip(chamber.tolist(), row.tolist(), strict=True)]
+    kinds = tuple(sorted({kind for some in layer_kinds for kind in some}))
+    masks = {kind: np.array([kind in some for some in layer_kinds], bool) for kind in kinds}
+    masks[ALL_KINDS] = np.ones(len(bad), bool)
+    ordinary = np.array([one.ordinary for one in labelled], bool)[chamber]
+    layers = _Layers(bad, chamber, ordinary, layer_rates, masks)
+
+    methods = []
+    for method in (*scorers, *others):
+        if isinstance(method, Scorer):
+            name, words, cuts = method.version, f"the network: {method.card.takes}", _thresholds(method)
+        else:
+            name, words = method.name, method.words
+            cuts = {} if method.threshold is None else {OWN: method.threshold}
+        found = _method(name, words, isinstance(method, Scorer), scores[name][counts], cuts, layers, seed)
+        methods.append(found)
+        report(f"{name}: area {found.area.value:.4f}" if found.area else f"{name}: no area without good and bad layers")
+    return Comparison(
+        chambers=len(labelled),
+        good=int((~bad).sum()),
+        bad=int(bad.sum()),
+        ambiguous=int((judged & ~counts).sum()),
+        unjudged=unjudged,
+        kinds=kinds,
+        methods=tuple(methods),
+    )
+
+
+class _Layers:
+    """What is true of the layers that count; arrays of one length."""
+
+    def __init__(
+        self,
+        bad: np.ndarray,
+        chamber: np.ndarray,
+        ordinary: np.ndarray,
+        rates: np.ndarray,
+        masks: dict[str, np.ndarray],
+    ) -> None:
+        self.bad, self.chamber, self.ordinary, self.masks = bad, chamber, ordinary, masks
+        self.levels = {name: (rates >= low) & (rates < high) for name, (low, high) in LEVELS.items()}
+
+
+def _scores(
+    labelled: Sequence[LabelledChamber], scorers: Sequence[Scorer], others: Sequence[Yardstick]
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, int]:
+    """Scores (n, 12) by method; which layers are judged, bool (n, 12); hits a cell (n,); how many are unjudged."""
+    scores: dict[str, list[np.ndarray]] = {
+        name: [] for name in (*(s.version for s in scorers), *(o.name for o in others))
+    }
+    judged, rates, unjudged = [], [], 0
+    for start in range(0, len(labelled), _AT_ONCE):
+        occupancies = [one.occupancy for one in labelled[start : start + _AT_ONCE]]
+        bins = layer_bins(occupancies)
+        before = judge_before(occupancies, bins)
+        unjudged += int((before.verdicts == Verdict.UNJUDGED).sum())
+        here = before.open | (before.verdicts == Verdict.EMPTY)
+        for scorer in scorers:
+            given = np.array([judgement.scores for judgement in scorer.judge(occupancies)], np.float64)  # None is NaN
+            scores[scorer.version].append(given)
+            here &= ~np.isnan(given)
+        for other in others:
+            scores[other.name].append(other.scores(occupancies, bins))
+        judged.append(here)
+        rates.append(before.rates)
+    return (
+        {name: np.concatenate(parts) for name, parts in scores.items()},
+        np.concatenate(judged),
+        np.concatenate(rates),
+        unjudged,
+    )
+
+
+def _thresholds(scorer: Scorer) -> dict[str, float]:
+    return {SHIFTER: scorer.card.threshold} | {use: one.score for use, one in scorer.card.thresholds.items()}
+
+
+def _method(
+    name: str, words: str, network: bool, scores: np.ndarray, cuts: dict[str, float], layers: _Layers, seed: int
+) -> Method:
+    bad = layers.bad
+    both = bool(bad.any() and not bad.all())
+    area, found, roc, groups = None, (), (), ()
+    if both:
+        ranking = Ranking.of(bad, scores)
+        area, *shares = bootstrap(ranking, layers.chamber, FALSE_ALARMS, seed)
+        found = tuple(Found(false_alarms=f, found=share) for f, share in zip(FALSE_ALARMS, shares, strict=True))
+        roc, groups = tuple(thinned(ranking)), _groups(ranking, scores, layers)
+    usual = layers.ordinary
+    curve, error = reliability(bad[usual], scores[usual]) if network and usual.any() else ((), None)
+    return Method(
+        name=name,
+        words=words,
+        network=network,
+        area=area,
+        found=found,
+        roc=roc,
+        groups=groups,
+        thresholds=tuple(_at_threshold(use, cut, scores, layers) for use, cut in cuts.items()),
+        reliability=curve,
+        calibration_error=error,
+    )
+
+
+def _groups(ranking: Ranking, scores: np.ndarray, layers: _Layers) -> tuple[Group, ...]:
+    good, _ = ranking.above()
+    last = [int(last_allowed(good, rate)) for rate in FALSE_ALARMS]
+    flagged = [scores >= (ranking.cuts[i] if i >= 0 else np.inf) for i in last]
+    groups = []
+    for kind, of_kind in layers.masks.items():
+        for statistics, level in layers.levels.items():
+            which = layers.bad & of_kind & level
+            if which.any():
+                shares = tuple(float(some[which].mean()) for some in flagged)
+                groups.append(Group(kind=kind, statistics=statistics, layers=int(which.sum()), found=shares))
+    return tuple(groups)
+
+
+def _at_threshold(use: str, cut: float, scores: np.ndarray, layers: _Layers) -> AtThreshold:
+    flagged, bad = scores >= cut, layers.bad
+    rates = []
+    for statistics, level in layers.levels.items():
+        good = level & ~bad
+        if good.any():
+            rates.append(Rate(statistics=statistics, layers=int(good.sum()), share=float(flagged[good].mean())))
+    return AtThreshold(
+        use=use,
+        score=cut,
+        found=int((flagged & bad).sum()),
+        missed=int((~flagged & bad).sum()),
+        false_alarms=int((flagged & ~bad).sum()),
+        passed=int((~flagged & ~bad).sum()),
+        by_statistics=tuple(rates),
+    )
+
+
+def in_words(kind: str) -> str:
+    """A kind of defect for a person."""
+    return kind.replace("_", " ")
