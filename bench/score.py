@@ -4,8 +4,8 @@
 
 For the model in use, or another, all the way from the counts of 250 chambers to their judgements. Two bounds: at least
 500 times faster than one `predict` a layer, which is how the program of 2018 did it (measured on 40 layers and
-multiplied); and at most 8 times as slow as the row-only network on its way through the same. A network that sees the
-whole chamber has more to prepare than to compute: its bare forward pass, on inputs that are ready, is shown. They take
+multiplied); and at most 5 times the network's bare forward pass on inputs that are ready. Beside them the ratio to the
+row-only network on the same way, and how far it is from the 60 ms that a run should take on two idle cores. All take
 turns, so that what else the machine does meets all. Medians are compared; the processor's time is shown beside the
 clock's. The exit status is 1 when a bound does not hold.
 """
@@ -34,7 +34,8 @@ RUN = 302_635
 LAYERS = 2_720
 REPETITIONS = 60
 PREDICTED = 40  # layers; all of them would take minutes
-FASTER_THAN_PREDICT, OVER_ROW_ONLY = 500, 8  # the bounds
+FASTER_THAN_PREDICT, OVER_FORWARD = 500, 5  # the bounds
+GOAL = 0.060  # seconds a run
 ROW_ONLY = "row-cnn-1"
 
 
@@ -72,8 +73,9 @@ def main() -> int:
     print(f"{ROW_ONLY:20}  {row_whole * 1000:9.1f} ms   median of {REPETITIONS}, {spread(rows)}")
     held = [
         verdict("one predict a layer / ours", one_by_one / whole, FASTER_THAN_PREDICT, at_least=True),
-        verdict(f"ours / {ROW_ONLY}", whole / row_whole, OVER_ROW_ONLY, at_least=False),
+        verdict("ours / bare forward pass", whole / forward, OVER_FORWARD, at_least=False),
     ]
+    print(f"ours / {ROW_ONLY}: {whole / row_whole:.2f}; ours / the goal of {GOAL * 1000:.0f} ms: {whole / GOAL:.2f}")
     return 0 if all(held) else 1
 
 
