@@ -69,6 +69,8 @@ class Scorer:
         Returns:
             float32 (layers,), 0…1.
         """
+        if not len(inputs):  # TensorFlow's convolution fails on no layers at all
+            return np.empty(0, np.float32)
         with self._lock:
             scores = self._forward(inputs).numpy()
         if not np.isfinite(scores).all():

@@ -128,3 +128,10 @@ def test_it_finds_the_real_faults_that_a_row_alone_does_not_show(scorer, shared_
     assert next(layers for label, layers in found.items() if "3450 V" in label) == {9}
     low = json.loads((shared_data / "dt" / "eval_page_279794_W1_S1_St1.json").read_text())
     assert bad(judged(scorer, low)) == {1, 2, 3, 4, 9, 10, 11, 12}
+
+
+def test_when_no_layer_can_be_judged_none_is(scorer):
+    chamber = Chamber(wheel=-1, station=1, sector=2)
+    empty = Occupancy(chamber, np.where(chamber.read_out, 0, NO_CELL).astype(np.int32))
+    assert scorer.judge([empty])[0].verdicts == (Verdict.UNJUDGED,) * 12
+    assert scorer.judge([]) == []
