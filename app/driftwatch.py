@@ -144,7 +144,12 @@ class Driftwatch:
         self.runner.start()
 
     def serve(self) -> None:
-        """Begin all that the process which serves the pages does besides."""
+        """Begin all that the process which serves the pages does besides.
+
+        Raises:
+            ModelRefused: there is no model to use.
+        """
+        log.info("the model in use is %s", self.models.active)
         self.reconcile()
         self.start()
         self.runner.every(RECONCILE_SECONDS, self.reconcile_runs)
