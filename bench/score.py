@@ -2,12 +2,12 @@
 
     .venv/bin/python -m bench.score [MODEL]
 
-For the model in use, or another, all the way from the counts of 250 chambers to their judgements. Two bounds: at least
+For the model in use, or another, all the way from the counts of 250 chambers to their judgements. The bounds: at least
 500 times faster than one `predict` a layer, which is how the program of 2018 did it (measured on 40 layers and
-multiplied); and at most 5 times the network's bare forward pass on inputs that are ready. Beside them the ratio to the
-row-only network on the same way, and how far it is from the 60 ms that a run should take on two idle cores. All take
-turns, so that what else the machine does meets all. Medians are compared; the processor's time is shown beside the
-clock's. The exit status is 1 when a bound does not hold.
+multiplied); the row-only network at most 5 times its bare forward pass on inputs that are ready; and 60 ms for the run
+on two idle cores. Beside them the ratio to the row-only network on the same way. All take turns, so that what else the
+machine does meets all. Medians are compared; the processor's time is shown beside the clock's. The exit status is 1
+when a bound does not hold.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from app.ml.models import MODEL_FILE, default_model, named_model
 from app.ml.networks import architecture
 from app.ml.scoring import Scorer
 from app.subsystems.dt.histogram import Occupancy
-from app.subsystems.dt.preprocess import layer_bins
+from app.subsystems.dt.preprocess import layer_bins, row_scaled
 from app.subsystems.dt.simulate import simulate_run
 from config import ROOT
 
@@ -51,7 +51,8 @@ def main() -> int:
     for _ in range(5):
         scorer.judge(fresh(occupancies)), scorer.scores(ready), row_only.judge(fresh(occupancies))
 
-    ours, bare, rows, busy = [], [], [], []
+    scaled = np.ascontiguousarray(row_scaled(bins)[~np.isnan(bins[..., 0])])
+    ours, bare, rows, busy, bare_rows = [], [], [], [], []
     for _ in range(REPETITIONS):
         given, again = fresh(occupancies), fresh(occupancies)
         begin = time.process_time()
@@ -59,6 +60,7 @@ def main() -> int:
         busy.append(time.process_time() - begin)
         bare.append(timed(lambda: scorer.scores(ready)))
         rows.append(timed(lambda given=again: row_only.judge(given)))
+        bare_rows.append(timed(lambda: row_only.scores(scaled)))
     network = keras().saving.load_model(folder / MODEL_FILE, compile=False)
     network.predict(ready[:1], verbose=0)
     each = [timed(lambda row=row: network.predict(row[None], verbose=0)) for row in ready[:PREDICTED]]
@@ -73,9 +75,10 @@ def main() -> int:
     print(f"{ROW_ONLY:20}  {row_whole * 1000:9.1f} ms   median of {REPETITIONS}, {spread(rows)}")
     held = [
         verdict("one predict a layer / ours", one_by_one / whole, FASTER_THAN_PREDICT, at_least=True),
-        verdict("ours / bare forward pass", whole / forward, OVER_FORWARD, at_least=False),
+        verdict(f"{ROW_ONLY} / its bare forward pass", row_whole / statistics.median(bare_rows), OVER_FORWARD, False),
+        verdict(f"ours / {GOAL * 1000:.0f} ms", whole / GOAL, 1, at_least=False),
     ]
-    print(f"ours / {ROW_ONLY}: {whole / row_whole:.2f}; ours / the goal of {GOAL * 1000:.0f} ms: {whole / GOAL:.2f}")
+    print(f"      ours / {ROW_ONLY}: {whole / row_whole:.2f}; ours / our bare forward pass: {whole / forward:.2f}")
     return 0 if all(held) else 1
 
 
