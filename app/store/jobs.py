@@ -16,7 +16,7 @@ from typing import Any
 
 from bson import ObjectId
 from bson.errors import InvalidId
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import ASCENDING, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
@@ -195,11 +195,6 @@ class Jobs:
         """Queued and running jobs, of one run or of all, oldest first."""
         wanted: dict[str, Any] = {"active": True} | ({} if run is None else {"run": run})
         return [_job(d) for d in self._collection.find(wanted).sort("asked_at", ASCENDING)]
-
-    def last(self, kind: str, run: int) -> Job | None:
-        """The newest job of a kind on a run."""
-        document = self._collection.find_one({"kind": kind, "run": run}, sort=[("asked_at", DESCENDING)])
-        return _job(document) if document else None
 
     @staticmethod
     def _new(kind: str, run: int, lane: str, by: str, args: Mapping[str, object]) -> dict[str, Any]:
