@@ -2,6 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILE := $(BIN)/python -c "from app.subsystems.dt.residuals import compile_loops; compile_loops()"
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: run test lock bench clean
@@ -13,7 +14,7 @@ test: $(VENV)/test.stamp
 	@sh deploy/need chromium
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench.fetch
@@ -36,11 +37,13 @@ $(BIN)/python:
 	@sh deploy/make-venv $(VENV)
 
 $(VENV)/run.stamp: requirements.txt | $(BIN)/python
-	@echo "Installing what Driftwatch needs (once, some 300 MB) …"
+	@echo "Installing what Driftwatch needs (once, some 400 MB) …"
 	$(PIP) install --require-hashes -r requirements.txt
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/test.stamp: tests/requirements.txt | $(BIN)/python
-	@echo "Installing what Driftwatch and its tests need (once, some 400 MB) …"
+	@echo "Installing what Driftwatch and its tests need (once, some 500 MB) …"
 	$(PIP) install --require-hashes -r tests/requirements.txt
+	@$(COMPILE)
 	@touch $@ $(VENV)/run.stamp

@@ -94,6 +94,24 @@ class Occupancy:
         return cls(chamber, _read_only(counts))
 
 
+def alike(occupancies: Sequence[Occupancy]) -> dict[tuple[bytes, int], list[int]]:
+    """Those with the very same cells, to be worked on together: eleven kinds in a run, most of the time.
+
+    Returns:
+        {(bytes of the bool (12, columns) that says which cells exist, columns): positions in the sequence}
+    """
+    as_wide: dict[int, list[int]] = {}
+    for i, occupancy in enumerate(occupancies):
+        as_wide.setdefault(occupancy.chamber.columns, []).append(i)
+    found: dict[tuple[bytes, int], list[int]] = {}
+    for columns, those in as_wide.items():
+        exists = np.array([occupancies[i].counts for i in those]) >= 0
+        exists &= np.array([occupancies[i].chamber.read_out for i in those])
+        for i, cells in zip(those, exists, strict=True):
+            found.setdefault((cells.tobytes(), columns), []).append(i)
+    return found
+
+
 def _check_shape(chamber: Chamber, rows: object) -> None:
     wanted = f"but {chamber} has {LAYERS} rows of {chamber.columns} bins"
     if not isinstance(rows, Sequence) or isinstance(rows, str):

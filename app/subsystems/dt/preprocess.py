@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from app.subsystems.dt.geometry import LAYERS
-from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.histogram import Occupancy, alike
 
 BINS = 47
 
@@ -32,10 +32,7 @@ def layer_bins(occupancies: Sequence[Occupancy]) -> np.ndarray:
            [ 7.,  7.,  7.]], dtype=float32)
     """
     bins = np.empty((len(occupancies), LAYERS * BINS), np.float32)
-    alike: dict[tuple[bytes, int], list[int]] = {}  # chambers with the very same cells: eleven kinds, most of the time
-    for i, occupancy in enumerate(occupancies):
-        alike.setdefault((occupancy.cells.tobytes(), occupancy.counts.shape[1]), []).append(i)
-    for cells, those in alike.items():
+    for cells, those in alike(occupancies).items():
         left, right, share = _taps(*cells)
         counts = np.array([occupancies[i].counts for i in those], np.float64).reshape(len(those), -1)
         bins[those] = counts.take(left, axis=1) * (1 - share) + counts.take(right, axis=1) * share

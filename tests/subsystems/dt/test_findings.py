@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from app.subsystems.dt.defects import Defect, DefectKind, factors
-from app.subsystems.dt.findings import Finding, FindingKind, findings
+from app.subsystems.dt.finding import Finding, FindingKind
+from app.subsystems.dt.findings import findings
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
 from app.subsystems.dt.profiles import any_profile, typical
