@@ -13,9 +13,10 @@ import numpy as np
 
 from app.errors import InvalidInput
 from app.ml.backend import keras
+from app.subsystems.dt.carry_back import Carried, residuals_to_cells, rows_to_cells
 from app.subsystems.dt.histogram import Occupancy
-from app.subsystems.dt.preprocess import BINS, row_scaled
-from app.subsystems.dt.residuals import CHANNELS, ROWS, layer_residuals
+from app.subsystems.dt.preprocess import BINS, layer_bins, row_scaled
+from app.subsystems.dt.residuals import CHANNELS, ROWS, altered_residuals, layer_residuals
 
 if TYPE_CHECKING:
     from keras import Model
@@ -40,6 +41,9 @@ class Architecture:
         build: makes one, untrained; it takes (layers, …) and gives (layers, 2): P(good), P(bad).
         inputs: makes what it takes of each layer from n chambers and their float32 (n, 12, 47) `layer_bins`, in hits a
             cell: float32 (n, 12, …). What stands where there is no layer does not matter.
+        altered: makes what it takes of single layers of one chamber, each with other counts: float32 (k, …) of counts
+            (k, 12, columns) and the layers' rows (k,).
+        carry_back: shares out the influence of what it takes among the cells: see `carry_back`.
         shape: what it takes of one layer.
         takes: the same for a person, for the card.
         sees_rate: whether a layer that has fewer hits than its siblings looks any different to it. If not, layers
@@ -49,6 +53,8 @@ class Architecture:
 
     build: Callable[[], Model]
     inputs: Callable[[Sequence[Occupancy], np.ndarray], np.ndarray]
+    altered: Callable[[Occupancy, np.ndarray, np.ndarray], np.ndarray]
+    carry_back: Callable[[Sequence[Occupancy], Sequence[Occupancy], np.ndarray, np.ndarray], list[Carried]]
     shape: tuple[int, ...]
     takes: str
     sees_rate: bool
@@ -89,10 +95,17 @@ def chamber_cnn() -> Model:
     return k.Model(given, layers.Dense(2, activation="softmax")(x), name="chamber_cnn")
 
 
+def _altered_rows(occupancy: Occupancy, counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    bins = layer_bins([Occupancy(occupancy.chamber, one) for one in counts])
+    return row_scaled(bins[np.arange(len(rows)), rows])
+
+
 ARCHITECTURES = {
     "chamber-cnn": Architecture(
         build=chamber_cnn,
         inputs=lambda occupancies, bins: layer_residuals(occupancies),
+        altered=altered_residuals,
+        carry_back=residuals_to_cells,
         shape=(ROWS, CHANNELS),
         takes=f"one layer as {BINS} bins of {CHANNELS} channels: counts against what its siblings and its superlayer's "
         f"shape let expect; and {(ROWS - BINS) * CHANNELS} facts about the layer in its chamber",
@@ -102,6 +115,8 @@ ARCHITECTURES = {
     "row-cnn": Architecture(
         build=row_cnn,
         inputs=lambda occupancies, bins: row_scaled(bins),
+        altered=_altered_rows,
+        carry_back=rows_to_cells,
         shape=(BINS,),
         takes=f"one layer as {BINS} bins, divided by its greatest bin",
         sees_rate=False,

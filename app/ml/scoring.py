@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from app.ml.networks import BAD, architecture
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import Judgement, judge, judge_before
+
+if TYPE_CHECKING:
+    from keras import Model
 
 
 class Scorer:
@@ -48,6 +52,11 @@ class Scorer:
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ModelRefused(f"The file of the model {self.version} cannot be loaded: {error}") from error
         self._forward = self._traced()
+
+    @property
+    def network(self) -> Model:
+        """The network itself: to be read, never changed."""
+        return self._network
 
     def judge(self, occupancies: Sequence[Occupancy]) -> list[Judgement]:
         """Judge chambers, in the order given. What else is in the batch does not matter.

@@ -102,19 +102,24 @@ def findings(occupancies: Sequence[Occupancy]) -> list[tuple[Finding, ...]]:
 
 
 def expected_hits(occupancy: Occupancy) -> np.ndarray:
+    """How many hits each cell of a chamber should have: see `all_expected`."""
+    return all_expected([occupancy])[0]
+
+
+def all_expected(occupancies: Sequence[Occupancy]) -> list[np.ndarray]:
     """How many hits each cell should have: the superlayer's smooth profile at its siblings' rate.
 
     Where all four layers of a superlayer are empty or below half of the others' rate, at the others' rate.
 
     Returns:
-        float64 (12, columns); 0 where no cell is.
+        For each chamber float64 (12, columns); 0 where no cell is.
     """
-    result = np.zeros(occupancy.counts.shape)
-    for searched, expected in _searched([occupancy]):
+    result = [np.zeros(occupancy.counts.shape) for occupancy in occupancies]
+    for searched, expected in _searched(occupancies):
         batch = searched.batch
-        for i, number in enumerate(batch.numbers):
+        for i, (chamber, number) in enumerate(zip(batch.chambers, batch.numbers, strict=True)):
             rows = slice(SHARING * number, SHARING * (number + 1))
-            result[rows, : batch.length] = np.where(batch.cells[i], expected[i] * searched.shape[i], 0)
+            result[chamber][rows, : batch.length] = np.where(batch.cells[i], expected[i] * searched.shape[i], 0)
     return result
 
 

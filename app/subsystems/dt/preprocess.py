@@ -33,7 +33,7 @@ def layer_bins(occupancies: Sequence[Occupancy]) -> np.ndarray:
     """
     bins = np.empty((len(occupancies), LAYERS * BINS), np.float32)
     for cells, those in alike(occupancies).items():
-        left, right, share = _taps(*cells)
+        left, right, share = taps(*cells)
         counts = np.array([occupancies[i].counts for i in those], np.float64).reshape(len(those), -1)
         bins[those] = counts.take(left, axis=1) * (1 - share) + counts.take(right, axis=1) * share
     return bins.reshape(-1, LAYERS, BINS)
@@ -51,7 +51,7 @@ def row_scaled(bins: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)  # 10 kB each; a histogram that lacks some cells has its own
-def _taps(cells: bytes, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def taps(cells: bytes, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each of a chamber's 12 × 47 bins: the two cells that it lies between, and the right one's share.
 
     Args:

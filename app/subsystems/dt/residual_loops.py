@@ -12,9 +12,10 @@ from collections.abc import Callable
 import numba
 import numpy as np
 
+from app.subsystems.dt.residuals import STEPS
+
 _TOLERATED = 0.12  # relative spread of a good cell that is no Poisson fluctuation; limits what many hits can prove
 _SCATTERED = 0.18  # share of dead cells in the likelihood for scattered ones
-_STEPS = (2, 4, 8)  # cells; every so many can be dead together
 _FITS = 3  # of the shape, each with new weights
 _RIDGE = (1e-3, 0.3, 1.0, 3.0, 6.0)  # how much each degree of the shape is held back
 
@@ -25,43 +26,49 @@ def _compiled(function: Callable) -> Callable:
 
 
 @_compiled
-def residuals_of(counts, layout, out):
+def residuals_of(counts, layout, only, rates, out):
     """Fill in what the network takes of chambers with the same cells.
 
     Args:
-        counts: int32 (k, 12, W), as served.
+        counts: float32 (k, 12, W), hits; what stands where no cell is does not matter.
         layout: a `residuals.Layout`.
+        only: int (k,), 0 to 2 for the layers of this superlayer alone, which leaves out what they are told of the
+            profiles of others; −1 for all.
+        rates: float32 (k, 12), hits a cell of the layers, robustly; filled in likewise.
         out: float32 (k, 12, 49, 15), zeros.
     """
     x = np.zeros(counts.shape[1:], np.float32)
     by_siblings, by_shape = np.zeros_like(x), np.zeros_like(x)
-    rates = np.zeros((12, 1), np.float32)
     for chamber in range(counts.shape[0]):
-        for layer in range(12):
+        first, end = (0, 12) if only[chamber] < 0 else (4 * only[chamber], 4 * only[chamber] + 4)
+        rate_of = rates[chamber].reshape((12, 1))
+        for layer in range(first, end):
             for cell in range(x.shape[1]):
                 if layout.cells[layer, cell]:
                     x[layer, cell] = counts[chamber, layer, cell]
-        capped = _capped(x, layout)
-        shape = _shape(capped, layout)
-        for layer in range(12):
+        capped = _capped(x, layout, first, end)
+        shape = _shape(capped, layout, first, end)
+        for layer in range(first, end):
             total = 0.0
             for cell in range(x.shape[1]):
                 curve = shape[layer, cell]
                 capped[layer, cell] = min(capped[layer, cell], curve + 4 * np.sqrt(curve + 1))
                 total += capped[layer, cell]
-            rates[layer, 0] = total / layout.lengths[layer]
-        siblings = _median_of_others(_smoothed(capped, layout, 0))
-        for layer in range(12):
+            rate_of[layer, 0] = total / layout.lengths[layer]
+        siblings = _median_of_others(_smoothed(capped, layout, 0, first, end))
+        for layer in range(first, end):
             for cell in range(x.shape[1]):
                 if layout.cells[layer, cell]:
                     by_siblings[layer, cell] = _deviation(x[layer, cell], siblings[layer, cell])
                     by_shape[layer, cell] = _deviation(x[layer, cell], shape[layer, cell])
                 else:
                     siblings[layer, cell] = 0
-        own, sibling_rates = _smoothed(capped, layout, 1), _median_of_others(rates)
-        rate = _chamber_rate(rates, layout)
-        _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, rate, layout, out[chamber])
-        _fill_facts(x, siblings, shape, by_shape, rates, sibling_rates, rate, layout, out[chamber])
+        own, sibling_rates = _smoothed(capped, layout, 1, first, end), _median_of_others(rate_of)
+        rate, into = _chamber_rate(rate_of, layout), out[chamber]
+        _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rate_of, rate, layout, first, end, into)
+        if end - first == 12:
+            _fill_partners(rate, layout, into)
+        _fill_facts(x, siblings, shape, by_shape, rate_of, sibling_rates, rate, layout, first, end, into)
 
 
 @_compiled
@@ -130,11 +137,11 @@ def _ranked(values, rank):
 
 
 @_compiled
-def _capped(x, layout):
+def _capped(x, layout, first, end):
     """Counts with what stands far above the layer's upper quartile cut down."""
     result = np.zeros_like(x)
     existing = np.empty(x.shape[1], np.float32)
-    for layer in range(12):
+    for layer in range(first, end):
         if not layout.exists[layer]:
             continue
         number = 0
@@ -150,11 +157,11 @@ def _capped(x, layout):
 
 
 @_compiled
-def _smoothed(x, layout, which):
+def _smoothed(x, layout, which, first, end):
     """Means along the layer under a Gaussian, over existing cells."""
     width = x.shape[1]
     result = np.zeros_like(x)
-    for layer in range(12):
+    for layer in range(first, end):
         kernel = layout.smoothing[which, layer // 4]
         for other in range(width):
             value = x[layer, other]
@@ -182,7 +189,7 @@ def _chamber_rate(rates, layout):
 
 
 @_compiled
-def _shape(x, layout):
+def _shape(x, layout, first, end):
     """Hits a cell that a smooth curve through the four layers of a superlayer expects; float32 (12, W).
 
     A polynomial in √hits, fitted to the parts of the layers by reweighted least squares (Holland and Welsch 1977):
@@ -193,7 +200,7 @@ def _shape(x, layout):
     result = np.zeros_like(x)
     y, cells, weight, curve = np.empty(points), np.empty(points), np.empty(points), np.empty(points)
     ordered = np.empty(points)
-    for superlayer in range(3):
+    for superlayer in range(first // 4, end // 4):
         for layer in range(4):
             row, at = 4 * superlayer + layer, layer * parts
             y[at : at + parts] = 0
@@ -267,12 +274,12 @@ def _fitted(y, weight, basis):
 
 
 @_compiled
-def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_rate, layout, out):
+def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_rate, layout, first, end, out):
     """The channels of each bin: means over its cells, least and greatest of them, sums over 7 cells around it."""
     bins, width = layout.bins.shape[1], x.shape[1]
     level = np.log(chamber_rate + 0.3)
     linear, straight, most = np.empty(width), np.empty(width), np.empty(width)
-    for layer in range(12):
+    for layer in range(first, end):
         if not layout.exists[layer]:
             continue
         rate = np.log1p(rates[layer, 0]) / 4
@@ -281,10 +288,10 @@ def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_ra
             linear[cell], straight[cell] = _linear(count, others), _linear(count, curve)
             most[cell] = min(count, 8 * max(others, curve) + 8)
         for b in range(bins):
-            begin, end, window_begin, window_end = layout.bins[layer, b]
+            begin, after, window_begin, window_after = layout.bins[layer, b]
             number, mean, second, third, fourth, smooth, curve = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             least, greatest, least_curve, greatest_curve = np.inf, -np.inf, np.inf, -np.inf
-            for cell in range(begin, end):
+            for cell in range(begin, after):
                 if not layout.cells[layer, cell]:
                     continue
                 number += 1
@@ -298,7 +305,7 @@ def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_ra
                 least_curve = min(least_curve, by_shape[layer, cell])
                 greatest_curve = max(greatest_curve, by_shape[layer, cell])
             found, by_others, by_curve = 0.0, 0.0, 0.0
-            for cell in range(window_begin, window_end):
+            for cell in range(window_begin, window_after):
                 found += most[cell]
                 by_others += siblings[layer, cell]
                 by_curve += shape[layer, cell]
@@ -308,23 +315,28 @@ def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_ra
             into[6], into[7] = np.log(smooth / number + 0.3) - level, np.log(curve / number + 0.3) - level
             into[8], into[9], into[10], into[11] = least, greatest, least_curve, greatest_curve
             into[14] = rate
-    absent = np.log(0.3) - level  # the profile where no superlayer is
+    for layer in range(first, end):
+        if layout.exists[layer]:
+            four = layer // 4 * 4
+            for b in range(bins):
+                others = out[four, b, 1] + out[four + 1, b, 1] + out[four + 2, b, 1] + out[four + 3, b, 1]
+                out[layer, b, 12] = (others - out[layer, b, 1]) / 3
+
+
+@_compiled
+def _fill_partners(chamber_rate, layout, out):
+    """The profile of the superlayer that a layer's own is compared with."""
+    bins = layout.bins.shape[1]
+    absent = np.log(0.3) - np.log(chamber_rate + 0.3)  # the profile where no superlayer is
     profiles = np.full((3, bins), absent)
-    for superlayer in range(3):
-        for layer in range(4 * superlayer, 4 * superlayer + 4):
-            if layout.exists[layer]:
-                for b in range(bins):
-                    profiles[superlayer, b] += (out[layer, b, 6] - absent) / 4
     for layer in range(12):
-        superlayer = layer // 4
-        for b in range(bins):
-            if not layout.exists[layer]:
-                break
-            others = 0.0
-            for other in range(4 * superlayer, 4 * superlayer + 4):
-                others += out[other, b, 1]
-            out[layer, b, 12] = (others - out[layer, b, 1]) / 3
-            out[layer, b, 13] = _partner(profiles[0, b], profiles[1, b], profiles[2, b], superlayer)
+        if layout.exists[layer]:
+            for b in range(bins):
+                profiles[layer // 4, b] += (out[layer, b, 6] - absent) / 4
+    for layer in range(12):
+        if layout.exists[layer]:
+            for b in range(bins):
+                out[layer, b, 13] = _partner(profiles[0, b], profiles[1, b], profiles[2, b], layer // 4)
 
 
 @_compiled
@@ -334,7 +346,7 @@ def _partner(first, theta, third, superlayer):
 
 
 @_compiled
-def _fill_facts(x, siblings, shape, by_shape, rates, sibling_rates, chamber_rate, layout, out):
+def _fill_facts(x, siblings, shape, by_shape, rates, sibling_rates, chamber_rate, layout, first, end, out):
     """The 30 facts about each layer as a whole, in the rows after the bins.
 
     13 that stand for themselves, 8 of the layer against its own superlayer's curve, and the means of these (and of its
@@ -348,7 +360,7 @@ def _fill_facts(x, siblings, shape, by_shape, rates, sibling_rates, chamber_rate
             least, greatest = min(least, rates[layer, 0]), max(greatest, rates[layer, 0])
             total += rates[layer, 0]
         superlayers[superlayer] = (total - least - greatest) / 2
-    for layer in range(12):
+    for layer in range(first, end):
         superlayer = layer // 4
         if layout.exists[layer]:
             length, rate = layout.lengths[layer], rates[layer, 0]
@@ -365,14 +377,14 @@ def _fill_facts(x, siblings, shape, by_shape, rates, sibling_rates, chamber_rate
             _dead_cells(x[layer], shape[layer], layout.cells[layer], length, own[layer])
             _patterns(x[layer], shape[layer], own[layer], found[layer])
             _six_adjacent(x[layer], siblings[layer], shape[layer], own[layer], found[layer])
-    for layer in range(12):
+    for layer in range(first, end):
         if not layout.exists[layer]:
             continue
-        first, row = layer // 4 * 4, out.shape[1] - 2
+        four, row = layer // 4 * 4, out.shape[1] - 2
         for i in range(13):
             out[layer, row, i] = found[layer, i]
         for i in range(9):
-            others = own[first, i] + own[first + 1, i] + own[first + 2, i] + own[first + 3, i] - own[layer, i]
+            others = own[four, i] + own[four + 1, i] + own[four + 2, i] + own[four + 3, i] - own[layer, i]
             out[layer, row + 1, 6 + i] = others / 3
             if i:
                 at = 12 + i
@@ -415,7 +427,7 @@ def _dead_cells(x, shape, cells, length, own):
 @_compiled
 def _patterns(x, shape, own, found):
     """The lowest of the sums over every 2nd, 4th, 8th cell, against the superlayer's curve."""
-    for i, step in enumerate(_STEPS):
+    for i, step in enumerate(STEPS):
         lowest, ratio = np.inf, np.inf
         for phase in range(step):
             seen, wanted = 0.0, 0.0

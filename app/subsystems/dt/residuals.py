@@ -10,7 +10,7 @@ the row-only networks, see `preprocess`; not for judging, see `verdict`; the ari
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,6 +24,8 @@ from app.subsystems.dt.preprocess import BINS
 CHANNELS = 15  # of a bin
 FACTS = 30  # of a layer as a whole; kept in the two rows after the bins
 ROWS = BINS + FACTS // CHANNELS
+STEPS = (2, 4, 8)  # cells; every so many can be dead together
+PARTNER = 13  # the channel that comes from other superlayers
 
 _SMOOTH = (0.09, 0.05)  # σ of the smoothing, in lengths of the layer: of the siblings, of the layer itself
 _PARTS = 16  # a layer is cut into so many for the fit of the shape
@@ -70,36 +72,76 @@ def layer_residuals(occupancies: Sequence[Occupancy]) -> np.ndarray:
     >>> even.shape, bool(abs(even[0, 0, :47, 0]).max() < 0.01), bool(even[0, 5].any())
     ((1, 12, 49, 15), True, False)
     """
-    from app.subsystems.dt.residual_loops import residuals_of  # imports a compiler
-
     result = np.zeros((len(occupancies), LAYERS, ROWS, CHANNELS), np.float32)
 
     def work_out(cells: tuple[bytes, int], some: list[int]) -> None:
-        out = np.zeros((len(some), *result.shape[1:]), np.float32)
-        residuals_of(np.array([occupancies[i].counts for i in some], np.int32), _layout(*cells), out)
-        result[some] = out
+        counts = np.array([occupancies[i].counts for i in some], np.float32)
+        result[some] = _of_one_layout(counts, layout_of(*cells), np.full(len(some), -1))[0]
 
-    pieces = [
-        (cells, those[start : start + _AT_ONCE])
-        for cells, those in alike(occupancies).items()
-        for start in range(0, len(those), _AT_ONCE)
-    ]
+    _in_threads(
+        work_out,
+        [
+            (cells, those[start : start + _AT_ONCE])
+            for cells, those in alike(occupancies).items()
+            for start in range(0, len(those), _AT_ONCE)
+        ],
+    )
+    return result
+
+
+def altered_residuals(occupancy: Occupancy, counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """What the network takes of single layers of a chamber, each with other counts in it.
+
+    Args:
+        counts: float32 (k, 12, columns), the chamber's but for one layer.
+        rows: int (k,), which layer that is, from 0.
+
+    Returns:
+        float32 (k, 49, 15), of that layer. The same as from `layer_residuals`, but that the other superlayers' profile
+        is taken from the chamber as it is.
+    """
+    layout = layout_of(occupancy.cells.tobytes(), occupancy.chamber.columns)
+    as_is, rates = _of_one_layout(occupancy.counts[None].astype(np.float32), layout, np.array([-1]))
+    result = np.empty((len(rows), ROWS, CHANNELS), np.float32)
+
+    def work_out(start: int) -> None:
+        some = rows[start : start + _AT_ONCE]
+        altered, _ = _of_one_layout(counts[start : start + _AT_ONCE], layout, some // 4, np.tile(rates, (len(some), 1)))
+        result[start : start + _AT_ONCE] = altered[np.arange(len(some)), some]
+
+    _in_threads(work_out, [(start,) for start in range(0, len(rows), _AT_ONCE)])
+    result[:, :BINS, PARTNER] = as_is[0, rows, :BINS, PARTNER]
+    return result
+
+
+def _of_one_layout(
+    counts: np.ndarray, layout: Layout, only: np.ndarray, rates: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    from app.subsystems.dt.residual_loops import residuals_of  # imports a compiler
+
+    out = np.zeros((len(counts), LAYERS, ROWS, CHANNELS), np.float32)
+    rates = np.zeros((len(counts), LAYERS), np.float32) if rates is None else rates
+    residuals_of(np.ascontiguousarray(counts), layout, only, rates, out)
+    return out, rates
+
+
+def _in_threads(work: Callable[..., None], pieces: Sequence[tuple]) -> None:
     if len(pieces) == 1:
-        work_out(*pieces[0])
+        work(*pieces[0])
     elif pieces:
         with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(work_out, *zip(*pieces, strict=True)))
-    return result
+            list(pool.map(work, *zip(*pieces, strict=True)))
 
 
 def compile_loops() -> None:
     """Have the loops compiled and kept for later, once on a machine: some twenty seconds."""
     chamber = all_chambers()[0]
-    layer_residuals([Occupancy(chamber, np.where(chamber.read_out, 1, -1).astype(np.int32))])
+    layer_residuals([Occupancy(chamber, np.where(chamber.read_out, 1, -1))])
 
 
 @lru_cache(maxsize=256)
-def _layout(cells: bytes, columns: int) -> Layout:
+def layout_of(cells: bytes, columns: int) -> Layout:
+    """What follows from the cells of a chamber: the bytes of the bool (12, columns) that says which exist."""
     exists = np.frombuffer(cells, bool).reshape(LAYERS, columns)
     lengths = exists.sum(axis=1)
     columns_of = np.arange(columns)

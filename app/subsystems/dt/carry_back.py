@@ -1,0 +1,142 @@
+"""Influence on what a network takes, carried back to the cells of the picture. Not for the influence itself: see
+`app.ml.saliency`.
+
+The sum over a layer is kept, cells that do not exist get none, and what a network knows of a layer through its siblings
+or the other superlayers is told apart, not smeared over the layer's own cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from app.subsystems.dt.geometry import LAYERS
+from app.subsystems.dt.histogram import NO_CELL, Occupancy
+from app.subsystems.dt.preprocess import BINS, taps
+from app.subsystems.dt.residuals import ROWS, STEPS, Layout, layout_of
+
+Carried = tuple[np.ndarray, np.ndarray]  # float64 (12, columns) on the cells, (12,) through the layer's surroundings
+
+
+def as_expected(occupancy: Occupancy, expected: np.ndarray) -> Occupancy:
+    """The chamber if every cell saw what is expected: not whole counts, and never stored.
+
+    Args:
+        expected: float (12, columns), of `findings.expected_hits`.
+    """
+    return Occupancy(occupancy.chamber, np.where(occupancy.cells, expected, NO_CELL))
+
+
+def rows_to_cells(
+    occupancies: Sequence[Occupancy], baselines: Sequence[Occupancy], influence: np.ndarray, way: np.ndarray
+) -> list[Carried]:
+    """Of a network that sees a layer's row alone: by the weights with which the cells make the bins.
+
+    Args:
+        influence: float (n, 12, 47), of each bin.
+    """
+    carried = []
+    for occupancy, given in zip(occupancies, influence, strict=True):
+        left, right, share = taps(occupancy.cells.tobytes(), occupancy.chamber.columns)
+        exists = ~np.isnan(share)
+        cells = np.zeros(occupancy.counts.size)
+        np.add.at(cells, left[exists], (given.ravel() * (1 - share))[exists])
+        np.add.at(cells, right[exists], (given.ravel() * share)[exists])
+        carried.append((cells.reshape(occupancy.counts.shape), np.zeros(LAYERS)))
+    return carried
+
+
+def residuals_to_cells(
+    occupancies: Sequence[Occupancy], baselines: Sequence[Occupancy], influence: np.ndarray, way: np.ndarray
+) -> list[Carried]:
+    """Of a network that sees a layer in its chamber: each thing it is given goes to the cells that it is made of.
+
+    Among these, to those that see less than is expected if the thing is less than it should be, or else to those that
+    see more, by how far they are off in standard deviations; the least and the greatest of a bin to the one cell that
+    it is. The siblings' deviations, the superlayer's curve and level and what is compared with other superlayers stay
+    with the surroundings.
+
+    Args:
+        baselines: the same chambers `as_expected`.
+        influence: float (n, 12, 49, 15), of each thing in `residuals.layer_residuals`.
+        way: the same shape, these things less those of the baselines.
+    """
+    return [_residuals_to_cells(*one) for one in zip(occupancies, baselines, influence, way, strict=True)]
+
+
+_OWN_BINS, _OWN_WINDOWS, _LEAST, _GREATEST = [0, 1, 2, 3], [4, 5, 6], [8, 10], [9, 11]  # channels of a bin
+_AROUND_BINS = [7, 12, 13]
+_RATE = 14
+_AROUND_FACTS = [0, 3, 4, 5, 6, 7, *range(21, 30)]
+_RATE_FACTS = [1, 2]
+_PATTERNS = [(8, 16), (9, 17), (10, 18)]  # facts about every 2nd, 4th, 8th cell
+_SIX_LEAST, _SIX_GREATEST = [11, 19], [12, 20]
+_DEAD, _LOW = [13, 14], [15]
+_LEAST_WEIGHT = 1e-6  # of a cell that is as expected
+
+
+def _residuals_to_cells(occupancy: Occupancy, baseline: Occupancy, influence: np.ndarray, way: np.ndarray) -> Carried:
+    cells = occupancy.cells
+    layout = layout_of(cells.tobytes(), occupancy.chamber.columns)
+    in_bins, in_windows = _supports(cells.tobytes(), occupancy.chamber.columns)
+    x, expected = (np.where(cells, one.counts, 0).astype(float) for one in (occupancy, baseline))
+    deviation = np.sqrt(x + 0.375) - np.sqrt(expected + 0.375)
+    weights = [np.where(cells, np.maximum(sign * deviation, 0) + _LEAST_WEIGHT, 0) for sign in (-1, 1)]
+    bins, facts = influence[:, : ROWS - 2], influence[:, ROWS - 2 :].reshape(LAYERS, -1)
+    higher, facts_higher = way[:, : ROWS - 2] > 0, way[:, ROWS - 2 :].reshape(LAYERS, -1) > 0
+    result, around = np.zeros(x.shape), np.zeros(LAYERS)
+    everywhere = np.arange(x.shape[1])
+    for row in np.flatnonzero(layout.exists):
+        own = result[row]
+        for channels, members in ((_OWN_BINS, in_bins), (_OWN_WINDOWS, in_windows)):
+            for weight, meant in zip(weights, (~higher[row], higher[row]), strict=True):
+                shares = members[row] * weight[row]
+                shares /= shares.sum(axis=1, keepdims=True)
+                own += (bins[row] * meant)[:, channels].sum(axis=1) @ shares
+        for channels, sign in ((_LEAST, 1), (_GREATEST, -1)):
+            chosen = np.where(in_bins[row], sign * deviation[row], np.inf).argmin(axis=1)
+            np.add.at(own, chosen, bins[row][:, channels].sum(axis=1))
+        phases = [_lowest_phase(x[row], expected[row], step) for step in STEPS]
+        sixes = [np.convolve(one[row], np.ones(6), "valid") for one in (x, expected)]
+        off = np.sqrt(sixes[0] + 0.375) - np.sqrt(sixes[1] + 0.375)
+        least, greatest = (everywhere[at : at + 6] for at in (int(off.argmin()), int(off.argmax())))
+        dead, low = ((cells[row] & concerned).nonzero()[0] for concerned in (x[row] == 0, x[row] < 0.4 * expected[row]))
+        shared_out = [
+            *((fact, everywhere) for fact in _RATE_FACTS),
+            *((fact, phase) for facts_of_step, phase in zip(_PATTERNS, phases, strict=True) for fact in facts_of_step),
+            *((fact, least) for fact in _SIX_LEAST),
+            *((fact, greatest) for fact in _SIX_GREATEST),
+            *((fact, dead) for fact in _DEAD),
+            *((fact, low) for fact in _LOW),
+        ]
+        for fact, concerned in shared_out:
+            _share_out(own, weights[int(facts_higher[row, fact])][row], concerned, facts[row, fact])
+        _share_out(own, weights[int(higher[row, 0, _RATE])][row], everywhere, bins[row, :, _RATE].sum())
+        around[row] = bins[row][:, _AROUND_BINS].sum() + facts[row, _AROUND_FACTS].sum()
+    return result, around
+
+
+def _lowest_phase(x: np.ndarray, expected: np.ndarray, step: int) -> np.ndarray:
+    """Every so-manieth cell, where these see the least of what is expected."""
+    ratios = [(x[at::step].sum() + 0.5) / (expected[at::step].sum() + 0.5) for at in range(step)]
+    return np.arange(int(np.argmin(ratios)), x.size, step)
+
+
+def _share_out(into: np.ndarray, weight: np.ndarray, cells: np.ndarray, influence: float) -> None:
+    if not weight[cells].sum():  # none such, or columns beyond the layer's end
+        cells = np.arange(weight.size)
+    into[cells] += influence * weight[cells] / weight[cells].sum()
+
+
+@lru_cache(maxsize=256)
+def _supports(cells: bytes, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """bool (12, 47, columns) twice: the existing cells of each bin, and those of the window around it."""
+    layout: Layout = layout_of(cells, columns)
+    at = np.arange(columns)
+    begin, end, window_begin, window_end = (layout.bins[..., i, None] for i in range(4))
+    exists = layout.cells[:, None]
+    shape = (LAYERS, BINS, columns)
+    in_bins = np.broadcast_to((at >= begin) & (at < end) & exists, shape)
+    return in_bins, np.broadcast_to((at >= window_begin) & (at < window_end) & exists, shape)
