@@ -20,6 +20,8 @@ bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench.fetch
 	$(BIN)/python -m bench.score
 	$(BIN)/python -m bench.disk
+	$(BIN)/python -m bench.label
+	$(BIN)/python -m bench.queue
 
 # Renew the locked requirements from the short list in pyproject.toml.
 lock:

@@ -69,6 +69,29 @@ class Settings(BaseModel):
         "INFO", description="least severe line that is logged"
     )
 
+    # who may do what
+    anonymous: Literal["viewer", "nobody"] = Field(
+        "viewer", description="what somebody who is not signed in may be: viewer, or nobody, who sees nothing"
+    )
+    secret_key: str | None = Field(
+        None,
+        min_length=32,
+        repr=False,
+        description="signs sessions, 32 characters or more; the same for all processes; else a file in DATA_DIR",
+    )
+    driftwatch_user: str | None = Field(
+        None, description="name of the account that commands act for, where it is not named like the system's user"
+    )
+
+    # labelling
+    uncertain_below: float = Field(
+        0.4, gt=0, le=0.5, description="certainty below which a chamber counts as uncertain; 0.5 is wholly certain"
+    )
+    control_share: float = Field(0.1, ge=0, le=1, description="share of the queue that is drawn at random as a control")
+    second_opinions: float = Field(
+        0.0, ge=0, le=1, description="share of chambers that a second person labels without seeing the first label"
+    )
+
     # the DQM server
     dqm_url: Url | None = Field(
         None,
@@ -134,4 +157,5 @@ def _sentence(error: dict, given: Mapping[str, str]) -> str:
     if not error["loc"]:
         return f"{message}."
     name = str(error["loc"][0])
-    return f"{name.upper()} is {given.get(name)!r}: {message[0].lower()}{message[1:]}."
+    value = "not shown" if name == "secret_key" else repr(given.get(name))
+    return f"{name.upper()} is {value}: {message[0].lower()}{message[1:]}."

@@ -1,80 +1,39 @@
-"""The commands: `flask fetch`, `runs`, `delete`, `score`, `train`, `demo-dqm`, `serve`.
+"""The commands: `flask fetch`, `runs`, `delete`, `demo-dqm`, `serve`, and those of `cli_models` and `cli_users`.
 
 The same use cases as the pages; they work whether or not these are being served, on the same database.
 """
 
 from __future__ import annotations
 
-import functools
-import getpass
-import json
-import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
 
 import click
 from flask import Flask, current_app
-from pymongo.errors import PyMongoError
 
+from app.cli_models import evaluate_model, models_group, score, train
+from app.cli_users import users_group
+from app.command import acting, command
 from app.driftwatch import Driftwatch
-from app.errors import DriftwatchError, InvalidInput, NotFound
-from app.ml import models
+from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_numbers
-from app.store import unavailable
 from app.store.runs import Run, RunState
-from app.web.schemas import ModelOut, RunOut
-
-if TYPE_CHECKING:
-    from app.ml.scoring import Scorer
+from app.web.schemas import RunOut
 
 LOOK_SECONDS = 0.2  # between two looks at what the background is doing
-REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
-SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
 def init_app(app: Flask) -> None:
-    for command in (fetch, list_runs, delete, score, train, evaluate_model, models_group, demo_dqm, serve):
-        app.cli.add_command(command)
-
-
-def _command(name: str) -> Callable:
-    """A command that gets the `Driftwatch`, puts it away at the end, and answers expected errors with one sentence."""
-
-    def decorate(function: Callable) -> click.Command:
-        @click.command(name)
-        @functools.wraps(function)
-        def run(*args: object, **kwargs: object) -> None:
-            driftwatch: Driftwatch = current_app.extensions["driftwatch"]
-            logging.basicConfig(level=logging.WARNING, format="%(message)s")
-            try:
-                function(driftwatch, *args, **kwargs)
-            except PyMongoError as error:
-                raise click.ClickException(str(unavailable(error))) from None
-            except DriftwatchError as error:
-                raise click.ClickException(str(error)) from None
-            finally:
-                driftwatch.close()
-
-        return _with_app_context(run)
-
-    return decorate
-
-
-def _with_app_context(command: click.Command) -> click.Command:
-    from flask.cli import with_appcontext
-
-    command.callback = with_appcontext(command.callback)
-    return command
+    for one in (fetch, list_runs, delete, score, train, evaluate_model, models_group, users_group, demo_dqm, serve):
+        app.cli.add_command(one)
 
 
 # --- runs ---
 
 
-@_command("fetch")
+@command("fetch")
 @click.argument("runs", nargs=-1)
 @click.option(
     "--wait", is_flag=True, help="Wait until the runs are fetched and scored, doing it here if nobody else does."
@@ -87,12 +46,13 @@ def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path 
 
     Exit status 1 if --wait was given and a run failed or is not on the server.
     """
+    by = acting(driftwatch, "fetch")
     if root:
-        _fetch_root(driftwatch, runs, root)
+        _fetch_root(driftwatch, runs, root, by)
     if not runs:
         raise click.UsageError("Name at least one run, such as 302635.")
     numbers = run_numbers(" ".join(runs))
-    asked = [driftwatch.ask_for_run(number, by=_who()) for number in numbers]
+    asked = [driftwatch.ask_for_run(number, by=by) for number in numbers]
     if wait:
         jobs = [job.id for number in numbers for job in driftwatch.store.jobs.active(number)]
         driftwatch.start(only=jobs)
@@ -104,7 +64,7 @@ def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path 
             click.echo(f"run {run.number}: asked for; a Driftwatch that serves pages fetches it (or use --wait)")
 
 
-def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path) -> None:
+def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path, by: str) -> None:
     from app.sources.rootfile import RootFile
 
     file = RootFile(path)
@@ -114,7 +74,7 @@ def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path) -> No
         raise InvalidInput("run", min(unknown), f"a run that {file.name} holds: {held}")
     driftwatch.start(only=[])
     for number in numbers:
-        driftwatch.fetch_here(number, file, by=_who())
+        driftwatch.fetch_here(number, file, by=by)
     _finish([_wait_for(driftwatch, number) for number in numbers])
 
 
@@ -140,10 +100,11 @@ def _finish(runs: list[Run]) -> None:
     raise click.exceptions.Exit(0)
 
 
-@_command("runs")
+@command("runs")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as in the API.")
 def list_runs(driftwatch: Driftwatch, as_json: bool) -> None:
     """List the runs that were asked for, newest first."""
+    acting(driftwatch, "view")
     found, page = 0, 100
     while batch := driftwatch.store.runs.find(skip=found, limit=page):
         for run in batch:
@@ -153,16 +114,17 @@ def list_runs(driftwatch: Driftwatch, as_json: bool) -> None:
         click.echo("No run was asked for yet. Try: flask fetch 302635 --wait", err=True)
 
 
-@_command("delete")
+@command("delete")
 @click.argument("run")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(driftwatch: Driftwatch, run: str, yes: bool) -> None:
     """Delete RUN with its histograms and scores, stopping what works on it. Asks first where a person can answer."""
+    by = acting(driftwatch, "delete_run")
     (number,) = run_numbers(run)
     known = driftwatch.store.runs.get(number)
     if not yes and _at_a_terminal():
         click.confirm(f"Delete {_sentence(known)}?", abort=True)
-    job = driftwatch.delete_run(number, by=_who())
+    job = driftwatch.delete_run(number, by=by)
     driftwatch.start(only=[job.id])
     while driftwatch.store.jobs.get(job.id).active:
         time.sleep(LOOK_SECONDS)
@@ -191,168 +153,10 @@ def _at_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without a name for its user
-        return "command"
-
-
-# --- models ---
-
-
-@_command("score")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
-@click.option("--model", "name", help="Judge by this model of the model folder, not by the one in use.")
-def score(driftwatch: Driftwatch, file: TextIO, name: str | None) -> None:
-    """Judge the chambers in FILE (- for standard input); needs no database.
-
-    FILE has one JSON object a line: "wheel", "sector", "station", and "occupancy": 12 rows, the first layer 1, with -1
-    where no cell exists. Writes one object a line: the chamber, "scores" (12 numbers, null where a layer is absent or
-    unjudged), "verdicts" (12 words), "certainty", "findings" (what simple statistics find wrong, and where). A bad line
-    is reported with its number and the others are judged; the exit status is 1 then.
-    """
-    from app.ml.jsonlines import judged_lines
-
-    scorer = _scorer(driftwatch, name)
-    bad = 0
-    for number, outcome in judged_lines(file, scorer, SCORED_AT_ONCE):
-        if isinstance(outcome, DriftwatchError):
-            bad += 1
-            click.echo(f"line {number}: {outcome}", err=True)
-        else:
-            click.echo(json.dumps(outcome))
-    if bad:
-        raise click.ClickException(f"{bad} line{'s' * (bad != 1)} could not be judged.")
-
-
-def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
-    """A model by name: one that ships, else one of the database; without a name the one that ships as the default."""
-    from app.ml.scoring import Scorer
-
-    shipped = driftwatch.settings.model_dir
-    if name is None:
-        return Scorer(models.default_model(shipped))
-    if (shipped / name / models.CARD_FILE).exists():
-        return Scorer(models.named_model(shipped, name))
-    return driftwatch.models.scorer(name)
-
-
-@_command("train")
-@click.option("--architecture", default="row-cnn", show_default=True, help="Which network to train.")
-@click.option("--seed", default=2018, show_default=True, help="The same seed gives the same network.")
-@click.option("--chambers", default=8_000, show_default=True, help="Simulated chambers to learn from.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder to make; the next free name in the model folder, if not given.",
-)
-def train(driftwatch: Driftwatch, architecture: str, seed: int, chambers: int, out: Path | None) -> None:
-    """Train a network on simulated chambers. It is not put into use by that."""
-    from app.ml import training
-
-    out = out or models.free_folder(driftwatch.settings.model_dir, architecture)
-    card = training.train(architecture, seed, out, chambers, report=lambda line: click.echo(line, err=True))
-    click.echo(card.model_dump_json(indent=2))
-
-
-@click.group("models")
-def models_group() -> None:
-    """The registry of models: what there is, which is in use."""
-
-
-@_command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_models(driftwatch: Driftwatch, as_json: bool) -> None:
-    """List the models, oldest first."""
-    for model in driftwatch.models.all():
-        if as_json:
-            click.echo(ModelOut.of(model).model_dump_json())
-        else:
-            click.echo(f"{model.name:24} {model.state:10} {model.card['architecture']:12} added by {model.added_by}")
-
-
-@_command("show")
-@click.argument("name")
-def show_model(driftwatch: Driftwatch, name: str) -> None:
-    """Show a model's card."""
-    click.echo(ModelOut.of(driftwatch.models.get(name)).model_dump_json(indent=2))
-
-
-@_command("add")
-@click.argument("folder", type=click.Path(path_type=Path))
-def add_model(driftwatch: Driftwatch, folder: Path) -> None:
-    """Keep the model of FOLDER, such as `flask train` makes, in the database, as a candidate."""
-    click.echo(f"{driftwatch.models.add(folder, by=_who()).name}: added")
-
-
-@_command("activate")
-@click.argument("name")
-def activate_model(driftwatch: Driftwatch, name: str) -> None:
-    """Put a model into use. What other models scored keeps those scores until it is asked for again."""
-    click.echo(f"{driftwatch.activate(name, by=_who()).name}: in use")
-
-
-@_command("retire")
-@click.argument("name")
-def retire_model(driftwatch: Driftwatch, name: str) -> None:
-    """Take a model out of the choice; its scores stay."""
-    click.echo(f"{driftwatch.models.retire(name).name}: retired")
-
-
-@_command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", help="What to call it; the file's name, if not given.")
-def import_model(driftwatch: Driftwatch, file: Path, name: str | None) -> None:
-    """Keep the row network in a Keras 2 .h5 FILE, as a candidate. Nothing in the file is executed."""
-    click.echo(f"{driftwatch.models.import_keras2(file, name, by=_who()).name}: added")
-
-
-for _model_command in (list_models, show_model, add_model, import_model, activate_model, retire_model):
-    models_group.add_command(_model_command)
-
-
-@_command("evaluate-model")
-@click.argument("name", required=False, metavar="[MODEL]")
-@click.option("--chambers", default=4_000, show_default=True, help="Simulated chambers to test on.")
-@click.option("--seed", default=302_635, show_default=True, help="The same seed gives the same test.")
-@click.option("--real", type=click.Path(path_type=Path), help="Labelled real chambers to test on besides, as JSON.")
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
-@click.option("--pictures", type=click.Path(path_type=Path), help="Folder for the pictures, as SVG.")
-def evaluate_model(
-    driftwatch: Driftwatch,
-    name: str | None,
-    chambers: int,
-    seed: int,
-    real: Path | None,
-    as_json: bool,
-    pictures: Path | None,
-) -> None:
-    """Compare MODEL (the one that ships in use, if not given) with the row network and with simpler methods.
-
-    All on the same simulated chambers, which no model was trained on. Needs no database for models that ship.
-    """
-    from app.ml import evaluation
-    from app.ml import pictures as drawn
-    from app.ml.labelled import read_labelled
-    from app.ml.tables import tables
-
-    scorers = [_scorer(driftwatch, name)]
-    if scorers[0].version != REFERENCE:
-        scorers.append(_scorer(driftwatch, REFERENCE))
-    labelled = read_labelled(real) if real else ()
-    found = evaluation.evaluate(scorers, chambers, seed, labelled, report=lambda line: click.echo(line, err=True))
-    click.echo(found.to_json() if as_json else tables(found))
-    if pictures:
-        pictures.mkdir(parents=True, exist_ok=True)
-        for picture, content in drawn.pictures(found).items():
-            (pictures / f"{picture}.svg").write_bytes(content)
-
-
 # --- servers ---
 
 
-@_command("demo-dqm")
+@command("demo-dqm")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8081, show_default=True, help="0 takes a free one.")
 @click.option("--latency", default=0.0, show_default=True, help="Seconds from a request to its reply.")
@@ -389,7 +193,7 @@ def demo_dqm(
         server.stop()
 
 
-@_command("serve")
+@command("serve")
 def serve(driftwatch: Driftwatch) -> None:
     """Serve the pages and do the work in the background, until Ctrl-C."""
     from app.serving import serve_until_told

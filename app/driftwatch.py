@@ -6,9 +6,11 @@ import logging
 import threading
 from collections.abc import Collection
 
+from app.accounts import Accounts
 from app.errors import Conflict, NotFound
 from app.jobs import delete, fetch
 from app.jobs.runner import Runner
+from app.labelling.labels import Labelling
 from app.registry import Registry
 from app.sources import Source
 from app.sources.demo_process import DemoProcess
@@ -39,7 +41,9 @@ class Driftwatch:
         self._local_sources: dict[str, Source] = {}
         self._jsonfairy: Jsonfairy | None = None
         self._server_lock = threading.Lock()
+        self.accounts = Accounts(self.store, settings)
         self.models = Registry(self.store, settings.model_dir, settings.data_dir)
+        self.labelling = Labelling(self.store, self.models, settings)
 
     # --- runs ---
 
@@ -95,6 +99,7 @@ class Driftwatch:
     def reconcile(self) -> None:
         """Queue what a program that was killed left undone: between noting a wish and queueing its job, or after."""
         self.reconcile_runs()
+        self.labelling.reconcile()
         loaded = self.store.items.runs()
         for orphan in set(loaded) - self.store.runs.known(loaded):
             log.warning("removing %d items of run %d, which is not loaded", self.store.items.remove_run(orphan), orphan)
@@ -132,12 +137,22 @@ class Driftwatch:
         self.store.events.record("model activated", None, by, model=name)
         return model
 
+    def retire(self, name: str, by: str) -> Model:
+        """Take a model out of the choice; its scores stay.
+
+        Raises:
+            Conflict: it is in use.
+        """
+        model = self.models.retire(name)
+        self.store.events.record("model retired", None, by, model=name)
+        return model
+
     # --- life ---
 
     def start(self, only: Collection[str] | None = None) -> None:
         """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
         handlers = {
-            fetch.KIND: fetch.Fetching(self.store, self._open_source, self.models),
+            fetch.KIND: fetch.Fetching(self.store, self._open_source, self.models, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
         }
         self.runner = Runner(self.store, handlers, only)
@@ -153,6 +168,7 @@ class Driftwatch:
         self.reconcile()
         self.start()
         self.runner.every(RECONCILE_SECONDS, self.reconcile_runs)
+        self.runner.every(RECONCILE_SECONDS, self.labelling.reconcile)
         if self.settings.dqm_poll_minutes:
             self.runner.every(60 * self.settings.dqm_poll_minutes, self.poll)
         if self.settings.dqm_url is None:

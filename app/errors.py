@@ -52,6 +52,42 @@ class Conflict(DriftwatchError):
     code = "conflict"
 
 
+class SignInNeeded(DriftwatchError):
+    """Nobody is signed in, and what was asked for is not for everybody."""
+
+    status = 401
+    code = "sign-in-needed"
+
+
+class SignInRefused(DriftwatchError):
+    """The name and the password, or the link, are not those of an account that may be used."""
+
+    status = 403
+    code = "sign-in-refused"
+
+
+class TooManyAttempts(DriftwatchError):
+    """Signing in was tried too often.
+
+    Args:
+        seconds: until it can be tried again.
+    """
+
+    status = 429
+    code = "too-many-attempts"
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"Signing in was tried too often. It can be tried again in {seconds:,} s.")
+
+
+class Forbidden(DriftwatchError):
+    """Who is signed in may not do this; the sentence says which role may."""
+
+    status = 403
+    code = "forbidden"
+
+
 class StoreUnavailable(DriftwatchError):
     """The database cannot be reached, or the embedded one cannot be started."""
 

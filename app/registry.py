@@ -11,6 +11,7 @@ import logging
 import shutil
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,23 @@ class Registry:
         """
         self.get(name)
         return self._store.models.retire(name)
+
+    def keep_evaluation(self, card: files.Card, figures: str, pictures: Mapping[str, bytes], by: str) -> None:
+        """Keep what a model was found to be worth, for its page.
+
+        Args:
+            card: of the model that was evaluated.
+            figures: JSON, as `app.ml.evaluation.Evaluation` writes it.
+            pictures: name → SVG.
+
+        Raises:
+            NotFound: the database has no such model.
+            Conflict: the database has another model of this name.
+        """
+        if self.get(card.name).sha256 != card.sha256:
+            raise Conflict(f"The model {card.name} in the database is another one than the one evaluated.")
+        drawn = {name: content.decode() for name, content in pictures.items()}
+        self._store.models.keep_evaluation(card.name, figures, drawn, by)
 
     def scorer(self, name: str | None = None) -> Scorer:
         """What judges histograms: of the model in use, or of another; made once, for it imports TensorFlow."""

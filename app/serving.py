@@ -9,9 +9,13 @@ from logging.handlers import RotatingFileHandler
 import waitress
 from flask import Flask
 
+from app.accounts import LINK_HOURS
+from app.cli_users import sign_in_url
+from app.command import system_user
 from app.driftwatch import Driftwatch
 from app.errors import SettingsError
 from app.web.security import is_loopback
+from app.web.sessions import secret_key
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +48,12 @@ def serve_until_told(app: Flask) -> None:
         raise SettingsError(
             f"HOST and PORT are {settings.host} and {settings.port}, but that cannot be listened on: {error.strerror}."
         ) from None
-    if not is_loopback(settings.host):
-        log.warning("HOST is %s: there are no accounts yet, so whoever can reach it may delete runs.", settings.host)
     try:
+        secret_key(settings)  # now, rather than at the first request: it may be impossible
         driftwatch.serve()
         print(f"Driftwatch is at http://{settings.host}:{server.effective_port}/ (Ctrl-C stops it)", flush=True)
+        if is_loopback(settings.host):
+            _print_sign_in_link(app, server.effective_port)
         server.run()  # returns on KeyboardInterrupt
     except KeyboardInterrupt:
         pass
@@ -57,6 +62,17 @@ def serve_until_told(app: Flask) -> None:
             signal.signal(told, signal.SIG_IGN)
         print("Driftwatch puts its work away …", flush=True)
         server.close()
+
+
+def _print_sign_in_link(app: Flask, port: int) -> None:
+    """Let whoever started this on their own machine in: who reads this terminal may do what its user may."""
+    driftwatch: Driftwatch = app.extensions["driftwatch"]
+    made = driftwatch.accounts.local_link(system_user())
+    if made:
+        name, token = made
+        with app.app_context():
+            address = sign_in_url(driftwatch.settings.host, port, token)
+        print(f"Sign in as {name}, once, within {LINK_HOURS} hours: {address}", flush=True)
 
 
 def _log_to(driftwatch: Driftwatch) -> None:

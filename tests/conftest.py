@@ -7,17 +7,19 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import waitress
 from flask import Flask
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pymongo import MongoClient
 from waiting import wait_until
 from waitress import wasyncore
 
 from app import create_app
+from app.accounts import Role
 from app.driftwatch import Driftwatch
 from app.sources.demo import DemoServer
 from app.store.embedded import EmbeddedMongo
@@ -65,16 +67,24 @@ def _made_apps(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield make
     for app in made:
         app.extensions["driftwatch"].close()
-    with MongoClient(mongodb) as client:
-        for name in client.list_database_names():
-            if name.startswith("test_"):
-                client.drop_database(name)
 
 
 @pytest.fixture
-def make_app(_made_apps: Callable[..., Flask]) -> Callable[..., Flask]:
-    """Makes an application on a database of its own: `make_app(dqm_url=demo.url)`."""
-    return _made_apps
+def make_app(_made_apps: Callable[..., Flask], mongodb: str) -> Iterator[Callable[..., Flask]]:
+    """Makes an application on a database of its own, put away after the test: `make_app(dqm_url=demo.url)`."""
+    made: list[Flask] = []
+
+    def make(**settings: object) -> Flask:
+        made.append(_made_apps(**settings))
+        return made[-1]
+
+    yield make
+    for app in made:
+        app.extensions["driftwatch"].close()
+    with MongoClient(mongodb) as client:
+        for name in {urlsplit(app.extensions["driftwatch"].settings.mongodb_uri or "").path[1:] for app in made}:
+            if name.startswith("test_"):
+                client.drop_database(name)
 
 
 @pytest.fixture
@@ -83,8 +93,52 @@ def app(make_app: Callable[..., Flask], demo: DemoServer) -> Flask:
     return make_app(dqm_url=demo.url)
 
 
+@pytest.fixture(scope="session")
+def sign_in(_served: dict[str, Flask]) -> Callable[..., str]:
+    """Signs somebody in: `sign_in(client, "shifter")` a client, `sign_in(page, "shifter", at=url)` a browser's context.
+
+    The account is made where there is none, named like its role if no other name is given. Gives the name.
+    """
+
+    def sign_in_there(
+        who: FlaskClient | BrowserContext | Page, role: str, name: str | None = None, at: str | None = None
+    ) -> str:
+        name = name or str(role)
+        if isinstance(who, FlaskClient):
+            _begin_session(who, name, Role(role))
+            return name
+        client = _served[at].test_client()
+        _begin_session(client, name, Role(role))
+        cookie = client.get_cookie(client.application.config["SESSION_COOKIE_NAME"])
+        context = who.context if isinstance(who, Page) else who
+        context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": at}])
+        return name
+
+    return sign_in_there
+
+
+def _begin_session(client: FlaskClient, name: str, role: Role) -> None:
+    driftwatch: Driftwatch = client.application.extensions["driftwatch"]
+    accounts, users = driftwatch.accounts, driftwatch.store.users
+    if users.find(name) is None:
+        users.add(name, role, None, "tests", "tests")
+    elif users.get(name).role is not role:
+        accounts.set_role(name, role, by="tests")
+    answer = client.post(f"/sign-in/link/{accounts.new_link(name, by='tests')}")
+    assert answer.status_code == 303
+
+
 @pytest.fixture
-def client(app: Flask) -> FlaskClient:
+def client(app: Flask, sign_in: Callable[..., str]) -> FlaskClient:
+    """A client that may do everything: signed in as the admin called tests."""
+    client = app.test_client()
+    sign_in(client, Role.ADMIN, "tests")
+    return client
+
+
+@pytest.fixture
+def anonymous(app: Flask) -> FlaskClient:
+    """A client that is not signed in."""
     return app.test_client()
 
 
@@ -106,7 +160,13 @@ def loaded(_made_apps: Callable[..., Flask], demo: DemoServer) -> Flask:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Iterator[Callable[[Flask], str]]:
+def _served() -> dict[str, Flask]:
+    """Address → what is served there."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def serve(_served: dict[str, Flask]) -> Iterator[Callable[[Flask], str]]:
     """Serves an application on loopback: `serve(app)` is its address, without a slash at the end.
 
     Until all tests are over: a page that is still loading something must not miss its server.
@@ -118,7 +178,9 @@ def serve() -> Iterator[Callable[[Flask], str]]:
         thread = threading.Thread(target=server.run)
         thread.start()
         servers.append((server, thread))
-        return f"http://127.0.0.1:{server.effective_port}"
+        url = f"http://127.0.0.1:{server.effective_port}"
+        _served[url] = app
+        return url
 
     yield serve_app
     for server, thread in servers:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 from waiting import wait_until
 
 from config import ROOT, Settings
@@ -43,14 +44,17 @@ def serving(tmp_path, preexec_fn=None, **settings):
         preexec_fn=preexec_fn,
     )
     try:
-        lines = iter(process.stdout.readline, "")
-        said = next((line for line in lines if line.startswith("Driftwatch is at ")), "it ended without saying where")
-        yield process, re.search(r"http://127\.0\.0\.1:\d+", said)[0]
+        yield process, re.search(r"http://[\d.]+:\d+", line_that_begins(process, "Driftwatch is at "))[0]
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.wait()
         process.stdout.close()
+
+
+def line_that_begins(process, words):
+    lines = iter(process.stdout.readline, "")
+    return next((line for line in lines if line.startswith(words)), "it ended without saying so")
 
 
 def get(url):
@@ -102,6 +106,28 @@ def test_it_ends_when_told_even_if_it_was_started_in_the_background_of_a_shell(t
             assert process.wait(30) == 0
 
 
+def test_whoever_starts_it_is_let_in_as_the_admin_once(tmp_path):
+    assert flask(tmp_path, "fetch", "302700").returncode == 0
+    with serving(tmp_path) as (process, url):
+        link = line_that_begins(process, "Sign in as admin, once").split()[-1]
+        assert link.startswith(f"{url}/sign-in/link/")
+        session = requests.Session()
+        assert session.delete(f"{url}/api/v1/runs/302700").status_code == 401
+        assert session.get(link).status_code == 200
+        assert session.post(link).status_code == 200
+        assert session.delete(f"{url}/api/v1/runs/302700").status_code == 202
+        assert requests.post(link).status_code == 403
+        assert flask(tmp_path, "users", "list").stdout.split()[:2] == ["admin", "admin"]
+
+
+def test_no_link_is_printed_where_others_could_use_it_and_nobody_is_let_in_by_that(tmp_path):
+    with serving(tmp_path, HOST="0.0.0.0") as (process, url):
+        wait_until(lambda: get(f"{url}/healthz"))
+        process.send_signal(signal.SIGINT)
+        assert "sign-in/link" not in process.stdout.read()
+        assert process.wait(30) == 0
+
+
 def test_a_second_start_finds_the_data_and_the_commands_see_them_meanwhile_and_afterwards(tmp_path):
     assert flask(tmp_path, "fetch", "302700", "--wait").returncode == 0
     before = flask(tmp_path, "runs", "--json").stdout
@@ -145,6 +171,7 @@ def test_killed_in_the_midst_of_a_run_it_goes_on_after_the_next_start(tmp_path):
         ({"MONGODB_URI": "mongodb://127.0.0.1:1/x"}, "The database does not answer"),
         ({"HOST": "192.0.2.1"}, "HOST and PORT are 192.0.2.1 and 0, but that cannot be listened on"),
         ({"MODEL_DIR": "/nowhere"}, "/nowhere"),
+        ({"SECRET_KEY": "too short"}, "SECRET_KEY is not shown: string should have at least 32 characters"),
     ],
 )
 def test_what_cannot_start_says_why_in_a_sentence_and_leaves_nothing_running(tmp_path, settings, sentence):

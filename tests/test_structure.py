@@ -9,7 +9,8 @@ import pytest
 from config import ROOT
 
 APP = ROOT / "app"
-DOMAIN = [*sorted((APP / "subsystems").rglob("*.py")), APP / "errors.py", APP / "run_numbers.py"]
+PURE = [APP / "labelling" / f"{name}.py" for name in ("agreement", "events", "strategies", "summary")]
+DOMAIN = [*sorted((APP / "subsystems").rglob("*.py")), *PURE, APP / "errors.py", APP / "run_numbers.py"]
 OUTER = {"flask", "werkzeug", "pymongo", "bson", "tensorflow", "keras", "requests", "apscheduler"}
 
 

@@ -31,12 +31,15 @@ class Fetching:
 
     Args:
         open_source: job → where its histograms come from; called when a job needs it.
+        project: run → what people said of its items before, put on those that arrived now.
         models: which model is in use, and its scorer; asked for when there is something to score (it imports
             TensorFlow).
     """
 
-    def __init__(self, store: Store, open_source: Callable[[Job], Source], models: Registry) -> None:
-        self._store, self._open_source, self._models = store, open_source, models
+    def __init__(
+        self, store: Store, open_source: Callable[[Job], Source], models: Registry, project: Callable[[int], None]
+    ) -> None:
+        self._store, self._open_source, self._models, self._project = store, open_source, models, project
 
     def __call__(self, job: Job, work: Work) -> None:
         why = ""
@@ -45,6 +48,7 @@ class Fetching:
         except SourceDown as error:
             why = str(error)
         if not work.over:
+            self._project(job.run)
             self._score(job.run, work)
         if not work.over:
             self._conclude(job.run, why)
@@ -113,6 +117,7 @@ class Fetching:
             state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."
             self._store.items.remove_missing(run)
             summary, reasons, missing = {}, {}, 0
+        models = self._store.items.models(run)
         self._store.runs.update(
             run,
             state=state,
@@ -121,7 +126,7 @@ class Fetching:
             missing=missing,
             reasons=reasons,
             summary=summary,
-            model=self._models.active if done else "",
+            model=models.pop() if len(models) == 1 else "",  # of several, none: the run is not complete
             finished_at=datetime.now(UTC),
         )
         log.info("run %d: %s, %d stored, %d missing %s", run, state, done, missing, why)

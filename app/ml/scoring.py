@@ -67,7 +67,8 @@ class Scorer:
         bins = layer_bins(occupancies)
         before = judge_before(occupancies, bins)
         inputs = self._architecture.inputs(occupancies, bins)
-        return judge(before, self.scores(inputs[before.open]), self.card.threshold)
+        scores, embeddings = self._run(inputs[before.open])
+        return judge(before, scores, self.card.threshold, embeddings)
 
     def scores(self, inputs: np.ndarray) -> np.ndarray:
         """P(bad) of layers that are ready for the network.
@@ -78,13 +79,17 @@ class Scorer:
         Returns:
             float32 (layers,), 0…1.
         """
+        return self._run(inputs)[0]
+
+    def _run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores, and the activations of the last hidden layer: float32 (layers,) and (layers, units)."""
         if not len(inputs):  # TensorFlow's convolution fails on no layers at all
-            return np.empty(0, np.float32)
+            return np.empty(0, np.float32), np.empty((0, 1), np.float32)
         with self._lock:
-            scores = self._forward(inputs).numpy()
+            scores, embeddings = (tensor.numpy() for tensor in self._forward(inputs))
         if not np.isfinite(scores).all():
             raise ModelRefused(f"The model {self.version} gave {scores[~np.isfinite(scores)][0]} for a score.")
-        return scores
+        return scores, embeddings
 
     def _traced(self):
         tf = tensorflow()
@@ -96,9 +101,12 @@ class Scorer:
                 f"{network.output_shape}, but should take {(None, *shape)} and give (None, 2)."
             )
 
+        both = keras().Model(network.inputs, [network.outputs[0], network.layers[-1].input])
+
         @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32)])
         def forward(inputs):
-            return network(inputs, training=False)[:, BAD]
+            scores, hidden = both(inputs, training=False)
+            return scores[:, BAD], hidden
 
         forward(np.zeros((1, *shape), np.float32))  # traced now, not by the first run
         return forward

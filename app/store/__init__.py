@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 
 import pymongo
 from pymongo import MongoClient
@@ -16,12 +17,17 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
 from app.errors import SettingsError, StoreUnavailable
+from app.store.attempts import Attempts
 from app.store.embedded import EmbeddedMongo
 from app.store.events import Events
 from app.store.items import Items
 from app.store.jobs import Jobs
+from app.store.labels import Labels
 from app.store.models import Models
+from app.store.problems import Problems
+from app.store.queue import Queue
 from app.store.runs import Runs
+from app.store.users import Users
 from app.subsystems import Subsystem
 from config import Settings
 
@@ -50,6 +56,18 @@ class Store:
         return Items(self._database["items"], self.subsystem)
 
     @property
+    def queue(self) -> Queue:
+        return Queue(self._database["items"], self.subsystem)
+
+    @property
+    def labels(self) -> Labels:
+        return Labels(self._database["labels"], self.subsystem)
+
+    @property
+    def problems(self) -> Problems:
+        return Problems(self._database["problems"], self.subsystem)
+
+    @property
     def runs(self) -> Runs:
         return Runs(self._database["runs"])
 
@@ -64,6 +82,14 @@ class Store:
     @property
     def models(self) -> Models:
         return Models(self._database)
+
+    @property
+    def users(self) -> Users:
+        return Users(self._database)
+
+    @property
+    def attempts(self) -> Attempts:
+        return Attempts(self._database)
 
     def ping(self) -> None:
         """Ask the server for a sign of life.
@@ -118,16 +144,29 @@ class Store:
             client.admin.command("ping")
             database = client.get_default_database(DATABASE)
             with pymongo.timeout(INDEX_SECONDS):
+                _upgrade(database, self.subsystem)
                 for keeper in (
                     Items(database["items"], self.subsystem),
+                    Queue(database["items"], self.subsystem),
+                    Labels(database["labels"], self.subsystem),
+                    Problems(database["problems"], self.subsystem),
                     Runs(database["runs"]),
                     Jobs(database["jobs"]),
+                    Users(database),
+                    Attempts(database),
                 ):
                     keeper.make_indexes()
         except PyMongoError:
             client.close()
             raise
         return client
+
+
+def _upgrade(database: Database, subsystem: Subsystem) -> None:
+    """Once in a database's life, and harmless a second time: what came with labels."""
+    if database["upgrades"].find_one({"_id": "labels"}) is None:
+        Items(database["items"], subsystem).upgrade()
+        database["upgrades"].replace_one({"_id": "labels"}, {"at": datetime.now(UTC)}, upsert=True)
 
 
 def unavailable(error: PyMongoError) -> StoreUnavailable:

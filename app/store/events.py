@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
+from pymongo import DESCENDING
 from pymongo.collection import Collection
 
 
@@ -20,3 +22,8 @@ class Events:
     def runs_with(self, what: str) -> set[int]:
         """The runs to which `what` was ever done."""
         return set(self._collection.distinct("run", {"what": what}))
+
+    def of_models(self, name: str | None = None) -> list[dict[str, Any]]:
+        """What was done to one model, or to any, newest first: {"at", "what", "by", "model"}."""
+        fields = {"_id": 0, "at": 1, "what": 1, "by": 1, "model": 1}
+        return list(self._collection.find({"model": name or {"$exists": True}}, fields).sort("at", DESCENDING))

@@ -1,22 +1,26 @@
 """One document an item (for DT a chamber): its histogram, its scores, what people said of it.
 
 Fetching and scoring set only their own fields, each in one atomic update: what people said is never touched, and doing
-it twice is doing it once. Lists read no histogram.
+it twice is doing it once. What follows from both, how far a person and the network disagree, is worked out by the
+database in the same update as either. Lists read no histogram. Not for who holds an item: see `queue`.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from app.errors import NotFound, Reason, UnusableHistogram
+from app.labelling.events import LabelState
+from app.store import contamination
 from app.subsystems import Subsystem
 from app.subsystems.dt.verdict import Judgement, Verdict
 
@@ -34,6 +38,14 @@ class ItemState(StrEnum):
 SCORED = frozenset({ItemState.JUDGED, ItemState.UNJUDGED})
 LISTS = {"scored": SCORED, **{str(state): frozenset({state}) for state in ItemState}, "any": frozenset(ItemState)}
 
+# When an item is free that nobody holds: a time, so that "free" is one range of an index.
+FREE = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Not for lists.
+_LARGE = {"occupancy": 0, "embedding": 0}
+
+_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding")
+
 # Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
 _RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
 
@@ -50,7 +62,14 @@ class Item:
         findings: what simple statistics found wrong, beside the model: see `Subsystem.explain`.
         model: whose scores they are.
         source: where its histogram came from.
-        evaluation: what people said of it; None while nobody did.
+        evaluation: what people said of it, as `app.labelling.events.Projection` has it; None while nobody did.
+        seq: number of the newest label event that counted; 0 while there is none.
+        labelled, waiting: somebody labelled it; it wants a label, the first one or a second opinion.
+        skipped_by, labelled_by: names.
+        contamination, contaminated: the greatest |score − label| over its judged layers, and the layer; None while it
+            is not labelled, or people disagree on it.
+        held_by, held_until, chosen: whose lease it is or was last, until when, and how the item was chosen for them.
+        known: a known problem covers it.
     """
 
     run: int
@@ -67,6 +86,17 @@ class Item:
     fetched_at: datetime | None = None
     scored_at: datetime | None = None
     evaluation: Mapping[str, Any] | None = None
+    seq: int = 0
+    labelled: bool = False
+    waiting: bool = False
+    skipped_by: tuple[str, ...] = ()
+    labelled_by: tuple[str, ...] = ()
+    contamination: float | None = None
+    contaminated: int | None = None
+    held_by: str = ""
+    held_until: datetime | None = None
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,20 +104,29 @@ class ItemQuery:
     """Which items a list shows, and in which order.
 
     Attributes:
-        model: scores of this model only (items that have none yet are of no model): no ranking mixes models.
+        model: scores of this model only (items that have none yet are of no model): no ranking mixes models. None
+            where scores do not matter.
         states: those listed.
         run: of this run only.
         place: key → value, for the keys of the subsystem: {"wheel": -1}.
         least, most: bounds of the worst score.
+        labelled: those that somebody labelled, or those that nobody did; None for both.
+        by: labelled by this person, alone or among others.
+        waiting: those that want a label, the first or a second one, or those that do not; None for both.
+        disputed: those on which people disagree, if True.
         sort: one of `Items.SORTS`.
     """
 
-    model: str
+    model: str | None
     states: frozenset[ItemState] = frozenset({ItemState.JUDGED})
     run: int | None = None
     place: Mapping[str, int] = field(default_factory=dict)
     least: float | None = None
     most: float | None = None
+    labelled: bool | None = None
+    by: str | None = None
+    waiting: bool | None = None
+    disputed: bool = False
     sort: str = "certainty"
     descending: bool = False
 
@@ -104,16 +143,27 @@ class Items:
             "score": ("worst", "run", *keys),
             "state": ("rank", "run", *keys),  # the rank stands for the state
             "run": ("run", *keys),
+            "contamination": ("contamination", "run", *keys),
         } | {key: (key, *(k for k in keys if k != key), "run") for key in keys}
 
     def make_indexes(self) -> None:
-        keys = self._subsystem.keys
-        identity = [(key, ASCENDING) for key in ("run", "subsystem", *keys)]
-        self._collection.create_index(identity, unique=True)
+        identity = ["run", "subsystem", *self._subsystem.keys]
+        indexes = [IndexModel(identity, unique=True)]
         # A list is one scan of an index in the order shown. What else it filters by stands at the index' end.
-        for fields in set(self.SORTS.values()):
+        for fields in set(self.SORTS.values()) - {self.SORTS["contamination"]}:
             rest = ("worst",) if "rank" in fields else ()
-            self._collection.create_index([(f, ASCENDING) for f in ("model", "state", *fields, *rest)])
+            indexes.append(IndexModel(["model", "state", *fields, *rest]))
+        for name, sort in (("labelled_by_contamination", "contamination"), ("labelled_by_run", "run")):
+            fields = ["subsystem", "labelled", "model", *self.SORTS[sort], "recheck", "waiting", "known"]
+            indexes.append(IndexModel(fields, name=name, partialFilterExpression={"labelled": True}))
+        disputed = {"evaluation.state": str(LabelState.DISPUTED)}
+        indexes.append(IndexModel(identity, name="disputed", partialFilterExpression=disputed))
+        self._collection.create_indexes(indexes)
+
+    def upgrade(self) -> None:
+        """Give items of the time before there were labels what a new one begins with."""
+        begin = {**_new(), "draw": {"$rand": {}}}
+        self._collection.update_many({"draw": {"$exists": False}}, [{"$set": begin}])
 
     # --- fetching ---
 
@@ -128,15 +178,16 @@ class Items:
         A histogram replaces a reason, never the other way round.
         """
         now = datetime.now(UTC)
+        missing = {"state": ItemState.MISSING, "rank": _RANK[ItemState.MISSING], "model": None}
         updates = []
         for place, result in results:
             if isinstance(result, UnusableHistogram):
                 changes = {
                     "$set": {"missing": result.reason, "detail": result.detail, "fetched_at": now, "source": source},
-                    "$setOnInsert": {"state": ItemState.MISSING, "rank": _RANK[ItemState.MISSING], "model": None},
+                    "$setOnInsert": _new() | missing,
                 }
                 # An item that has a histogram does not match, and cannot be inserted a second time.
-                wanted = {**self._identity(run, place), "state": ItemState.MISSING}
+                wanted = {**self.identity(run, place), "state": ItemState.MISSING}
             else:
                 changes = {
                     "$set": {
@@ -148,11 +199,10 @@ class Items:
                         "fetched_at": now,
                         "source": source,
                     },
-                    "$unset": dict.fromkeys(
-                        ("missing", "detail", "scores", "verdicts", "reasons", "findings", "worst", "bad"), ""
-                    ),
+                    "$unset": dict.fromkeys(("missing", "detail", *_OF_SCORES, *contamination.FIELDS), ""),
+                    "$setOnInsert": _new(),
                 }
-                wanted = self._identity(run, place)
+                wanted = self.identity(run, place)
             updates.append(UpdateOne(wanted, changes, upsert=True))
         if not updates:
             return
@@ -199,10 +249,19 @@ class Items:
                 "model": model,
                 "scored_at": now,
             }
+            stage = {name: {"$literal": value} for name, value in changes.items()}
+            stage["embedding"] = "$$REMOVE" if judgement.embedding is None else {"$literal": judgement.embedding}
+            stage["recheck"] = {"$or": ["$recheck", {"$and": ["$labelled", {"$ne": ["$model", model]}]}]}
             # No upsert: what was deleted meanwhile stays deleted.
-            updates.append(UpdateOne({**self._identity(run, place), "occupancy": {"$exists": True}}, {"$set": changes}))
+            wanted = {**self.identity(run, place), "occupancy": {"$exists": True}}
+            updates.append(UpdateOne(wanted, [{"$set": stage}, *contamination.STAGES]))
         if updates:
             self._collection.bulk_write(updates, ordered=False)
+
+    def models(self, run: int) -> set[str]:
+        """The models whose scores the items of a run have; mostly one."""
+        scored = {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}}
+        return set(self._collection.distinct("model", scored))
 
     def summary(self, run: int) -> tuple[dict[str, int], dict[str, int]]:
         """Counts over a run's items.
@@ -229,42 +288,45 @@ class Items:
         Raises:
             NotFound: this run has no such item (yet).
         """
-        document = self._collection.find_one(self._identity(run, place))
-        if document is None:
-            raise NotFound(f"Run {run} has no {place}: it is not loaded.")
-        return self._item(document)
+        return self._one(run, place, {"embedding": 0})
 
     def of_run(self, run: int) -> list[Item]:
         """All items of a run without their histograms, in the subsystem's order."""
         order = [(key, ASCENDING) for key in ("run", "subsystem", *self._subsystem.keys)]
-        found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, {"occupancy": 0}).sort(order)
-        return [self._item(d) for d in found]
+        found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, _LARGE).sort(order)
+        return [self.item(d) for d in found]
 
-    def of_place(self, place: Any, around: int, each_side: int) -> list[Item]:
+    def of_place(self, place: Any, around: int, each_side: int, histograms: bool = False) -> list[Item]:
         """The same place in other runs: up to `each_side` before and after run `around`, by run number."""
-        at = self._identity(around, place)
-        later = (
-            self._collection.find({**at, "run": {"$gt": around}}, {"occupancy": 0})
-            .sort("run", ASCENDING)
-            .limit(each_side)
-        )
-        earlier = (
-            self._collection.find({**at, "run": {"$lt": around}}, {"occupancy": 0})
-            .sort("run", DESCENDING)
-            .limit(each_side)
-        )
-        return [self._item(d) for d in (*reversed(list(earlier)), *later)]
+        at = self.identity(around, place)
+        fields = {"embedding": 0} if histograms else _LARGE
+        later = self._collection.find({**at, "run": {"$gt": around}}, fields).sort("run", ASCENDING).limit(each_side)
+        earlier = self._collection.find({**at, "run": {"$lt": around}}, fields).sort("run", DESCENDING).limit(each_side)
+        return [self.item(d) for d in (*reversed(list(earlier)), *later)]
+
+    def look(self, run: int, place: Any) -> Item:
+        """One item without its histogram.
+
+        Raises:
+            NotFound: this run has no such item (yet).
+        """
+        return self._one(run, place, _LARGE)
 
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
         """A page of a list, without histograms."""
         direction = DESCENDING if query.descending else ASCENDING
         order = [(name, direction) for name in self.SORTS[query.sort]]
-        found = self._collection.find(self._filter(query), {"occupancy": 0}).sort(order).skip(skip).limit(limit)
-        return [self._item(d) for d in found]
+        found = self._collection.find(self._filter(query), _LARGE).sort(order).skip(skip).limit(limit)
+        return [self.item(d) for d in found]
 
     def count(self, query: ItemQuery) -> int:
         """How many items a list has; counting ends one beyond `MOST_LISTED`."""
         return self._collection.count_documents(self._filter(query), limit=MOST_LISTED + 1)
+
+    def count_disputed(self) -> int:
+        """How many items people disagree on, whatever model scored them."""
+        wanted = {"evaluation.state": str(LabelState.DISPUTED), "subsystem": self._subsystem.name}
+        return self._collection.count_documents(wanted, hint="disputed")
 
     def remove_run(self, run: int) -> int:
         """Delete all items of a run; how many there were."""
@@ -276,16 +338,34 @@ class Items:
 
     # --- documents ---
 
-    def _identity(self, run: int, place: Any) -> dict[str, Any]:
+    def _one(self, run: int, place: Any, fields: Mapping[str, int]) -> Item:
+        document = self._collection.find_one(self.identity(run, place), fields)
+        if document is None:
+            raise NotFound(f"Run {run} has no {place}: it is not loaded.")
+        return self.item(document)
+
+    def identity(self, run: int, place: Any) -> dict[str, Any]:
+        """The filter that finds one item."""
         keys = self._subsystem.keys
         return {"run": run, "subsystem": self._subsystem.name, **{key: getattr(place, key) for key in keys}}
 
     def _filter(self, query: ItemQuery) -> dict[str, Any]:
-        models = [query.model] if query.states <= SCORED else [query.model, None]
-        wanted: dict[str, Any] = {"model": {"$in": models}, "state": {"$in": sorted(query.states)}, **query.place}
+        wanted: dict[str, Any] = {"state": {"$in": sorted(query.states)}, **query.place}
         wanted["subsystem"] = self._subsystem.name
+        if query.model is not None:
+            wanted["model"] = {"$in": [query.model] if query.states <= SCORED else [query.model, None]}
         if query.run is not None:
             wanted["run"] = query.run
+        if query.labelled is not None:
+            wanted["labelled"] = query.labelled
+            if not query.labelled:
+                wanted["waiting"] = True  # all of them do; there is an index of those that do
+        if query.by is not None:
+            wanted["labelled_by"] = query.by
+        if query.waiting is not None:
+            wanted["waiting"] = query.waiting
+        if query.disputed:
+            wanted["evaluation.state"] = str(LabelState.DISPUTED)
         bounds = {"$gte": query.least, "$lte": query.most}
         if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
             wanted["worst"] = bounds
@@ -297,7 +377,8 @@ class Items:
     def _histogram(self, document: Mapping[str, Any]) -> Any:
         return self._subsystem.decode(self._place(document), document["occupancy"]) if "occupancy" in document else None
 
-    def _item(self, d: Mapping[str, Any]) -> Item:
+    def item(self, d: Mapping[str, Any]) -> Item:
+        """A document of the collection as an item."""
         judgement = None
         if d.get("scores"):
             known = [score for score in d["scores"] if score is not None]
@@ -322,4 +403,21 @@ class Items:
             fetched_at=d.get("fetched_at"),
             scored_at=d.get("scored_at"),
             evaluation=d.get("evaluation"),
+            seq=d.get("label_seq", 0),
+            labelled=d.get("labelled", False),
+            waiting=d.get("waiting", False),
+            skipped_by=tuple(d.get("skipped_by", ())),
+            labelled_by=tuple(d.get("labelled_by", ())),
+            contamination=d.get("contamination"),
+            contaminated=d.get("contaminated"),
+            held_by=d.get("held_by", ""),
+            held_until=d.get("held_until") if d.get("held_by") else None,
+            chosen=d.get("chosen", {}),
+            known=d.get("known", False),
         )
+
+
+def _new() -> dict[str, Any]:
+    """What an item that is new begins with, besides what came of it."""
+    begin = {"waiting": True, "labelled": False, "recheck": False, "held_until": FREE, "known": False}
+    return {**begin, "draw": random.random()}

@@ -47,11 +47,27 @@ class Model:
     added_by: str
 
 
+@dataclass(frozen=True)
+class KeptEvaluation:
+    """What `flask evaluate-model --keep` found of a model.
+
+    Attributes:
+        figures: JSON, as `app.ml.evaluation.Evaluation` writes it.
+        pictures: name → SVG.
+    """
+
+    figures: str
+    pictures: Mapping[str, str]
+    at: datetime
+    by: str
+
+
 class Models:
     """The models of one database."""
 
     def __init__(self, database: Database) -> None:
         self._collection: Collection = database["models"]
+        self._evaluations: Collection = database["model_evaluations"]
         self._files = gridfs.GridFSBucket(database, "model_files")
 
     def add(self, name: str, card: Mapping[str, Any], file: bytes, by: str) -> Model:
@@ -105,6 +121,25 @@ class Models:
         active = self.active_name()
         found = self._collection.find({"_id": {"$ne": _POINTER}}).sort([("added_at", ASCENDING), ("_id", ASCENDING)])
         return [_model(document, active) for document in found]
+
+    def keep_evaluation(self, name: str, figures: str, pictures: Mapping[str, str], by: str) -> None:
+        """Keep what a model is worth, in place of what was kept before.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        self.get(name)
+        kept = {"figures": figures, "pictures": dict(pictures), "at": datetime.now(UTC), "by": by}
+        self._evaluations.replace_one({"_id": name}, kept, upsert=True)
+
+    def evaluation(self, name: str) -> KeptEvaluation | None:
+        """What was kept of a model; None where it was not evaluated."""
+        kept = self._evaluations.find_one({"_id": name}, {"_id": 0})
+        return KeptEvaluation(**kept) if kept else None
+
+    def evaluated(self) -> set[str]:
+        """The models of which something was kept."""
+        return set(self._evaluations.distinct("_id"))
 
     def active_name(self) -> str | None:
         """The model whose scores are shown and ranked by; None in a database that is new."""

@@ -158,6 +158,11 @@ class Runs:
             self._collection.count_documents(_filter(state)) if state else self._collection.estimated_document_count()
         )
 
+    def count_by_model(self) -> dict[str, int]:
+        """model → how many runs it scored, and no other since."""
+        found = self._collection.aggregate([{"$group": {"_id": "$model", "runs": {"$sum": 1}}}])
+        return {d["_id"]: d["runs"] for d in found if d["_id"]}
+
     def busy(self) -> list[Run]:
         """Runs on which somebody should be at work."""
         return [_run(d) for d in self._collection.find({"state": {"$in": sorted(BUSY)}})]

@@ -4,13 +4,53 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.web import api, chamber, display, errors, health, overview, runs, scores, security
+from app.web import (
+    access,
+    account,
+    agreement,
+    api,
+    chamber,
+    display,
+    errors,
+    health,
+    label,
+    label_api,  # noqa: F401 (it adds its routes to those of the API)
+    label_list_api,  # noqa: F401 (the same)
+    labels,
+    models_page,
+    overview,
+    problems,
+    progress,
+    runs,
+    scores,
+    security,
+    sessions,
+    signin,
+    users,
+)
 
 
 def init_app(app: Flask) -> None:
     security.init_app(app)
     errors.init_app(app)
+    sessions.init_app(app)
+    access.init_app(app)
     display.init_app(app)
-    for module in (overview, runs, chamber, scores, health):
+    for module in (
+        overview,
+        runs,
+        label,
+        chamber,
+        scores,
+        labels,
+        progress,
+        agreement,
+        problems,
+        models_page,
+        signin,
+        account,
+        users,
+        health,
+    ):
         app.register_blueprint(module.blueprint)
     api.init_app(app)

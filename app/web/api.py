@@ -14,6 +14,8 @@ from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_number, run_numbers
 from app.store.items import LISTS, MOST_LISTED, ItemQuery
 from app.subsystems.dt.geometry import Chamber
+from app.web.access import needs, person
+from app.web.label_words import reader_of
 from app.web.schemas import (
     ChamberOut,
     ModelOut,
@@ -28,7 +30,7 @@ from app.web.schemas import (
     ScoresQuery,
 )
 
-ANONYMOUS = "anonymous"  # until there are accounts
+REFUSED = {"HTTP_401": Problem, "HTTP_403": Problem}  # nobody is signed in; the role is too low
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -72,17 +74,18 @@ def list_runs(query: RunsQuery) -> RunsOut:
     """Runs that somebody asked for, newest first."""
     runs = _driftwatch().store.runs
     count = runs.count(query.state)
-    pages = _pages(query.page, query.size, count)
+    pages = pages_of(query.page, query.size, count)
     found = runs.find(query.state, query.sort, query.descending, (query.page - 1) * query.size, query.size)
     return RunsOut(runs=[RunOut.of(run) for run in found], page=query.page, pages=pages, size=query.size, count=count)
 
 
 @blueprint.post("/runs")
-@spec.validate(resp=Answers(HTTP_202=RunsOut, HTTP_409=Problem, HTTP_503=Problem), tags=["runs"])
+@needs("fetch")
+@spec.validate(resp=Answers(HTTP_202=RunsOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["runs"])
 def ask_for_runs(json: RunsRequest) -> tuple[RunsOut, int]:
     """Have runs fetched and scored in the background; of a known run, only what is missing."""
     numbers = run_numbers(str(json.runs))
-    runs = [RunOut.of(_driftwatch().ask_for_run(number, by=ANONYMOUS)) for number in numbers]
+    runs = [RunOut.of(_driftwatch().ask_for_run(number, by=person().name)) for number in numbers]
     return RunsOut(runs=runs, page=1, pages=1, size=len(runs), count=len(runs)), 202
 
 
@@ -94,12 +97,13 @@ def show_run(run: str) -> RunOut:
 
 
 @blueprint.delete("/runs/<run>")
-@spec.validate(resp=Answers(HTTP_202=RunOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+@needs("delete_run")
+@spec.validate(resp=Answers(HTTP_202=RunOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
 def delete_run(run: str) -> tuple[RunOut, int]:
     """Have a run deleted, stopping what works on it. It is gone when asking for it answers 404."""
     number = run_number(run)
     known = _driftwatch().store.runs.get(number)
-    _driftwatch().delete_run(number, by=ANONYMOUS)
+    _driftwatch().delete_run(number, by=person().name)
     return RunOut.of(known), 202
 
 
@@ -112,7 +116,8 @@ def show_chamber(run: str, wheel: str, sector: str, station: str) -> ChamberOut:
         station=_whole("station", station, "1 to 4"),
         sector=_whole("sector", sector, "1 to 12, or 1 to 14 in station 4"),
     )
-    return ChamberOut.of_chamber(_driftwatch().store.items.get(run_number(run), chamber))
+    item = _driftwatch().store.items.get(run_number(run), chamber)
+    return ChamberOut.of_chamber(reader_of().shown(item))
 
 
 @blueprint.get("/scores")
@@ -132,9 +137,10 @@ def list_scores(query: ScoresQuery) -> ScoresListOut:
         descending=query.descending,
     )
     count = min(driftwatch.store.items.count(wanted), MOST_LISTED)
-    pages = _pages(query.page, query.size, count)
+    pages = pages_of(query.page, query.size, count)
     found = driftwatch.store.items.find(wanted, (query.page - 1) * query.size, query.size)
-    scores = [ScoresOut.of(item) for item in found]
+    reader = reader_of()
+    scores = [ScoresOut.of(reader.shown(item)) for item in found]
     return ScoresListOut(scores=scores, page=query.page, pages=pages, size=query.size, count=count)
 
 
@@ -167,7 +173,7 @@ def nothing_here(path: str) -> Any:
 @blueprint.after_request
 def _remember(response: Response) -> Response:
     """Let a client that asks again and again be told that nothing changed."""
-    if request.method == "GET" and response.status_code == 200:
+    if request.method == "GET" and response.status_code == 200 and not response.is_streamed:
         response.add_etag()
         response.headers["Cache-Control"] = "no-cache"
         return response.make_conditional(request)
@@ -178,7 +184,7 @@ def _driftwatch() -> Driftwatch:
     return current_app.extensions["driftwatch"]
 
 
-def _pages(page: int, size: int, count: int) -> int:
+def pages_of(page: int, size: int, count: int) -> int:
     """How many pages there are; there is always a first.
 
     Raises:

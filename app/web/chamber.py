@@ -4,27 +4,46 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request
 
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
+from app.labelling.events import LabelEvent, Seen
+from app.labelling.labels import Current, StaleLabel
+from app.labelling.strategies import STRATEGY_WORDS
 from app.run_numbers import run_number
 from app.store.items import Item
 from app.store.runs import Run
 from app.subsystems.dt.geometry import STATIONS, WHEELS, Chamber, all_chambers, sectors_of
-from app.web import display, fields, strips
+from app.web import display, fields, label_words, profile, strips
+from app.web.access import person
 from app.web.fields import Fields
 from app.web.heatmap import Heatmap, ScaleKind
+from app.web.thumbnails import thumbnail
+from app.web.wish import Wish
 
 OTHER_RUNS = 4  # before and after this one, in the strip
 FORM = ("run", "wheel", "sector", "station")
+KEPT = 7 * 24 * 3600  # seconds that a browser keeps a small picture
+
+# Where the keys of layers 1 to 12 are, as `KeyboardEvent.code` names places: the digits and the two right of them.
+LAYER_CODES = (*(f"Digit{digit}" for digit in "1234567890"), "Minus", "Equal")
+
+# How labels are written.
+WORDS = {
+    "event_words": label_words.event_words,
+    "said": label_words.label_words,
+    "skip_words": label_words.REASON_WORDS,
+}
 
 blueprint = Blueprint("chamber", __name__, url_prefix="/eval")
 
 
-@blueprint.get("/")
+@blueprint.get("/chamber/")
 def load() -> Response | tuple[str, int]:
     """The form: the chamber it names, or what is wrong with it."""
     form = Fields({name: request.args.get(name, "") for name in FORM})
@@ -43,30 +62,29 @@ def load() -> Response | tuple[str, int]:
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/")
 def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
+    """The page of a chamber; `?part=chamber` is what of it differs from one chamber to the next."""
     form = Fields(dict(zip(FORM, (run, wheel, sector, station), strict=True)))
     scale = form_scale(request.args)
     number, chamber = _read(form)
     if form.errors:
         return render_template("chamber_form.html", form=form, **_choices()), form.status
-    store = _driftwatch().store
-    loaded = _run_or_none(number)
-    neighbours = store.items.of_place(chamber, around=number, each_side=OTHER_RUNS)
-    context = {"form": form, "run": number, "chamber": chamber, "scale": scale, "neighbours": neighbours}
-    context |= {"loaded": loaded, "beside": _beside(chamber), **_choices()}
+    context = _around(number, chamber, scale)
     try:
-        item = store.items.get(number, chamber)
+        item = _driftwatch().store.items.get(number, chamber)
     except NotFound:
         return render_template("chamber_absent.html", **context), 404
     if item.histogram is None:
         return render_template("chamber_missing.html", item=item, **context), 200
-    return render_template(
-        "chamber.html",
-        item=item,
-        map=Heatmap(item.histogram, scale),
-        strips=strips,
-        other_runs=_strip(item, neighbours),
-        **context,
-    ), 200
+    template = "chamber_part.html" if request.args.get("part") == "chamber" else "chamber.html"
+    return render_template(template, **context | _of_item(item, context["neighbours"], scale)), 200
+
+
+def show_again(run: int, chamber: Chamber, stale: StaleLabel, bad: Collection[int], comment: str) -> tuple[str, int]:
+    """The chamber as it is now, with the answer that it refused since it had changed, to be given again or not."""
+    context = _around(run, chamber, ScaleKind.LINEAR)
+    item = _driftwatch().store.items.get(run, chamber)
+    context |= _of_item(item, context["neighbours"], ScaleKind.LINEAR, stale.current)
+    return render_template("chamber.html", **context | {"ticked": bad, "comment": comment}), 409
 
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/counts.csv")
@@ -88,6 +106,15 @@ def picture(run: str, wheel: str, sector: str, station: str) -> Response:
     return _file(render_template("occupancy.svg", item=item, map=heatmap), "image/svg+xml", item, "svg")
 
 
+@blueprint.get("/<run>/<wheel>/<sector>/<station>/small.svg")
+def small(run: str, wheel: str, sector: str, station: str) -> Response:
+    """The picture for a strip of many. Its address holds the time of fetching, so that it may be kept."""
+    item = _item(run, wheel, sector, station)
+    response = Response(thumbnail(Heatmap(item.histogram)), mimetype="image/svg+xml")
+    response.headers["Cache-Control"] = f"private, max-age={KEPT}, immutable"
+    return response
+
+
 def form_scale(args: Mapping[str, str]) -> ScaleKind:
     """The colour scale that is asked for; linear where none is.
 
@@ -95,6 +122,83 @@ def form_scale(args: Mapping[str, str]) -> ScaleKind:
         InvalidInput: there is no such scale.
     """
     return fields.one_of("scale", {str(kind): kind for kind in ScaleKind})(args.get("scale") or "linear")
+
+
+def for_labelling() -> dict[str, object]:
+    """What a page with the queue needs, whatever chamber it shows."""
+    return {
+        "wish": Wish.remembered(),
+        "strategies": STRATEGY_WORDS,
+        "wheels": WHEELS,
+        **WORDS,
+        "mine": my_last(),
+    }
+
+
+def my_last() -> list[LabelEvent]:
+    return _driftwatch().labelling.mine(person().name)
+
+
+def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, object]:
+    """What the page of a chamber shows whether or not it is there."""
+    neighbours = _driftwatch().store.items.of_place(chamber, around=run, each_side=OTHER_RUNS)
+    context = {
+        "reader": label_words.reader_of(),
+        "run": run,
+        "chamber": chamber,
+        "scale": scale,
+        "neighbours": neighbours,
+        **_choices(),
+    }
+    context["form"] = Fields({"run": str(run), **{key: str(value) for key, value in asdict(chamber).items()}})
+    return context | WORDS | {"loaded": _run_or_none(run), "beside": _beside(chamber)}
+
+
+def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Current | None = None) -> dict[str, object]:
+    """What the page of a chamber shows of it, for whoever asks.
+
+    While a second opinion is wanted of a person, the first is not among it.
+    """
+    labelling, reader = _driftwatch().labelling, person()
+    heatmap = Heatmap(item.histogram, scale)
+    blind = labelling.is_blind(item, reader.name)
+    evaluation = None if blind else item.evaluation
+    problems = labelling.problems.of(item.place, item.run)
+    context = {
+        "item": item,
+        "map": heatmap,
+        "strips": strips,
+        "lines": profile.lines(heatmap),
+        "profile_height": profile.HEIGHT,
+        "layer_codes": LAYER_CODES,
+        "selected": _least_certain(item),
+        "other_runs": _strip(item, neighbours),
+        "problems": problems,
+        "known": {layer.number: [p for p in problems if layer.number in p.layers] for layer in item.place.layers},
+        "blind": blind,
+        "evaluation": evaluation,
+        "history": [] if blind else labelling.history(item.run, item.place, reader.name),
+        "ticked": evaluation["bad"] if evaluation else (),
+        "comment": "",
+        "stale": stale,
+    }
+    if reader.may("label"):
+        held = [c for c in labelling.held_by(reader.name) if (c.item.run, c.item.place) == (item.run, item.place)]
+        context |= for_labelling()
+        context |= {
+            "held": held[0] if held else None,
+            "why": held[0].why if held else labelling.why(item),
+            "key": str(uuid.uuid4()),
+        }
+        context |= {"seen": stale.seen if stale else Seen.of(item)}
+    return context
+
+
+def _least_certain(item: Item) -> int:
+    """The layer whose profile is shown at first; the first layer where none is judged."""
+    scores = item.judgement.scores if item.judgement else ()
+    judged = [(abs(0.5 - score), layer) for layer, score in enumerate(scores, start=1) if score is not None]
+    return min(judged)[1] if judged else 1
 
 
 def _read(form: Fields) -> tuple[int | None, Chamber | None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from math import floor, log10
 
 from flask import Flask, current_app, request, url_for
 from markupsafe import Markup
@@ -32,6 +33,8 @@ def init_app(app: Flask) -> None:
         "chamber_name": chamber_name,
         "chamber_words": chamber_words,
         "count": count,
+        "percent": percent,
+        "layers": layers_words,
         "plural": plural,
         "score": score,
         "signed": signed,
@@ -70,12 +73,42 @@ def count(value: int | None) -> str:
     return NOTHING if value is None else f"{value:,}"
 
 
+def percent(share: float | None) -> str:
+    """One decimal; below 1 %, two digits that count.
+
+    >>> percent(0.9834), percent(0.000378), percent(0.0000302), percent(0), percent(None)
+    ('98.3 %', '0.038 %', '0.0030 %', '0 %', '–')
+    """
+    if share is None:
+        return NOTHING
+    if not share:
+        return "0 %"
+    digits = 1 if share >= 0.01 else 1 - floor(log10(100 * share))
+    return f"{100 * share:.{digits}f} %"
+
+
 def plural(number: int, one: str, many: str | None = None) -> str:
     """
     >>> plural(1, "bad layer"), plural(1200, "bad layer")
     ('1 bad layer', '1,200 bad layers')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def layers_words(layers: Iterable[int]) -> str:
+    """Layers with their neighbours drawn together.
+
+    >>> layers_words([1, 5, 6, 7, 8, 12]), layers_words([3, 4]), layers_words([])
+    ('1, 5–8, 12', '3, 4', 'none')
+    """
+    runs: list[list[int]] = []
+    for layer in sorted(layers):
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    words = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(words) or "none"
 
 
 def signed(value: int) -> str:

@@ -16,22 +16,23 @@ log = logging.getLogger(__name__)
 
 
 def init_app(app: Flask) -> None:
-    app.register_error_handler(DriftwatchError, _expected)
+    app.register_error_handler(DriftwatchError, answer_expected)
     app.register_error_handler(PyMongoError, _database)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)
 
 
-def _expected(error: DriftwatchError) -> Response:
+def answer_expected(error: DriftwatchError) -> Response:
+    """One of our own errors, as a page or as a problem document."""
     extra = {"code": error.code}
     if isinstance(error, InvalidInput):
         extra |= {"field": error.field, "value": error.value, "accepted": error.accepted}
-    return _answer(error.status, str(error), **extra)
+    return answer(error.status, str(error), **extra)
 
 
 def _database(error: PyMongoError) -> Response:
     log.error("%s %s: %s: %s", request.method, request.path, type(error).__name__, error)
-    return _expected(unavailable(error))
+    return answer_expected(unavailable(error))
 
 
 def _http(error: HTTPException) -> Response:
@@ -39,7 +40,7 @@ def _http(error: HTTPException) -> Response:
         return error.get_response()
     if isinstance(error, SecurityError):  # a host name that is not ours: a page with links cannot be made for it
         return Response(error.description, error.code, mimetype="text/plain")
-    response = _answer(error.code, error.description or "")
+    response = answer(error.code, error.description or "")
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value  # such as Allow
@@ -50,12 +51,13 @@ def _unexpected(error: Exception) -> Response:
     log.exception("%s %s failed unexpectedly", request.method, request.path)
     if current_app.testing:
         raise error
-    return _answer(
+    return answer(
         500, "Something went wrong here, not in what you asked for. It has been logged; nothing was changed half."
     )
 
 
-def _answer(status: int, detail: str, **extra: object) -> Response:
+def answer(status: int, detail: str, **extra: object) -> Response:
+    """An error, as a page or as a problem document; what is `extra` is for programs only."""
     title = HTTPStatus(status).phrase
     if wants_json():
         problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": request.path}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from app.errors import InvalidInput
-from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.geometry import LAYERS, Chamber
 
 T = TypeVar("T")
 
@@ -86,6 +87,53 @@ def one_of(field: str, allowed: Mapping[str, T]) -> Callable[[str], T]:
         if text not in allowed:
             raise InvalidInput(field, text, "one of " + ", ".join(allowed))
         return allowed[text]
+
+    return parse
+
+
+def layer_list(field: str) -> Callable[[str], tuple[int, ...]]:
+    """A reader of layers.
+
+    >>> layer_list("layers")("5-8, 1 12")
+    (1, 5, 6, 7, 8, 12)
+    """
+
+    def parse(text: str) -> tuple[int, ...]:
+        wrong = InvalidInput(field, text, f"layers from 1 to {LAYERS}, such as 3, 5-8")
+        found: set[int] = set()
+        for part in re.split(r"[\s,;]+", re.sub(r"\s*[-–]\s*", "-", text.strip())):
+            ends = re.fullmatch(r"([0-9]{1,2})(?:-([0-9]{1,2}))?", part)
+            first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, 0)
+            if not 1 <= first <= last <= LAYERS:
+                raise wrong
+            found |= set(range(first, last + 1))
+        return tuple(sorted(found))
+
+    return parse
+
+
+def moment(field: str, ends: bool = False) -> Callable[[str], datetime]:
+    """A reader of days and of minutes, in UTC.
+
+    Args:
+        ends: a day without a time means its end.
+
+    >>> moment("since")("2026-11-22 14:30").isoformat()
+    '2026-11-22T14:30:00+00:00'
+    >>> moment("until", ends=True)("2026-11-22").isoformat()
+    '2026-11-23T00:00:00+00:00'
+    """
+
+    def parse(text: str) -> datetime:
+        written = text.strip()
+        try:
+            if not re.match(r"20[0-9]{2}-", written):
+                raise ValueError
+            if len(written) == len("2026-11-22"):
+                return datetime.fromisoformat(written).replace(tzinfo=UTC) + timedelta(days=ends)
+            return datetime.strptime(written.replace(" ", "T")[:16], "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
+        except ValueError:
+            raise InvalidInput(field, text, "a day or a minute such as 2026-11-22 or 2026-11-22 14:30") from None
 
     return parse
 

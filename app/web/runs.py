@@ -11,7 +11,7 @@ from app.errors import Conflict, InvalidInput
 from app.run_numbers import run_number, run_numbers
 from app.store.items import Item, ItemQuery, ItemState
 from app.store.runs import Run, Runs, RunState
-from app.web.api import ANONYMOUS
+from app.web.access import needs, person
 from app.web.display import STATE_WORDS
 from app.web.fields import YES_OR_NO, Fields, number_in, one_of
 from app.web.paging import SIZES, Page
@@ -27,6 +27,7 @@ def index() -> tuple[str, int]:
 
 
 @blueprint.post("/")
+@needs("fetch")
 def ask() -> Response | tuple[str, int]:
     """Have runs fetched; whatever is complete stays as it is."""
     written = request.form.get("runs", "")
@@ -37,7 +38,7 @@ def ask() -> Response | tuple[str, int]:
     asked: list[Run] = []
     for number in numbers:
         try:
-            asked.append(_driftwatch().ask_for_run(number, by=ANONYMOUS))
+            asked.append(_driftwatch().ask_for_run(number, by=person().name))
         except Conflict as error:
             return _page(written, str(error), error.status)
     complete = sum(_driftwatch().is_complete(run) for run in asked)
@@ -46,15 +47,17 @@ def ask() -> Response | tuple[str, int]:
 
 
 @blueprint.get("/<run>/delete")
+@needs("delete_run")
 def confirm(run: str) -> str:
     """Ask before a run is deleted."""
     return render_template("runs_delete.html", run=_driftwatch().store.runs.get(run_number(run)))
 
 
 @blueprint.post("/<run>/delete")
+@needs("delete_run")
 def delete(run: str) -> Response:
     """Have a run deleted."""
-    _driftwatch().delete_run(run_number(run), by=ANONYMOUS)
+    _driftwatch().delete_run(run_number(run), by=person().name)
     return redirect(url_for(".index"), 303)
 
 

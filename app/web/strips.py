@@ -33,5 +33,12 @@ def marks(row: Row, columns: int) -> Markup:
     return Markup("".join(_text(cell.number, columns, "▲", cell.dark) for cell in row.cells if cell.over))
 
 
+def outline(cells: tuple[int, int], columns: int) -> Markup:
+    """A frame around some cells, from the first to the last: a known problem."""
+    first, last = cells
+    x, width = (first - 1) * 100 / columns, (last - first + 1) * 100 / columns
+    return Markup(f'<rect class="known-cells" x="{x:.4g}%" y="1" width="{width:.4g}%" height="26"/>')
+
+
 def _text(number: int, columns: int, what: int | str, dark: bool) -> str:
     return f'<text x="{(number - 0.5) * 100 / columns:.4g}%" y="50%"{_LIGHT if dark else ""}>{what}</text>'

@@ -1,31 +1,35 @@
-// Names the cell that is pointed at, with a mouse, a finger or the keyboard, in the line above the map.
-const area = document.querySelector("#map-scroll");
-const readout = document.querySelector("#readout");
-const idle = readout.textContent;
+// Names the cell that is pointed at, with a mouse, a finger or the keyboard, in the line above the map. The map may be
+// exchanged for another chamber's: all is looked up when it is needed.
+const IDLE = "Point at a cell to read it";
 const number = new Intl.NumberFormat("en");
 let pointed = null;
 
-area.addEventListener("pointermove", follow);
-area.addEventListener("pointerdown", follow);
-area.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && point(null));
-area.addEventListener("blur", () => point(null));
-area.addEventListener("keydown", (event) => {
-  if (event.target !== area) return;
+document.addEventListener("pointermove", follow);
+document.addEventListener("pointerdown", follow);
+document.addEventListener("focusout", (event) => event.target.id === "map-scroll" && point(null));
+document.addEventListener("keydown", whenFocused, true); // before keys.js, which has other uses for the arrows
+
+function whenFocused(event) {
+  if (event.target.id !== "map-scroll") return;
   if (event.key === "Escape") point(null);
   const [across, up] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] ?? [];
   if (across === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
   event.preventDefault();
   step(across, up);
-});
+}
 
 function follow(event) {
+  if (!event.target.closest?.("#map-scroll")) {
+    if (event.pointerType === "mouse" && pointed) point(null);
+    return;
+  }
   // A finger keeps its first target: look up what is below it now.
   const below = document.elementFromPoint(event.clientX, event.clientY);
   point(below?.closest("rect[data-cell]") ?? null);
 }
 
 function step(across, up) {
-  if (!pointed) return point(area.querySelector("rect[data-cell]:not(.none)"));
+  if (!pointed?.isConnected) return point(document.querySelector("#map-scroll rect[data-cell]:not(.none)"));
   let layer = Number(pointed.dataset.layer) + up;
   const cell = Number(pointed.dataset.cell) + across;
   while (up && layer >= 1 && layer <= 12 && !at(layer, cell)) layer += up; // over layers that the chamber lacks
@@ -37,7 +41,7 @@ function step(across, up) {
 }
 
 function at(layer, cell) {
-  return area.querySelector(`rect[data-layer="${layer}"][data-cell="${cell}"]`);
+  return document.querySelector(`#map-scroll rect[data-layer="${layer}"][data-cell="${cell}"]`);
 }
 
 function point(rect) {
@@ -45,8 +49,10 @@ function point(rect) {
   pointed?.classList.remove("pointed");
   rect?.classList.add("pointed");
   pointed = rect;
+  const readout = document.querySelector("#readout");
+  if (!readout) return;
   readout.classList.toggle("idle", !rect);
-  readout.textContent = rect ? words(rect) : idle;
+  readout.textContent = rect ? words(rect) : IDLE;
 }
 
 function words(rect) {

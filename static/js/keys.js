@@ -1,16 +1,27 @@
 // Presses whatever says by aria-keyshortcuts which key it has; never while somebody writes, never with Ctrl, Alt or Meta.
-const WRITING = "input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable], dialog";
+// What has a data-code instead goes by the place of the key, whatever is printed on it: digits need no Shift in France.
+const WRITING = "input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]";
+const PRESSED_BY_ENTER = "a, button, summary";
 
 document.addEventListener("keydown", (event) => {
-  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+  if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.target.closest?.(WRITING)) return;
-  if (event.target.matches?.("input[type=radio]") && event.key.startsWith("Arrow")) return;
-  const wanted = event.key.toLowerCase();
-  for (const element of document.querySelectorAll("[aria-keyshortcuts]")) {
-    if (element.getAttribute("aria-keyshortcuts").toLowerCase() === wanted) {
-      event.preventDefault();
-      element.click();
-      return;
-    }
+  const { key, code } = event;
+  if (key === "Enter" && event.target.closest?.(PRESSED_BY_ENTER)) return;
+  if (event.target.matches?.("input[type=radio]") && key.startsWith("Arrow")) return;
+  const dialog = document.querySelector("dialog[open]"); // what is open takes all keys
+  for (const element of (dialog ?? document).querySelectorAll("[aria-keyshortcuts], [data-code]")) {
+    if (!(element.dataset.code ? element.dataset.code === code : means(element.ariaKeyShortcuts, event))) continue;
+    if (!dialog && element.closest("dialog")) continue;
+    event.preventDefault();
+    if (!event.repeat || key.startsWith("Arrow")) element.click();
+    return;
   }
 });
+
+// A letter of a keyboard that has no Latin ones goes by its place.
+function means(wanted, { key, code, shiftKey }) {
+  if (!wanted || (shiftKey && key !== "?")) return false;
+  const latin = key.length > 1 || key.codePointAt(0) < 128;
+  return wanted.toLowerCase() === (latin ? key : code.replace(/^Key/, "")).toLowerCase();
+}

@@ -1,11 +1,9 @@
-// Saves the picture as PNG: the SVG that the server makes, drawn at twice its size.
-const link = document.querySelector("#save-png");
+// Saves the picture as PNG: the SVG that the server makes, drawn at twice its size. The link is there for scripts only.
 const SCALE = 2;
-let ready = false;
-link.hidden = false;
 
-link.addEventListener("click", async (event) => {
-  if (ready) return;
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest?.("#save-png");
+  if (!link || link.dataset.ready) return;
   event.preventDefault();
   const picture = new Image();
   picture.src = link.href;
@@ -16,7 +14,7 @@ link.addEventListener("click", async (event) => {
   canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
   canvas.toBlob((blob) => {
     link.href = URL.createObjectURL(blob);
-    ready = true;
+    link.dataset.ready = "yes";
     link.click();
   }, "image/png");
 });

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 from waiting import wait_until
 
 from app.sources.demo import DemoOptions, DemoServer
@@ -212,3 +213,40 @@ def test_a_real_chamber_is_shown_as_the_real_server_gave_it(page, make_app, serv
         page.goto(f"{serve(app)}/eval/317111/-1/2/1/")
         shown = {(cell["layer"], cell["cell"]): cell["count"] for cell in page.evaluate(MEASURE)}
     assert shown == {(y + 1, x + 1): count for y, row in enumerate(content) for x, count in enumerate(row)}
+
+
+def test_a_pattern_keeps_its_layer_from_the_server_to_the_label(page, pattern_app, serve, served, sign_in):
+    """What was served in layer i is drawn, scored, ticked, stored, listed and given out as layer i."""
+    driftwatch = pattern_app.extensions["driftwatch"]
+    url = serve(pattern_app)
+    sign_in(page, "shifter", "ann", at=url)
+    page.goto(url + PATH)
+    cells = {(cell["layer"], cell["cell"]): cell for cell in page.evaluate(MEASURE)}
+    layer = 5  # a dead block, cells 17 to 32
+    assert {cell for (at, cell), shown in cells.items() if at == layer and shown["count"] == 0} == set(range(17, 33))
+    dark = cells[layer, 20]
+    box = page.locator(f"input[name=bad][value='{layer}']")
+    row = page.locator(f'tr[data-row="{layer}"]')
+    middle = dark["y"] + dark["height"] / 2
+    for beside in (box, row.locator(".score")):
+        area = beside.bounding_box()
+        assert area["y"] <= middle <= area["y"] + area["height"]
+    pixel = page.evaluate("([x, y]) => document.elementFromPoint(x, y).dataset", [dark["x"] + 2, middle])
+    assert (pixel["layer"], pixel["cell"]) == (str(layer), "20")
+    item = driftwatch.store.items.get(RUN, CHAMBER)
+    assert item.judgement.verdicts[layer - 1] == "bad"
+    assert {finding["layer"] for finding in item.findings if "cells 17–32" in finding["text"]} == {layer}
+    page.mouse.click(dark["x"] + 2, middle)
+    assert box.is_checked()
+    page.wait_for_timeout(400)
+    page.keyboard.press("Enter")
+    expect(page.locator("#save-status")).to_contain_text("Saved")
+    assert list(driftwatch.store.items.get(RUN, CHAMBER).evaluation["bad"]) == [layer]
+    api = page.request.get(f"{url}/api/v1/runs/{RUN}/chambers/-1/7/2").json()
+    assert (api["evaluation"]["bad"], api["occupancy"][layer - 1]) == ([layer], served[layer - 1].tolist())
+    (listed,) = page.request.get(f"{url}/api/v1/labels").json()["labels"]
+    assert listed["bad"] == [layer]
+    file = page.request.get(f"{url}/data/user_scores/labels.csv").text().splitlines()
+    assert dict(zip(file[0].split(","), file[1].split(","), strict=True))["bad_layers"] == str(layer)
+    counts = page.request.get(f"{url}{PATH}counts.csv").text().splitlines()
+    assert [line for line in counts if line.startswith(f"{layer},")][16] == f"{layer},17,0"

@@ -20,7 +20,17 @@ PAGES = [
     "/eval/302635/3/14/2/",
     "/eval/305000/0/1/1/",
     "/data/net_scores/?page=-1",
+    "/users/",
+    "/account/",
+    "/sign-in/",
 ]
+
+
+@pytest.fixture
+def page(page, live_server, sign_in):
+    """Somebody who sees all that there is."""
+    sign_in(page, "admin", at=live_server)
+    return page
 
 
 def only_expected(page):
@@ -56,13 +66,14 @@ def test_no_page_is_wider_than_a_phone(page, live_server, path):
     only_expected(page)
 
 
-def test_everything_to_press_on_a_phone_is_large_enough(browser, live_server):
+def test_everything_to_press_on_a_phone_is_large_enough(browser, live_server, sign_in):
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    sign_in(context, "admin", at=live_server)
     page = context.new_page()
-    for path in ("/", "/fetch/", "/eval/302635/-1/2/1/", "/data/net_scores/"):
+    for path in ("/", "/fetch/", "/eval/302635/-1/2/1/", "/data/net_scores/", "/users/", "/account/", "/sign-in/"):
         page.goto(live_server + path)
         small = page.evaluate(
-            """() => [...document.querySelectorAll(`button, .button, select, .spot[href], .top nav a,
+            """() => [...document.querySelectorAll(`button, .button, select, summary, .spot[href], .top nav a,
                                                     main input:not([type=hidden], [type=checkbox])`)]
                 .map((e) => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
                 .filter(([, box]) => box.width && (box.width < 24 || box.height < 40)).map(([html]) => html)"""
@@ -102,10 +113,11 @@ def test_the_theme_is_set_before_anything_is_drawn(page, live_server):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/fetch/", "/eval/302635/-1/2/1/", "/data/net_scores/"])
-def test_words_stand_out_from_their_ground(browser, live_server, scheme, path):
+@pytest.mark.parametrize("path", ["/", "/fetch/", "/eval/302635/-1/2/1/", "/data/net_scores/", "/users/", "/sign-in/"])
+def test_words_stand_out_from_their_ground(browser, live_server, sign_in, scheme, path):
     """WCAG 2 AA: a contrast of 4.5 for every text, 3 where it is large."""
     context = browser.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})
+    sign_in(context, "admin", at=live_server)
     page = context.new_page()
     page.goto(live_server + path)
     assert page.evaluate(CONTRAST) == []
@@ -165,10 +177,12 @@ def test_a_click_on_the_map_opens_the_chamber(page, live_server):
     page.wait_for_url("**/eval/302635/-1/7/2/")
 
 
-def test_everything_can_be_done_without_javascript(browser, app, driftwatch, serve):
+def test_everything_can_be_done_without_javascript(browser, app, driftwatch, serve, sign_in):
+    url = serve(app)
     context = browser.new_context(java_script_enabled=False)
+    sign_in(context, "admin", at=url)
     page = context.new_page()
-    page.goto(serve(app))
+    page.goto(url)
     page.get_by_role("link", name="Load a run").click()
     page.get_by_label("Run, or several").fill("302634")
     page.get_by_role("button", name="Load").click()

@@ -29,8 +29,10 @@ WATCH = """() => {
 }"""
 
 
-def test_the_progress_bar_moves_and_the_row_ends_as_finished_without_a_reload(page, slow_app, serve):
-    page.goto(f"{serve(slow_app)}/fetch/")
+def test_the_progress_bar_moves_and_the_row_ends_as_finished_without_a_reload(page, slow_app, serve, sign_in):
+    url = serve(slow_app)
+    sign_in(page, "expert", at=url)
+    page.goto(f"{url}/fetch/")
     page.get_by_label("Run, or several").fill("302634")
     page.get_by_role("button", name="Load").click()
     row = page.locator("#run-302634")
@@ -92,11 +94,13 @@ def test_a_row_that_left_the_filter_still_tells_how_it_ended(page, app, driftwat
     expect(page.locator("#run-302634 .state")).to_have_text("not found on the server", timeout=15_000)
 
 
-def test_deleting_asks_first_and_the_row_ends_as_deleted(page, slow_app, serve):
+def test_deleting_asks_first_and_the_row_ends_as_deleted(page, slow_app, serve, sign_in):
     driftwatch = slow_app.extensions["driftwatch"]
     driftwatch.store.runs.request(302634, "tests", 250)
     driftwatch.store.runs.update(302634, state=RunState.FAILED, why="The server refused.")
-    page.goto(f"{serve(slow_app)}/fetch/")
+    url = serve(slow_app)
+    sign_in(page, "admin", at=url)
+    page.goto(f"{url}/fetch/")
     delete = page.get_by_role("link", name="Delete run 302634")
     dialog = page.get_by_role("dialog")
 

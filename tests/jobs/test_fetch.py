@@ -5,9 +5,11 @@ import sys
 import threading
 
 import pytest
+from pymongo import MongoClient, uri_parser
 from waiting import wait_until
 
 from app.errors import Conflict, NotFound, Reason
+from app.labelling.events import Seen
 from app.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 from app.store.items import ItemState
 from app.store.runs import RunState
@@ -161,6 +163,17 @@ def test_stopping_in_the_midst_gives_the_job_back_and_the_next_process_goes_on(m
         assert server.requests - before == 250 - stored
 
 
+def at_work(driftwatch):
+    """What the database is writing into this application's collections."""
+    name = f"{uri_parser.parse_uri(driftwatch.settings.mongodb_uri)['database']}."
+    with MongoClient(driftwatch.settings.mongodb_uri) as client:
+        return [
+            one
+            for one in client.admin.aggregate([{"$currentOp": {"localOps": True}}])
+            if one.get("ns", "").startswith(name) and one.get("op") not in ("getmore", "none")
+        ]
+
+
 def test_a_process_killed_at_any_moment_loses_nothing_and_does_nothing_twice(make_driftwatch):
     script = (
         "import time; from config import Settings; from app.driftwatch import Driftwatch\n"
@@ -180,6 +193,7 @@ def test_a_process_killed_at_any_moment_loses_nothing_and_does_nothing_twice(mak
                     wait_until(lambda at_least=stored: len(driftwatch.store.items.stored_places(RUN)) >= at_least)
                 finally:
                     process.send_signal(signal.SIGKILL)
+        wait_until(lambda: not at_work(driftwatch))  # the database may still do what the killed process sent
         before, stored = server.requests, len(driftwatch.store.items.stored_places(RUN))
         driftwatch.start()
         run = finished(driftwatch)
@@ -230,3 +244,41 @@ def test_polling_asks_for_new_runs_but_not_for_those_that_somebody_deleted(drift
     wait_until(lambda: unwanted not in {run.number for run in driftwatch.store.runs.find(limit=100)})
     driftwatch.poll()
     assert unwanted not in {run.number for run in driftwatch.store.runs.find(limit=100)}
+
+
+def test_labels_come_back_with_their_run_when_it_was_deleted_and_is_fetched_again(driftwatch):
+    place = all_chambers()[7]
+    driftwatch.start()
+    driftwatch.ask_for_run(RUN, by="ann")
+    finished(driftwatch)
+    item = driftwatch.store.items.look(RUN, place)
+    driftwatch.labelling.submit("ann", RUN, place, [3], "label-of-ann", Seen.of(item))
+    said = driftwatch.store.items.look(RUN, place)
+    driftwatch.labelling.problems.add("eve", all_chambers()[8], [1], "dead", since=RUN)
+    driftwatch.delete_run(RUN, by="ann")
+    wait_until(lambda: not driftwatch.store.jobs.active(RUN))
+    driftwatch.ask_for_run(RUN, by="ann")
+    finished(driftwatch)
+    again = driftwatch.store.items.look(RUN, place)
+    assert (again.evaluation, again.labelled, again.waiting) == (said.evaluation, True, False)
+    assert again.contamination == pytest.approx(said.contamination)
+    assert driftwatch.store.items.look(RUN, all_chambers()[8]).known
+
+
+def test_a_run_names_the_model_that_scored_it_even_if_another_came_into_use_meanwhile(driftwatch, monkeypatch):
+    scorer = driftwatch.models.scorer
+
+    def somebody_activates_another(name):
+        driftwatch.activate("row-cnn-1", by="eve")
+        return scorer(name)
+
+    before = driftwatch.model
+    monkeypatch.setattr(driftwatch.models, "scorer", somebody_activates_another)
+    driftwatch.start()
+    driftwatch.ask_for_run(RUN, by="ann")
+    run = finished(driftwatch)
+    assert (before, run.model, driftwatch.model) == ("chamber-cnn-1", "chamber-cnn-1", "row-cnn-1")
+    assert {item.model for item in driftwatch.store.items.of_run(RUN)} == {"chamber-cnn-1"}
+    assert not driftwatch.is_complete(run)
+    driftwatch.ask_for_run(RUN, by="ann")
+    assert finished(driftwatch).model == "row-cnn-1"

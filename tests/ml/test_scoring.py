@@ -192,3 +192,21 @@ def test_a_network_that_gives_nan_is_refused_and_the_nan_never_leaves(tmp_path, 
 
 def test_the_version_is_the_models_name(scorer):
     assert scorer.version == "row-cnn-1" == load_card(SHIPPED).name
+
+
+@pytest.mark.parametrize("name", ["chamber-cnn-1", "row-cnn-1"])
+def test_the_embedding_is_of_the_least_certain_layer_and_the_last_step_makes_its_score_of_it(name):
+    scorer = Scorer(ROOT / "models" / name)
+    occupancies = [simulated.occupancy for simulated in list(simulate_run(302635).values())[:40]]
+    kernel, bias = scorer._network.layers[-1].get_weights()
+    for judgement in scorer.judge(occupancies):
+        hidden = np.frombuffer(judgement.embedding, np.float16).astype(np.float64)
+        odds = np.exp(hidden @ kernel + bias)
+        seen = [s for s, v in zip(judgement.scores, judgement.verdicts, strict=True) if v in ("good", "bad")]
+        assert odds[1] / odds.sum() == pytest.approx(min(seen, key=lambda s: abs(0.5 - s)), abs=0.02)
+
+
+def test_a_chamber_that_no_network_saw_has_no_embedding(scorer):
+    chamber = Chamber(0, 1, 1)
+    (judgement,) = scorer.judge([Occupancy(chamber, np.where(chamber.read_out, 0, -1))])
+    assert judgement.embedding is None

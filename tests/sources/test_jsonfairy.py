@@ -485,7 +485,10 @@ def test_headers_that_drip_are_given_up_at_the_deadline_of_the_reply(serve):
     assert "within 0.4 s" in outcome.detail
 
 
-@pytest.mark.parametrize("value", ["1", format_datetime(datetime.now(UTC) + timedelta(days=400), usegmt=True)])
+LATER = format_datetime(datetime.now(UTC) + timedelta(days=400), usegmt=True)
+
+
+@pytest.mark.parametrize("value", ["1", LATER], ids=["seconds", "date"])
 def test_retry_after_is_waited_for_but_no_longer_than_the_cap(serve, value):
     times = []
 

@@ -55,8 +55,11 @@ def test_another_run_can_be_chosen(loaded):
     assert all(address.startswith("/eval/302634/") for address in spots(page))
 
 
-def test_a_run_that_is_not_loaded_can_be_loaded_from_here(loaded):
-    answer = loaded.test_client().get("/?run=305000")
+def test_a_run_that_is_not_loaded_can_be_loaded_from_here(loaded, sign_in):
+    client = loaded.test_client()
+    assert 'name="runs"' not in client.get("/?run=305000").text
+    sign_in(client, "expert")
+    answer = client.get("/?run=305000")
     assert answer.status_code == 404
     assert "Run 305000 is not loaded" in answer.text
     assert 'name="runs" value="305000"' in answer.text

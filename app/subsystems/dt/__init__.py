@@ -23,4 +23,8 @@ def _explain(occupancies: Sequence[Occupancy]) -> list[list[dict[str, Any]]]:
     ]
 
 
-DT = Subsystem("dt", Chamber, ("wheel", "station", "sector"), all_chambers, Occupancy.from_bytes, _explain)
+def _parts(chamber: Chamber) -> dict[int, range]:
+    return {layer.number: range(layer.first_cell, layer.last_cell + 1) for layer in chamber.layers}
+
+
+DT = Subsystem("dt", Chamber, ("wheel", "station", "sector"), all_chambers, Occupancy.from_bytes, _parts, _explain)

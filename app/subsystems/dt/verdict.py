@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -25,6 +25,8 @@ LEAST_HITS_A_CELL = 1.5
 
 # Hits that must be expected of a layer before having none makes it empty: a good layer has none in exp(−10) = 0.005 %.
 LEAST_HITS_EXPECTED = 10
+
+_HALF = (-65_504.0, 65_504.0)  # what a float16 holds
 
 
 class Verdict(StrEnum):
@@ -44,12 +46,15 @@ class Judgement:
         verdicts: one of the five words.
         reasons: a short phrase for the screen; empty where there is nothing to say.
         certainty: the least |0.5 − score| over the judged layers; None when none is judged.
+        embedding: what the network made of the least certain layer that it saw, before its last step: float16, as
+            bytes; chambers whose embeddings are near each other look alike to it. None where it saw no layer.
     """
 
     scores: tuple[float | None, ...]
     verdicts: tuple[Verdict, ...]
     reasons: tuple[str, ...]
     certainty: float | None
+    embedding: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def worst(self) -> float | None:
@@ -139,13 +144,16 @@ def judge_before(occupancies: Sequence[Occupancy], bins: np.ndarray) -> Prejudge
     return Prejudgement(verdicts, reasons, rates)
 
 
-def judge(before: Prejudgement, scores: np.ndarray, threshold: float) -> list[Judgement]:
+def judge(
+    before: Prejudgement, scores: np.ndarray, threshold: float, embeddings: np.ndarray | None = None
+) -> list[Judgement]:
     """Make the judgements of n chambers.
 
     Args:
         before: what was said before the network.
         scores: float (layers,), the network's P(bad) of `before.open`, in that order.
         threshold: the score from which a layer is bad.
+        embeddings: float (layers, any), of the same layers.
     """
     verdicts, reasons = before.verdicts.copy(), before.reasons.copy()
     is_open, scores = before.open, scores.astype(np.float64)
@@ -157,9 +165,23 @@ def judge(before: Prejudgement, scores: np.ndarray, threshold: float) -> list[Ju
     every = np.full(verdicts.shape, None, object)
     every[is_open] = scores
     every[verdicts == Verdict.EMPTY] = 1.0
+    kept = [None] * len(verdicts) if embeddings is None else _least_certain(is_open, scores, embeddings)
     return [
-        Judgement(tuple(s), tuple(v), tuple(r), min((abs(0.5 - x) for x in s if x is not None), default=None))
-        for s, v, r in zip(every.tolist(), verdicts.tolist(), reasons.tolist(), strict=True)
+        Judgement(tuple(s), tuple(v), tuple(r), min((abs(0.5 - x) for x in s if x is not None), default=None), e)
+        for s, v, r, e in zip(every.tolist(), verdicts.tolist(), reasons.tolist(), kept, strict=True)
+    ]
+
+
+def _least_certain(is_open: np.ndarray, scores: np.ndarray, embeddings: np.ndarray) -> list[bytes | None]:
+    """Of each chamber, the embedding of the least certain layer that the network saw."""
+    certainty = np.full(is_open.shape, np.inf)
+    certainty[is_open] = np.abs(0.5 - scores)
+    index = np.zeros(is_open.shape, int)
+    index[is_open] = np.arange(len(scores))
+    small = np.clip(embeddings, *_HALF).astype(np.float16)
+    return [
+        small[index[i, row]].tobytes() if is_open[i, row] else None
+        for i, row in enumerate(certainty.argmin(axis=1).tolist())
     ]
 
 

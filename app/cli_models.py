@@ -1,0 +1,183 @@
+"""The commands about models: `flask score`, `train`, `models`, `evaluate-model`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from app.command import acting, command
+from app.driftwatch import Driftwatch
+from app.errors import DriftwatchError
+from app.ml import models
+from app.web.schemas import ModelOut
+
+if TYPE_CHECKING:
+    from app.ml.scoring import Scorer
+
+REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
+SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
+
+
+@command("score")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--model", "name", help="Judge by this model of the model folder, not by the one in use.")
+def score(driftwatch: Driftwatch, file: TextIO, name: str | None) -> None:
+    """Judge the chambers in FILE (- for standard input); needs no database.
+
+    FILE has one JSON object a line: "wheel", "sector", "station", and "occupancy": 12 rows, the first layer 1, with -1
+    where no cell exists. Writes one object a line: the chamber, "scores" (12 numbers, null where a layer is absent or
+    unjudged), "verdicts" (12 words), "certainty", "findings" (what simple statistics find wrong, and where). A bad line
+    is reported with its number and the others are judged; the exit status is 1 then.
+    """
+    from app.ml.jsonlines import judged_lines
+
+    scorer = _scorer(driftwatch, name)
+    bad = 0
+    for number, outcome in judged_lines(file, scorer, SCORED_AT_ONCE):
+        if isinstance(outcome, DriftwatchError):
+            bad += 1
+            click.echo(f"line {number}: {outcome}", err=True)
+        else:
+            click.echo(json.dumps(outcome))
+    if bad:
+        raise click.ClickException(f"{bad} line{'s' * (bad != 1)} could not be judged.")
+
+
+def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
+    """A model by name: one that ships, else one of the database; without a name the one that ships as the default."""
+    from app.ml.scoring import Scorer
+
+    shipped = driftwatch.settings.model_dir
+    if name is None:
+        return Scorer(models.default_model(shipped))
+    if (shipped / name / models.CARD_FILE).exists():
+        return Scorer(models.named_model(shipped, name))
+    acting(driftwatch, "view")
+    return driftwatch.models.scorer(name)
+
+
+@command("train")
+@click.option("--architecture", default="row-cnn", show_default=True, help="Which network to train.")
+@click.option("--seed", default=2018, show_default=True, help="The same seed gives the same network.")
+@click.option("--chambers", default=8_000, show_default=True, help="Simulated chambers to learn from.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to make; the next free name in the model folder, if not given.",
+)
+def train(driftwatch: Driftwatch, architecture: str, seed: int, chambers: int, out: Path | None) -> None:
+    """Train a network on simulated chambers. It is not put into use by that."""
+    from app.ml import training
+
+    acting(driftwatch, "train")
+    out = out or models.free_folder(driftwatch.settings.model_dir, architecture)
+    card = training.train(architecture, seed, out, chambers, report=lambda line: click.echo(line, err=True))
+    click.echo(card.model_dump_json(indent=2))
+
+
+@click.group("models")
+def models_group() -> None:
+    """The registry of models: what there is, which is in use."""
+
+
+@command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_models(driftwatch: Driftwatch, as_json: bool) -> None:
+    """List the models, oldest first."""
+    acting(driftwatch, "view")
+    for model in driftwatch.models.all():
+        if as_json:
+            click.echo(ModelOut.of(model).model_dump_json())
+        else:
+            click.echo(f"{model.name:24} {model.state:10} {model.card['architecture']:12} added by {model.added_by}")
+
+
+@command("show")
+@click.argument("name")
+def show_model(driftwatch: Driftwatch, name: str) -> None:
+    """Show a model's card."""
+    acting(driftwatch, "view")
+    click.echo(ModelOut.of(driftwatch.models.get(name)).model_dump_json(indent=2))
+
+
+@command("add")
+@click.argument("folder", type=click.Path(path_type=Path))
+def add_model(driftwatch: Driftwatch, folder: Path) -> None:
+    """Keep the model of FOLDER, such as `flask train` makes, in the database, as a candidate."""
+    click.echo(f"{driftwatch.models.add(folder, by=acting(driftwatch, 'import_model')).name}: added")
+
+
+@command("activate")
+@click.argument("name")
+def activate_model(driftwatch: Driftwatch, name: str) -> None:
+    """Put a model into use. What other models scored keeps those scores until it is asked for again."""
+    click.echo(f"{driftwatch.activate(name, by=acting(driftwatch, 'activate_model')).name}: in use")
+
+
+@command("retire")
+@click.argument("name")
+def retire_model(driftwatch: Driftwatch, name: str) -> None:
+    """Take a model out of the choice; its scores stay."""
+    click.echo(f"{driftwatch.retire(name, by=acting(driftwatch, 'retire_model')).name}: retired")
+
+
+@command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="What to call it; the file's name, if not given.")
+def import_model(driftwatch: Driftwatch, file: Path, name: str | None) -> None:
+    """Keep the row network in a Keras 2 .h5 FILE, as a candidate. Nothing in the file is executed."""
+    by = acting(driftwatch, "import_model")
+    click.echo(f"{driftwatch.models.import_keras2(file, name, by=by).name}: added")
+
+
+for _model_command in (list_models, show_model, add_model, import_model, activate_model, retire_model):
+    models_group.add_command(_model_command)
+
+
+@command("evaluate-model")
+@click.argument("name", required=False, metavar="[MODEL]")
+@click.option("--chambers", default=4_000, show_default=True, help="Simulated chambers to test on.")
+@click.option("--seed", default=302_635, show_default=True, help="The same seed gives the same test.")
+@click.option("--real", type=click.Path(path_type=Path), help="Labelled real chambers to test on besides, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
+@click.option("--pictures", type=click.Path(path_type=Path), help="Folder for the pictures, as SVG.")
+@click.option("--keep", is_flag=True, help="Keep figures and pictures in the database, for the model's page.")
+def evaluate_model(
+    driftwatch: Driftwatch,
+    name: str | None,
+    chambers: int,
+    seed: int,
+    real: Path | None,
+    as_json: bool,
+    pictures: Path | None,
+    keep: bool,
+) -> None:
+    """Compare MODEL (the one that ships in use, if not given) with the row network and with simpler methods.
+
+    All on the same simulated chambers, which no model was trained on. Needs no database for models that ship, unless
+    the result is kept.
+    """
+    from app.ml import evaluation
+    from app.ml import pictures as drawn
+    from app.ml.labelled import read_labelled
+    from app.ml.tables import tables
+
+    scorers = [_scorer(driftwatch, name)]
+    if keep:
+        by = acting(driftwatch, "keep_evaluation")
+        driftwatch.models.get(scorers[0].version)  # before minutes are spent
+    if scorers[0].version != REFERENCE:
+        scorers.append(_scorer(driftwatch, REFERENCE))
+    labelled = read_labelled(real) if real else ()
+    found = evaluation.evaluate(scorers, chambers, seed, labelled, report=lambda line: click.echo(line, err=True))
+    click.echo(found.to_json() if as_json else tables(found))
+    svg = drawn.pictures(found) if pictures or keep else {}
+    if pictures:
+        pictures.mkdir(parents=True, exist_ok=True)
+        for picture, content in svg.items():
+            (pictures / f"{picture}.svg").write_bytes(content)
+    if keep:
+        driftwatch.models.keep_evaluation(scorers[0].card, found.to_json(), svg, by=by)

@@ -1,0 +1,468 @@
+"""The use cases of labelling: the queue, submitting, undoing, resolving, and how far it is: `driftwatch.labelling`.
+
+What a person says is written in two steps: the event, which decides (its number and its key can be taken once), then
+what follows from all events of the item, onto the item, unless newer events were there first. A program that is killed
+in between has lost nothing: the client sends again, and `reconcile` does the second step.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from app.errors import Conflict, InvalidInput, NotFound
+from app.labelling import agreement
+from app.labelling.events import (
+    Kind,
+    LabelEvent,
+    LabelState,
+    Projection,
+    Seen,
+    SkipReason,
+    project,
+    standing,
+    unseen,
+)
+from app.labelling.problems import Problems, checked_layers
+from app.labelling.queue import Claimed, NothingLeft, Queue
+from app.labelling.strategies import DIRECT, Strategy
+from app.registry import Registry
+from app.store import Store
+from app.store.items import Item, ItemQuery, ItemState
+from app.store.queue import Order, Wanted, Where
+from config import Settings
+
+MOST_CHARACTERS = 2_000  # of a comment
+MOST_SECONDS = 86_400  # a page can stay open for a day
+
+
+class StaleLabel(Conflict):
+    """The item is not any more what the person saw: somebody labelled it meanwhile, or it was scored again.
+
+    Attributes:
+        current: what is there now.
+    """
+
+    code = "stale-label"
+
+    def __init__(self, message: str, current: Current) -> None:
+        self.current = current
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Current:
+    """What a person has not seen yet.
+
+    Attributes:
+        events: labels and resolutions that stand and that they had not seen, oldest first.
+        item: as it is now, with model, scores and evaluation; without its histogram.
+        seen: what to send with the next try.
+    """
+
+    events: tuple[LabelEvent, ...]
+    item: Item
+    seen: Seen
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A label that is in the database.
+
+    Attributes:
+        event: as stored.
+        created: False where the same key had been stored before.
+        item: as it is now, without its histogram; None where its run was deleted since.
+    """
+
+    event: LabelEvent
+    created: bool
+    item: Item | None
+
+
+@dataclass(frozen=True)
+class PersonProgress:
+    """Labels that stand, of one person, and how often they agree with others.
+
+    Attributes:
+        agreement: share of layers where they said the same as others who had not seen their answer; None without any.
+        compared: on so many chambers.
+    """
+
+    name: str
+    today: int
+    total: int
+    agreement: float | None
+    compared: int
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is: items with scores of the model in use, those labelled, and the uncertain ones that wait."""
+
+    run: int
+    judged: int
+    labelled: int
+    uncertain_left: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the labelling is. "Today" begins at midnight UTC. Labels that were withdrawn do not count.
+
+    Attributes:
+        uncertain_left: items that wait with a certainty below the setting UNCERTAIN_BELOW; counted to 10,000.
+        held: items that somebody holds now.
+        runs: the newest ones first.
+        people: by name.
+    """
+
+    mine_today: int
+    everyone_today: int
+    mine_total: int
+    total: int
+    uncertain_left: int
+    held: int
+    runs: tuple[RunProgress, ...]
+    people: tuple[PersonProgress, ...]
+
+
+class Labelling:
+    """What can be done. `person` is always the name of an account; whether it may is for the caller to ask.
+
+    Attributes:
+        problems: the known problems of chambers.
+    """
+
+    def __init__(self, store: Store, models: Registry, settings: Settings) -> None:
+        self._store, self._models, self._settings = store, models, settings
+        self._queue = Queue(store, models, settings)
+        self._random = random.Random()
+        self.problems = Problems(store)
+
+    # --- the queue ---
+
+    def claim(
+        self,
+        person: str,
+        strategy: Strategy | str = Strategy.CERTAIN,
+        run: int | None = None,
+        wheel: int | None = None,
+        leave_out_known: bool = False,
+        also_held: Sequence[Where] = (),
+    ) -> Claimed | NothingLeft:
+        """Get the next item: one that the person holds already and asked for in the same way, else a new one.
+
+        Args:
+            also_held: (run, place) of what the page has already, at most two: those stay held and are not given again.
+                Whatever else the person holds is released.
+
+        Raises:
+            InvalidInput: there is no such strategy.
+        """
+        return self._queue.claim(person, strategy, run, wheel, leave_out_known, also_held)
+
+    def held_by(self, person: str) -> list[Claimed]:
+        """What a person holds, the longest held first."""
+        return self._queue.held_by(person)
+
+    def renew(self, person: str, items: Iterable[Where]) -> list[Where]:
+        """Prolong leases by ten minutes; the items that the person holds now. One that ran out and that nobody else
+        took is held again."""
+        return self._store.queue.renew(person, items)
+
+    def release(self, person: str, items: Iterable[Where]) -> None:
+        """Give items back."""
+        self._store.queue.release(person, items)
+
+    def why(self, item: Item) -> str:
+        """Why an item: "layer 7: 0.52; 3rd of 214 uncertain"; empty for one without scores."""
+        return self._queue.why(item)
+
+    # --- labels ---
+
+    def submit(
+        self,
+        person: str,
+        run: int,
+        place: Any,
+        bad: Iterable[int],
+        key: str,
+        seen: Seen,
+        *,
+        reason: SkipReason | str | None = None,
+        comment: str = "",
+        seconds: float | None = None,
+        chosen: Mapping[str, Any] | None = None,
+    ) -> Submitted:
+        """Keep a label, or a skip where a `reason` is given ("" for none in particular).
+
+        It needs no lease, and ends the one that the person has. A label is refused where the item is not any more what
+        the person saw; a skip says nothing of it and never is. Where a second opinion is wanted, the first label is
+        nothing that the person should have seen.
+
+        Args:
+            bad: the layers that are bad, 1–12; none for a good chamber and for a skip.
+            key: the client's name for this label, new for each: sent again it changes nothing.
+            seen: what the person had before them.
+            seconds: spent on it.
+            chosen: how the item was chosen, where it is known better than from the person's lease.
+
+        Raises:
+            InvalidInput: field "bad", "key", "reason", "comment" or "seconds".
+            NotFound: there is no such item, or it has no histogram.
+            StaleLabel: somebody labelled it meanwhile, or it was scored again.
+        """
+        kind = Kind.LABEL if reason is None else Kind.SKIP
+        bad = checked_layers("bad", bad, self._store.subsystem.parts(place))
+        if kind is Kind.SKIP and bad:
+            raise InvalidInput("bad", list(bad), "empty for a skip")
+        what = {
+            "kind": kind,
+            "by": person,
+            "bad": bad,
+            "reason": _checked_reason(reason or ""),
+            "comment": _checked_comment(comment),
+            "seconds": _checked_seconds(seconds),
+        }
+
+        def event(item: Item, events: Sequence[LabelEvent]) -> dict[str, Any]:
+            follows = project(events)
+            blind = kind is Kind.LABEL and _is_blind(follows, person)
+            if kind is Kind.LABEL:
+                self._require_seen(item, events, seen, blind)
+            lease = item.chosen if item.held_by == person else {}
+            is_first = kind is Kind.LABEL and not follows.labelled
+            return what | {
+                "chosen": dict(lease if chosen is None else chosen) or {"strategy": DIRECT},
+                "blind": blind,
+                "second": is_first and self._random.random() < self._settings.second_opinions,
+            }
+
+        return self._add(run, place, key, person, kind, event)
+
+    def undo(self, person: str, label_id: str, key: str) -> Submitted:
+        """Withdraw one's own label, skip or decision; if that leaves the item waiting, the person holds it again.
+
+        Raises:
+            NotFound: there is no such event of this person.
+            Conflict: it was withdrawn before, or somebody said something of the item since.
+        """
+        undone = self._store.labels.get(label_id)
+        if undone.by != person or undone.kind is Kind.UNDO:
+            raise NotFound(f"There is no label {label_id!r} of yours.")
+
+        def event(item: Item, events: Sequence[LabelEvent]) -> dict[str, Any]:
+            valid = standing(events)
+            if undone.id not in {event.id for event in valid}:
+                raise Conflict("This label was withdrawn already.")
+            if valid[-1].id != undone.id:
+                raise Conflict(f"{valid[-1].by} said something of this chamber since; label it again instead.")
+            return {"kind": Kind.UNDO, "by": person, "undoes": undone.id}
+
+        return self._add(undone.run, undone.place, key, person, Kind.UNDO, event)
+
+    def resolve(self, person: str, run: int, place: Any, bad: Iterable[int], key: str, comment: str = "") -> Submitted:
+        """End a disagreement.
+
+        Raises:
+            InvalidInput, NotFound: as `submit`.
+            Conflict: nobody disagrees on this item, or not any more.
+        """
+        bad = checked_layers("bad", bad, self._store.subsystem.parts(place))
+        what = {"kind": Kind.RESOLVE, "by": person, "bad": bad, "comment": _checked_comment(comment)}
+
+        def event(item: Item, events: Sequence[LabelEvent]) -> dict[str, Any]:
+            evaluation = project(events).evaluation
+            if evaluation is None or evaluation["state"] != LabelState.DISPUTED:
+                raise Conflict(f"Nobody disagrees on {place} of run {run}, or not any more.")
+            return what
+
+        return self._add(run, place, key, person, Kind.RESOLVE, event)
+
+    def mine(self, person: str, n: int = 10) -> list[LabelEvent]:
+        """The last labels and skips of a person that stand, newest first."""
+        return self._store.labels.last(person, (Kind.LABEL, Kind.SKIP), n)
+
+    def history(self, run: int, place: Any, reader: str) -> list[LabelEvent]:
+        """All events of an item, oldest first; while a second opinion is wanted of the reader, only their own."""
+        events = self._store.labels.of_item(run, place)
+        if _is_blind(project(events), reader):
+            return [event for event in events if event.by == reader]
+        return events
+
+    def is_blind(self, item: Item, reader: str) -> bool:
+        """Whether what others said of an item must not be shown to the reader, whose own opinion is wanted."""
+        return _is_blind(item, reader)
+
+    # --- how far ---
+
+    def progress(self, person: str, runs: int = 20) -> Progress:
+        """How far the labelling is, for everybody and for one person, with so many of the newest runs."""
+        store, model = self._store, self._models.active
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        today, ever = store.labels.counts_by_person(midnight), store.labels.counts_by_person()
+        alike = agreement.by_person(store.labels.doubly_labelled(), store.subsystem.parts)
+        people = tuple(
+            PersonProgress(name, today.get(name, 0), ever[name], *alike.get(name, (None, 0))) for name in sorted(ever)
+        )
+        return Progress(
+            mine_today=today.get(person, 0),
+            everyone_today=sum(today.values()),
+            mine_total=ever.get(person, 0),
+            total=sum(ever.values()),
+            uncertain_left=self._uncertain_left(model),
+            held=store.queue.count_all_held(),
+            runs=tuple(self._run_progress(run.number, model) for run in store.runs.find(limit=runs)),
+            people=people,
+        )
+
+    def agreement(self) -> agreement.Agreement:
+        """How far people agree who did not see each other's labels."""
+        disputed = self._store.items.count_disputed()
+        return agreement.agreement(self._store.labels.doubly_labelled(), self._store.subsystem.parts, disputed)
+
+    # --- keeping items in step with the events ---
+
+    def project_run(self, run: int) -> None:
+        """Put on the items of a run, which may be new, what people said of them and what is known of their places."""
+        for place in self._store.labels.places(run):
+            self._project(run, place)
+        self._store.problems.note_run(run)
+
+    def reconcile(self) -> None:
+        """Finish what a program that was killed between an event and its item left undone."""
+        for run, place in self._store.labels.unprojected():
+            self._project(run, place)
+
+    def _add(
+        self,
+        run: int,
+        place: Any,
+        key: str,
+        person: str,
+        kind: Kind,
+        event: Callable[[Item, Sequence[LabelEvent]], Mapping[str, Any]],
+    ) -> Submitted:
+        """Write one event, and what follows from it.
+
+        Args:
+            event: (the item, its events so far) → the fields of the new one, or an error; asked again when somebody
+                else was first to write the next event of the item.
+        """
+        labels = self._store.labels
+        if not _KEY.fullmatch(key):
+            raise InvalidInput("key", key, "8 to 64 letters, digits or dashes, such as a UUID")
+        while True:
+            events = labels.of_item(run, place)
+            if known := labels.with_key(key):  # asked after the events were read: our own is never news to us
+                return self._again(known, run, place, key, person, kind)
+            item = self._item(run, place)
+            judgement = item.judgement
+            fields = {
+                "model": item.model,
+                "scores": judgement.scores if judgement else (),
+                "verdicts": tuple(map(str, judgement.verdicts)) if judgement else (),
+                "scored_at": item.scored_at,
+                **event(item, events),
+            }
+            new = LabelEvent(id=labels.new_id(), key=key, run=run, place=place, seq=_next(events), at=_now(), **fields)
+            if labels.add(new):
+                self._project(run, place)
+                return Submitted(new, True, self._look(run, place))
+
+    def _again(self, known: LabelEvent, run: int, place: Any, key: str, person: str, kind: Kind) -> Submitted:
+        if (known.run, known.place, known.by, known.kind) != (run, place, person, kind):
+            raise InvalidInput("key", key, "new: it was used for something else")
+        self._project(run, place)  # whoever wrote the event may not have come so far
+        return Submitted(known, False, self._look(run, place))
+
+    def _project(self, run: int, place: Any) -> None:
+        events = self._store.labels.of_item(run, place)
+        newest = events[-1]
+        withdrawn = {event.undoes for event in events if event.kind is Kind.UNDO}
+        taken_up = next((event.chosen for event in events if event.id == newest.undoes), None)
+        self._store.queue.keep_labels(run, place, project(events), newest, taken_up)
+        self._store.labels.mark_projected(run, place, newest.seq, withdrawn)
+
+    def _require_seen(self, item: Item, events: Sequence[LabelEvent], seen: Seen, blind: bool) -> None:
+        """Raises StaleLabel where a person saw something else than there is."""
+        new = () if blind else tuple(unseen(events, seen.seq))
+        if new:
+            who = " and ".join(dict.fromkeys(event.by for event in new))
+            why = f"{who} labelled {item.place} of run {item.run} meanwhile"
+        elif (item.model, _milliseconds(item.scored_at)) != (seen.model, _milliseconds(seen.scored_at)):
+            why = f"{item.place} of run {item.run} was scored again meanwhile"
+        else:
+            return
+        now = Seen(_next(events) - 1, item.model, item.scored_at)
+        raise StaleLabel(f"{why}; look again and decide.", Current(new, item, now))
+
+    def _item(self, run: int, place: Any) -> Item:
+        item = self._store.items.look(run, place)
+        if item.state is ItemState.MISSING:
+            raise NotFound(f"Run {run} has no histogram of {place}.")
+        return item
+
+    def _look(self, run: int, place: Any) -> Item | None:
+        try:
+            return self._store.items.look(run, place)
+        except NotFound:
+            return None
+
+    def _uncertain_left(self, model: str, run: int | None = None) -> int:
+        return self._store.queue.count(Wanted(model, run), Order.RANK, rank={"$lt": self._settings.uncertain_below})
+
+    def _run_progress(self, run: int, model: str) -> RunProgress:
+        every = ItemQuery(model, run=run)
+        return RunProgress(
+            run=run,
+            judged=self._store.items.count(every),
+            labelled=self._store.items.count(replace(every, labelled=True)),
+            uncertain_left=self._uncertain_left(model, run),
+        )
+
+
+_KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
+
+
+def _is_blind(known: Item | Projection, person: str) -> bool:
+    """Whether an item has a label and wants a second opinion, of this person too."""
+    return known.labelled and known.waiting and person not in known.labelled_by
+
+
+def _next(events: Sequence[LabelEvent]) -> int:
+    return events[-1].seq + 1 if events else 1
+
+
+def _now() -> datetime:
+    """Now, as MongoDB keeps it."""
+    return _milliseconds(datetime.now(UTC))
+
+
+def _milliseconds(at: datetime | None) -> datetime | None:
+    return at and at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def _checked_reason(reason: SkipReason | str) -> SkipReason:
+    try:
+        return SkipReason(reason)
+    except ValueError:
+        named = ", ".join(filter(None, SkipReason))
+        raise InvalidInput("reason", reason, f"one of {named}, or empty") from None
+
+
+def _checked_comment(comment: str) -> str:
+    if len(comment) > MOST_CHARACTERS:
+        raise InvalidInput("comment", comment, f"at most {MOST_CHARACTERS:,} characters")
+    return comment.strip()
+
+
+def _checked_seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 <= seconds <= MOST_SECONDS:
+        raise InvalidInput("seconds", seconds, f"a number from 0 to {MOST_SECONDS:,}")
+    return seconds

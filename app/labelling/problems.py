@@ -1,0 +1,140 @@
+"""Known problems of chambers: what is dead or noisy since when, so that nobody need find it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from app.errors import Conflict, InvalidInput
+
+if TYPE_CHECKING:
+    from app.store import Store
+
+MOST_CHARACTERS = 500  # of the text
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A known problem of one place.
+
+    Attributes:
+        layers: 1–12, ascending.
+        cells: (first, last), from 1; None for whole layers.
+        text: what and why, in an expert's words.
+        since, until: the first and the last run with it; until is None while it lasts.
+        ended_by, ended_at: who said that it ended.
+    """
+
+    id: str
+    place: Any
+    layers: tuple[int, ...]
+    cells: tuple[int, int] | None
+    text: str
+    since: int
+    until: int | None
+    by: str
+    at: datetime
+    ended_by: str = ""
+    ended_at: datetime | None = None
+
+    def covers(self, run: int) -> bool:
+        """Whether a run has it."""
+        return self.since <= run and (self.until is None or run <= self.until)
+
+
+class Problems:
+    """The use cases: `driftwatch.labelling.problems`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(
+        self,
+        by: str,
+        place: Any,
+        layers: Iterable[int],
+        text: str,
+        since: int,
+        until: int | None = None,
+        cells: tuple[int, int] | None = None,
+    ) -> Problem:
+        """Note a problem.
+
+        Raises:
+            InvalidInput: field "layers", "cells", "text" or "until".
+        """
+        parts = self._store.subsystem.parts(place)
+        text = text.strip()
+        chosen = checked_layers("layers", layers, parts)
+        if not chosen:
+            raise InvalidInput("layers", [], "at least one layer of the chamber")
+        if not text or len(text) > MOST_CHARACTERS:
+            raise InvalidInput("text", text, f"1 to {MOST_CHARACTERS} characters: what is wrong, and why")
+        if until is not None and until < since:
+            raise InvalidInput("until", until, f"a run from {since} on, or nothing")
+        if cells is not None:
+            first, last = min(parts[layer].start for layer in chosen), max(parts[layer][-1] for layer in chosen)
+            if not first <= cells[0] <= cells[1] <= last:
+                raise InvalidInput("cells", cells, f"a first and a last cell from {first} to {last}")
+        problem = Problem("", place, chosen, cells, text, since, until, by, datetime.now(UTC))
+        kept = self._store.problems.add(problem)
+        self._store.events.record("known problem added", None, by, problem=kept.id, place=str(place), text=text)
+        return kept
+
+    def end(self, by: str, problem_id: str, until: int) -> Problem:
+        """Note the last run with a problem.
+
+        Raises:
+            NotFound: there is no such problem.
+            InvalidInput: field "until": before its first run.
+            Conflict: it ended already.
+        """
+        problem = self._store.problems.get(problem_id)
+        if until < problem.since:
+            raise InvalidInput("until", until, f"a run from {problem.since} on")
+        ended = self._store.problems.end(problem_id, until, by)
+        if ended is None:
+            last = self._store.problems.get(problem_id).until
+            raise Conflict(f"This problem of {problem.place} ended already, with run {last}.")
+        self._store.events.record(
+            "known problem ended", None, by, problem=problem_id, place=str(problem.place), until=until
+        )
+        return ended
+
+    def list(
+        self, place: Mapping[str, int] | None = None, run: int | None = None, skip: int = 0, limit: int = 100
+    ) -> list[Problem]:
+        """Problems, newest first.
+
+        Args:
+            place: of places with these keys: {"wheel": -1}.
+            run: of those that this run has.
+            limit: at most so many; 0 for all.
+        """
+        return self._store.problems.find(place, run, skip, limit)
+
+    def count(self, place: Mapping[str, int] | None = None, run: int | None = None) -> int:
+        """How many `list` has."""
+        return self._store.problems.count(place, run)
+
+    def of(self, place: Any, run: int) -> list[Problem]:
+        """Those that a place has in a run, newest first."""
+        return [problem for problem in self._store.problems.of_place(place) if problem.covers(run)]
+
+
+def checked_layers(field: str, layers: Iterable[int], parts: Mapping[int, range]) -> tuple[int, ...]:
+    """Layers from outside, ascending, each once.
+
+    Args:
+        parts: those that the chamber has.
+
+    Raises:
+        InvalidInput: one that it does not have.
+    """
+    given = list(layers)
+    for layer in given:
+        if isinstance(layer, bool) or not isinstance(layer, int) or layer not in parts:
+            raise InvalidInput(field, layer, f"layers of this chamber: {', '.join(map(str, parts))}")
+    return tuple(sorted(set(given)))

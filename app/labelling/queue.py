@@ -1,0 +1,250 @@
+"""The queue: which item a person gets next, how long it is theirs, and why it is this one. Not for labels."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from app.errors import InvalidInput
+from app.labelling.events import Kind, Seen
+from app.labelling.strategies import DIRECT, Strategy, farthest_first
+from app.registry import Registry
+from app.store import Store
+from app.store.items import Item
+from app.store.queue import MOST_COUNTED, Order, Wanted, Where
+from config import Settings
+
+MOST_ALSO_HELD = 2  # besides the one that is given: the one on the screen, and one that an undo brought back
+TRIES = 5  # to take what others take at the same moment
+DIVERSE_AMONG = 200  # least certain items
+UNLIKE = 10  # the last so many items of the person
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """An item that a person holds.
+
+    Attributes:
+        item: with its histogram.
+        why: why this one: "layer 7: 0.52; 3rd of 214 uncertain". A control reads the same.
+        chosen: how it was chosen, as the label will keep it. It tells a control from others: not for the page.
+        seen: what a submit has to send back.
+        held_until: when the lease ends unless it is renewed.
+    """
+
+    item: Item
+    why: str
+    chosen: Mapping[str, Any]
+    seen: Seen
+    held_until: datetime
+
+
+@dataclass(frozen=True)
+class NothingLeft:
+    """Why a person gets no item. Numbers are counted to 10,000.
+
+    Attributes:
+        reason: "held": others hold some that this person could have; "skipped": what waits this person skipped, or
+            labelled and a second opinion is wanted; "done": nothing waits.
+        held: how many others hold.
+        skipped: how many this person skipped or labelled.
+        known: how many were left out for their known problems.
+        other_models: how many wait that the model in use has not scored.
+    """
+
+    reason: Literal["done", "held", "skipped"]
+    held: int = 0
+    skipped: int = 0
+    known: int = 0
+    other_models: int = 0
+
+    @property
+    def text(self) -> str:
+        """What to tell the person."""
+        sentences = {
+            "done": ["Nothing is left: every chamber that was asked for is labelled."],
+            "held": [f"Nothing is free: others are working on the last {self.held:,}."],
+            "skipped": [f"Nothing new is left: you skipped or labelled the {self.skipped:,} that still wait."],
+        }[self.reason]
+        if self.known:
+            sentences.append(f"{self.known:,} with known problems are left out.")
+        if self.other_models:
+            sentences.append(f"{self.other_models:,} of other runs are not scored by the model in use.")
+        return " ".join(sentences)
+
+
+class Queue:
+    """Gives items out."""
+
+    def __init__(self, store: Store, models: Registry, settings: Settings) -> None:
+        self._store, self._models, self._settings = store, models, settings
+        self._random = random.Random()
+
+    def claim(
+        self,
+        person: str,
+        strategy: Strategy | str,
+        run: int | None,
+        wheel: int | None,
+        leave_out_known: bool,
+        also_held: Sequence[Where],
+    ) -> Claimed | NothingLeft:
+        """See `Labelling.claim`."""
+        strategy = checked_strategy(strategy)
+        kept = list(also_held)[:MOST_ALSO_HELD]
+        asked = {"strategy": str(strategy), "run": run, "wheel": wheel, "leave_out_known": leave_out_known}
+        wanted = Wanted(self._models.active, run, wheel, leave_out_known, strategy is Strategy.CONTAMINATION)
+        queue = self._store.queue
+        held = queue.held(person)
+        for item in held:
+            where = (item.run, item.place)
+            was_asked = {name: item.chosen.get(name) for name in asked} == asked
+            if where not in kept and was_asked and item.model == wanted.model and queue.renew(person, [where]):
+                if len(held) > 1:
+                    queue.release_others(person, [*kept, where])
+                for renewed in queue.held(person):
+                    if (renewed.run, renewed.place) == where:
+                        return self._claimed(renewed)
+        if any((item.run, item.place) not in kept for item in held):
+            queue.release_others(person, kept)
+        for _ in range(TRIES):
+            item = self._take(person, wanted, strategy, asked)
+            if item is not None:
+                rank = self._rank(item, wanted, strategy)
+                queue.note_rank(person, (item.run, item.place), rank)
+                return self._claimed(item, {**item.chosen, **rank})
+            if not queue.is_any_free(person, wanted):
+                break
+        return self._nothing(person, wanted)
+
+    def held_by(self, person: str) -> list[Claimed]:
+        """See `Labelling.held_by`."""
+        return [self._claimed(item) for item in self._store.queue.held(person)]
+
+    def why(self, item: Item, chosen: Mapping[str, Any] | None = None) -> str:
+        """See `Labelling.why`."""
+        chosen = item.chosen if chosen is None else chosen
+        named = chosen.get("strategy", DIRECT)
+        strategy = Strategy.CERTAIN if named == DIRECT else Strategy(named)
+        rank = chosen
+        if "of" not in chosen:
+            rank = self._rank(item, Wanted(item.model, labelled=strategy is Strategy.CONTAMINATION), strategy)
+        if rank["layer"] is None:
+            return ""
+        layer = f"layer {rank['layer']}: {rank['score']:.2f}"
+        if not (item.waiting or "of" in chosen):
+            return layer
+        return f"{layer}; {_place_in_line(strategy, rank['rank'], rank['of'])}"
+
+    def _take(self, person: str, wanted: Wanted, strategy: Strategy, asked: Mapping[str, Any]) -> Item | None:
+        queue = self._store.queue
+        is_control = (
+            strategy not in (Strategy.RANDOM, Strategy.CONTAMINATION)
+            and self._random.random() < self._settings.control_share
+        )
+        chosen = {**asked, "control": is_control}
+        if is_control or strategy is Strategy.RANDOM:
+            begin = self._random.random()
+            after = queue.take(person, wanted, Order.DRAW, chosen, {"draw": {"$gte": begin}})
+            return after or queue.take(person, wanted, Order.DRAW, chosen, {"draw": {"$lt": begin}})
+        if strategy is Strategy.DIVERSE:
+            return self._take_unlike(person, wanted, chosen)
+        order = {
+            Strategy.CERTAIN: Order.RANK,
+            Strategy.SCORE: Order.WORST,
+            Strategy.CONTAMINATION: Order.CONTAMINATION,
+        }[strategy]
+        return queue.take(person, wanted, order, chosen)
+
+    def _take_unlike(self, person: str, wanted: Wanted, chosen: Mapping[str, Any]) -> Item | None:
+        """Of the least certain items, the one that is least like the last ones of this person."""
+        queue = self._store.queue
+        candidates = queue.free(person, wanted, DIVERSE_AMONG)
+        last = self._store.labels.last(person, (Kind.LABEL, Kind.SKIP), UNLIKE)
+        held = [(item.run, item.place) for item in queue.held(person)]
+        before = [*held, *((event.run, event.place) for event in last)][:UNLIKE]
+        taken = queue.embeddings(before, wanted.model)
+        for i in farthest_first([embedding for _, embedding in candidates], taken)[:TRIES]:
+            item = queue.take_this(person, wanted, candidates[i][0], chosen)
+            if item is not None:
+                return item
+        return None
+
+    def _rank(self, item: Item, wanted: Wanted, strategy: Strategy) -> dict[str, Any]:
+        """{"layer", "score", "rank", "of"}: the layer that matters to the strategy, and the item's place in line."""
+        queue, judgement = self._store.queue, item.judgement
+        scores = {} if judgement is None else {n: s for n, s in enumerate(judgement.scores, 1) if s is not None}
+        if not scores:
+            return {"layer": None, "score": None, "rank": None, "of": None}
+        if strategy is Strategy.SCORE:
+            layer = max(scores, key=scores.__getitem__)
+            before = queue.count(wanted, Order.WORST, worst={"$gt": scores[layer]})
+            of = queue.count(wanted, Order.WORST)
+        elif strategy is Strategy.CONTAMINATION and item.contaminated is not None:
+            layer = item.contaminated
+            line = Order.CONTAMINATION
+            before = queue.count(wanted, line, contamination={"$gt": item.contamination})
+            of = queue.count(wanted, line)
+        else:
+            layer = min(scores, key=lambda n: abs(0.5 - scores[n]))
+            before = queue.count(wanted, Order.RANK, rank={"$lt": judgement.certainty})
+            of = queue.count(wanted, Order.RANK, rank={"$lt": self._settings.uncertain_below})
+        return {"layer": layer, "score": scores[layer], "rank": before + 1, "of": of}
+
+    def _claimed(self, item: Item, chosen: Mapping[str, Any] | None = None) -> Claimed:
+        chosen = dict(item.chosen if chosen is None else chosen)
+        return Claimed(item, self.why(item, chosen), chosen, Seen.of(item), item.held_until)
+
+    def _nothing(self, person: str, wanted: Wanted) -> NothingLeft:
+        queue = self._store.queue
+        held, skipped = queue.count_held(person, wanted), queue.count_passed(person, wanted)
+        known = (
+            queue.count(replace(wanted, leave_out_known=False), Order.RANK, known=True) if wanted.leave_out_known else 0
+        )
+        other_models = queue.count_of_other_models(wanted.model) if wanted.run is None else 0
+        reason = "held" if held else "skipped" if skipped else "done"
+        return NothingLeft(reason, held, skipped, known, other_models)
+
+
+def checked_strategy(text: Strategy | str) -> Strategy:
+    """A strategy by its name.
+
+    Raises:
+        InvalidInput: there is none of this name.
+    """
+    try:
+        return Strategy(text)
+    except ValueError:
+        raise InvalidInput("strategy", text, f"one of {', '.join(Strategy)}") from None
+
+
+def _place_in_line(strategy: Strategy, rank: int, of: int) -> str:
+    if strategy is Strategy.RANDOM:
+        return "drawn at random"
+    if strategy is Strategy.SCORE:
+        return f"{_ordinal(rank)} highest score of {_counted(of)}"
+    if strategy is Strategy.CONTAMINATION:
+        return f"{_ordinal(rank)} of {_counted(of)} to recheck"
+    if not of:
+        return "none is uncertain"
+    if rank > of:
+        return f"after {_counted(of)} uncertain"
+    return f"{_ordinal(rank)} of {_counted(of)} uncertain"
+
+
+def _ordinal(number: int) -> str:
+    """
+    >>> [_ordinal(n) for n in (1, 2, 3, 4, 11, 12, 21, 113, 1002)]
+    ['1st', '2nd', '3rd', '4th', '11th', '12th', '21st', '113th', '1,002nd']
+    """
+    if number > MOST_COUNTED:
+        return f"beyond the {MOST_COUNTED:,}th"
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
+
+
+def _counted(number: int) -> str:
+    return f"{number:,}" if number < MOST_COUNTED else f"more than {MOST_COUNTED - 1:,}"

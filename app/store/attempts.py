@@ -1,0 +1,46 @@
+"""How often signing in was tried lately, seen by every process: the moving windows of `limits`, in our database."""
+
+from __future__ import annotations
+
+from limits import RateLimitItem
+from limits.storage import MongoDBStorage
+from limits.strategies import MovingWindowRateLimiter
+from pymongo import ASCENDING
+from pymongo.database import Database
+
+
+class Attempts:
+    """Counts attempts, by whom or from where."""
+
+    def __init__(self, database: Database) -> None:
+        self._windows = database["sign_in_attempts"]
+        self._limiter = MovingWindowRateLimiter(_Windows(database))
+
+    def make_indexes(self) -> None:
+        self._windows.create_index([("expireAt", ASCENDING)], expireAfterSeconds=0)
+
+    def count(self, limit: RateLimitItem, who: str) -> bool:
+        """Count one more attempt; False, and not counted, where that would be more than the limit."""
+        return self._limiter.hit(limit, who)
+
+    def free_at(self, limit: RateLimitItem, who: str) -> float:
+        """When the next attempt is possible, in seconds since 1970."""
+        return self._limiter.get_window_stats(limit, who).reset_time
+
+    def forget(self, limit: RateLimitItem, who: str) -> None:
+        self._limiter.clear(limit, who)
+
+
+class _Windows(MongoDBStorage):
+    """The storage of `limits` on the connection that we have, in place of one more."""
+
+    STORAGE_SCHEME = None  # not one that a URI can name
+    storage = None  # it has no client of its own, which it would close when it goes
+
+    def __init__(self, database: Database) -> None:
+        super().__init__("", window_collection_name="sign_in_attempts")
+        self._ours = database
+
+    @property
+    def _database(self) -> Database:
+        return self._ours

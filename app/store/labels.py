@@ -1,0 +1,201 @@
+"""What people said of items: events that are only ever added. Not for what follows from them: see `app.labelling`.
+
+Two unique indexes hold the promises, whatever the number of processes: of an item, each number 1, 2, … is given once
+(two people who submit at once do not both write the next one), and a client's key is kept once (a submit that is sent
+again is not a second label). Two fields besides are notes on what was done with an event, and can be made again from
+the events: `projected` and `withdrawn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Several
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from bson.errors import InvalidId
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from app.errors import NotFound
+from app.labelling.events import Kind, LabelEvent, SkipReason
+from app.store.items import MOST_LISTED
+from app.subsystems import Subsystem
+
+
+@dataclass(frozen=True)
+class LabelQuery:
+    """Which events a list shows, and in which order.
+
+    Attributes:
+        place: key → value, for the keys of the subsystem: {"wheel": -1}.
+        kind: of this kind only.
+        since, until: at this time or later, and before this time.
+        withdrawn: those that were withdrawn, or those that were not; None for both.
+        sort: one of `Labels.SORTS`.
+    """
+
+    by: str | None = None
+    run: int | None = None
+    place: Mapping[str, int] = field(default_factory=dict)
+    kind: Kind | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    withdrawn: bool | None = None
+    sort: str = "at"
+    descending: bool = True
+
+
+class Labels:
+    """The events of one subsystem."""
+
+    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
+        self._collection = collection
+        self._subsystem = subsystem
+        keys = subsystem.keys
+        self.SORTS: dict[str, tuple[str, ...]] = {
+            "at": ("at", "_id"),
+            "run": ("run", "at", "_id"),
+            "by": ("by", "at", "_id"),
+            "kind": ("kind", "at", "_id"),
+        } | {key: (key, *(k for k in keys if k != key), "at", "_id") for key in keys}
+
+    def make_indexes(self) -> None:
+        indexes = [IndexModel(["run", "subsystem", *self._subsystem.keys, "seq"], unique=True)]
+        indexes.append(IndexModel("key", unique=True))
+        indexes += [IndexModel(list(fields)) for fields in self.SORTS.values()]
+        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"]))  # for counting
+        indexes.append(IndexModel("projected", partialFilterExpression={"projected": False}))
+        indexes.append(IndexModel("blind", partialFilterExpression={"blind": True}))
+        self._collection.create_indexes(indexes)
+
+    # --- writing ---
+
+    @staticmethod
+    def new_id() -> str:
+        """An id for an event."""
+        return str(ObjectId())
+
+    def add(self, event: LabelEvent) -> LabelEvent | None:
+        """Keep an event under the id that it has; None where its number or its key is taken."""
+        document = asdict(event)
+        for name in ("id", "place", "run", "withdrawn"):
+            del document[name]
+        document |= {"_id": ObjectId(event.id), **self._identity(event.run, event.place)}
+        document |= {"kind": str(event.kind), "reason": str(event.reason), "undoes": event.undoes or None}
+        document |= {"bad": list(event.bad), "scores": list(event.scores), "verdicts": list(event.verdicts)}
+        try:
+            self._collection.insert_one(document | {"projected": False, "withdrawn": False})
+        except DuplicateKeyError:
+            return None
+        return event
+
+    def mark_projected(self, run: int, place: Any, seq: int, withdrawn: Several[str]) -> None:
+        """Note that an item's events up to a number are on the item, and which of them were withdrawn."""
+        mine = self._identity(run, place)
+        if withdrawn:
+            ids = [ObjectId(event_id) for event_id in withdrawn]
+            self._collection.update_many({"_id": {"$in": ids}, "withdrawn": False}, {"$set": {"withdrawn": True}})
+        wanted = {**mine, "seq": {"$lte": seq}, "projected": False}
+        self._collection.update_many(wanted, {"$set": {"projected": True}})
+
+    # --- reading ---
+
+    def get(self, event_id: str) -> LabelEvent:
+        """One event.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        try:
+            document = self._collection.find_one({"_id": ObjectId(event_id)})
+        except InvalidId:
+            document = None
+        if document is None:
+            raise NotFound(f"There is no label {event_id!r}.")
+        return self._event(document)
+
+    def with_key(self, key: str) -> LabelEvent | None:
+        """The event that a client sent under this key, if it came before."""
+        document = self._collection.find_one({"key": key})
+        return self._event(document) if document else None
+
+    def of_item(self, run: int, place: Any) -> list[LabelEvent]:
+        """Every event of an item, by seq."""
+        found = self._collection.find(self._identity(run, place)).sort("seq", ASCENDING)
+        return [self._event(document) for document in found]
+
+    def places(self, run: int) -> dict[Any, int]:
+        """place → number of its newest event, of the items of a run that have any."""
+        fields = dict.fromkeys((*self._subsystem.keys, "seq"), 1)
+        found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, fields).sort("seq", ASCENDING)
+        return {self._place(document): document["seq"] for document in found}
+
+    def unprojected(self) -> set[tuple[int, Any]]:
+        """(run, place) of items with events that may not be on the item yet."""
+        return {(d["run"], self._place(d)) for d in self._collection.find({"projected": False})}
+
+    def find(self, query: LabelQuery, skip: int = 0, limit: int = 20) -> list[LabelEvent]:
+        """A page of a list."""
+        direction = DESCENDING if query.descending else ASCENDING
+        order = [(name, direction) for name in self.SORTS[query.sort]]
+        return [self._event(d) for d in self._collection.find(self._filter(query)).sort(order).skip(skip).limit(limit)]
+
+    def count(self, query: LabelQuery) -> int:
+        """How many events a list has; counting ends one beyond `MOST_LISTED`."""
+        return self._collection.count_documents(self._filter(query), limit=MOST_LISTED + 1)
+
+    def last(self, by: str, kinds: Sequence[Kind], limit: int) -> list[LabelEvent]:
+        """The last events of a person that stand, of some kinds, newest first."""
+        wanted = {"by": by, "kind": {"$in": [str(kind) for kind in kinds]}, "withdrawn": False}
+        found = self._collection.find(wanted).sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit)
+        return [self._event(document) for document in found]
+
+    def counts_by_person(self, since: datetime | None = None) -> dict[str, int]:
+        """name → labels that stand; all, or those since a time."""
+        wanted: dict[str, Any] = {"kind": str(Kind.LABEL), "withdrawn": False}
+        if since is not None:
+            wanted["at"] = {"$gte": since}
+        found = self._collection.aggregate([{"$match": wanted}, {"$group": {"_id": "$by", "labels": {"$sum": 1}}}])
+        return {document["_id"]: document["labels"] for document in found}
+
+    def doubly_labelled(self) -> list[list[LabelEvent]]:
+        """All events, by seq, of each item that has a blind label."""
+        found = self._collection.find({"blind": True}, dict.fromkeys(("run", *self._subsystem.keys), 1))
+        items: dict[tuple[int, Any], list[LabelEvent]] = {(d["run"], self._place(d)): [] for d in found}
+        runs = sorted({run for run, _ in items})
+        for document in self._collection.find({"run": {"$in": runs}}).sort("seq", ASCENDING):
+            events = items.get((document["run"], self._place(document)))
+            if events is not None:
+                events.append(self._event(document))
+        return list(items.values())
+
+    # --- documents ---
+
+    def _identity(self, run: int, place: Any) -> dict[str, Any]:
+        keys = self._subsystem.keys
+        return {"run": run, "subsystem": self._subsystem.name, **{key: getattr(place, key) for key in keys}}
+
+    def _place(self, document: Mapping[str, Any]) -> Any:
+        return self._subsystem.place(**{key: document[key] for key in self._subsystem.keys})
+
+    def _filter(self, query: LabelQuery) -> dict[str, Any]:
+        wanted: dict[str, Any] = {"subsystem": self._subsystem.name, **query.place}
+        for name in ("by", "run", "withdrawn"):
+            if (value := getattr(query, name)) is not None:
+                wanted[name] = value
+        if query.kind is not None:
+            wanted["kind"] = str(query.kind)
+        bounds = {"$gte": query.since, "$lt": query.until}
+        if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
+            wanted["at"] = bounds
+        return wanted
+
+    def _event(self, d: Mapping[str, Any]) -> LabelEvent:
+        fields = {key: value for key, value in d.items() if key in LabelEvent.__dataclass_fields__}
+        fields |= {name: tuple(d[name]) for name in ("bad", "scores", "verdicts")}
+        fields |= {"kind": Kind(d["kind"]), "reason": SkipReason(d["reason"])}
+        return LabelEvent(id=str(d["_id"]), place=self._place(d), **fields)

@@ -1,0 +1,130 @@
+"""Known problems of places: kept as documents, and noted on the items that they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+from bson.errors import InvalidId
+from pymongo import ASCENDING, DESCENDING
+from pymongo.collection import Collection
+
+from app.errors import NotFound
+from app.labelling.problems import Problem
+from app.subsystems import Subsystem
+
+
+class Problems:
+    """The known problems of one subsystem."""
+
+    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
+        self._collection = collection
+        self._subsystem = subsystem
+        self._items = collection.database["items"]
+
+    def make_indexes(self) -> None:
+        fields = ("subsystem", *self._subsystem.keys, "since")
+        self._collection.create_index([(f, ASCENDING) for f in fields])
+        self._collection.create_index("at")
+
+    def add(self, problem: Problem) -> Problem:
+        """Keep a new problem under an id of its own, and note it on the items."""
+        document = {
+            "subsystem": self._subsystem.name,
+            **self._at(problem.place),
+            "layers": list(problem.layers),
+            "cells": list(problem.cells) if problem.cells else None,
+            "text": problem.text,
+            "since": problem.since,
+            "until": problem.until,
+            "by": problem.by,
+            "at": problem.at,
+            "ended_by": "",
+            "ended_at": None,
+        }
+        problem_id = self._collection.insert_one(document).inserted_id
+        self._note(problem.place)
+        return self.get(str(problem_id))
+
+    def end(self, problem_id: str, until: int, by: str) -> Problem | None:
+        """Say with which run a problem ended; None where somebody said so already."""
+        changes = {"until": until, "ended_by": by, "ended_at": datetime.now(UTC)}
+        wanted = {"_id": ObjectId(problem_id), "until": None}
+        if not self._collection.update_one(wanted, {"$set": changes}).modified_count:
+            return None
+        problem = self.get(problem_id)
+        self._note(problem.place)
+        return problem
+
+    def note_run(self, run: int) -> None:
+        """Note the problems on the items of a run that is new."""
+        for problem in self.find(run=run, limit=0):
+            self._note(problem.place, run=run)
+
+    def get(self, problem_id: str) -> Problem:
+        """One problem.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        try:
+            document = self._collection.find_one({"_id": ObjectId(problem_id)})
+        except InvalidId:
+            document = None
+        if document is None:
+            raise NotFound(f"There is no known problem {problem_id!r}.")
+        return self._problem(document)
+
+    def of_place(self, place: Any) -> list[Problem]:
+        """All problems that a place ever had."""
+        return self.find(self._at(place), limit=0)
+
+    def find(
+        self, place: Mapping[str, int] | None = None, run: int | None = None, skip: int = 0, limit: int = 100
+    ) -> list[Problem]:
+        """Problems, newest first: of places with these keys, covering a run. A limit of 0 is none."""
+        found = self._collection.find(self._filter(place, run)).sort([("at", DESCENDING), ("_id", DESCENDING)])
+        return [self._problem(document) for document in found.skip(skip).limit(limit)]
+
+    def count(self, place: Mapping[str, int] | None = None, run: int | None = None) -> int:
+        return self._collection.count_documents(self._filter(place, run))
+
+    def _note(self, place: Any, **which: int) -> None:
+        """Set `known` of the items of a place: of those that a problem covers, and of no others."""
+        wanted = {"subsystem": self._subsystem.name, **self._at(place), **which}
+        problems = self.of_place(place)
+        while True:
+            covering = [
+                {"$and": [{"$gte": ["$run", p.since]}, {"$lte": ["$run", p.until]} if p.until is not None else True]}
+                for p in problems
+            ]
+            self._items.update_many(wanted, [{"$set": {"known": {"$or": covering}}}])
+            noted, problems = problems, self.of_place(place)
+            if noted == problems:  # else somebody else noted something meanwhile, and may have been the first to write
+                return
+
+    def _filter(self, place: Mapping[str, int] | None, run: int | None) -> dict[str, Any]:
+        wanted: dict[str, Any] = {"subsystem": self._subsystem.name, **(place or {})}
+        if run is not None:
+            wanted |= {"since": {"$lte": run}, "$or": [{"until": None}, {"until": {"$gte": run}}]}
+        return wanted
+
+    def _at(self, place: Any) -> dict[str, int]:
+        return {key: getattr(place, key) for key in self._subsystem.keys}
+
+    def _problem(self, d: Mapping[str, Any]) -> Problem:
+        return Problem(
+            id=str(d["_id"]),
+            place=self._subsystem.place(**{key: d[key] for key in self._subsystem.keys}),
+            layers=tuple(d["layers"]),
+            cells=tuple(d["cells"]) if d["cells"] else None,
+            text=d["text"],
+            since=d["since"],
+            until=d["until"],
+            by=d["by"],
+            at=d["at"],
+            ended_by=d["ended_by"],
+            ended_at=d["ended_at"],
+        )

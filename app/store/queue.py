@@ -1,0 +1,298 @@
+"""Who holds which item: leases, taken by one atomic update each, and what decides whether an item is to be had.
+
+An item waits (`waiting`) while it wants a label. It is free while its lease, `held_until`, has run out: time alone
+decides, nobody has to clean up. The indexes hold only items that wait, in the orders in which they are given out, so
+that the next one is found at once however many there are. Not for why an item is chosen: see `app.labelling.queue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.collection import Collection
+
+from app.labelling.events import Kind, LabelEvent, Projection
+from app.store import contamination
+from app.store.items import FREE, Item, Items
+from app.subsystems import Subsystem
+
+LEASE = timedelta(minutes=10)  # a page that is used renews it; one that was left gives its item back so soon
+MOST_COUNTED = 10_000
+
+_JUDGED = {"$lte": 0.5}  # ranks of items with a certainty
+
+Where = tuple[int, Any]  # (run, place)
+
+
+class Order(Enum):
+    """In which order items are given out: the field, its direction, and the index that has it."""
+
+    RANK = ("rank", ASCENDING)
+    WORST = ("worst", DESCENDING)
+    DRAW = ("draw", ASCENDING)
+    CONTAMINATION = ("contamination", DESCENDING)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which items are asked for.
+
+    Attributes:
+        model: scored by this one.
+        labelled: those with a label that the network contradicts and that nobody rechecked, in place of those that
+            wait.
+    """
+
+    model: str
+    run: int | None = None
+    wheel: int | None = None
+    leave_out_known: bool = False
+    labelled: bool = False
+
+
+class Queue:
+    """Leases on the items of one subsystem."""
+
+    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
+        self._collection = collection
+        self._subsystem = subsystem
+        self._items = Items(collection, subsystem)
+
+    def make_indexes(self) -> None:
+        keys = self._subsystem.keys
+        orders = {
+            "queue_rank": ("rank", "run", *keys),
+            "queue_run": ("run", "rank", keys[0]),
+            "queue_wheel": (keys[0], "rank"),
+            "queue_worst": ("worst", keys[0]),
+            "queue_draw": ("draw", keys[0], "rank"),
+        }
+        # All that is counted by stands in the index: even what all its items have in common would else be looked up.
+        # Not who holds an item: few are held, and a lease would have to be written into every index.
+        orders = {name: ("subsystem", "waiting", "model", *fields, "known") for name, fields in orders.items()}
+        waiting, held = {"waiting": True}, {"held_by": {"$exists": True}}
+        self._collection.create_indexes(
+            [IndexModel(list(fields), name=name, partialFilterExpression=waiting) for name, fields in orders.items()]
+            + [IndexModel(["held_by", "held_until"], partialFilterExpression=held)]
+        )
+
+    # --- leases ---
+
+    def take(
+        self,
+        person: str,
+        wanted: Wanted,
+        order: Order,
+        chosen: Mapping[str, Any],
+        also: Mapping[str, Any] | None = None,
+    ) -> Item | None:
+        """Take the first item that is to be had; None where there is none.
+
+        Args:
+            chosen: kept with the lease.
+            also: a further condition: {"_id": …}, {"draw": {"$gte": 0.3}}.
+        """
+        now = datetime.now(UTC)
+        field, direction = order.value
+        document = self._collection.find_one_and_update(
+            {**self._free(person, wanted, now, order), **(also or {})},
+            {"$set": {"held_by": person, "held_until": now + LEASE, "held_at": now, "chosen": dict(chosen)}},
+            sort=[(field, direction)],
+            hint=self._index(wanted, order),
+            projection={"embedding": 0},
+            return_document=ReturnDocument.AFTER,
+        )
+        return self._items.item(document) if document else None
+
+    def take_this(self, person: str, wanted: Wanted, where: Where, chosen: Mapping[str, Any]) -> Item | None:
+        """Take one certain item; None where it is not to be had any more."""
+        now = datetime.now(UTC)
+        document = self._collection.find_one_and_update(
+            {**self._free(person, wanted, now), **self._items.identity(*where)},
+            {"$set": {"held_by": person, "held_until": now + LEASE, "held_at": now, "chosen": dict(chosen)}},
+            projection={"embedding": 0},
+            return_document=ReturnDocument.AFTER,
+        )
+        return self._items.item(document) if document else None
+
+    def held(self, person: str) -> list[Item]:
+        """What a person holds, with histograms, longest held first."""
+        wanted = {"held_by": person, "held_until": {"$gt": datetime.now(UTC)}}
+        found = self._collection.find(wanted, {"embedding": 0}).sort("held_at", ASCENDING)
+        return [self._items.item(document) for document in found]
+
+    def renew(self, person: str, items: Iterable[Where]) -> list[Where]:
+        """Prolong leases, also those that ran out but that nobody else took; of which items the person has one now."""
+        mine = self._mine(person, items)
+        if mine is None:
+            return []
+        self._collection.update_many(mine, {"$set": {"held_until": datetime.now(UTC) + LEASE}})
+        found = self._collection.find(mine, dict.fromkeys(("state", "run", *self._subsystem.keys), 1))
+        return [(item.run, item.place) for item in map(self._items.item, found)]
+
+    def release(self, person: str, items: Iterable[Where]) -> None:
+        """End a person's leases on these items; a page that was only loaded again takes them up by `renew`."""
+        mine = self._mine(person, items)
+        if mine is not None:
+            self._collection.update_many(mine, {"$set": {"held_until": FREE}})
+
+    def release_others(self, person: str, kept: Iterable[Where]) -> None:
+        """End all leases of a person but those on these items."""
+        keep = [self._items.identity(*where) for where in kept]
+        self._collection.update_many({"held_by": person, **({"$nor": keep} if keep else {})}, _FREED)
+
+    def note_rank(self, person: str, where: Where, rank: Mapping[str, Any]) -> None:
+        """Add to what is kept of how an item was chosen, while the person holds it."""
+        changes = {f"chosen.{name}": value for name, value in rank.items()}
+        self._collection.update_one({**self._items.identity(*where), "held_by": person}, {"$set": changes})
+
+    # --- what there is ---
+
+    def free(self, person: str, wanted: Wanted, limit: int) -> list[tuple[Where, bytes | None]]:
+        """The least certain items that a person could take, with their embeddings."""
+        fields = dict.fromkeys(("run", "embedding", *self._subsystem.keys), 1)
+        found = self._collection.find(self._free(person, wanted, datetime.now(UTC)), fields)
+        found = found.sort(*Order.RANK.value).hint(self._index(wanted, Order.RANK)).limit(limit)
+        return [(self._where(document), document.get("embedding")) for document in found]
+
+    def embeddings(self, items: Iterable[Where], model: str) -> list[bytes]:
+        """The embeddings that this model made of some items; of those that have one."""
+        wanted = [self._items.identity(*where) for where in items]
+        if not wanted:
+            return []
+        found = self._collection.find({"$or": wanted, "model": model, "embedding": {"$exists": True}}, {"embedding": 1})
+        return [document["embedding"] for document in found]
+
+    def is_any_free(self, person: str, wanted: Wanted) -> bool:
+        """Whether there is anything to take for a person."""
+        return self._collection.find_one(self._free(person, wanted, datetime.now(UTC)), {"_id": 1}) is not None
+
+    def count(self, wanted: Wanted, order: Order, **bounds: Any) -> int:
+        """How many items are asked for, whoever holds them; to `MOST_COUNTED`.
+
+        Args:
+            order: whose field the bounds are of.
+            bounds: further conditions: rank={"$lt": 0.4}.
+        """
+        return self._count({**self._asked_for(wanted, order), **bounds}, self._index(wanted, order))
+
+    def count_held(self, person: str, wanted: Wanted) -> int:
+        """How many items others hold that are asked for and that this person could have else."""
+        held = {"$gte": datetime.now(UTC)}
+        filters = {**self._free(person, wanted, datetime.now(UTC)), "held_until": held, "held_by": {"$ne": person}}
+        return self._collection.count_documents(filters, limit=MOST_COUNTED)
+
+    def count_passed(self, person: str, wanted: Wanted) -> int:
+        """How many of the items that are asked for this person skipped, or labelled and may not label again."""
+        passed = {"$or": [{"skipped_by": person}, {"labelled_by": person}]}
+        return self._collection.count_documents({**self._asked_for(wanted), **passed}, limit=MOST_COUNTED)
+
+    def count_of_other_models(self, model: str) -> int:
+        """How many items wait that this model has not scored; to `MOST_COUNTED`."""
+        wanted = {"waiting": True, "rank": _JUDGED, "model": {"$ne": model}, "subsystem": self._subsystem.name}
+        return self._count(wanted, "queue_rank")
+
+    def count_all_held(self) -> int:
+        """How many items are held now, by anybody."""
+        held = {"held_by": {"$exists": True}, "held_until": {"$gt": datetime.now(UTC)}}
+        return self._collection.count_documents(held)
+
+    # --- what follows from labels ---
+
+    def keep_labels(
+        self, run: int, place: Any, projection: Projection, newest: LabelEvent, taken_up: Mapping[str, Any] | None
+    ) -> None:
+        """Keep what follows from an item's events, unless what follows from newer ones is there.
+
+        A lease ends by what its holder says, and anybody's by a label that leaves nothing to do.
+
+        Args:
+            newest: the last of the events.
+            taken_up: of an event that withdrew another: how the item had been chosen. Whoever withdrew it holds the
+                item again, unless somebody else holds it.
+        """
+        evaluation, name = projection.evaluation, {"$literal": newest.by}
+        stage = {
+            "label_seq": projection.seq,
+            "evaluation": "$$REMOVE" if evaluation is None else {"$literal": dict(evaluation)},
+            "labelled": {"$literal": projection.labelled},
+            "waiting": {"$literal": projection.waiting},
+            "recheck": {"$literal": projection.recheck},
+            "skipped_by": {"$literal": list(projection.skipped_by)},
+            "labelled_by": {"$literal": list(projection.labelled_by)},
+        }
+        is_mine = {"$eq": ["$held_by", name]}
+        if newest.kind is Kind.UNDO and projection.waiting:
+            changes = {"$or": [is_mine, {"$lt": ["$held_until", newest.at]}]}
+            lease = {
+                "held_by": name,
+                "held_until": newest.at + LEASE,
+                "held_at": newest.at,
+                "chosen": {"$literal": dict(taken_up or {})},
+            }
+        else:
+            ends = not projection.waiting and newest.kind is not Kind.SKIP
+            changes = {"$literal": True} if ends else is_mine
+            lease = {"held_by": "$$REMOVE", "held_until": FREE, "held_at": "$$REMOVE", "chosen": "$$REMOVE"}
+        self._collection.update_one(
+            {**self._items.identity(run, place), "label_seq": {"$not": {"$gte": projection.seq}}},
+            [
+                {"$set": stage},
+                {"$set": {field: {"$cond": [changes, value, f"${field}"]} for field, value in lease.items()}},
+                *contamination.STAGES,
+            ],
+        )
+
+    # --- filters ---
+
+    def _count(self, filters: Mapping[str, Any], index: str) -> int:
+        """Count to `MOST_COUNTED`: pymongo's `count_documents` aggregates, which takes three times as long."""
+        name = self._collection.name
+        command = {"count": name, "query": dict(filters), "limit": MOST_COUNTED, "hint": index}
+        return self._collection.database.command(command)["n"]
+
+    def _asked_for(self, wanted: Wanted, order: Order = Order.RANK) -> dict[str, Any]:
+        filters: dict[str, Any] = {"model": wanted.model, "subsystem": self._subsystem.name}
+        if wanted.labelled:
+            # Where a second opinion is wanted, the first must not be shown.
+            filters |= {"labelled": True, "waiting": False, "recheck": True, "contamination": {"$gte": 0}}
+        else:
+            filters |= {"waiting": True} | ({"worst": {"$gte": 0}} if order is Order.WORST else {"rank": _JUDGED})
+        if wanted.run is not None:
+            filters["run"] = wanted.run
+        if wanted.wheel is not None:
+            filters[self._subsystem.keys[0]] = wanted.wheel
+        if wanted.leave_out_known:
+            filters["known"] = {"$ne": True}
+        return filters
+
+    def _free(self, person: str, wanted: Wanted, now: datetime, order: Order = Order.RANK) -> dict[str, Any]:
+        filters = {**self._asked_for(wanted, order), "held_until": {"$lt": now}, "skipped_by": {"$ne": person}}
+        if not wanted.labelled:
+            filters["labelled_by"] = {"$ne": person}
+        return filters
+
+    def _index(self, wanted: Wanted, order: Order) -> str:
+        """The index that has the items in this order, or the few of one run."""
+        if wanted.labelled:
+            return "labelled_by_contamination" if wanted.run is None else "labelled_by_run"
+        if wanted.run is not None:
+            return "queue_run"
+        if order is Order.RANK:
+            return "queue_rank" if wanted.wheel is None else "queue_wheel"
+        return {Order.WORST: "queue_worst", Order.DRAW: "queue_draw"}[order]
+
+    def _mine(self, person: str, items: Iterable[Where]) -> dict[str, Any] | None:
+        identities = [self._items.identity(*where) for where in items]
+        return {"$or": identities, "held_by": person} if identities else None
+
+    def _where(self, document: Mapping[str, Any]) -> Where:
+        return document["run"], self._subsystem.place(**{key: document[key] for key in self._subsystem.keys})
+
+
+_FREED = {"$set": {"held_until": FREE}, "$unset": {"held_by": "", "held_at": "", "chosen": ""}}

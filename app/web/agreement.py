@@ -1,0 +1,79 @@
+"""`/agreement/`: how far people agree, and what they disagree on, for an expert to decide."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
+
+from app.driftwatch import Driftwatch
+from app.errors import InvalidInput
+from app.labelling.events import Kind, standing
+from app.labelling.summary import Dispute
+from app.run_numbers import run_number
+from app.store.items import SCORED, ItemQuery
+from app.subsystems.dt.geometry import LAYERS
+from app.web import fields as read
+from app.web.access import needs, person
+from app.web.chamber_lists import read_page
+from app.web.fields import Fields
+from app.web.paging import SIZES
+
+DISPUTED = ItemQuery(model=None, states=SCORED, disputed=True, sort="run", descending=True)
+GOOD, OTHERWISE = "good", "otherwise"  # answers beside lists of layers
+
+blueprint = Blueprint("agreement", __name__, url_prefix="/agreement")
+
+
+@blueprint.get("/")
+@needs("agreement")
+def index() -> tuple[str, int]:
+    driftwatch = _driftwatch()
+    fields = Fields(request.args)
+    size, page, more = read_page(fields, partial(driftwatch.store.items.count, DISPUTED))
+    return render_template(
+        "agreement.html",
+        fields=fields,
+        agreement=driftwatch.labelling.agreement(),
+        disputes=[] if fields.errors else disputes(driftwatch, page.skip, size),
+        page=page,
+        more=more,
+        sizes=SIZES,
+        new_key=lambda: str(uuid.uuid4()),
+        second_opinions=driftwatch.settings.second_opinions,
+    ), fields.status
+
+
+@blueprint.post("/<run>/<wheel>/<sector>/<station>")
+@needs("resolve")
+def resolve(run: str, wheel: str, sector: str, station: str) -> Response:
+    """End a disagreement: as one of the people said, or otherwise."""
+    chamber = read.chamber(wheel, sector, station)
+    answer = request.form.get("as", "")
+    layers = {GOOD: [], OTHERWISE: request.form.getlist("bad")}.get(answer, answer.split(","))
+    bad = [_layer(layer) for layer in layers]
+    key, comment = request.form.get("key", ""), request.form.get("comment", "")
+    _driftwatch().labelling.resolve(person().name, run_number(run), chamber, bad, key, comment)
+    return redirect(url_for(".index"), 303)
+
+
+def disputes(driftwatch: Driftwatch, skip: int, limit: int) -> list[Dispute]:
+    """What people disagree on now, newest run first, with the last answer of each."""
+    found = []
+    for item in driftwatch.store.items.find(DISPUTED, skip, limit):
+        events = standing(driftwatch.store.labels.of_item(item.run, item.place))
+        answers = {event.by: event.bad for event in events if event.kind is Kind.LABEL}
+        found.append(Dispute(item.run, item.place, sorted(answers.items()), item))
+    return found
+
+
+def _layer(text: str) -> int:
+    layer = read.whole_number(text)
+    if layer not in range(1, LAYERS + 1):
+        raise InvalidInput("bad", text, f"layers from 1 to {LAYERS}")
+    return layer
+
+
+def _driftwatch() -> Driftwatch:
+    return current_app.extensions["driftwatch"]

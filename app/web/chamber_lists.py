@@ -1,0 +1,149 @@
+"""What the lists of chambers share: filters, order and page, all from the address, and the same rows as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from flask import Response, abort, current_app, request
+from werkzeug.datastructures import MultiDict
+
+from app.driftwatch import Driftwatch
+from app.errors import InvalidInput
+from app.run_numbers import run_number
+from app.store.items import MOST_LISTED, Item, ItemQuery, ItemState
+from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, sectors_of
+from app.web.csv_file import csv_file, in_batches
+from app.web.display import signed
+from app.web.fields import YES_OR_NO, Fields, fraction, number_in, one_of
+from app.web.paging import SIZES, Page
+
+CHOICES = {
+    "wheel": [(wheel, signed(wheel)) for wheel in WHEELS],
+    "station": [(station, station) for station in STATIONS],
+    "sector": [(sector, sector) for sector in sectors_of(4)],
+}
+CHAMBER = ("run", "wheel", "sector", "station")
+LAYER_NAMES = tuple(f"layer_{layer}" for layer in range(1, LAYERS + 1))
+
+
+@dataclass(frozen=True)
+class ChamberList:
+    """One list.
+
+    Attributes:
+        base: what the address cannot change.
+        sorts: by which it can be sorted; the first unless asked otherwise.
+        states: word → states that can be chosen, the first unless asked otherwise; empty where `base` says them.
+    """
+
+    base: ItemQuery
+    sorts: Sequence[str]
+    states: Mapping[str, frozenset[ItemState]]
+
+    def context(self) -> dict[str, Any]:
+        """What the page of the list needs."""
+        store, fields = _driftwatch().store, Fields(request.args)
+        query = self.query(fields)
+        size, page, more = read_page(fields, partial(store.items.count, query))
+        return {
+            "fields": fields,
+            "query": query,
+            "page": page,
+            "more": more,
+            "items": [] if fields.errors else store.items.find(query, page.skip, size),
+            "any_runs": bool(store.runs.count()),
+            "layers": range(1, LAYERS + 1),
+            "choices": CHOICES,
+            "models": [(model.name, model.name) for model in _driftwatch().models.all()],
+            "active": _driftwatch().model,
+            "sizes": SIZES,
+        }
+
+    def as_csv(self, name: str, header: Sequence[str], row: Any) -> Response:
+        """Every row of the list, with the filters of the address.
+
+        Args:
+            row: what makes the cells of an item.
+        """
+        fields = Fields(request.args)
+        query = self.query(fields)
+        refuse_wrong(fields)
+        items = in_batches(partial(_driftwatch().store.items.find, query))
+        return csv_file(name, header, (row(item) for item in items))
+
+    def query(self, fields: Fields) -> ItemQuery:
+        """The filters of the address; what is wrong with them is noted on `fields`."""
+        driftwatch = _driftwatch()
+        models = [model.name for model in driftwatch.models.all()]
+        least = fields.read("least", fraction("least"), None)
+        most = fields.read("most", fraction("most"), None)
+        if least is not None and most is not None and least > most:
+            fields.refuse(InvalidInput("most", fields.given["most"], f"at least {least:g}, the lower end"))
+        sort = fields.read("sort", one_of("sort", {name: name for name in self.sorts}), self.sorts[0])
+        states = self.base.states
+        if self.states:
+            states = fields.read("state", one_of("state", self.states), next(iter(self.states.values())))
+        model = fields.read("model", one_of("model", dict(zip(models, models, strict=True))), driftwatch.model)
+        return replace(
+            self.base,
+            model=model,
+            states=states,
+            run=fields.read("run", run_number, None),
+            place=read_place(fields),
+            least=least,
+            most=most,
+            sort=sort,
+            descending=fields.read("descending", one_of("descending", YES_OR_NO), sort in ("score", "contamination")),
+        )
+
+
+def read_page(fields: Fields, count: Any) -> tuple[int, Page, bool]:
+    """The page of the address: its size, itself, and whether there are more rows than can be paged through.
+
+    Args:
+        count: gives how many rows the list has; asked only where its filters can be used.
+    """
+    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    rows = 0 if fields.errors else count()
+    page = Page(1, size, min(rows, MOST_LISTED))
+    if not fields.errors:
+        page = fields.read("page", lambda text: Page.of(text, size, page.count), page)
+    return size, page, rows > MOST_LISTED
+
+
+def read_place(fields: Fields) -> dict[str, int]:
+    """Those of wheel, station and sector that are given."""
+    place = {
+        "wheel": fields.read("wheel", number_in("wheel", range(-2, 3)), None),
+        "station": fields.read("station", number_in("station", range(1, 5)), None),
+        "sector": fields.read("sector", number_in("sector", range(1, 15)), None),
+    }
+    return {key: value for key, value in place.items() if value is not None}
+
+
+def refuse_wrong(fields: Fields) -> None:
+    """Answer 400 where something is wrong with the address of a file, which has no form to say it in."""
+    if fields.errors:
+        abort(400, " ".join(f"{name}: {sentence}" for name, sentence in fields.errors.items()))
+
+
+def chamber_cells(item: Any) -> tuple[int, int, int, int]:
+    """Run, wheel, sector and station of an item or an event, for a file."""
+    return item.run, item.place.wheel, item.place.sector, item.place.station
+
+
+def score_cells(item: Item) -> Sequence[float | None]:
+    """The scores of layers 1 to 12, for a file."""
+    return item.judgement.scores if item.judgement else (None,) * LAYERS
+
+
+def query_without(*names: str) -> MultiDict:
+    """The query of this address without some of it, for the address of the same list as a file."""
+    return MultiDict([(name, value) for name, value in request.args.items() if value.strip() and name not in names])
+
+
+def _driftwatch() -> Driftwatch:
+    return current_app.extensions["driftwatch"]

@@ -1,0 +1,77 @@
+"""A list as CSV, sent as it is read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from flask import Response, stream_with_context
+
+from app.store.items import MOST_LISTED
+
+T = TypeVar("T")
+
+AT_ONCE = 1_000  # rows read from the database in one go
+STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "−")
+
+
+def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
+    """A CSV file to be kept; the first row is read before anything is sent, so that a mistake is still an answer.
+
+    Args:
+        name: of the file, without its ending.
+    """
+    lines = _lines(header, rows)
+    first = next(lines)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "private, no-cache"}
+    return Response(stream_with_context(_again(first, lines)), mimetype="text/csv", headers=headers)
+
+
+def in_batches(find: Callable[[int, int], Sequence[T]]) -> Iterator[T]:
+    """All rows of a list, up to `MOST_LISTED`.
+
+    Args:
+        find: gives the rows from a number on, so many at most: find(skip, limit).
+    """
+    for skip in range(0, MOST_LISTED, AT_ONCE):
+        batch = find(skip, AT_ONCE)
+        yield from batch
+        if len(batch) < AT_ONCE:
+            return
+
+
+def harmless(value: object) -> object:
+    """What a spreadsheet does not take for a formula; numbers stay numbers, nothing is an empty cell.
+
+    >>> harmless("=HYPERLINK(1)"), harmless("layer 3"), harmless(-2), harmless(None)
+    ("'=HYPERLINK(1)", 'layer 3', -2, '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, str) and value.lstrip(" ").startswith(STARTS_A_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Texts of many lines each; the header comes with the first rows."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    for number, row in enumerate(rows, start=1):
+        writer.writerow([harmless(value) for value in row])
+        if number % AT_ONCE == 0:
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()
+
+
+def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest

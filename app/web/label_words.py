@@ -1,0 +1,99 @@
+"""How labels are written on pages and in files, and what of them is kept from a reader who is to answer unseeing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import current_app
+
+from app.driftwatch import Driftwatch
+from app.errors import NotFound
+from app.labelling.events import Kind, LabelEvent, LabelState, SkipReason
+from app.labelling.strategies import DIRECT, STRATEGY_WORDS
+from app.store.items import Item
+from app.web.access import person
+from app.web.display import layers_words
+
+HIDDEN = "hidden: a second opinion is wanted"
+KIND_WORDS = {Kind.LABEL: "label", Kind.SKIP: "skip", Kind.UNDO: "undo", Kind.RESOLVE: "decision"}
+REASON_WORDS = {
+    SkipReason.NONE: "no reason given",
+    SkipReason.UNCLEAR: "unclear",
+    SkipReason.LOW_STATISTICS: "low statistics",
+    SkipReason.DETECTOR_OFF: "detector off",
+    SkipReason.PLOT_BROKEN: "plot broken",
+}
+
+
+class Reader:
+    """Who reads a list, and what is hidden from them: first answers, while a second opinion is wanted.
+
+    For one request: what was looked up is remembered.
+    """
+
+    def __init__(self, driftwatch: Driftwatch, name: str) -> None:
+        self._driftwatch, self._name = driftwatch, name
+        self._known: dict[tuple[int, Any], bool] = {}
+
+    def hides_item(self, item: Item) -> bool:
+        """Whether what was said of an item is kept from this reader."""
+        return self._driftwatch.labelling.is_blind(item, self._name)
+
+    def shown(self, item: Item) -> Item:
+        """The item as this reader may see it."""
+        return replace(item, evaluation=None, contamination=None) if self.hides_item(item) else item
+
+    def hides(self, event: LabelEvent) -> bool:
+        """Whether what an event says is kept from this reader."""
+        if event.kind is not Kind.LABEL or not (event.second or event.blind) or event.by == self._name:
+            return False
+        where = event.run, event.place
+        if where not in self._known:
+            try:
+                self._known[where] = self.hides_item(self._driftwatch.store.items.get(*where))
+            except NotFound:  # its run was deleted: nobody will be asked
+                self._known[where] = False
+        return self._known[where]
+
+    def said(self, item: Item) -> str:
+        """What people say of an item: "good", "bad: 3, 4", "skipped", "disputed"; "" where nobody did."""
+        evaluation = item.evaluation
+        if evaluation is None:
+            return ""
+        if self.hides_item(item):
+            return HIDDEN
+        if evaluation["state"] in (LabelState.SKIPPED, LabelState.DISPUTED):
+            return str(evaluation["state"])
+        return label_words(evaluation["bad"])
+
+
+def reader_of() -> Reader:
+    """Whoever asks for this page."""
+    return Reader(current_app.extensions["driftwatch"], person().name)
+
+
+def label_words(bad: Any) -> str:
+    """
+    >>> label_words([3, 4]), label_words([])
+    ('bad: 3, 4', 'good')
+    """
+    return f"bad: {layers_words(bad)}" if bad else "good"
+
+
+def event_words(event: LabelEvent) -> str:
+    """What an event says: "bad: 3, 4", "skipped: unclear", "withdrew a label"."""
+    if event.kind is Kind.SKIP:
+        return f"skipped: {REASON_WORDS[event.reason]}"
+    if event.kind is Kind.UNDO:
+        return "withdrew the one before"
+    return label_words(event.bad)
+
+
+def chosen_words(event: LabelEvent) -> str:
+    """How the item was chosen."""
+    chosen = event.chosen
+    if chosen.get("control"):
+        return "random, as a control"
+    strategy = chosen.get("strategy", "")
+    return "opened by hand" if strategy == DIRECT else STRATEGY_WORDS.get(strategy, str(strategy))

@@ -1,0 +1,152 @@
+"""Lists for labelling: what nobody labelled, where person and network disagree most, and who said what."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from flask import Blueprint, Response, current_app, render_template, request, url_for
+
+from app.accounts import account_name
+from app.driftwatch import Driftwatch
+from app.labelling.events import Kind, LabelEvent
+from app.run_numbers import run_number
+from app.store.items import SCORED, Item, ItemQuery
+from app.store.labels import LabelQuery
+from app.web.chamber_lists import (
+    CHAMBER,
+    CHOICES,
+    LAYER_NAMES,
+    ChamberList,
+    chamber_cells,
+    query_without,
+    read_page,
+    read_place,
+    refuse_wrong,
+    score_cells,
+)
+from app.web.csv_file import csv_file, in_batches
+from app.web.fields import YES_OR_NO, Fields, moment, one_of
+from app.web.label_words import HIDDEN, KIND_WORDS, chosen_words, event_words, reader_of
+from app.web.paging import SIZES
+
+PLACES = ("run", "wheel", "station", "sector")
+NEW = ChamberList(ItemQuery(model="", states=SCORED, labelled=False), ("certainty", "score", *PLACES), {})
+# Without those of which a second opinion is wanted: their place in the list would give the first one away.
+LABELLED = ItemQuery(model="", states=SCORED, labelled=True, waiting=False)
+CONTAMINATION = ChamberList(LABELLED, ("contamination", *PLACES), {})
+EVENT_SORTS = ("at", "by", "kind", *PLACES)
+ASCENDING_SORTS = {"by", "wheel", "station", "sector"}  # unless asked otherwise
+
+blueprint = Blueprint("labels", __name__, url_prefix="/data")
+
+
+@blueprint.get("/new_net_scores/")
+def new_net_scores() -> tuple[str, int]:
+    context = NEW.context()
+    file = url_for(".new_net_scores_csv", **query_without("page", "size"))
+    return render_template("scores.html", **context, title="Not labelled yet", file=file), context["fields"].status
+
+
+@blueprint.get("/new_net_scores/scores.csv")
+def new_net_scores_csv() -> Response:
+    def row(item: Item) -> tuple[object, ...]:
+        judgement = item.judgement
+        return (*chamber_cells(item), judgement.certainty, judgement.worst, *score_cells(item), item.model)
+
+    return NEW.as_csv("new_net_scores", (*CHAMBER, "certainty", "worst_score", *LAYER_NAMES, "model"), row)
+
+
+@blueprint.get("/contamination/")
+def contamination() -> tuple[str, int]:
+    context = CONTAMINATION.context()
+    file = url_for(".contamination_csv", **query_without("page", "size"))
+    return render_template("contamination.html", **context, file=file), context["fields"].status
+
+
+@blueprint.get("/contamination/labels.csv")
+def contamination_csv() -> Response:
+    def row(item: Item) -> tuple[object, ...]:
+        said, layer = item.evaluation, item.contaminated
+        score = item.judgement.scores[layer - 1] if layer else None
+        cells = (item.contamination, layer, score, said["state"], " ".join(map(str, said["bad"])))
+        return (*chamber_cells(item), *cells, said["by"], said["at"], said["comment"], item.model)
+
+    header = ("contamination", "layer", "score", "state", "bad_layers", "by", "at", "comment", "model")
+    return CONTAMINATION.as_csv("contamination", (*CHAMBER, *header), row)
+
+
+@blueprint.get("/user_scores/")
+def user_scores() -> tuple[str, int]:
+    fields = Fields(request.args)
+    query, labels = read_events(fields), _driftwatch().store.labels
+    size, page, more = read_page(fields, partial(labels.count, query))
+    return render_template(
+        "user_scores.html",
+        fields=fields,
+        query=query,
+        page=page,
+        more=more,
+        events=[] if fields.errors else labels.find(query, page.skip, size),
+        any_labels=bool(labels.count(LabelQuery())),
+        people=[(account.name, account.name) for account in _driftwatch().accounts.all()],
+        choices=CHOICES,
+        kinds=[(str(kind), words) for kind, words in KIND_WORDS.items()],
+        kind_words=KIND_WORDS,
+        event_words=event_words,
+        chosen_words=chosen_words,
+        reader=reader_of(),
+        hidden=HIDDEN,
+        sizes=SIZES,
+        file=url_for(".user_scores_csv", **query_without("page", "size")),
+    ), fields.status
+
+
+@blueprint.get("/user_scores/labels.csv")
+def user_scores_csv() -> Response:
+    fields = Fields(request.args)
+    query = read_events(fields)
+    refuse_wrong(fields)
+    return events_file(query)
+
+
+def events_file(query: LabelQuery) -> Response:
+    """Who said what, as CSV, every page of it."""
+    reader = reader_of()
+
+    def row(event: LabelEvent) -> tuple[object, ...]:
+        hidden = reader.hides(event)
+        answer = (HIDDEN, None, None) if hidden else (" ".join(map(str, event.bad)), event.reason, event.comment)
+        scores = event.scores or (None,) * len(LAYER_NAMES)
+        return (
+            *(event.id, event.at, event.by, event.kind, *chamber_cells(event), event.seq, *answer),
+            *(event.withdrawn, event.undoes, event.model, event.scored_at, *scores),
+            *(event.chosen.get("strategy"), event.chosen.get("control"), event.seconds, event.blind),
+        )
+
+    header = (
+        *("id", "at", "by", "kind", *CHAMBER, "seq", "bad_layers", "skipped_because", "comment"),
+        *("withdrawn", "undoes", "model", "scored_at", *LAYER_NAMES),
+        *("strategy", "control", "seconds", "blind"),
+    )
+    events = in_batches(partial(_driftwatch().store.labels.find, query))
+    return csv_file("user_scores", header, (row(event) for event in events))
+
+
+def read_events(fields: Fields) -> LabelQuery:
+    """The filters of the address; what is wrong with them is noted on `fields`."""
+    sort = fields.read("sort", one_of("sort", {name: name for name in EVENT_SORTS}), "at")
+    return LabelQuery(
+        by=fields.read("by", account_name, None),
+        run=fields.read("run", run_number, None),
+        place=read_place(fields),
+        kind=fields.read("kind", one_of("kind", {str(kind): kind for kind in Kind}), None),
+        since=fields.read("since", moment("since"), None),
+        until=fields.read("until", moment("until", ends=True), None),
+        withdrawn=fields.read("withdrawn", one_of("withdrawn", YES_OR_NO), None),
+        sort=sort,
+        descending=fields.read("descending", one_of("descending", YES_OR_NO), sort not in ASCENDING_SORTS),
+    )
+
+
+def _driftwatch() -> Driftwatch:
+    return current_app.extensions["driftwatch"]

@@ -1,0 +1,70 @@
+"""`/progress/`: how far the labelling is, and a summary of a shift for the logbook."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from flask import Blueprint, current_app, render_template, request
+
+from app.driftwatch import Driftwatch
+from app.errors import InvalidInput
+from app.labelling.summary import Shift, markdown
+from app.store.labels import LabelQuery
+from app.web.access import person
+from app.web.agreement import disputes
+from app.web.display import chamber_name, layers_words
+from app.web.fields import Fields, moment
+from app.web.label_words import reader_of
+
+SHIFT = timedelta(hours=8)
+MOST_EVENTS = 5_000  # of one summary: two people at one chamber every ten seconds, for a shift
+MOST_DISPUTES = 50
+
+blueprint = Blueprint("progress", __name__, url_prefix="/progress")
+
+
+@blueprint.get("/")
+def index() -> tuple[str, int]:
+    driftwatch = _driftwatch()
+    fields = Fields(request.args)
+    now = datetime.now(UTC)
+    until = fields.read("until", moment("until", ends=True), now)
+    since = fields.read("since", moment("since"), until - SHIFT)
+    if since >= until and not fields.errors:
+        fields.refuse(
+            InvalidInput("until", fields.given.get("until", f"{until:%Y-%m-%d %H:%M}"), "later than the start")
+        )
+    progress = driftwatch.labelling.progress(person().name)
+    summary = "" if fields.errors else _summary(since, until, progress.uncertain_left)
+    return render_template(
+        "progress.html",
+        fields=fields,
+        progress=progress,
+        uncertain_below=driftwatch.settings.uncertain_below,
+        summary=summary,
+        since=f"{since:%Y-%m-%d %H:%M}",
+        until=f"{until:%Y-%m-%d %H:%M}",
+    ), fields.status
+
+
+def _summary(since: datetime, until: datetime, uncertain_left: int) -> str:
+    driftwatch, reader = _driftwatch(), reader_of()
+    query = LabelQuery(since=since, until=until, withdrawn=False, sort="at", descending=False)
+    found = driftwatch.store.labels.find(query, 0, MOST_EVENTS + 1)
+    events = [event for event in found[:MOST_EVENTS] if not reader.hides(event)]
+    shift = Shift(
+        since=since,
+        until=until,
+        events=events,
+        hidden=len(found[:MOST_EVENTS]) - len(events),
+        more=len(found) > MOST_EVENTS,
+        disputes=disputes(driftwatch, 0, MOST_DISPUTES),
+        uncertain_left=uncertain_left,
+        uncertain_below=driftwatch.settings.uncertain_below,
+        model=driftwatch.model,
+    )
+    return markdown(shift, chamber_name, layers_words)
+
+
+def _driftwatch() -> Driftwatch:
+    return current_app.extensions["driftwatch"]

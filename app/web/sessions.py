@@ -1,0 +1,92 @@
+"""The session: a signed cookie that says who is signed in, and the key that signs it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask, request, session
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import URLSafeTimedSerializer
+
+from app.errors import SettingsError
+from config import Settings
+
+LIFETIME = timedelta(hours=12)  # without any request: a shift, and the way home
+RENEWED_AFTER = 3600  # seconds
+KEY_FILE = "secret_key"
+
+
+def init_app(app: Flask) -> None:
+    settings: Settings = app.extensions["driftwatch"].settings
+    app.config.update(
+        SESSION_COOKIE_NAME=f"driftwatch_{settings.port}",  # a browser does not tell the ports of one host apart
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        PERMANENT_SESSION_LIFETIME=LIFETIME,
+        SESSION_REFRESH_EACH_REQUEST=False,  # see `keep_alive`
+    )
+    app.session_interface = _Sessions(settings)
+
+
+def keep_alive() -> None:
+    """Let the session of this request live on from now: now and then only.
+
+    An answer that is on its way while somebody signs out must not bring the cookie back; so few carry one.
+    """
+    if time.time() - session.get("renewed", 0) > RENEWED_AFTER:
+        session["renewed"] = int(time.time())
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Flask's own, with a key that is made when it is first needed, and Secure wherever the request was."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        if not app.secret_key:
+            with self._lock:
+                app.secret_key = secret_key(self._settings)
+        return super().get_signing_serializer(app)
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+def secret_key(settings: Settings) -> str:
+    """The key that signs sessions: SECRET_KEY, else the one kept in DATA_DIR, made where there is none.
+
+    Raises:
+        SettingsError: it can be neither read nor made.
+    """
+    if settings.secret_key:
+        return settings.secret_key
+    path = settings.data_dir / KEY_FILE
+    try:
+        if not path.exists():
+            _keep_new_key(path)
+        return path.read_text("ascii")
+    except OSError as error:
+        raise SettingsError(
+            f"DATA_DIR is {settings.data_dir}, but the key that signs sessions cannot be kept there: {error.strerror}."
+        ) from None
+
+
+def _keep_new_key(path: Path) -> None:
+    """Write a whole file and only then give it its name: of two programs that start at once, one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f"{KEY_FILE}.{secrets.token_hex(8)}")
+    fresh.touch(0o600, exist_ok=False)
+    try:
+        fresh.write_text(secrets.token_urlsafe(48), "ascii")
+        os.link(fresh, path)
+    except FileExistsError:
+        return
+    finally:
+        fresh.unlink()

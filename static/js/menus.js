@@ -1,0 +1,13 @@
+// Closes a menu of the head when it is left: by a press elsewhere, by Escape, or by tabbing out of it.
+const menus = [...document.querySelectorAll("details.menu")];
+const others = (target) => menus.filter((menu) => menu.open && !menu.contains(target));
+
+document.addEventListener("pointerdown", (event) => others(event.target).forEach((menu) => (menu.open = false)));
+document.addEventListener("focusin", (event) => others(event.target).forEach((menu) => (menu.open = false)));
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of menus.filter((menu) => menu.open)) {
+    menu.open = false;
+    if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+  }
+});

@@ -1,0 +1,140 @@
+"""The pages of the models: what they show is what the registry has, and only experts change it."""
+
+import json
+import shutil
+
+import pytest
+
+from app.errors import Conflict
+from app.ml import evaluation, models, pictures
+from app.ml.labelled import LabelledChamber
+from app.ml.scoring import Scorer
+from app.subsystems.dt.simulate import simulate_chambers
+from config import ROOT
+
+SHIPPED = ROOT / "models"
+ROW = SHIPPED / "row-cnn-1"
+
+
+@pytest.fixture(scope="module")
+def found():
+    """An evaluation with simulated and real chambers; without the simpler methods, which take long to fit."""
+    scorer = Scorer(ROW)
+    chambers = [LabelledChamber(one.occupancy, one.bad) for one in simulate_chambers(80, seed=5, faulty=0.6)]
+    compared = evaluation.compare(chambers, [scorer], [], 7, lambda line: None)
+    return evaluation.Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=compared)
+
+
+@pytest.fixture
+def kept(driftwatch, found):
+    driftwatch.models.keep_evaluation(models.load_card(ROW), found.to_json(), pictures.pictures(found), by="ann")
+    return found
+
+
+def test_the_list_has_every_model_with_its_state_and_what_its_card_says(client, driftwatch):
+    page = client.get("/models/").text
+    for model in driftwatch.models.all():
+        assert f'href="/models/{model.name}/"' in page
+        assert f"{model.card['parameters']:,}" in page
+    assert page.count("in use") == 1
+    assert "0.9198" in page  # the row network's area on all faults, not the one on what it was trained on
+    assert "as shipped" in page
+
+
+def test_a_model_has_its_card_thresholds_and_the_command_that_makes_it_again(anonymous, driftwatch):
+    page = anonymous.get("/models/chamber-cnn-1/").text
+    card = models.load_card(SHIPPED / "chamber-cnn-1")
+    assert card.sha256 in page
+    assert card.trained_on.command in page
+    for threshold in card.thresholds.values():
+        assert f'<td class="number">{threshold.score:g}</td>' in page
+        assert f"{100 * threshold.false_alarms:.2g} %" in page
+    assert "flask evaluate-model chamber-cnn-1 --keep" in page
+    assert anonymous.get("/models/none-such/").status_code == 404
+
+
+def test_what_was_kept_of_an_evaluation_is_shown_with_its_pictures_and_its_numbers(client, kept):
+    page = client.get("/models/row-cnn-1/").text
+    method = kept.simulated.methods[0]
+    assert f"{method.area.value:.4f}" in page
+    assert "Real chambers" in page
+    shown = {name for name in ("roc", "reliability", "found-by-kind", "roc-real") if f"/{name}.svg" in page}
+    drawn = pictures.pictures(kept)
+    assert shown == set(drawn)
+    for name, svg in drawn.items():
+        answer = client.get(f"/models/row-cnn-1/{name}.svg")
+        assert answer.mimetype == "image/svg+xml"
+        assert answer.data == svg
+    assert client.get("/models/row-cnn-1/nothing.svg").status_code == 404
+    assert json.loads(client.get("/models/row-cnn-1/evaluation.json").data) == json.loads(kept.to_json())
+    assert client.get("/models/chamber-cnn-1/evaluation.json").status_code == 404
+    assert "kept" in client.get("/models/").text
+
+
+def test_the_command_keeps_what_it_found_for_the_page(make_app, sign_in):
+    app = make_app(driftwatch_user="eva")
+    client = app.test_client()
+    sign_in(client, "expert", "eva")
+    ran = app.test_cli_runner().invoke(args=["evaluate-model", "row-cnn-1", "--chambers", "60", "--keep"])
+    assert ran.exit_code == 0, ran.output
+    page = client.get("/models/row-cnn-1/").text
+    assert "60 chambers" in page
+    assert "isolation forest" in page
+    assert "roc.svg" in page
+
+
+def test_figures_that_this_version_cannot_read_are_said_to_be_so(client, driftwatch, kept):
+    driftwatch.store.models.keep_evaluation("row-cnn-1", '{"of": "another version"}', {}, by="ann")
+    page = client.get("/models/row-cnn-1/")
+    assert page.status_code == 200
+    assert "Another version of the program" in page.text
+
+
+def test_an_evaluation_of_another_file_of_the_same_name_is_not_kept(driftwatch, found):
+    card = models.load_card(ROW).model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(Conflict, match="another one"):
+        driftwatch.models.keep_evaluation(card, found.to_json(), {}, by="ann")
+
+
+def test_an_expert_activates_and_retires_and_the_page_says_who_and_when(app, driftwatch, sign_in):
+    client = app.test_client()
+    sign_in(client, "expert", "berta")
+    assert "Activate</button>" not in client.get("/models/chamber-cnn-1/").text  # it is in use
+    assert client.post("/models/row-cnn-1/activate").status_code == 303
+    assert driftwatch.model == "row-cnn-1"
+    assert "<b>activated</b> by berta" in client.get("/models/row-cnn-1/").text
+    assert "berta" in client.get("/models/").text
+    assert client.post("/models/row-cnn-1/retire").status_code == 409  # the one in use
+    assert client.post("/models/chamber-cnn-1/retire").status_code == 303
+    page = client.get("/models/chamber-cnn-1/").text
+    assert "<b>retired</b> by berta" in page
+    assert "Retire</button>" not in page
+    assert client.post("/models/none-such/activate").status_code == 404
+
+
+@pytest.mark.parametrize("action", ["activate", "retire"])
+@pytest.mark.parametrize("role", [None, "viewer", "shifter"])
+def test_nobody_below_an_expert_changes_which_model_is_used(app, driftwatch, sign_in, role, action):
+    client = app.test_client()
+    if role:
+        sign_in(client, role)
+    assert client.post(f"/models/row-cnn-1/{action}").status_code == (403 if role else 401)
+    assert client.get(f"/models/row-cnn-1/{action}").status_code == 405
+    page = client.get("/models/row-cnn-1/").text
+    assert "Activate</button>" not in page
+    assert "Retire</button>" not in page
+    assert driftwatch.models.get("row-cnn-1").state == "candidate"
+
+
+def test_a_model_without_training_or_figures_has_a_page_too(client, driftwatch, tmp_path):
+    folder = tmp_path / "elsewhere-1"
+    shutil.copytree(ROW, folder)
+    changes = {"name": "elsewhere-1", "trained_on": None, "figures": None, "figures_all_faults": None, "origin": "2018"}
+    unknown = {"shifter": models.Threshold(score=0.5, false_alarms=None)}
+    card = models.load_card(ROW).model_copy(update={**changes, "thresholds": unknown})
+    (folder / models.CARD_FILE).write_text(card.model_dump_json())
+    driftwatch.models.add(folder, by="ann")
+    assert client.get("/models/").status_code == 200
+    page = client.get("/models/elsewhere-1/").text
+    assert "Comes from" in page
+    assert "Made by" not in page
