@@ -358,9 +358,10 @@ def test_a_label_waits_in_sight_while_the_server_is_away(page, queue_app, dw):
         dw.accounts.add("ann", Role.SHIFTER, by="tests")
         page.goto(f"{url}/sign-in/link/{dw.accounts.new_link('ann', by='tests')}")
         page.locator("main button").click()
-        page.goto(f"{url}/eval/")
-        at(page, PLACES[0])
-        wait_until(lambda: len(dw.labelling.held_by("ann")) == 2)
+        with page.expect_response(lambda got: f"{path(PLACES[1])}?part=chamber" in got.url) as ahead:
+            page.goto(f"{url}/eval/")
+            at(page, PLACES[0])
+        ahead.value.finished()
         page.wait_for_timeout(SETTLED)
     page.keyboard.press("3")
     page.keyboard.press("Enter")
