@@ -395,8 +395,9 @@ def test_a_label_whose_answer_was_lost_is_sent_again_and_counts_once(page, queue
     at(page, PLACES[0])
     page.keyboard.press("3")
     page.keyboard.press("Enter")
-    expect(page.locator("#save-status")).to_contain_text("waiting to be saved: 1")
+    wait_until(lambda: len(lost) == 2)
     assert lost[0] == "201 CREATED"
+    expect(page.locator("#save-status")).to_contain_text("waiting to be saved: 1")
     saved(page)
     page.errors.clear()
     assert [event.bad for event in labels(dw)] == [(3,)]
