@@ -22,6 +22,7 @@ bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench.disk
 	$(BIN)/python -m bench.label
 	$(BIN)/python -m bench.queue
+	$(BIN)/python -m bench.saliency
 
 # Renew the locked requirements from the short list in pyproject.toml.
 lock:

@@ -1,8 +1,9 @@
-"""The commands about models: `flask score`, `train`, `models`, `evaluate-model`."""
+"""The commands about models: `flask score`, `train`, `models`, `evaluate-model`, `evaluate-saliency`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -181,3 +182,32 @@ def evaluate_model(
             (pictures / f"{picture}.svg").write_bytes(content)
     if keep:
         driftwatch.models.keep_evaluation(scorers[0].card, found.to_json(), svg, by=by)
+
+
+@command("evaluate-saliency")
+@click.argument("name", required=False, metavar="[MODEL]")
+@click.option("--chambers", type=click.IntRange(1), default=800, show_default=True, help="Simulated chambers to draw.")
+@click.option("--seed", type=click.IntRange(0, 2**30 - 1), default=302_635, help="The same seed gives the same test.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a method, in place of the table.")
+def evaluate_saliency(driftwatch: Driftwatch, name: str | None, chambers: int, seed: int, as_json: bool) -> None:
+    """Measure whether influences on the scores of MODEL (the one that ships in use, if not given) tell the truth.
+
+    On simulated blocks of dead or noisy cells that the model finds: does the strongest cell lie in the block, and half
+    of the influence; does the score fall when the cells are replaced in order of their influence. For every method, the
+    one of 2018 and a random order. Needs no database for models that ship.
+    """
+    from app.ml import truth
+    from app.ml.saliency import Explainer
+    from app.ml.tables import aligned
+
+    explainer = Explainer(_scorer(driftwatch, name))
+    found = truth.measure(explainer, chambers, seed, report=lambda line: click.echo(line, err=True))
+    if not found[0].blocks:
+        raise click.ClickException(f"{explainer.version} finds no block in so few chambers; draw more.")
+    if as_json:
+        for line in found:
+            click.echo(json.dumps(asdict(line)))
+        return
+    header, *rows = truth.table(found)
+    click.echo(f"{explainer.version}: {found[0].blocks} layers with a block that it finds")
+    click.echo(aligned(header, rows))

@@ -5,18 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from app.accounts import Accounts
-from app.errors import Conflict, NotFound
-from app.jobs import delete, fetch
+from app.errors import REASON_WORDS, Conflict, NotExplained, NotFound
+from app.jobs import delete, explain, fetch
 from app.jobs.runner import Runner
 from app.labelling.labels import Labelling
+from app.ml.saliency import Method, method_named
 from app.registry import Registry
 from app.sources import Source
 from app.sources.demo_process import DemoProcess
 from app.sources.jsonfairy import Jsonfairy
 from app.store import Store
-from app.store.jobs import Job
+from app.store.influences import Explained
+from app.store.items import Item
+from app.store.jobs import Job, JobState
 from app.store.models import Model
 from app.store.runs import Run, RunState
 from app.subsystems.dt import DT
@@ -26,6 +32,7 @@ log = logging.getLogger(__name__)
 
 DEMONSTRATION_RUNS = (302634, 302635)
 RECONCILE_SECONDS = 10
+FAILURE_STANDS = timedelta(minutes=1)  # what could not be explained is not tried again sooner
 MOST_POLLED = 20  # runs asked for at one look at the server's list, newest first
 
 
@@ -100,9 +107,10 @@ class Driftwatch:
         """Queue what a program that was killed left undone: between noting a wish and queueing its job, or after."""
         self.reconcile_runs()
         self.labelling.reconcile()
-        loaded = self.store.items.runs()
-        for orphan in set(loaded) - self.store.runs.known(loaded):
-            log.warning("removing %d items of run %d, which is not loaded", self.store.items.remove_run(orphan), orphan)
+        for what, of_runs in (("items", self.store.items), ("influences", self.store.influences)):
+            loaded = of_runs.runs()
+            for orphan in set(loaded) - self.store.runs.known(loaded):
+                log.warning("removing %d %s of run %d, which is not loaded", of_runs.remove_run(orphan), what, orphan)
 
     def reconcile_runs(self) -> None:
         """The part of `reconcile` that can be done every few seconds."""
@@ -147,6 +155,55 @@ class Driftwatch:
         self.store.events.record("model retired", None, by, model=name)
         return model
 
+    # --- why scores are as they are ---
+
+    def influence(self, number: int, place: Any, model: str, method: Method | str) -> Explained | None:
+        """What pushed the scores of an item of a run; None where that is not worked out yet: see `explain`.
+
+        Raises:
+            NotFound: there is no such item, it has no histogram, or there is no such model.
+            InvalidInput: there is no such method.
+        """
+        model, method = self.models.get(model).name, method_named(method)
+        return self.store.influences.get(self._explicable(number, place), model, method)
+
+    def explain(self, number: int, place: Any | None, model: str, method: Method | str, by: str) -> Job | None:
+        """Have worked out, in the background, what pushed the scores of an item, or of all items of a run.
+
+        Returns:
+            The job that does it; None where nothing is left to do.
+
+        Raises:
+            NotFound: there is no such run, item or model, or the item has no histogram.
+            InvalidInput: there is no such method.
+            NotExplained: it was tried within the last minute, and failed.
+        """
+        model, method = self.models.get(model).name, method_named(method)
+        self.store.runs.get(number)
+        items = self.store.items.of_run(number) if place is None else [self._explicable(number, place)]
+        if not self.store.influences.missing(number, items, model, method):
+            return None
+        about = explain.about(place, model, method)
+        last = self.store.jobs.last(explain.KIND, number, about)
+        if last and last.state is JobState.FAILED and datetime.now(UTC) - last.ended_at < FAILURE_STANDS:
+            raise NotExplained(f"What pushed the scores of run {number} could not be worked out: {last.why}")
+        args = {"place": place and asdict(place), "model": model, "method": str(method)}
+        job = self.store.jobs.ask(explain.KIND, number, explain.LANE, by, about, **args)
+        self.wake()
+        return job
+
+    def explained(self, number: int, model: str, method: Method | str) -> tuple[int, int]:
+        """How many items of a run have their influence worked out, and how many can have it."""
+        items = [item for item in self.store.items.of_run(number) if item.hits is not None]
+        missing = self.store.influences.missing(number, items, model, method_named(method))
+        return len(items) - len(missing), len(items)
+
+    def _explicable(self, number: int, place: Any) -> Item:
+        item = self.store.items.look(number, place)
+        if item.missing:
+            raise NotFound(f"Run {number} has no histogram of {place}: {REASON_WORDS[item.missing]}.")
+        return item
+
     # --- life ---
 
     def start(self, only: Collection[str] | None = None) -> None:
@@ -154,6 +211,7 @@ class Driftwatch:
         handlers = {
             fetch.KIND: fetch.Fetching(self.store, self._open_source, self.models, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
+            explain.KIND: explain.Explaining(self.store, self.models),
         }
         self.runner = Runner(self.store, handlers, only)
         self.runner.start()
@@ -191,7 +249,8 @@ class Driftwatch:
             self.runner.wake()
 
     def _delete(self, number: int, by: str) -> Job:
-        self.store.jobs.cancel(fetch.KIND, number)
+        for kind in (fetch.KIND, explain.KIND):
+            self.store.jobs.cancel(kind, number)
         job = self.store.jobs.ask(delete.KIND, number, f"delete:{number}", by)
         self.wake()
         return job

@@ -101,6 +101,12 @@ class ModelRefused(DriftwatchError):
     code = "model-refused"
 
 
+class NotExplained(DriftwatchError):
+    """Working out why the scores are as they are failed, and will not be tried again at once."""
+
+    code = "not-explained"
+
+
 class Reason(StrEnum):
     """Why a histogram is missing from a run. The values are stored and shown to programs; never reuse one."""
 

@@ -21,6 +21,7 @@ from app.store import Store
 from app.store.models import Model
 
 if TYPE_CHECKING:
+    from app.ml.saliency import Explainer
     from app.ml.scoring import Scorer
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Registry:
     def __init__(self, store: Store, shipped: Path, data_dir: Path) -> None:
         self._store, self._shipped, self._kept = store, shipped, data_dir / "models"
         self._scorers: dict[str, Scorer] = {}
+        self._explainers: dict[str, Explainer] = {}
         self._lock = threading.Lock()
         self._filled = False
         self._last_known: str | None = None
@@ -132,6 +134,16 @@ class Registry:
             if name not in self._scorers:
                 self._scorers[name] = Scorer(self._folder(self.get(name)))
             return self._scorers[name]
+
+    def explainer(self, name: str) -> Explainer:
+        """What explains the scores of a model; made once."""
+        from app.ml.saliency import Explainer
+
+        scorer = self.scorer(name)
+        with self._lock:
+            if name not in self._explainers:
+                self._explainers[name] = Explainer(scorer)
+            return self._explainers[name]
 
     def _folder(self, model: Model) -> Path:
         """A folder with the model, from the database where it is not here."""

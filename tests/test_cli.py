@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from app import cli
+from app.ml.saliency import Method
+from app.ml.truth import RANDOM
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.simulate import simulate_run
 from config import ROOT
@@ -160,3 +162,40 @@ def test_the_readme_names_every_command(app):
 def test_asking_for_a_year_of_runs_asks_for_each_once(run_command, driftwatch):
     assert run_command("fetch", "302000-302499").exit_code == 0
     assert driftwatch.store.runs.count() == len(driftwatch.store.jobs.active()) == 500
+
+
+def test_evaluate_saliency_prints_for_every_method_how_true_it_is(run_command):
+    result = run_command("evaluate-saliency", "row-cnn-1", "--chambers", "24")
+    assert result.exit_code == 0, result.output
+    table = result.stdout.splitlines()
+    assert re.match(r"row-cnn-1: [0-9]+ layers with a block that it finds", table[0])
+    methods = {line.split("  ")[0] for line in table[3:]}
+    assert methods == {*map(str, Method), RANDOM}
+
+
+def test_evaluate_saliency_as_json_is_one_object_a_method_and_the_same_each_time(run_command):
+    first, second = (
+        run_command("evaluate-saliency", "row-cnn-1", "--chambers", "24", "--seed", "7", "--json") for _ in range(2)
+    )
+    lines, again = ([json.loads(line) for line in result.stdout.splitlines()] for result in (first, second))
+    for line in (*lines, *again):
+        line.pop("seconds")
+    assert lines == again
+    assert {line["method"] for line in lines} >= {"occlusion", "random order"}
+    assert all(0 <= line["deletion"] <= 1 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--chambers", "0"], "--chambers"),
+        (["--seed", "-1"], "--seed"),
+        (["row-cnn-1", "--chambers", "1", "--seed", "0"], "finds no block"),
+        (["lime"], "lime"),
+    ],
+)
+def test_evaluate_saliency_refuses_what_it_cannot_measure(run_command, arguments, says):
+    result = run_command("evaluate-saliency", *arguments)
+    assert result.exit_code != 0
+    assert says in result.output
+    assert "Traceback" not in result.output

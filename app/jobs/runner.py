@@ -6,6 +6,7 @@ killed loses its leases, and another (or the same, started again) goes on where 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from pymongo.errors import ConnectionFailure, PyMongoError
 
@@ -56,6 +58,15 @@ class Handler(Protocol):
         """Tell the reader that the job was given up."""
 
 
+class _Scheduler(BackgroundScheduler):
+    """One whose thread survives that it is shut down while it hands out a job."""
+
+    def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
+        """Forget a job, also one that the shutdown forgot first."""
+        with contextlib.suppress(JobLookupError):
+            super().remove_job(job_id, jobstore)
+
+
 class Runner:
     """Claims and does jobs until it is stopped."""
 
@@ -68,7 +79,7 @@ class Runner:
         self._stopping = False
         pools = {"default": ThreadPoolExecutor(2), "work": ThreadPoolExecutor(THREADS)}
         defaults = {"misfire_grace_time": None, "coalesce": True}
-        self._scheduler = BackgroundScheduler(executors=pools, job_defaults=defaults, timezone=UTC)
+        self._scheduler = _Scheduler(executors=pools, job_defaults=defaults, timezone=UTC)
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns when a tick takes over a second
 
     def also(self, only: Collection[str]) -> None:

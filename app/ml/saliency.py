@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from app.ml.networks import BAD, architecture
 from app.ml.scoring import Scorer
 from app.subsystems.dt.carry_back import as_expected
 from app.subsystems.dt.findings import all_expected
+from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import BINS, layer_bins
 
@@ -35,6 +37,7 @@ COMPLETE = 0.01  # how far the sum may be off, as a share of the difference of t
 _NEGLIGIBLE = 0.5  # logits: of smaller differences it is the share of this
 WINDOW, STRIDE = 6, 3  # cells that occlusion replaces at once, and how far it then goes on
 _AT_ONCE = 4096  # layers in one batch: some 12 MB
+_CHAMBERS_AT_ONCE = 16  # of which all windows are held: as many layers
 
 
 class Method(StrEnum):
@@ -133,7 +136,7 @@ class Explainer:
         logit, normal = np.full((2, *exists.shape), np.nan, np.float32)
         logit[exists], normal[exists] = self.logits(inputs[exists]), self.logits(expected[exists])
         if method is Method.OCCLUSION:
-            influences = [self._occlude(*one) for one in zip(occupancies, baselines, logit, strict=True)]
+            influences = self._occlude(occupancies, baselines, logit)
         else:
             given = np.zeros(inputs.shape)
             given[exists] = self._attribute(method, inputs[exists], expected[exists], seed)
@@ -214,21 +217,43 @@ class Explainer:
         return result
 
     def _occlude(
-        self, occupancy: Occupancy, baseline: Occupancy, logit: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self, occupancies: Sequence[Occupancy], baselines: Sequence[Occupancy], logit: np.ndarray
+    ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """What the logit loses when a window of cells is as expected, shared among them."""
-        windows = [
-            (row, existing[max(0, start) : start + WINDOW])
-            for row in np.flatnonzero(~np.isnan(logit))
-            for existing in [np.flatnonzero(occupancy.cells[row])]
-            for start in range(STRIDE - WINDOW, existing.size, STRIDE)
-        ]
-        rows = np.array([row for row, _ in windows])
-        counts = np.repeat(occupancy.counts[None].astype(np.float32), len(windows), axis=0)
-        for one, (row, cells) in zip(counts, windows, strict=True):
-            one[row, cells] = baseline.counts[row, cells]
-        lost = logit[rows] - self.logits(self._architecture.altered(occupancy, counts, rows))
-        result = np.zeros(occupancy.counts.shape)
-        for (row, cells), value in zip(windows, lost, strict=True):
-            result[row, cells] += value * STRIDE / WINDOW / cells.size
-        return result, np.zeros(len(logit)), np.zeros((len(logit), BINS))
+        found = []
+        for start in range(0, len(occupancies), _CHAMBERS_AT_ONCE):
+            some = slice(start, start + _CHAMBERS_AT_ONCE)
+            given = list(zip(occupancies[some], baselines[some], logit[some], strict=True))
+            inputs = [self._occluded(occupancy, baseline) for occupancy, baseline, _ in given]
+            left = np.split(self.logits(np.concatenate(inputs)), np.cumsum([len(one) for one in inputs[:-1]]))
+            for (occupancy, _, own), remains in zip(given, left, strict=True):
+                rows, cells = _windows(occupancy.cells.tobytes(), occupancy.chamber.columns)
+                result = np.zeros(occupancy.counts.shape)
+                share = (own[rows] - remains) * STRIDE / WINDOW / cells.sum(axis=1)
+                np.add.at(result, rows, share[:, None] * cells)
+                found.append((result, np.zeros(LAYERS), np.zeros((LAYERS, BINS))))
+        return found
+
+    def _occluded(self, occupancy: Occupancy, baseline: Occupancy) -> np.ndarray:
+        """float32 (k, …): what the network takes of a layer with each window as expected."""
+        rows, cells = _windows(occupancy.cells.tobytes(), occupancy.chamber.columns)
+        counts = np.repeat(occupancy.counts[None].astype(np.float32), len(rows), axis=0)
+        counts[np.arange(len(rows)), rows] = np.where(cells, baseline.counts[rows], occupancy.counts[rows])
+        return self._architecture.altered(occupancy, counts, rows)
+
+
+@lru_cache(maxsize=256)
+def _windows(cells: bytes, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """The windows of a chamber, by the bytes of the bool (12, columns) that says which cells exist.
+
+    Returns:
+        int (k,), the row of each; bool (k, columns), its cells.
+    """
+    exists = np.frombuffer(cells, bool).reshape(LAYERS, columns)
+    rows, windows = [], []
+    for row in np.flatnonzero(exists.any(axis=1)):
+        existing = np.flatnonzero(exists[row])
+        for start in range(STRIDE - WINDOW, existing.size, STRIDE):
+            rows.append(row)
+            windows.append(np.isin(np.arange(columns), existing[max(0, start) : start + WINDOW]))
+    return np.array(rows), np.array(windows)

@@ -30,7 +30,7 @@ def _tables(title: str, found: Comparison) -> str:
         parts.append(_by("hits a cell", found.methods, [(ALL_KINDS, level) for level in levels], levels))
         for method in networks if found.kinds else ():
             rows = [[in_words(kind), *(_percent(method.share(kind, level)) for level in levels)] for kind in kinds]
-            parts.append(_table([f"found at 1 %: {method.name}", *levels], rows))
+            parts.append(aligned([f"found at 1 %: {method.name}", *levels], rows))
     parts.append(_thresholds_table(found))
     parts += [_reliability_table(method) for method in networks if method.reliability]
     return "\n\n".join(parts)
@@ -43,13 +43,13 @@ def _ranked(found: Comparison) -> str:
         area = ["–", "–"] if method.area is None else [f"{method.area.value:.4f}", _interval(method.area, "{:.4f}", 1)]
         shares = [f"{_percent(f.found.value)} ({_interval(f.found, '{:.1f}', 100)})" for f in method.found]
         rows.append([method.name, *area, *(shares or ["–"] * len(FALSE_ALARMS))])
-    return _table(header, rows)
+    return aligned(header, rows)
 
 
 def _by(what: str, methods: Sequence[Method], groups: Sequence[tuple[str, str]], names: Sequence[str]) -> str:
     rows = [[method.name, *(_percent(method.share(*group)) for group in groups)] for method in methods]
     rows.append(["bad layers", *(f"{methods[0].layers(*group):,}" for group in groups)])
-    return _table([f"found at 1 %, by {what}", *map(in_words, names)], rows)
+    return aligned([f"found at 1 %, by {what}", *map(in_words, names)], rows)
 
 
 def _thresholds_table(found: Comparison) -> str:
@@ -62,7 +62,7 @@ def _thresholds_table(found: Comparison) -> str:
             matrix = [f"{count:,}" for count in (at.found, at.missed, at.false_alarms, at.passed)]
             false = [_percent(shares.get(level), 2) for level in levels]
             rows.append([f"{method.name}: {at.use} {at.score:g}", *matrix, *false])
-    return _table(header, rows)
+    return aligned(header, rows)
 
 
 def _reliability_table(method: Method) -> str:
@@ -71,7 +71,7 @@ def _reliability_table(method: Method) -> str:
         for one in method.reliability
     ]
     header = [f"scores of {method.name}, ordinary chambers", "layers", "mean score", "bad"]
-    return f"{_table(header, rows)}\nexpected calibration error {_percent(method.calibration_error, 2)}"
+    return f"{aligned(header, rows)}\nexpected calibration error {_percent(method.calibration_error, 2)}"
 
 
 def _levels(found: Comparison) -> list[str]:
@@ -89,8 +89,8 @@ def _percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned: the first to the left, the others to the right."""
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a terminal: its columns aligned, the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = []
     for row in (header, ["─" * width for width in widths], *rows):

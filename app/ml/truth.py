@@ -110,7 +110,7 @@ def measure(
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(block.inside.size) for block in found]
     result.append(Truth(RANDOM, len(found), None, None, *_replaced(explainer, occupancies, expected, found, orders)))
-    return sorted(result, key=lambda truth: (-(truth.pointed or -1), truth.deletion))
+    return sorted(result, key=lambda truth: (truth.pointed is None, -(truth.pointed or 0), truth.deletion))
 
 
 def table(truths: Sequence[Truth]) -> list[list[str]]:

@@ -20,6 +20,7 @@ from app.errors import SettingsError, StoreUnavailable
 from app.store.attempts import Attempts
 from app.store.embedded import EmbeddedMongo
 from app.store.events import Events
+from app.store.influences import Influences
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.labels import Labels
@@ -54,6 +55,10 @@ class Store:
     @property
     def items(self) -> Items:
         return Items(self._database["items"], self.subsystem)
+
+    @property
+    def influences(self) -> Influences:
+        return Influences(self._database["influences"], self.subsystem)
 
     @property
     def queue(self) -> Queue:
@@ -147,6 +152,7 @@ class Store:
                 _upgrade(database, self.subsystem)
                 for keeper in (
                     Items(database["items"], self.subsystem),
+                    Influences(database["influences"], self.subsystem),
                     Queue(database["items"], self.subsystem),
                     Labels(database["labels"], self.subsystem),
                     Problems(database["problems"], self.subsystem),

@@ -290,10 +290,11 @@ class Items:
         """
         return self._one(run, place, {"embedding": 0})
 
-    def of_run(self, run: int) -> list[Item]:
-        """All items of a run without their histograms, in the subsystem's order."""
+    def of_run(self, run: int, histograms: bool = False) -> list[Item]:
+        """All items of a run, in the subsystem's order."""
         order = [(key, ASCENDING) for key in ("run", "subsystem", *self._subsystem.keys)]
-        found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, _LARGE).sort(order)
+        fields = {"embedding": 0} if histograms else _LARGE
+        found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, fields).sort(order)
         return [self.item(d) for d in found]
 
     def of_place(self, place: Any, around: int, each_side: int, histograms: bool = False) -> list[Item]:

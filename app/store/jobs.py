@@ -16,7 +16,7 @@ from typing import Any
 
 from bson import ObjectId
 from bson.errors import InvalidId
-from pymongo import ASCENDING, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
@@ -42,7 +42,7 @@ class Job:
     """One piece of work.
 
     Attributes:
-        kind: which handler does it: "fetch", "delete".
+        kind: which handler does it: "fetch", "delete", "explain".
         run: the run that it works on.
         lane: jobs of one lane run one after another, in the order in which they were asked for.
         args: what the handler needs besides.
@@ -86,16 +86,23 @@ class Jobs:
         one_of("run", where={"state": JobState.RUNNING})
         self._collection.create_index([("state", ASCENDING), ("asked_at", ASCENDING)])
         self._collection.create_index([("run", ASCENDING), ("active", ASCENDING)])
+        self._collection.create_index([("key", ASCENDING), ("asked_at", ASCENDING)])
         self._collection.create_index("ended_at", expireAfterSeconds=KEEP_DAYS * 86_400)
 
-    def ask(self, kind: str, run: int, lane: str, by: str, **args: object) -> Job:
-        """Queue a job; where the same is queued or running already, that one."""
-        document = self._new(kind, run, lane, by, args) | {"state": JobState.QUEUED}
+    def ask(self, kind: str, run: int, lane: str, by: str, about: str = "", **args: object) -> Job:
+        """Queue a job; where the same is queued or running already, that one.
+
+        Args:
+            about: what tells it from other jobs of this kind that work on the run.
+        """
+        document = self._new(kind, run, lane, by, args, about) | {"state": JobState.QUEUED}
         try:
             self._collection.insert_one(document)
         except DuplicateKeyError:
             existing = self._collection.find_one({"key": document["key"], "active": True})
-            return _job(existing) if existing else self.ask(kind, run, lane, by, **args)  # it ended this very moment
+            if existing is None:  # it ended this very moment
+                return self.ask(kind, run, lane, by, about, **args)
+            return _job(existing)
         return _job(document)
 
     def begin(self, kind: str, run: int, lane: str, by: str, owner: str, **args: object) -> Job | None:
@@ -114,7 +121,8 @@ class Jobs:
             owner: the name under which the lease is kept.
             only: the ids of the jobs that are wanted; any, where it is None.
         """
-        wanted: dict[str, Any] = {"state": JobState.QUEUED}
+        busy = self._collection.distinct("lane", {"state": JobState.RUNNING})
+        wanted: dict[str, Any] = {"state": JobState.QUEUED, "lane": {"$nin": busy}}
         if only is not None:
             wanted["_id"] = {"$in": [ObjectId(job_id) for job_id in only]}
         for candidate in self._collection.find(wanted).sort("asked_at", ASCENDING).limit(100):
@@ -196,10 +204,15 @@ class Jobs:
         wanted: dict[str, Any] = {"active": True} | ({} if run is None else {"run": run})
         return [_job(d) for d in self._collection.find(wanted).sort("asked_at", ASCENDING)]
 
+    def last(self, kind: str, run: int, about: str = "") -> Job | None:
+        """The newest of the jobs that were the same, ended or not."""
+        found = self._collection.find_one({"key": _key(kind, run, about)}, sort=[("asked_at", DESCENDING)])
+        return _job(found) if found else None
+
     @staticmethod
-    def _new(kind: str, run: int, lane: str, by: str, args: Mapping[str, object]) -> dict[str, Any]:
+    def _new(kind: str, run: int, lane: str, by: str, args: Mapping[str, object], about: str = "") -> dict[str, Any]:
         return {
-            "key": f"{kind}:{run}",
+            "key": _key(kind, run, about),
             "active": True,
             "kind": kind,
             "run": run,
@@ -209,6 +222,10 @@ class Jobs:
             "attempt": 0,
             "asked_at": datetime.now(UTC),
         }
+
+
+def _key(kind: str, run: int, about: str) -> str:
+    return f"{kind}:{run}:{about}" if about else f"{kind}:{run}"
 
 
 def _lease(owner: str) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from app.web import (
     display,
     errors,
     health,
+    influence_api,  # noqa: F401 (it adds its routes to those of the API)
     label,
-    label_api,  # noqa: F401 (it adds its routes to those of the API)
+    label_api,  # noqa: F401 (the same)
     label_list_api,  # noqa: F401 (the same)
     labels,
     models_page,
@@ -22,6 +23,7 @@ from app.web import (
     problems,
     progress,
     runs,
+    saliency,
     scores,
     security,
     sessions,
@@ -47,6 +49,7 @@ def init_app(app: Flask) -> None:
         agreement,
         problems,
         models_page,
+        saliency,
         signin,
         account,
         users,

@@ -111,12 +111,7 @@ def delete_run(run: str) -> tuple[RunOut, int]:
 @spec.validate(resp=Answers(HTTP_200=ChamberOut, HTTP_404=Problem, HTTP_503=Problem), tags=["chambers"])
 def show_chamber(run: str, wheel: str, sector: str, station: str) -> ChamberOut:
     """One chamber of a run: occupancy, scores, verdicts; layer 1 first."""
-    chamber = Chamber(
-        wheel=_whole("wheel", wheel, "-2 to 2"),
-        station=_whole("station", station, "1 to 4"),
-        sector=_whole("sector", sector, "1 to 12, or 1 to 14 in station 4"),
-    )
-    item = _driftwatch().store.items.get(run_number(run), chamber)
+    item = _driftwatch().store.items.get(run_number(run), chamber_at(wheel, sector, station))
     return ChamberOut.of_chamber(reader_of().shown(item))
 
 
@@ -194,6 +189,19 @@ def pages_of(page: int, size: int, count: int) -> int:
     if page > pages:
         raise NotFound(f"There is no page {page:,}: the last is {pages:,}.")
     return pages
+
+
+def chamber_at(wheel: str, sector: str, station: str) -> Chamber:
+    """The chamber that an address names.
+
+    Raises:
+        InvalidInput: there is no such one.
+    """
+    return Chamber(
+        wheel=_whole("wheel", wheel, "-2 to 2"),
+        station=_whole("station", station, "1 to 4"),
+        sector=_whole("sector", sector, "1 to 12, or 1 to 14 in station 4"),
+    )
 
 
 def _whole(field: str, text: str, accepted: str) -> int:

@@ -1,8 +1,11 @@
-"""The colours of counts: a perceptually uniform map from 0 (dark) to 1 (bright).
+"""The colours of counts, a perceptually uniform map from 0 (dark) to 1 (bright), and those of influence.
 
-The map is a helix in OKLab: lightness and hue change in proportion to the value while the chroma stays, so that equal
-steps of the value are equal distances in that space. Dark violet over teal to yellow, as viridis runs; lightness alone
-orders the colours, so that they are read in the same order in grey and with any colour vision.
+The map of counts is a helix in OKLab: lightness and hue change in proportion to the value while the chroma stays, so
+that equal steps of the value are equal distances in that space. Dark violet over teal to yellow, as viridis runs;
+lightness alone orders the colours, so that they are read in the same order in grey and with any colour vision.
+
+The map of influence is two straight lines in OKLab, from white at 0 to orange at 1 and to blue at −1: equal steps are
+equal distances there too, both ends are as far from white, and blue and orange are told apart with any colour vision.
 
 Source: B. Ottosson, "A perceptual color space for image processing" (2020), for OKLab and its matrices.
 """
@@ -17,6 +20,11 @@ _LIGHTNESS = (0.30, 0.92)
 _HUE = (300.0, 105.0)  # degrees in OKLab: violet, yellow
 _CHROMA = 0.10  # about the greatest at which a screen can show the whole helix
 _LIGHT_INK_BELOW = 0.557  # of the lightness: from there on black is read better than white
+
+_WHITE = 0.97  # lightness at 0 of influence
+_END, _END_CHROMA = 0.62, 0.15  # at −1 and 1: as dark as black is still read well on it
+_GREY = (0.55, 0.88)
+_ORANGE, _BLUE = 52.0, 250.0  # degrees in OKLab
 
 
 def colour(fraction: float) -> str:
@@ -33,6 +41,31 @@ def is_dark(fraction: float) -> bool:
     return _between(_LIGHTNESS, min(max(fraction, 0.0), 1.0)) < _LIGHT_INK_BELOW
 
 
+def influence_colour(fraction: float) -> str:
+    """The colour of an influence from −1 (to good) to 1 (to bad); values beyond take the colour of the end.
+
+    >>> influence_colour(-1), influence_colour(0), influence_colour(1)
+    ('#2f8adc', '#f5f5f5', '#ca6719')
+    """
+    return _influence_table()[round((min(max(fraction, -1.0), 1.0) + 1) / 2 * (STEPS - 2))]
+
+
+def grey(fraction: float) -> str:
+    """A grey for a value from 0 to 1: for counts that influence is drawn on. It stays out of the way."""
+    return _hex(oklab_to_srgb(_between(_GREY, min(max(fraction, 0.0), 1.0)), 0, 0))
+
+
+@cache
+def _influence_table() -> tuple[str, ...]:
+    return tuple(_on_line(2 * i / (STEPS - 2) - 1) for i in range(STEPS - 1))  # an odd number: one is 0
+
+
+def _on_line(fraction: float) -> str:
+    hue, far = radians(_ORANGE if fraction > 0 else _BLUE), abs(fraction)
+    chroma = far * _END_CHROMA
+    return _hex(oklab_to_srgb(_between((_WHITE, _END), far), chroma * cos(hue), chroma * sin(hue)))
+
+
 @cache
 def _table() -> tuple[str, ...]:
     return tuple(_helix(i / (STEPS - 1)) for i in range(STEPS))
@@ -40,7 +73,10 @@ def _table() -> tuple[str, ...]:
 
 def _helix(fraction: float) -> str:
     hue = radians(_between(_HUE, fraction))
-    rgb = oklab_to_srgb(_between(_LIGHTNESS, fraction), _CHROMA * cos(hue), _CHROMA * sin(hue))
+    return _hex(oklab_to_srgb(_between(_LIGHTNESS, fraction), _CHROMA * cos(hue), _CHROMA * sin(hue)))
+
+
+def _hex(rgb: tuple[float, float, float]) -> str:
     return "#" + "".join(f"{round(255 * min(max(value, 0.0), 1.0)):02x}" for value in rgb)
 
 

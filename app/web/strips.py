@@ -7,6 +7,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from app.web.heatmap import Row
+from app.web.influence_map import PushedRow, logits, short_logits
 
 _LIGHT = ' class="l"'
 
@@ -38,6 +39,22 @@ def outline(cells: tuple[int, int], columns: int) -> Markup:
     first, last = cells
     x, width = (first - 1) * 100 / columns, (last - first + 1) * 100 / columns
     return Markup(f'<rect class="known-cells" x="{x:.4g}%" y="1" width="{width:.4g}%" height="26"/>')
+
+
+def pushes(row: PushedRow) -> Markup:
+    """The squares of a layer's influence, one for each cell that exists, to lie on those of its counts."""
+    return Markup(
+        "".join(
+            f'<rect x="{cell.number - 1}" width="1" height="1" data-cell="{cell.number}" '
+            f'data-influence="{logits(cell.value)}" fill="{cell.fill}"/>'
+            for cell in row.cells
+        )
+    )
+
+
+def push_numbers(row: PushedRow, columns: int) -> Markup:
+    """The influence of each cell, in the middle of it: black, which is read on all colours of influence."""
+    return Markup("".join(_text(cell.number, columns, short_logits(cell.value), False) for cell in row.cells))
 
 
 def _text(number: int, columns: int, what: int | str, dark: bool) -> str:

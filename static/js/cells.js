@@ -56,8 +56,9 @@ function point(rect) {
 }
 
 function words(rect) {
-  const { layer, cell, count } = rect.dataset;
+  const { layer, cell, count, influence } = rect.dataset;
   const place = `Layer ${layer} (SL${Math.ceil(layer / 4)}), cell ${cell}: `;
-  if (!rect.classList.contains("none")) return place + number.format(count) + (count === "1" ? " hit" : " hits");
+  const pushed = influence ? `, influence ${influence}` : "";
+  if (!rect.classList.contains("none")) return place + number.format(count) + (count === "1" ? " hit" : " hits") + pushed;
   return place + "no cell" + (count === "-1" ? "" : `, yet ${number.format(count)} was served`);
 }

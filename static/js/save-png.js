@@ -1,8 +1,8 @@
-// Saves the picture as PNG: the SVG that the server makes, drawn at twice its size. The link is there for scripts only.
+// Saves the picture as PNG: the SVG that the server makes, drawn at twice its size. The links are there for scripts only.
 const SCALE = 2;
 
 document.addEventListener("click", async (event) => {
-  const link = event.target.closest?.("#save-png");
+  const link = event.target.closest?.("#save-png, .save-png");
   if (!link || link.dataset.ready) return;
   event.preventDefault();
   const picture = new Image();

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.web.colours import STEPS, colour, is_dark
+from app.web.colours import STEPS, colour, influence_colour, is_dark
 
 
 def linear(channel):
@@ -48,3 +48,23 @@ def test_equal_steps_of_the_count_look_equally_far_apart():
 def test_the_number_on_a_cell_can_be_read(fraction):
     ground, ink = luminance(colour(fraction)), 1.0 if is_dark(fraction) else 0.0
     assert (max(ground, ink) + 0.05) / (min(ground, ink) + 0.05) >= 4.5
+
+
+INFLUENCE = [influence_colour(i / 50) for i in range(-50, 51)]
+
+
+def test_influence_is_white_at_nothing_and_as_far_from_it_on_both_sides():
+    white, blue, orange = (oklab(influence_colour(value)) for value in (0, -1, 1))
+    assert abs(white[1]) + abs(white[2]) < 0.01
+    assert blue[0] == pytest.approx(orange[0], abs=0.01)
+    assert blue[2] < -0.1 < 0.08 < orange[2]
+
+
+def test_equal_steps_of_influence_look_equally_far_apart():
+    places = [oklab(text) for text in INFLUENCE[::10]]
+    steps = [sum((a - b) ** 2 for a, b in zip(*pair, strict=True)) ** 0.5 for pair in pairwise(places)]
+    assert max(steps) / min(steps) < 1.15
+
+
+def test_black_is_read_on_every_influence():
+    assert min(luminance(fill) for fill in INFLUENCE) + 0.05 >= 4.5 * 0.05

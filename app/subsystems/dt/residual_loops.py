@@ -32,15 +32,18 @@ def residuals_of(counts, layout, only, rates, out):
     Args:
         counts: float32 (k, 12, W), hits; what stands where no cell is does not matter.
         layout: a `residuals.Layout`.
-        only: int (k,), 0 to 2 for the layers of this superlayer alone, which leaves out what they are told of the
-            profiles of others; −1 for all.
+        only: int (k,), 0 to 11 for this layer alone, which leaves out what it is told of the profiles of other
+            superlayers; −1 for all.
         rates: float32 (k, 12), hits a cell of the layers, robustly; filled in likewise.
         out: float32 (k, 12, 49, 15), zeros.
     """
     x = np.zeros(counts.shape[1:], np.float32)
     by_siblings, by_shape = np.zeros_like(x), np.zeros_like(x)
     for chamber in range(counts.shape[0]):
-        first, end = (0, 12) if only[chamber] < 0 else (4 * only[chamber], 4 * only[chamber] + 4)
+        first, end, wanted, after = 0, 12, 0, 12  # layers that matter; of these, those to fill in
+        if only[chamber] >= 0:
+            first, wanted = only[chamber] // 4 * 4, only[chamber]
+            end, after = first + 4, wanted + 1
         rate_of = rates[chamber].reshape((12, 1))
         for layer in range(first, end):
             for cell in range(x.shape[1]):
@@ -59,16 +62,21 @@ def residuals_of(counts, layout, only, rates, out):
         for layer in range(first, end):
             for cell in range(x.shape[1]):
                 if layout.cells[layer, cell]:
-                    by_siblings[layer, cell] = _deviation(x[layer, cell], siblings[layer, cell])
                     by_shape[layer, cell] = _deviation(x[layer, cell], shape[layer, cell])
                 else:
                     siblings[layer, cell] = 0
-        own, sibling_rates = _smoothed(capped, layout, 1, first, end), _median_of_others(rate_of)
+        for layer in range(wanted, after):
+            for cell in range(x.shape[1]):
+                if layout.cells[layer, cell]:
+                    by_siblings[layer, cell] = _deviation(x[layer, cell], siblings[layer, cell])
+        own, sibling_rates = _smoothed(capped, layout, 1, wanted, after), _median_of_others(rate_of)
         rate, into = _chamber_rate(rate_of, layout), out[chamber]
-        _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rate_of, rate, layout, first, end, into)
-        if end - first == 12:
+        _fill_curves(by_shape, layout, first, end, into)
+        _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rate_of, rate, layout, wanted, after, into)
+        if after - wanted == 12:
             _fill_partners(rate, layout, into)
-        _fill_facts(x, siblings, shape, by_shape, rate_of, sibling_rates, rate, layout, first, end, into)
+        facts = (x, siblings, shape, by_shape, rate_of, sibling_rates, rate, layout)
+        _fill_facts(*facts, first, end, wanted, after, into)
 
 
 @_compiled
@@ -274,8 +282,22 @@ def _fitted(y, weight, basis):
 
 
 @_compiled
+def _fill_curves(by_shape, layout, first, end, out):
+    """The channel of each bin that the layer's siblings are told of too: the mean deviation from the curve."""
+    for layer in range(first, end):
+        if layout.exists[layer]:
+            for b in range(layout.bins.shape[1]):
+                number, total = 0, 0.0
+                for cell in range(layout.bins[layer, b, 0], layout.bins[layer, b, 1]):
+                    if layout.cells[layer, cell]:
+                        number += 1
+                        total += by_shape[layer, cell]
+                out[layer, b, 1] = total / number
+
+
+@_compiled
 def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_rate, layout, first, end, out):
-    """The channels of each bin: means over its cells, least and greatest of them, sums over 7 cells around it."""
+    """The other channels of each bin: means over its cells, least and greatest of them, sums over 7 cells around it."""
     bins, width = layout.bins.shape[1], x.shape[1]
     level = np.log(chamber_rate + 0.3)
     linear, straight, most = np.empty(width), np.empty(width), np.empty(width)
@@ -289,14 +311,13 @@ def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_ra
             most[cell] = min(count, 8 * max(others, curve) + 8)
         for b in range(bins):
             begin, after, window_begin, window_after = layout.bins[layer, b]
-            number, mean, second, third, fourth, smooth, curve = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            number, mean, third, fourth, smooth, curve = 0, 0.0, 0.0, 0.0, 0.0, 0.0
             least, greatest, least_curve, greatest_curve = np.inf, -np.inf, np.inf, -np.inf
             for cell in range(begin, after):
                 if not layout.cells[layer, cell]:
                     continue
                 number += 1
                 mean += by_siblings[layer, cell]
-                second += by_shape[layer, cell]
                 third += linear[cell]
                 fourth += straight[cell]
                 smooth += own[layer, cell]
@@ -310,7 +331,7 @@ def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_ra
                 by_others += siblings[layer, cell]
                 by_curve += shape[layer, cell]
             into = out[layer, b]
-            into[0], into[1], into[2], into[3] = mean / number, second / number, third / number, fourth / number
+            into[0], into[2], into[3] = mean / number, third / number, fourth / number
             into[4], into[5] = _log_ratio(found, by_others, 0.5), _log_ratio(found, by_curve, 0.5)
             into[6], into[7] = np.log(smooth / number + 0.3) - level, np.log(curve / number + 0.3) - level
             into[8], into[9], into[10], into[11] = least, greatest, least_curve, greatest_curve
@@ -346,7 +367,9 @@ def _partner(first, theta, third, superlayer):
 
 
 @_compiled
-def _fill_facts(x, siblings, shape, by_shape, rates, sibling_rates, chamber_rate, layout, first, end, out):
+def _fill_facts(
+    x, siblings, shape, by_shape, rates, sibling_rates, chamber_rate, layout, first, end, wanted, after, out
+):
     """The 30 facts about each layer as a whole, in the rows after the bins.
 
     13 that stand for themselves, 8 of the layer against its own superlayer's curve, and the means of these (and of its
@@ -371,13 +394,14 @@ def _fill_facts(x, siblings, shape, by_shape, rates, sibling_rates, chamber_rate
             found[layer, 2] = _deviation(rate * length, level * length)
             found[layer, 3] = _log_ratio(ours, partner, 0.1)
             found[layer, 4] = _log_ratio(ours, chamber_rate, 0.1)
-            found[layer, 5] = _together(by_shape, layer) / length / 3
+            if wanted <= layer < after:
+                found[layer, 5] = _together(by_shape, layer) / length / 3
             found[layer, 6] = length / 96
             found[layer, 7] = superlayer == 1
             _dead_cells(x[layer], shape[layer], layout.cells[layer], length, own[layer])
             _patterns(x[layer], shape[layer], own[layer], found[layer])
             _six_adjacent(x[layer], siblings[layer], shape[layer], own[layer], found[layer])
-    for layer in range(first, end):
+    for layer in range(wanted, after):
         if not layout.exists[layer]:
             continue
         four, row = layer // 4 * 4, out.shape[1] - 2

@@ -106,7 +106,7 @@ def altered_residuals(occupancy: Occupancy, counts: np.ndarray, rows: np.ndarray
 
     def work_out(start: int) -> None:
         some = rows[start : start + _AT_ONCE]
-        altered, _ = _of_one_layout(counts[start : start + _AT_ONCE], layout, some // 4, np.tile(rates, (len(some), 1)))
+        altered, _ = _of_one_layout(counts[start : start + _AT_ONCE], layout, some, np.tile(rates, (len(some), 1)))
         result[start : start + _AT_ONCE] = altered[np.arange(len(some)), some]
 
     _in_threads(work_out, [(start,) for start in range(0, len(rows), _AT_ONCE)])

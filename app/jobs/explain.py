@@ -1,0 +1,68 @@
+"""Explaining scores: influences are worked out for one item of a run, or for all, when somebody first asks for them.
+
+What is there is not worked out again, so that a job that was killed goes on where it stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.jobs.runner import Work
+from app.ml.saliency import Method
+from app.registry import Registry
+from app.store import Store
+from app.store.influences import Explained
+from app.store.jobs import Job
+from app.subsystems.dt.verdict import Verdict
+
+KIND = "explain"
+LANE = "explain"  # one at a time: each takes all cores
+BATCH = 25  # items explained and stored at once
+
+_BAD = (Verdict.BAD, Verdict.EMPTY)
+
+
+def about(place: Any | None, model: str, method: Method) -> str:
+    """What tells one such job of a run from another."""
+    return f"{place or 'all'}:{model}:{method}"
+
+
+class Explaining:
+    """The handler of explain jobs. The first one of a process imports TensorFlow."""
+
+    def __init__(self, store: Store, models: Registry) -> None:
+        self._store, self._models = store, models
+
+    def __call__(self, job: Job, work: Work) -> None:
+        model, method = job.args["model"], Method(job.args["method"])
+        items = self._items(job.run, job.args["place"])
+        missing = self._store.influences.missing(job.run, items, model, method)
+        if not missing:
+            return
+        scorer, explainer = self._models.scorer(model), self._models.explainer(model)
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            histograms = [item.histogram for item in batch]
+            influences, judgements = explainer.explain(histograms, method), scorer.judge(histograms)
+            if work.over:
+                return
+            explained = zip(batch, influences, judgements, strict=True)
+            self._store.influences.keep(
+                [
+                    Explained.of(item, model, method, influence, _bad(judgement.verdicts))
+                    for item, influence, judgement in explained
+                ]
+            )
+
+    def failed(self, job: Job, why: str) -> None:
+        """The job keeps why, and whoever asks again soon is told."""
+
+    def _items(self, run: int, place: Mapping[str, int] | None) -> list[Any]:
+        if place is None:
+            return self._store.items.of_run(run, histograms=True)
+        return [self._store.items.get(run, self._store.subsystem.place(**place))]
+
+
+def _bad(verdicts: tuple[Verdict, ...]) -> list[int]:
+    return [layer for layer, verdict in enumerate(verdicts, start=1) if verdict in _BAD]

@@ -1,0 +1,153 @@
+"""Why items scored as they did: for each item, model and method one document, beside the scores that it explains.
+
+An influence is of one state of its item. Fetched or scored anew, the item has none any more: what is kept of before is
+never given out, and is replaced when somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
+from pymongo.collection import Collection
+
+from app.ml.saliency import Influence, Method
+from app.store.items import Item
+from app.subsystems import Subsystem
+
+_ARRAYS = {"cells": 2, "around": 1, "bins": 2, "logit": 1, "expected": 1}  # the fields of an Influence, and their axes
+_STATE = ("fetched_at", "scored_at")  # of the item that was explained
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """The influence on the scores of one item of a run.
+
+    Attributes:
+        bad: the layers that this model calls bad or empty.
+        strength: how far the layer of these that is pushed most is pushed to bad, in logits; None where none is bad.
+        fetched_at, scored_at: of the item, when this was worked out.
+    """
+
+    run: int
+    place: Any
+    model: str
+    method: Method
+    influence: Influence
+    bad: tuple[int, ...]
+    strength: float | None
+    at: datetime
+    fetched_at: datetime | None
+    scored_at: datetime | None
+
+    @classmethod
+    def of(cls, item: Item, model: str, method: Method, influence: Influence, bad: Iterable[int]) -> Explained:
+        """What was worked out now of an item."""
+        bad = tuple(bad)
+        rows = [layer - 1 for layer in bad]
+        pushes = influence.cells[rows].clip(min=0).sum(axis=1) + influence.around[rows].clip(min=0)
+        strength = float(pushes.max()) if bad else None
+        states = (datetime.now(UTC), item.fetched_at, item.scored_at)
+        return cls(item.run, item.place, model, method, influence, bad, strength, *states)
+
+
+class Influences:
+    """The influences of all runs of one subsystem."""
+
+    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
+        self._collection, self._subsystem = collection, subsystem
+
+    def make_indexes(self) -> None:
+        keys = self._subsystem.keys
+        ranked = [(name, DESCENDING if name == "strength" else ASCENDING) for name in ("strength", *keys)]
+        of_one_kind = [(name, ASCENDING) for name in ("run", "subsystem", "model", "method")]
+        where = {"strength": {"$exists": True}}
+        self._collection.create_indexes(
+            [
+                IndexModel(["run", "subsystem", *keys, "model", "method"], unique=True),
+                IndexModel([*of_one_kind, *ranked], partialFilterExpression=where),
+                IndexModel([*of_one_kind, *((name, ASCENDING) for name in (*keys, *_STATE))]),  # answers `missing`
+            ]
+        )
+
+    def keep(self, those: Sequence[Explained]) -> None:
+        """Keep influences, in place of what there was of the same items, models and methods."""
+        replacements = [ReplaceOne(self._identity(one), self._document(one), upsert=True) for one in those]
+        if replacements:
+            self._collection.bulk_write(replacements, ordered=False)
+
+    def get(self, item: Item, model: str, method: Method) -> Explained | None:
+        """The influence on the scores of an item as it is now; None where there is none yet."""
+        state = {name: getattr(item, name) for name in _STATE}
+        found = self._collection.find_one(self._of_item(item.run, item.place, model, method) | state)
+        return self._explained(found) if found else None
+
+    def missing(self, run: int, items: Iterable[Item], model: str, method: Method) -> list[Item]:
+        """Those of a run's items that have a histogram, and no influence that is of their present state."""
+        fields = dict.fromkeys((*self._subsystem.keys, *_STATE), 1) | {"_id": 0}
+        kept = {
+            self._place(d): tuple(d[name] for name in _STATE)
+            for d in self._collection.find(self._of_run(run, model, method), fields)
+        }
+        with_histogram = (item for item in items if item.hits is not None)
+        return [item for item in with_histogram if kept.get(item.place) != (item.fetched_at, item.scored_at)]
+
+    def largest(self, run: int, model: str, method: Method, skip: int = 0, limit: int = 24) -> list[Explained]:
+        """A page of a run's items that have a bad layer: those first whose worst layer is pushed to bad most."""
+        order = [("strength", DESCENDING), *((key, ASCENDING) for key in self._subsystem.keys)]
+        found = self._collection.find(self._ranked(run, model, method)).sort(order).skip(skip).limit(limit)
+        return [self._explained(d) for d in found]
+
+    def count(self, run: int, model: str, method: Method) -> int:
+        """How many items `largest` has, all pages together."""
+        return self._collection.count_documents(self._ranked(run, model, method))
+
+    def remove_run(self, run: int) -> int:
+        """Delete all influences of a run; how many there were."""
+        return self._collection.delete_many({"run": run, "subsystem": self._subsystem.name}).deleted_count
+
+    def runs(self) -> list[int]:
+        """Numbers of the runs that have influences."""
+        return self._collection.distinct("run")
+
+    # --- documents ---
+
+    def _of_run(self, run: int, model: str, method: Method) -> dict[str, Any]:
+        return {"run": run, "subsystem": self._subsystem.name, "model": model, "method": str(method)}
+
+    def _ranked(self, run: int, model: str, method: Method) -> dict[str, Any]:
+        return self._of_run(run, model, method) | {"strength": {"$exists": True}}
+
+    def _of_item(self, run: int, place: Any, model: str, method: Method) -> dict[str, Any]:
+        return self._of_run(run, model, method) | {key: getattr(place, key) for key in self._subsystem.keys}
+
+    def _identity(self, one: Explained) -> dict[str, Any]:
+        return self._of_item(one.run, one.place, one.model, one.method)
+
+    def _document(self, one: Explained) -> dict[str, Any]:
+        arrays = {name: getattr(one.influence, name).astype("<f4").tobytes() for name in _ARRAYS}
+        states = {name: getattr(one, name) for name in ("at", *_STATE)}
+        strength = {} if one.strength is None else {"strength": one.strength}
+        return self._identity(one) | arrays | states | strength | {"bad": list(one.bad)}
+
+    def _explained(self, d: Mapping[str, Any]) -> Explained:
+        arrays = {name: np.frombuffer(d[name], "<f4").astype(np.float32, copy=False) for name in _ARRAYS}
+        layers = arrays["logit"].size
+        shaped = {name: array.reshape(layers, -1) if _ARRAYS[name] == 2 else array for name, array in arrays.items()}
+        return Explained(
+            run=d["run"],
+            place=self._place(d),
+            model=d["model"],
+            method=Method(d["method"]),
+            influence=Influence(**shaped),
+            bad=tuple(d["bad"]),
+            strength=d.get("strength"),
+            **{name: d[name] for name in ("at", *_STATE)},
+        )
+
+    def _place(self, d: Mapping[str, Any]) -> Any:
+        return self._subsystem.place(**{key: d[key] for key in self._subsystem.keys})
