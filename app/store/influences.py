@@ -90,7 +90,7 @@ class Influences:
         """Those of a run's items that have a histogram, and no influence that is of their present state."""
         fields = dict.fromkeys((*self._subsystem.keys, *_STATE), 1) | {"_id": 0}
         kept = {
-            self._place(d): tuple(d[name] for name in _STATE)
+            self._subsystem.place_of(d): tuple(d[name] for name in _STATE)
             for d in self._collection.find(self._of_run(run, model, method), fields)
         }
         with_histogram = (item for item in items if item.hits is not None)
@@ -123,7 +123,7 @@ class Influences:
         return self._of_run(run, model, method) | {"strength": {"$exists": True}}
 
     def _of_item(self, run: int, place: Any, model: str, method: Method) -> dict[str, Any]:
-        return self._of_run(run, model, method) | {key: getattr(place, key) for key in self._subsystem.keys}
+        return self._of_run(run, model, method) | self._subsystem.at(place)
 
     def _identity(self, one: Explained) -> dict[str, Any]:
         return self._of_item(one.run, one.place, one.model, one.method)
@@ -140,7 +140,7 @@ class Influences:
         shaped = {name: array.reshape(layers, -1) if _ARRAYS[name] == 2 else array for name, array in arrays.items()}
         return Explained(
             run=d["run"],
-            place=self._place(d),
+            place=self._subsystem.place_of(d),
             model=d["model"],
             method=Method(d["method"]),
             influence=Influence(**shaped),
@@ -148,6 +148,3 @@ class Influences:
             strength=d.get("strength"),
             **{name: d[name] for name in ("at", *_STATE)},
         )
-
-    def _place(self, d: Mapping[str, Any]) -> Any:
-        return self._subsystem.place(**{key: d[key] for key in self._subsystem.keys})

@@ -170,7 +170,9 @@ class Items:
     def stored_places(self, run: int) -> set[Any]:
         """The places of a run whose histogram we have."""
         wanted = {"run": run, "subsystem": self._subsystem.name, "state": {"$ne": ItemState.MISSING}}
-        return {self._place(d) for d in self._collection.find(wanted, dict.fromkeys(self._subsystem.keys, 1))}
+        return {
+            self._subsystem.place_of(d) for d in self._collection.find(wanted, dict.fromkeys(self._subsystem.keys, 1))
+        }
 
     def store(self, run: int, results: Iterable[tuple[Any, Any]], source: str) -> None:
         """Keep what came from a source: for each place a histogram, or the `UnusableHistogram` that says why not.
@@ -187,7 +189,7 @@ class Items:
                     "$setOnInsert": _new() | missing,
                 }
                 # An item that has a histogram does not match, and cannot be inserted a second time.
-                wanted = {**self.identity(run, place), "state": ItemState.MISSING}
+                wanted = {**self._subsystem.identity(run, place), "state": ItemState.MISSING}
             else:
                 changes = {
                     "$set": {
@@ -202,7 +204,7 @@ class Items:
                     "$unset": dict.fromkeys(("missing", "detail", *_OF_SCORES, *contamination.FIELDS), ""),
                     "$setOnInsert": _new(),
                 }
-                wanted = self.identity(run, place)
+                wanted = self._subsystem.identity(run, place)
             updates.append(UpdateOne(wanted, changes, upsert=True))
         if not updates:
             return
@@ -227,7 +229,7 @@ class Items:
             "model": {"$ne": model},
         }
         fields = dict.fromkeys(("occupancy", *self._subsystem.keys), 1)
-        return [(self._place(d), self._histogram(d)) for d in self._collection.find(wanted, fields)]
+        return [(self._subsystem.place_of(d), self._histogram(d)) for d in self._collection.find(wanted, fields)]
 
     def keep_scores(
         self, run: int, judgements: Iterable[tuple[Any, Judgement, Sequence[Mapping[str, Any]]]], model: str
@@ -253,7 +255,7 @@ class Items:
             stage["embedding"] = "$$REMOVE" if judgement.embedding is None else {"$literal": judgement.embedding}
             stage["recheck"] = {"$or": ["$recheck", {"$and": ["$labelled", {"$ne": ["$model", model]}]}]}
             # No upsert: what was deleted meanwhile stays deleted.
-            wanted = {**self.identity(run, place), "occupancy": {"$exists": True}}
+            wanted = {**self._subsystem.identity(run, place), "occupancy": {"$exists": True}}
             updates.append(UpdateOne(wanted, [{"$set": stage}, *contamination.STAGES]))
         if updates:
             self._collection.bulk_write(updates, ordered=False)
@@ -299,7 +301,7 @@ class Items:
 
     def of_place(self, place: Any, around: int, each_side: int, histograms: bool = False) -> list[Item]:
         """The same place in other runs: up to `each_side` before and after run `around`, by run number."""
-        at = self.identity(around, place)
+        at = self._subsystem.identity(around, place)
         fields = {"embedding": 0} if histograms else _LARGE
         later = self._collection.find({**at, "run": {"$gt": around}}, fields).sort("run", ASCENDING).limit(each_side)
         earlier = self._collection.find({**at, "run": {"$lt": around}}, fields).sort("run", DESCENDING).limit(each_side)
@@ -340,15 +342,10 @@ class Items:
     # --- documents ---
 
     def _one(self, run: int, place: Any, fields: Mapping[str, int]) -> Item:
-        document = self._collection.find_one(self.identity(run, place), fields)
+        document = self._collection.find_one(self._subsystem.identity(run, place), fields)
         if document is None:
             raise NotFound(f"Run {run} has no {place}: it is not loaded.")
         return self.item(document)
-
-    def identity(self, run: int, place: Any) -> dict[str, Any]:
-        """The filter that finds one item."""
-        keys = self._subsystem.keys
-        return {"run": run, "subsystem": self._subsystem.name, **{key: getattr(place, key) for key in keys}}
 
     def _filter(self, query: ItemQuery) -> dict[str, Any]:
         wanted: dict[str, Any] = {"state": {"$in": sorted(query.states)}, **query.place}
@@ -372,11 +369,12 @@ class Items:
             wanted["worst"] = bounds
         return wanted
 
-    def _place(self, document: Mapping[str, Any]) -> Any:
-        return self._subsystem.place(**{key: document[key] for key in self._subsystem.keys})
-
     def _histogram(self, document: Mapping[str, Any]) -> Any:
-        return self._subsystem.decode(self._place(document), document["occupancy"]) if "occupancy" in document else None
+        return (
+            self._subsystem.decode(self._subsystem.place_of(document), document["occupancy"])
+            if "occupancy" in document
+            else None
+        )
 
     def item(self, d: Mapping[str, Any]) -> Item:
         """A document of the collection as an item."""
@@ -391,7 +389,7 @@ class Items:
             )
         return Item(
             run=d["run"],
-            place=self._place(d),
+            place=self._subsystem.place_of(d),
             state=ItemState(d["state"]),
             missing=Reason(d["missing"]) if d.get("missing") else None,
             detail=d.get("detail", ""),

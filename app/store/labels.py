@@ -84,7 +84,7 @@ class Labels:
         document = asdict(event)
         for name in ("id", "place", "run", "withdrawn"):
             del document[name]
-        document |= {"_id": ObjectId(event.id), **self._identity(event.run, event.place)}
+        document |= {"_id": ObjectId(event.id), **self._subsystem.identity(event.run, event.place)}
         document |= {"kind": str(event.kind), "reason": str(event.reason), "undoes": event.undoes or None}
         document |= {"bad": list(event.bad), "scores": list(event.scores), "verdicts": list(event.verdicts)}
         try:
@@ -95,7 +95,7 @@ class Labels:
 
     def mark_projected(self, run: int, place: Any, seq: int, withdrawn: Several[str]) -> None:
         """Note that an item's events up to a number are on the item, and which of them were withdrawn."""
-        mine = self._identity(run, place)
+        mine = self._subsystem.identity(run, place)
         if withdrawn:
             ids = [ObjectId(event_id) for event_id in withdrawn]
             self._collection.update_many({"_id": {"$in": ids}, "withdrawn": False}, {"$set": {"withdrawn": True}})
@@ -125,18 +125,18 @@ class Labels:
 
     def of_item(self, run: int, place: Any) -> list[LabelEvent]:
         """Every event of an item, by seq."""
-        found = self._collection.find(self._identity(run, place)).sort("seq", ASCENDING)
+        found = self._collection.find(self._subsystem.identity(run, place)).sort("seq", ASCENDING)
         return [self._event(document) for document in found]
 
     def places(self, run: int) -> dict[Any, int]:
         """place → number of its newest event, of the items of a run that have any."""
         fields = dict.fromkeys((*self._subsystem.keys, "seq"), 1)
         found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, fields).sort("seq", ASCENDING)
-        return {self._place(document): document["seq"] for document in found}
+        return {self._subsystem.place_of(document): document["seq"] for document in found}
 
     def unprojected(self) -> set[tuple[int, Any]]:
         """(run, place) of items with events that may not be on the item yet."""
-        return {(d["run"], self._place(d)) for d in self._collection.find({"projected": False})}
+        return {(d["run"], self._subsystem.place_of(d)) for d in self._collection.find({"projected": False})}
 
     def find(self, query: LabelQuery, skip: int = 0, limit: int = 20) -> list[LabelEvent]:
         """A page of a list."""
@@ -165,22 +165,15 @@ class Labels:
     def doubly_labelled(self) -> list[list[LabelEvent]]:
         """All events, by seq, of each item that has a blind label."""
         found = self._collection.find({"blind": True}, dict.fromkeys(("run", *self._subsystem.keys), 1))
-        items: dict[tuple[int, Any], list[LabelEvent]] = {(d["run"], self._place(d)): [] for d in found}
+        items: dict[tuple[int, Any], list[LabelEvent]] = {(d["run"], self._subsystem.place_of(d)): [] for d in found}
         runs = sorted({run for run, _ in items})
         for document in self._collection.find({"run": {"$in": runs}}).sort("seq", ASCENDING):
-            events = items.get((document["run"], self._place(document)))
+            events = items.get((document["run"], self._subsystem.place_of(document)))
             if events is not None:
                 events.append(self._event(document))
         return list(items.values())
 
     # --- documents ---
-
-    def _identity(self, run: int, place: Any) -> dict[str, Any]:
-        keys = self._subsystem.keys
-        return {"run": run, "subsystem": self._subsystem.name, **{key: getattr(place, key) for key in keys}}
-
-    def _place(self, document: Mapping[str, Any]) -> Any:
-        return self._subsystem.place(**{key: document[key] for key in self._subsystem.keys})
 
     def _filter(self, query: LabelQuery) -> dict[str, Any]:
         wanted: dict[str, Any] = {"subsystem": self._subsystem.name, **query.place}
@@ -198,4 +191,4 @@ class Labels:
         fields = {key: value for key, value in d.items() if key in LabelEvent.__dataclass_fields__}
         fields |= {name: tuple(d[name]) for name in ("bad", "scores", "verdicts")}
         fields |= {"kind": Kind(d["kind"]), "reason": SkipReason(d["reason"])}
-        return LabelEvent(id=str(d["_id"]), place=self._place(d), **fields)
+        return LabelEvent(id=str(d["_id"]), place=self._subsystem.place_of(d), **fields)

@@ -33,7 +33,7 @@ class Problems:
         """Keep a new problem under an id of its own, and note it on the items."""
         document = {
             "subsystem": self._subsystem.name,
-            **self._at(problem.place),
+            **self._subsystem.at(problem.place),
             "layers": list(problem.layers),
             "cells": list(problem.cells) if problem.cells else None,
             "text": problem.text,
@@ -79,7 +79,7 @@ class Problems:
 
     def of_place(self, place: Any) -> list[Problem]:
         """All problems that a place ever had."""
-        return self.find(self._at(place), limit=0)
+        return self.find(self._subsystem.at(place), limit=0)
 
     def find(
         self, place: Mapping[str, int] | None = None, run: int | None = None, skip: int = 0, limit: int = 100
@@ -93,7 +93,7 @@ class Problems:
 
     def _note(self, place: Any, **which: int) -> None:
         """Set `known` of the items of a place: of those that a problem covers, and of no others."""
-        wanted = {"subsystem": self._subsystem.name, **self._at(place), **which}
+        wanted = {"subsystem": self._subsystem.name, **self._subsystem.at(place), **which}
         problems = self.of_place(place)
         while True:
             covering = [
@@ -111,13 +111,10 @@ class Problems:
             wanted |= {"since": {"$lte": run}, "$or": [{"until": None}, {"until": {"$gte": run}}]}
         return wanted
 
-    def _at(self, place: Any) -> dict[str, int]:
-        return {key: getattr(place, key) for key in self._subsystem.keys}
-
     def _problem(self, d: Mapping[str, Any]) -> Problem:
         return Problem(
             id=str(d["_id"]),
-            place=self._subsystem.place(**{key: d[key] for key in self._subsystem.keys}),
+            place=self._subsystem.place_of(d),
             layers=tuple(d["layers"]),
             cells=tuple(d["cells"]) if d["cells"] else None,
             text=d["text"],

@@ -113,7 +113,7 @@ class Queue:
         """Take one certain item; None where it is not to be had any more."""
         now = datetime.now(UTC)
         document = self._collection.find_one_and_update(
-            {**self._free(person, wanted, now), **self._items.identity(*where)},
+            {**self._free(person, wanted, now), **self._subsystem.identity(*where)},
             {"$set": {"held_by": person, "held_until": now + LEASE, "held_at": now, "chosen": dict(chosen)}},
             projection={"embedding": 0},
             return_document=ReturnDocument.AFTER,
@@ -143,13 +143,13 @@ class Queue:
 
     def release_others(self, person: str, kept: Iterable[Where]) -> None:
         """End all leases of a person but those on these items."""
-        keep = [self._items.identity(*where) for where in kept]
+        keep = [self._subsystem.identity(*where) for where in kept]
         self._collection.update_many({"held_by": person, **({"$nor": keep} if keep else {})}, _FREED)
 
     def note_rank(self, person: str, where: Where, rank: Mapping[str, Any]) -> None:
         """Add to what is kept of how an item was chosen, while the person holds it."""
         changes = {f"chosen.{name}": value for name, value in rank.items()}
-        self._collection.update_one({**self._items.identity(*where), "held_by": person}, {"$set": changes})
+        self._collection.update_one({**self._subsystem.identity(*where), "held_by": person}, {"$set": changes})
 
     # --- what there is ---
 
@@ -162,7 +162,7 @@ class Queue:
 
     def embeddings(self, items: Iterable[Where], model: str) -> list[bytes]:
         """The embeddings that this model made of some items; of those that have one."""
-        wanted = [self._items.identity(*where) for where in items]
+        wanted = [self._subsystem.identity(*where) for where in items]
         if not wanted:
             return []
         found = self._collection.find({"$or": wanted, "model": model, "embedding": {"$exists": True}}, {"embedding": 1})
@@ -240,7 +240,7 @@ class Queue:
             changes = {"$literal": True} if ends else is_mine
             lease = {"held_by": "$$REMOVE", "held_until": FREE, "held_at": "$$REMOVE", "chosen": "$$REMOVE"}
         self._collection.update_one(
-            {**self._items.identity(run, place), "label_seq": {"$not": {"$gte": projection.seq}}},
+            {**self._subsystem.identity(run, place), "label_seq": {"$not": {"$gte": projection.seq}}},
             [
                 {"$set": stage},
                 {"$set": {field: {"$cond": [changes, value, f"${field}"]} for field, value in lease.items()}},
@@ -288,11 +288,11 @@ class Queue:
         return {Order.WORST: "queue_worst", Order.DRAW: "queue_draw"}[order]
 
     def _mine(self, person: str, items: Iterable[Where]) -> dict[str, Any] | None:
-        identities = [self._items.identity(*where) for where in items]
+        identities = [self._subsystem.identity(*where) for where in items]
         return {"$or": identities, "held_by": person} if identities else None
 
     def _where(self, document: Mapping[str, Any]) -> Where:
-        return document["run"], self._subsystem.place(**{key: document[key] for key in self._subsystem.keys})
+        return document["run"], self._subsystem.place_of(document)
 
 
 _FREED = {"$set": {"held_until": FREE}, "$unset": {"held_by": "", "held_at": "", "chosen": ""}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,3 +29,15 @@ class Subsystem:
     decode: Callable[[Any, bytes], Any]
     parts: Callable[[Any], dict[int, range]]
     explain: Callable[[Sequence[Any]], list[list[dict[str, Any]]]]
+
+    def at(self, place: Any) -> dict[str, Any]:
+        """A place as fields of a document."""
+        return {key: getattr(place, key) for key in self.keys}
+
+    def identity(self, run: int, place: Any) -> dict[str, Any]:
+        """The filter that finds what is kept of one item of a run."""
+        return {"run": run, "subsystem": self.name, **self.at(place)}
+
+    def place_of(self, document: Mapping[str, Any]) -> Any:
+        """The place whose fields a document has."""
+        return self.place(**{key: document[key] for key in self.keys})

@@ -140,7 +140,7 @@ def interleavings(driftwatch) -> type[RuleBasedStateMachine]:
 
         def a_program_was_killed_before_it_wrote_the_item(self, place):
             if self.events(place):
-                identity = driftwatch.store.items.identity(1, place)
+                identity = driftwatch.subsystem.identity(1, place)
                 database["labels"].update_many(identity, {"$set": {"projected": False}})
                 database["items"].update_one(identity, {"$set": {"label_seq": 0}})
                 labelling.reconcile()
@@ -212,7 +212,7 @@ def interleavings(driftwatch) -> type[RuleBasedStateMachine]:
 
         @staticmethod
         def wants_recheck(item):
-            found = database["items"].find_one(driftwatch.store.items.identity(1, item.place))
+            found = database["items"].find_one(driftwatch.subsystem.identity(1, item.place))
             return found["recheck"]
 
         @staticmethod
