@@ -6,12 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, current_app, g, redirect, request, session, url_for
+from flask import Flask, Response, g, redirect, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user
 from pymongo.errors import PyMongoError
 
 from app.accounts import Account, Accounts
 from app.errors import DriftwatchError, SignInNeeded, TooManyAttempts
+from app.web.current import current_driftwatch
 from app.web.errors import answer_expected, wants_json
 from app.web.sessions import keep_alive
 
@@ -78,7 +79,7 @@ def begin(account: Account) -> None:
 
 
 def accounts() -> Accounts:
-    return current_app.extensions["driftwatch"].accounts
+    return current_driftwatch().accounts
 
 
 def _load(session_id: str) -> _SignedIn | None:

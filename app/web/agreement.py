@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from functools import partial
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
@@ -17,6 +17,7 @@ from app.subsystems.dt.geometry import LAYERS
 from app.web import fields as read
 from app.web.access import needs, person
 from app.web.chamber_lists import read_page
+from app.web.current import current_driftwatch
 from app.web.fields import Fields
 from app.web.paging import SIZES
 
@@ -29,7 +30,7 @@ blueprint = Blueprint("agreement", __name__, url_prefix="/agreement")
 @blueprint.get("/")
 @needs("agreement")
 def index() -> tuple[str, int]:
-    driftwatch = _driftwatch()
+    driftwatch = current_driftwatch()
     fields = Fields(request.args)
     size, page, more = read_page(fields, partial(driftwatch.store.items.count, DISPUTED))
     return render_template(
@@ -54,7 +55,7 @@ def resolve(run: str, wheel: str, sector: str, station: str) -> Response:
     layers = {GOOD: [], OTHERWISE: request.form.getlist("bad")}.get(answer, answer.split(","))
     bad = [_layer(layer) for layer in layers]
     key, comment = request.form.get("key", ""), request.form.get("comment", "")
-    _driftwatch().labelling.resolve(person().name, run_number(run), chamber, bad, key, comment)
+    current_driftwatch().labelling.resolve(person().name, run_number(run), chamber, bad, key, comment)
     return redirect(url_for(".index"), 303)
 
 
@@ -73,7 +74,3 @@ def _layer(text: str) -> int:
     if layer not in range(1, LAYERS + 1):
         raise InvalidInput("bad", text, f"layers from 1 to {LAYERS}")
     return layer
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]

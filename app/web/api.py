@@ -5,16 +5,16 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, request
 from spectree import Response as Answers
 from spectree import SpecTree
 
-from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_number, run_numbers
 from app.store.items import LISTS, MOST_LISTED, ItemQuery
 from app.subsystems.dt.geometry import Chamber
 from app.web.access import needs, person
+from app.web.current import current_driftwatch
 from app.web.label_words import reader_of
 from app.web.schemas import (
     ChamberOut,
@@ -72,7 +72,7 @@ def init_app(app: Flask) -> None:
 @spec.validate(resp=Answers(HTTP_200=RunsOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
 def list_runs(query: RunsQuery) -> RunsOut:
     """Runs that somebody asked for, newest first."""
-    runs = _driftwatch().store.runs
+    runs = current_driftwatch().store.runs
     count = runs.count(query.state)
     pages = pages_of(query.page, query.size, count)
     found = runs.find(query.state, query.sort, query.descending, (query.page - 1) * query.size, query.size)
@@ -85,7 +85,7 @@ def list_runs(query: RunsQuery) -> RunsOut:
 def ask_for_runs(json: RunsRequest) -> tuple[RunsOut, int]:
     """Have runs fetched and scored in the background; of a known run, only what is missing."""
     numbers = run_numbers(str(json.runs))
-    runs = [RunOut.of(_driftwatch().ask_for_run(number, by=person().name)) for number in numbers]
+    runs = [RunOut.of(current_driftwatch().ask_for_run(number, by=person().name)) for number in numbers]
     return RunsOut(runs=runs, page=1, pages=1, size=len(runs), count=len(runs)), 202
 
 
@@ -93,7 +93,7 @@ def ask_for_runs(json: RunsRequest) -> tuple[RunsOut, int]:
 @spec.validate(resp=Answers(HTTP_200=RunOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
 def show_run(run: str) -> RunOut:
     """One run."""
-    return RunOut.of(_driftwatch().store.runs.get(run_number(run)))
+    return RunOut.of(current_driftwatch().store.runs.get(run_number(run)))
 
 
 @blueprint.delete("/runs/<run>")
@@ -102,8 +102,8 @@ def show_run(run: str) -> RunOut:
 def delete_run(run: str) -> tuple[RunOut, int]:
     """Have a run deleted, stopping what works on it. It is gone when asking for it answers 404."""
     number = run_number(run)
-    known = _driftwatch().store.runs.get(number)
-    _driftwatch().delete_run(number, by=person().name)
+    known = current_driftwatch().store.runs.get(number)
+    current_driftwatch().delete_run(number, by=person().name)
     return RunOut.of(known), 202
 
 
@@ -111,7 +111,7 @@ def delete_run(run: str) -> tuple[RunOut, int]:
 @spec.validate(resp=Answers(HTTP_200=ChamberOut, HTTP_404=Problem, HTTP_503=Problem), tags=["chambers"])
 def show_chamber(run: str, wheel: str, sector: str, station: str) -> ChamberOut:
     """One chamber of a run: occupancy, scores, verdicts; layer 1 first."""
-    item = _driftwatch().store.items.get(run_number(run), chamber_at(wheel, sector, station))
+    item = current_driftwatch().store.items.get(run_number(run), chamber_at(wheel, sector, station))
     return ChamberOut.of_chamber(reader_of().shown(item))
 
 
@@ -119,7 +119,7 @@ def show_chamber(run: str, wheel: str, sector: str, station: str) -> ChamberOut:
 @spec.validate(resp=Answers(HTTP_200=ScoresListOut, HTTP_404=Problem, HTTP_503=Problem), tags=["chambers"])
 def list_scores(query: ScoresQuery) -> ScoresListOut:
     """Chambers with their scores, least certain first."""
-    driftwatch = _driftwatch()
+    driftwatch = current_driftwatch()
     place = {key: getattr(query, key) for key in driftwatch.subsystem.keys}
     wanted = ItemQuery(
         model=driftwatch.models.get(query.model).name if query.model else driftwatch.model,
@@ -143,14 +143,14 @@ def list_scores(query: ScoresQuery) -> ScoresListOut:
 @spec.validate(resp=Answers(HTTP_200=ModelsOut, HTTP_503=Problem), tags=["models"])
 def list_models() -> ModelsOut:
     """Every model with its card, oldest first."""
-    return ModelsOut(models=[ModelOut.of(model) for model in _driftwatch().models.all()])
+    return ModelsOut(models=[ModelOut.of(model) for model in current_driftwatch().models.all()])
 
 
 @blueprint.get("/models/<name>")
 @spec.validate(resp=Answers(HTTP_200=ModelOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
 def show_model(name: str) -> ModelOut:
     """One model."""
-    return ModelOut.of(_driftwatch().models.get(name))
+    return ModelOut.of(current_driftwatch().models.get(name))
 
 
 @blueprint.get("/openapi.json")
@@ -173,10 +173,6 @@ def _remember(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-cache"
         return response.make_conditional(request)
     return response
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]
 
 
 def pages_of(page: int, size: int, count: int) -> int:

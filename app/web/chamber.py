@@ -8,9 +8,8 @@ import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request
+from flask import Blueprint, Response, redirect, render_template, request
 
-from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
 from app.labelling.events import LabelEvent, Seen
 from app.labelling.labels import Current, StaleLabel
@@ -21,6 +20,7 @@ from app.store.runs import Run
 from app.subsystems.dt.geometry import STATIONS, WHEELS, Chamber, all_chambers, sectors_of
 from app.web import display, fields, label_words, profile, strips
 from app.web.access import person
+from app.web.current import current_driftwatch
 from app.web.fields import Fields
 from app.web.heatmap import Heatmap, ScaleKind
 from app.web.thumbnails import thumbnail
@@ -48,7 +48,7 @@ def load() -> Response | tuple[str, int]:
     """The form: the chamber it names, or what is wrong with it."""
     form = Fields({name: request.args.get(name, "") for name in FORM})
     if not form.given:
-        newest = _driftwatch().store.runs.newest()
+        newest = current_driftwatch().store.runs.newest()
         form.given = {"run": str(newest.number) if newest else "", "wheel": "0", "sector": "1", "station": "1"}
         return render_template("chamber_form.html", form=form, **_choices()), 200
     for name in FORM:
@@ -70,7 +70,7 @@ def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
         return render_template("chamber_form.html", form=form, **_choices()), form.status
     context = _around(number, chamber, scale)
     try:
-        item = _driftwatch().store.items.get(number, chamber)
+        item = current_driftwatch().store.items.get(number, chamber)
     except NotFound:
         return render_template("chamber_absent.html", **context), 404
     if item.histogram is None:
@@ -82,7 +82,7 @@ def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
 def show_again(run: int, chamber: Chamber, stale: StaleLabel, bad: Collection[int], comment: str) -> tuple[str, int]:
     """The chamber as it is now, with the answer that it refused since it had changed, to be given again or not."""
     context = _around(run, chamber, ScaleKind.LINEAR)
-    item = _driftwatch().store.items.get(run, chamber)
+    item = current_driftwatch().store.items.get(run, chamber)
     context |= _of_item(item, context["neighbours"], ScaleKind.LINEAR, stale.current)
     return render_template("chamber.html", **context | {"ticked": bad, "comment": comment}), 409
 
@@ -136,12 +136,12 @@ def for_labelling() -> dict[str, object]:
 
 
 def my_last() -> list[LabelEvent]:
-    return _driftwatch().labelling.mine(person().name)
+    return current_driftwatch().labelling.mine(person().name)
 
 
 def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, object]:
     """What the page of a chamber shows whether or not it is there."""
-    neighbours = _driftwatch().store.items.of_place(chamber, around=run, each_side=OTHER_RUNS)
+    neighbours = current_driftwatch().store.items.of_place(chamber, around=run, each_side=OTHER_RUNS)
     context = {
         "reader": label_words.reader_of(),
         "run": run,
@@ -159,7 +159,7 @@ def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Curren
 
     While a second opinion is wanted of a person, the first is not among it.
     """
-    labelling, reader = _driftwatch().labelling, person()
+    labelling, reader = current_driftwatch().labelling, person()
     heatmap = Heatmap(item.histogram, scale)
     blind = labelling.is_blind(item, reader.name)
     evaluation = None if blind else item.evaluation
@@ -219,7 +219,7 @@ def _item(run: str, wheel: str, sector: str, station: str) -> Item:
     Raises:
         InvalidInput, NotFound: there is none.
     """
-    item = _driftwatch().store.items.get(run_number(run), fields.chamber(wheel, sector, station))
+    item = current_driftwatch().store.items.get(run_number(run), fields.chamber(wheel, sector, station))
     if item.histogram is None:
         raise NotFound(f"Run {item.run} has no histogram of {item.place}: {display.REASON_WORDS[item.missing]}.")
     return item
@@ -246,7 +246,7 @@ def _strip(item: Item, neighbours: list[Item]) -> list[Item]:
 
 def _run_or_none(number: int) -> Run | None:
     try:
-        return _driftwatch().store.runs.get(number)
+        return current_driftwatch().store.runs.get(number)
     except NotFound:
         return None
 
@@ -260,7 +260,3 @@ def _choices() -> dict[str, object]:
             "station": [(station, station) for station in STATIONS],
         }
     }
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from flask import Response, abort, current_app, request
+from flask import Response, abort, request
 from werkzeug.datastructures import MultiDict
 
-from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
 from app.run_numbers import run_number
 from app.store.items import MOST_LISTED, Item, ItemQuery, ItemState
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, sectors_of
 from app.web.csv_file import csv_file, in_batches
+from app.web.current import current_driftwatch
 from app.web.display import signed
 from app.web.fields import YES_OR_NO, Fields, fraction, number_in, one_of
 from app.web.paging import SIZES, Page
@@ -45,7 +45,7 @@ class ChamberList:
 
     def context(self) -> dict[str, Any]:
         """What the page of the list needs."""
-        store, fields = _driftwatch().store, Fields(request.args)
+        store, fields = current_driftwatch().store, Fields(request.args)
         query = self.query(fields)
         size, page, more = read_page(fields, partial(store.items.count, query))
         return {
@@ -57,8 +57,8 @@ class ChamberList:
             "any_runs": bool(store.runs.count()),
             "layers": range(1, LAYERS + 1),
             "choices": CHOICES,
-            "models": [(model.name, model.name) for model in _driftwatch().models.all()],
-            "active": _driftwatch().model,
+            "models": [(model.name, model.name) for model in current_driftwatch().models.all()],
+            "active": current_driftwatch().model,
             "sizes": SIZES,
         }
 
@@ -71,12 +71,12 @@ class ChamberList:
         fields = Fields(request.args)
         query = self.query(fields)
         refuse_wrong(fields)
-        items = in_batches(partial(_driftwatch().store.items.find, query))
+        items = in_batches(partial(current_driftwatch().store.items.find, query))
         return csv_file(name, header, (row(item) for item in items))
 
     def query(self, fields: Fields) -> ItemQuery:
         """The filters of the address; what is wrong with them is noted on `fields`."""
-        driftwatch = _driftwatch()
+        driftwatch = current_driftwatch()
         models = [model.name for model in driftwatch.models.all()]
         least = fields.read("least", fraction("least"), None)
         most = fields.read("most", fraction("most"), None)
@@ -143,7 +143,3 @@ def score_cells(item: Item) -> Sequence[float | None]:
 def query_without(*names: str) -> MultiDict:
     """The query of this address without some of it, for the address of the same list as a file."""
     return MultiDict([(name, value) for name, value in request.args.items() if value.strip() and name not in names])
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]

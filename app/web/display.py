@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from math import floor, log10
 
-from flask import Flask, current_app, request, url_for
+from flask import Flask, request, url_for
 from markupsafe import Markup
 
 from app.errors import REASON_WORDS
 from app.store.runs import Run, RunState
 from app.subsystems.dt.geometry import Chamber
+from app.web.current import current_driftwatch
 
 NOTHING = "–"
-THIN_SPACE = "\u2009"
 
 STATE_WORDS = {
     RunState.WAITING: "waiting",
@@ -168,7 +168,7 @@ def with_query(**changes: object) -> str:
 
 def model_name() -> str:
     """The model whose scores are shown, as last read: a page that says that the database is away must not ask it."""
-    return current_app.extensions["driftwatch"].models.last_known
+    return current_driftwatch().models.last_known
 
 
 def _given(values: Mapping[str, object]) -> dict[str, object]:

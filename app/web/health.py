@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app
+from flask import Blueprint
 from pymongo.errors import PyMongoError
 
 from app.errors import StoreUnavailable
+from app.web.current import current_driftwatch
 
 blueprint = Blueprint("health", __name__)
 
@@ -14,7 +15,7 @@ blueprint = Blueprint("health", __name__)
 def healthz() -> tuple[dict, int]:
     """200 where the database answers, 503 where it does not."""
     try:
-        current_app.extensions["driftwatch"].store.ping()
+        current_driftwatch().store.ping()
     except (PyMongoError, StoreUnavailable) as error:
         return {"status": "unavailable", "database": type(error).__name__}, 503
     return {"status": "ok", "database": "ok"}, 200

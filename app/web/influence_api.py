@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Literal
 
 import numpy as np
-from flask import Response, current_app, make_response
+from flask import Response, make_response
 from pydantic import BaseModel, ConfigDict, Field
 from spectree import Response as Answers
 
-from app.driftwatch import Driftwatch
 from app.ml.saliency import DEFAULT, Method
 from app.run_numbers import run_number
 from app.store.influences import Explained
@@ -19,6 +18,7 @@ from app.store.items import Item
 from app.web.access import person
 from app.web.api import REFUSED, blueprint, chamber_at, spec
 from app.web.csv_file import csv_file
+from app.web.current import current_driftwatch
 from app.web.schemas import Problem
 
 DIGITS = 6  # after the point, of an influence: less is nothing
@@ -124,7 +124,7 @@ def influence_csv(run: str, wheel: str, sector: str, station: str, query: Influe
 
 def _explained(run: str, wheel: str, sector: str, station: str, query: InfluenceQuery) -> tuple[Item, Explained | None]:
     """The chamber, and its influence; where there is none yet, it is on its way."""
-    driftwatch: Driftwatch = current_app.extensions["driftwatch"]
+    driftwatch = current_driftwatch()
     item = driftwatch.store.items.get(run_number(run), chamber_at(wheel, sector, station))
     what = (item.run, item.place, query.model or item.model or driftwatch.model, query.method)
     explained = driftwatch.influence(*what)

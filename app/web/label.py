@@ -11,7 +11,6 @@ from datetime import datetime
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
 from app.labelling.events import Seen
 from app.labelling.labels import StaleLabel
@@ -20,6 +19,7 @@ from app.run_numbers import run_number
 from app.web import chamber as chamber_page
 from app.web import display, fields
 from app.web.access import needs, person
+from app.web.current import current_driftwatch
 from app.web.wish import Wish
 
 blueprint = Blueprint("label", __name__, url_prefix="/eval")
@@ -30,7 +30,7 @@ def start() -> AnyResponse | tuple[str, int]:
     """Where a shift begins: at the chamber that one holds, else at the button that gets one."""
     if not person().may("label") or any(name in request.args for name in chamber_page.FORM):
         return chamber_page.load()
-    if held := _driftwatch().labelling.held_by(person().name):
+    if held := current_driftwatch().labelling.held_by(person().name):
         return redirect(display.chamber_url(held[0].item.run, held[0].item.place), 303)
     return _start_page()
 
@@ -54,7 +54,7 @@ def submit(run: str, wheel: str, sector: str, station: str) -> AnyResponse | tup
     skipped = form.get("action") == "skip"
     seen = Seen(fields.number_in("seq", range(2**31))(form.get("seq", "")), form.get("model", ""), _time(form))
     try:
-        _driftwatch().labelling.submit(
+        current_driftwatch().labelling.submit(
             person().name,
             number,
             chamber,
@@ -73,7 +73,7 @@ def submit(run: str, wheel: str, sector: str, station: str) -> AnyResponse | tup
 @needs("label")
 def undo(label_id: str) -> AnyResponse:
     """Withdraw a label of one's own, and show its chamber."""
-    undone = _driftwatch().labelling.undo(person().name, label_id, str(uuid.uuid4())).event
+    undone = current_driftwatch().labelling.undo(person().name, label_id, str(uuid.uuid4())).event
     return redirect(display.chamber_url(undone.run, undone.place), 303)
 
 
@@ -85,7 +85,7 @@ def mine() -> str:
 
 
 def _next(wish: Wish) -> AnyResponse | tuple[str, int]:
-    claimed = _driftwatch().labelling.claim(
+    claimed = current_driftwatch().labelling.claim(
         person().name, wish.strategy, wish.run, wish.wheel, leave_out_known=wish.leave_out_known
     )
     if isinstance(claimed, NothingLeft):
@@ -103,7 +103,3 @@ def _time(form: dict[str, str]) -> datetime | None:
         return datetime.fromisoformat(text) if text else None
     except ValueError:
         raise InvalidInput("scored_at", text, "a time as ISO 8601 has it") from None
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from flask import Response, current_app, make_response
+from flask import Response, make_response
 from spectree import Response as Answers
 
-from app.driftwatch import Driftwatch
 from app.labelling.labels import Labelling, StaleLabel
 from app.labelling.queue import NothingLeft
 from app.web import display
 from app.web.access import needs, person
 from app.web.api import REFUSED, blueprint, spec
+from app.web.current import current_driftwatch
 from app.web.errors import answer
 from app.web.label_schemas import (
     ClaimIn,
@@ -128,5 +128,5 @@ def list_mine() -> LabelsOut:
 
 
 def _labelling() -> Labelling:
-    driftwatch: Driftwatch = current_app.extensions["driftwatch"]
+    driftwatch = current_driftwatch()
     return driftwatch.labelling

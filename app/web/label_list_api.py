@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from flask import Response, current_app
+from flask import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from spectree import Response as Answers
 
-from app.driftwatch import Driftwatch
 from app.labelling.events import Kind, LabelEvent, SkipReason
 from app.run_numbers import LARGEST_RUN
 from app.store.items import MOST_LISTED
 from app.store.labels import LabelQuery
 from app.web.api import REFUSED, blueprint, pages_of, spec
+from app.web.current import current_driftwatch
 from app.web.label_schemas import LabelOut
 from app.web.label_words import Reader, reader_of
 from app.web.labels import events_file
@@ -88,7 +88,7 @@ class LabelListOut(BaseModel):
 )
 def list_labels(query: LabelsQuery) -> LabelListOut:
     """Everything that people said of chambers, newest first; also what they withdrew."""
-    driftwatch: Driftwatch = current_app.extensions["driftwatch"]
+    driftwatch = current_driftwatch()
     labels, reader = driftwatch.store.labels, reader_of()
     count = min(labels.count(query.wanted), MOST_LISTED)
     pages = pages_of(query.page, query.size, count)

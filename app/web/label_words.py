@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from flask import current_app
-
 from app.driftwatch import Driftwatch
 from app.errors import NotFound
 from app.labelling.events import Kind, LabelEvent, LabelState, SkipReason
 from app.labelling.strategies import DIRECT, STRATEGY_WORDS
 from app.store.items import Item
 from app.web.access import person
+from app.web.current import current_driftwatch
 from app.web.display import layers_words
 
 HIDDEN = "hidden: a second opinion is wanted"
@@ -70,7 +69,7 @@ class Reader:
 
 def reader_of() -> Reader:
     """Whoever asks for this page."""
-    return Reader(current_app.extensions["driftwatch"], person().name)
+    return Reader(current_driftwatch(), person().name)
 
 
 def label_words(bad: Any) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from flask import Blueprint, Response, current_app, render_template, request, url_for
+from flask import Blueprint, Response, render_template, request, url_for
 
 from app.accounts import account_name
-from app.driftwatch import Driftwatch
 from app.labelling.events import Kind, LabelEvent
 from app.run_numbers import run_number
 from app.store.items import SCORED, Item, ItemQuery
@@ -25,6 +24,7 @@ from app.web.chamber_lists import (
     score_cells,
 )
 from app.web.csv_file import csv_file, in_batches
+from app.web.current import current_driftwatch
 from app.web.fields import YES_OR_NO, Fields, moment, one_of
 from app.web.label_words import HIDDEN, KIND_WORDS, chosen_words, event_words, reader_of
 from app.web.paging import SIZES
@@ -78,7 +78,7 @@ def contamination_csv() -> Response:
 @blueprint.get("/user_scores/")
 def user_scores() -> tuple[str, int]:
     fields = Fields(request.args)
-    query, labels = read_events(fields), _driftwatch().store.labels
+    query, labels = read_events(fields), current_driftwatch().store.labels
     size, page, more = read_page(fields, partial(labels.count, query))
     return render_template(
         "user_scores.html",
@@ -88,7 +88,7 @@ def user_scores() -> tuple[str, int]:
         more=more,
         events=[] if fields.errors else labels.find(query, page.skip, size),
         any_labels=bool(labels.count(LabelQuery())),
-        people=[(account.name, account.name) for account in _driftwatch().accounts.all()],
+        people=[(account.name, account.name) for account in current_driftwatch().accounts.all()],
         choices=CHOICES,
         kinds=[(str(kind), words) for kind, words in KIND_WORDS.items()],
         kind_words=KIND_WORDS,
@@ -128,7 +128,7 @@ def events_file(query: LabelQuery) -> Response:
         *("withdrawn", "undoes", "model", "scored_at", *LAYER_NAMES),
         *("strategy", "control", "seconds", "blind"),
     )
-    events = in_batches(partial(_driftwatch().store.labels.find, query))
+    events = in_batches(partial(current_driftwatch().store.labels.find, query))
     return csv_file("user_scores", header, (row(event) for event in events))
 
 
@@ -146,7 +146,3 @@ def read_events(fields: Fields) -> LabelQuery:
         sort=sort,
         descending=fields.read("descending", one_of("descending", YES_OR_NO), sort not in ASCENDING_SORTS),
     )
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]

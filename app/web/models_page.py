@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, redirect, render_template, url_for
+from flask import Blueprint, Response, redirect, render_template, url_for
 from pydantic import ValidationError
 
-from app.driftwatch import Driftwatch
 from app.errors import NotFound
 from app.ml.evaluation import FALSE_ALARMS, Evaluation, in_words
 from app.ml.models import Card
 from app.store.models import KeptEvaluation, ModelState
 from app.web.access import needs, person
+from app.web.current import current_driftwatch
 
 STATE_WORDS = {ModelState.ACTIVE: "in use", ModelState.CANDIDATE: "candidate", ModelState.RETIRED: "retired"}
 STATE_SHAPES = {ModelState.ACTIVE: "good", ModelState.CANDIDATE: "waiting", ModelState.RETIRED: "gone"}
@@ -28,7 +28,7 @@ blueprint = Blueprint("models_page", __name__, url_prefix="/models")
 
 @blueprint.get("/")
 def index() -> str:
-    store, registry = _driftwatch().store, _driftwatch().models
+    store, registry = current_driftwatch().store, current_driftwatch().models
     models = registry.all()
     activated: dict[str, dict] = {}
     for event in store.events.of_models():  # newest first
@@ -46,7 +46,7 @@ def index() -> str:
 
 @blueprint.get("/<name>/")
 def show(name: str) -> str:
-    driftwatch = _driftwatch()
+    driftwatch = current_driftwatch()
     model = driftwatch.models.get(name)
     kept = driftwatch.store.models.evaluation(name)
     return render_template(
@@ -86,14 +86,14 @@ def figures(name: str) -> Response:
 @blueprint.post("/<name>/activate")
 @needs("activate_model")
 def activate(name: str) -> Response:
-    _driftwatch().activate(name, by=person().name)
+    current_driftwatch().activate(name, by=person().name)
     return redirect(url_for(".show", name=name), 303)
 
 
 @blueprint.post("/<name>/retire")
 @needs("retire_model")
 def retire(name: str) -> Response:
-    _driftwatch().retire(name, by=person().name)
+    current_driftwatch().retire(name, by=person().name)
     return redirect(url_for(".show", name=name), 303)
 
 
@@ -103,8 +103,8 @@ def _kept(name: str) -> KeptEvaluation:
     Raises:
         NotFound: there is no such model, or nothing was kept.
     """
-    _driftwatch().models.get(name)
-    kept = _driftwatch().store.models.evaluation(name)
+    current_driftwatch().models.get(name)
+    kept = current_driftwatch().store.models.evaluation(name)
     if kept is None:
         raise NotFound(f"The model {name} was not evaluated: flask evaluate-model {name} --keep does it.")
     return kept
@@ -121,7 +121,3 @@ def _readable(kept: KeptEvaluation) -> Evaluation | None:
 def _state_of(state: ModelState) -> tuple[str, str]:
     """Its shape and its word."""
     return STATE_SHAPES[state], STATE_WORDS[state]
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, current_app, render_template, request
+from flask import Blueprint, render_template, request
 
-from app.driftwatch import Driftwatch
 from app.errors import REASON_WORDS, InvalidInput, NotFound
 from app.run_numbers import run_number
 from app.store.items import Item, ItemState
@@ -15,6 +14,7 @@ from app.store.runs import Run, RunState
 from app.subsystems.dt.geometry import STATIONS, WHEELS, Chamber, sectors_of
 from app.subsystems.dt.verdict import Verdict
 from app.web import display
+from app.web.current import current_driftwatch
 from app.web.fields import Fields
 
 WORST = 12  # chambers in the list beside the map
@@ -45,7 +45,7 @@ class Spot:
 
 @blueprint.get("/")
 def index() -> tuple[str, int]:
-    driftwatch: Driftwatch = current_app.extensions["driftwatch"]
+    driftwatch = current_driftwatch()
     runs = driftwatch.store.runs
     fields = Fields(request.args)
     wanted = fields.read("run", run_number, None)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
-from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
 from app.run_numbers import run_number
 from app.subsystems.dt.geometry import Chamber
 from app.web import fields as read
 from app.web.access import needs, person
 from app.web.chamber_lists import CHOICES, read_page, read_place
+from app.web.current import current_driftwatch
 from app.web.display import chamber_url
 from app.web.fields import Fields, layer_list, number_in
 from app.web.paging import SIZES
@@ -22,7 +22,7 @@ blueprint = Blueprint("problems", __name__, url_prefix="/problems")
 
 @blueprint.get("/")
 def index() -> tuple[str, int]:
-    driftwatch = _driftwatch()
+    driftwatch = current_driftwatch()
     problems = driftwatch.labelling.problems
     fields = Fields(request.args)
     run, place = fields.read("run", run_number, None), read_place(fields)
@@ -66,7 +66,9 @@ def add() -> Response | tuple[str, int]:
         return _form(form), 400
     cells = (first or last, last or first) if first or last else None
     try:
-        _driftwatch().labelling.problems.add(person().name, place, layers, form.given["text"], since, until, cells)
+        current_driftwatch().labelling.problems.add(
+            person().name, place, layers, form.given["text"], since, until, cells
+        )
     except InvalidInput as error:
         form.refuse(error, "first_cell" if error.field == "cells" else error.field)
         return _form(form), 400
@@ -79,7 +81,7 @@ def add() -> Response | tuple[str, int]:
 def end(problem: str) -> Response:
     """Say with which run it ended."""
     until = run_number(request.form.get("until", ""), field="until")
-    ended = _driftwatch().labelling.problems.end(person().name, problem, until)
+    ended = current_driftwatch().labelling.problems.end(person().name, problem, until)
     return redirect(_chamber_page(ended.place) or url_for(".index"), 303)
 
 
@@ -91,7 +93,3 @@ def _chamber_page(place: Chamber) -> str | None:
 
 def _form(form: Fields) -> str:
     return render_template("problem_form.html", fields=form, choices=CHOICES)
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from flask import Blueprint, current_app, render_template, request
+from flask import Blueprint, render_template, request
 
-from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
 from app.labelling.summary import Shift, markdown
 from app.store.labels import LabelQuery
 from app.web.access import person
 from app.web.agreement import disputes
+from app.web.current import current_driftwatch
 from app.web.display import chamber_name, layers_words
 from app.web.fields import Fields, moment
 from app.web.label_words import reader_of
@@ -25,7 +25,7 @@ blueprint = Blueprint("progress", __name__, url_prefix="/progress")
 
 @blueprint.get("/")
 def index() -> tuple[str, int]:
-    driftwatch = _driftwatch()
+    driftwatch = current_driftwatch()
     fields = Fields(request.args)
     now = datetime.now(UTC)
     until = fields.read("until", moment("until", ends=True), now)
@@ -48,7 +48,7 @@ def index() -> tuple[str, int]:
 
 
 def _summary(since: datetime, until: datetime, uncertain_left: int) -> str:
-    driftwatch, reader = _driftwatch(), reader_of()
+    driftwatch, reader = current_driftwatch(), reader_of()
     query = LabelQuery(since=since, until=until, withdrawn=False, sort="at", descending=False)
     found = driftwatch.store.labels.find(query, 0, MOST_EVENTS + 1)
     events = [event for event in found[:MOST_EVENTS] if not reader.hides(event)]
@@ -64,7 +64,3 @@ def _summary(since: datetime, until: datetime, uncertain_left: int) -> str:
         model=driftwatch.model,
     )
     return markdown(shift, chamber_name, layers_words)
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]

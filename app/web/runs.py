@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
-from app.driftwatch import Driftwatch
 from app.errors import Conflict, InvalidInput
 from app.run_numbers import run_number, run_numbers
 from app.store.items import Item, ItemQuery, ItemState
 from app.store.runs import Run, Runs, RunState
 from app.web.access import needs, person
+from app.web.current import current_driftwatch
 from app.web.display import STATE_WORDS
 from app.web.fields import YES_OR_NO, Fields, number_in, one_of
 from app.web.paging import SIZES, Page
@@ -38,10 +38,10 @@ def ask() -> Response | tuple[str, int]:
     asked: list[Run] = []
     for number in numbers:
         try:
-            asked.append(_driftwatch().ask_for_run(number, by=person().name))
+            asked.append(current_driftwatch().ask_for_run(number, by=person().name))
         except Conflict as error:
             return _page(written, str(error), error.status)
-    complete = sum(_driftwatch().is_complete(run) for run in asked)
+    complete = sum(current_driftwatch().is_complete(run) for run in asked)
     note = {"queued": len(asked) - complete, "complete": complete}
     return redirect(url_for(".index", sort="requested_at", **note), 303)
 
@@ -50,14 +50,14 @@ def ask() -> Response | tuple[str, int]:
 @needs("delete_run")
 def confirm(run: str) -> str:
     """Ask before a run is deleted."""
-    return render_template("runs_delete.html", run=_driftwatch().store.runs.get(run_number(run)))
+    return render_template("runs_delete.html", run=current_driftwatch().store.runs.get(run_number(run)))
 
 
 @blueprint.post("/<run>/delete")
 @needs("delete_run")
 def delete(run: str) -> Response:
     """Have a run deleted."""
-    _driftwatch().delete_run(run_number(run), by=person().name)
+    current_driftwatch().delete_run(run_number(run), by=person().name)
     return redirect(url_for(".index"), 303)
 
 
@@ -68,7 +68,7 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
     sort = fields.read("sort", one_of("sort", {name: name for name in Runs.SORTS}), "number")
     descending = fields.read("descending", one_of("descending", YES_OR_NO), True)
     size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
-    runs = _driftwatch().store.runs
+    runs = current_driftwatch().store.runs
     count = runs.count(state)
     page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
     found = [] if fields.errors else runs.find(state, sort, descending, page.skip, page.size)
@@ -86,7 +86,7 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
         sizes=SIZES,
         runs=found,
         missing=_missing(found),
-        active=_driftwatch().model,
+        active=current_driftwatch().model,
         note=note,
         any_runs=bool(count or runs.count()),
     ), max(status, fields.status)
@@ -94,7 +94,7 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
 
 def _missing(runs: Sequence[Run]) -> dict[int, list[Item]]:
     """run → its chambers that are missing, the first of them."""
-    driftwatch = _driftwatch()
+    driftwatch = current_driftwatch()
     model = driftwatch.model
     missing = frozenset({ItemState.MISSING})
     return {
@@ -102,7 +102,3 @@ def _missing(runs: Sequence[Run]) -> dict[int, list[Item]]:
         for run in runs
         if run.missing
     }
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
-from app.driftwatch import Driftwatch
 from app.errors import NotExplained, NotFound
 from app.ml.saliency import DEFAULT, Method, method_named
 from app.run_numbers import run_number
@@ -22,6 +21,7 @@ from app.store.runs import RunState
 from app.subsystems.dt.geometry import LAYERS
 from app.web import display, fields, strips
 from app.web.access import person
+from app.web.current import current_driftwatch
 from app.web.fields import Fields
 from app.web.heatmap import Heatmap
 from app.web.influence_map import InfluenceMap, logits, short_logits
@@ -54,7 +54,7 @@ def _add_filters(state: object) -> None:
 @blueprint.get("/saliency/")
 def newest() -> Response | str:
     """The newest finished run's page."""
-    runs = _driftwatch().store.runs.find(RunState.FINISHED, limit=1)
+    runs = current_driftwatch().store.runs.find(RunState.FINISHED, limit=1)
     if runs:
         return redirect(url_for(".of_run", run=runs[0].number, **request.args), 303)
     return render_template("saliency.html", run=None)
@@ -63,7 +63,7 @@ def newest() -> Response | str:
 @blueprint.get("/saliency/<run>/")
 def of_run(run: str) -> tuple[str, int]:
     """The chambers of a run that have bad layers, those first that are pushed most; `?part=list` is what may change."""
-    driftwatch, given = _driftwatch(), Fields(request.args)
+    driftwatch, given = current_driftwatch(), Fields(request.args)
     loaded = driftwatch.store.runs.get(run_number(run))
     models = _models()
     model = given.read("model", fields.one_of("model", dict(models)), driftwatch.model)
@@ -79,7 +79,7 @@ def of_run(run: str) -> tuple[str, int]:
 
 def _list(run: int, model: str, method: Method, size: int, given: Fields) -> dict[str, object]:
     """The pictures of one page; or how far they are, and that they are being made."""
-    driftwatch = _driftwatch()
+    driftwatch = current_driftwatch()
     done, total = driftwatch.explained(run, model, method)
     if done < total:
         failed = _ask(run, None, model, method)
@@ -108,7 +108,7 @@ class _Wanted:
         Raises:
             InvalidInput, NotFound: there is none, and what is allowed.
         """
-        driftwatch, args = _driftwatch(), request.args
+        driftwatch, args = current_driftwatch(), request.args
         item = driftwatch.store.items.get(run_number(run), fields.chamber(wheel, sector, station))
         if item.histogram is None:
             reason = display.REASON_WORDS[item.missing]
@@ -118,7 +118,7 @@ class _Wanted:
 
     @cached_property
     def explained(self) -> Explained | None:
-        return _driftwatch().influence(self.item.run, self.item.place, self.model, self.method)
+        return current_driftwatch().influence(self.item.run, self.item.place, self.model, self.method)
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -156,7 +156,7 @@ def steps(run: str, wheel: str, sector: str, station: str) -> str:
     drawn = InfluenceMap(wanted.need(), wanted.item.histogram)
     present = {str(row.layer): row for row in drawn.rows}
     row = fields.one_of("layer", present)(request.args.get("layer", str(drawn.first_to_explain)))
-    architecture = _driftwatch().models.get(wanted.model).card["architecture"]
+    architecture = current_driftwatch().models.get(wanted.model).card["architecture"]
     made = steps_of(wanted.item.histogram, wanted.explained, row.layer, architecture)
     return render_template("influence_steps.html", row=row, steps=made, method=wanted.method)
 
@@ -188,7 +188,7 @@ def small(run: str, wheel: str, sector: str, station: str) -> Response:
 def _ask(run: int, place: object, model: str, method: Method) -> str:
     """Have it worked out; why that cannot be, if it failed just now."""
     try:
-        _driftwatch().explain(run, place, model, method, by=person().name)
+        current_driftwatch().explain(run, place, model, method, by=person().name)
     except NotExplained as error:
         return str(error)
     return ""
@@ -196,9 +196,5 @@ def _ask(run: int, place: object, model: str, method: Method) -> str:
 
 def _models(besides: str = "") -> list[tuple[str, str]]:
     """The models that can be chosen, each with its words; `besides`, whatever became of it."""
-    models = _driftwatch().models.all()
+    models = current_driftwatch().models.all()
     return [(one.name, one.name) for one in models if one.state is not ModelState.RETIRED or one.name == besides]
-
-
-def _driftwatch() -> Driftwatch:
-    return current_app.extensions["driftwatch"]
