@@ -5,8 +5,8 @@ Importing this imports no TensorFlow; making a `Scorer` does.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +20,14 @@ from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import Judgement, judge, judge_before
 
+SPLIT_FROM = 50  # chambers: fewer are not worth a second thread
+
 if TYPE_CHECKING:
     from keras import Model
 
 
 class Scorer:
-    """A model that is ready to judge. Safe to share between threads: one batch at a time goes through the network.
+    """A model that is ready to judge. Safe to share between threads.
 
     Args:
         folder: the model's; making the scorer loads it, which takes seconds the first time in a process.
@@ -46,7 +48,6 @@ class Scorer:
         except InvalidInput as error:
             raise ModelRefused(f"The model {self.version} cannot be used: {error}") from None
         path = verified_file(folder, self.card)
-        self._lock = threading.Lock()
         try:
             self._network = keras().saving.load_model(path, compile=False, safe_mode=True)
         except (ValueError, TypeError, KeyError, OSError) as error:
@@ -66,9 +67,23 @@ class Scorer:
         """
         bins = layer_bins(occupancies)
         before = judge_before(occupancies, bins)
-        inputs = self._architecture.inputs(occupancies, bins)
-        scores, embeddings = self._run(inputs[before.open])
+        if len(occupancies) < SPLIT_FROM:
+            scores, embeddings = self._seen(occupancies, bins, before.open)
+        else:  # what one thread does alone, the other does not wait for
+            middle = len(occupancies) // 2
+            parts = [
+                (occupancies[part], bins[part], before.open[part]) for part in (slice(middle), slice(middle, None))
+            ]
+            with ThreadPoolExecutor(len(parts)) as pool:
+                done = pool.map(lambda part: self._seen(*part), parts)
+                scores, embeddings = (np.concatenate(each) for each in zip(*done, strict=True))
         return judge(before, scores, self.card.threshold, embeddings)
+
+    def _seen(
+        self, occupancies: Sequence[Occupancy], bins: np.ndarray, is_open: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What `_run` gives of the layers that are for the network to judge."""
+        return self._run(self._architecture.inputs(occupancies, bins)[is_open])
 
     def scores(self, inputs: np.ndarray) -> np.ndarray:
         """P(bad) of layers that are ready for the network.
@@ -85,8 +100,7 @@ class Scorer:
         """Scores, and the activations of the last hidden layer: float32 (layers,) and (layers, units)."""
         if not len(inputs):  # TensorFlow's convolution fails on no layers at all
             return np.empty(0, np.float32), np.empty((0, 1), np.float32)
-        with self._lock:
-            scores, embeddings = (tensor.numpy() for tensor in self._forward(inputs))
+        scores, embeddings = (tensor.numpy() for tensor in self._forward(inputs))
         if not np.isfinite(scores).all():
             raise ModelRefused(f"The model {self.version} gave {scores[~np.isfinite(scores)][0]} for a score.")
         return scores, embeddings

@@ -26,7 +26,7 @@ def _compiled(function: Callable) -> Callable:
 
 
 @_compiled
-def residuals_of(counts, layout, only, rates, out):
+def residuals_of(counts, layout, only, rates, at, out):
     """Fill in what the network takes of chambers with the same cells.
 
     Args:
@@ -35,7 +35,8 @@ def residuals_of(counts, layout, only, rates, out):
         only: int (k,), 0 to 11 for this layer alone, which leaves out what it is told of the profiles of other
             superlayers; −1 for all.
         rates: float32 (k, 12), hits a cell of the layers, robustly; filled in likewise.
-        out: float32 (k, 12, 49, 15), zeros.
+        at: int (k,), where in `out` each chamber belongs.
+        out: float32 (n, 12, 49, 15), zeros.
     """
     x = np.zeros(counts.shape[1:], np.float32)
     by_siblings, by_shape = np.zeros_like(x), np.zeros_like(x)
@@ -70,7 +71,7 @@ def residuals_of(counts, layout, only, rates, out):
                 if layout.cells[layer, cell]:
                     by_siblings[layer, cell] = _deviation(x[layer, cell], siblings[layer, cell])
         own, sibling_rates = _smoothed(capped, layout, 1, wanted, after), _median_of_others(rate_of)
-        rate, into = _chamber_rate(rate_of, layout), out[chamber]
+        rate, into = _chamber_rate(rate_of, layout), out[at[chamber]]
         _fill_curves(by_shape, layout, first, end, into)
         _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rate_of, rate, layout, wanted, after, into)
         if after - wanted == 12:

@@ -76,7 +76,8 @@ def layer_residuals(occupancies: Sequence[Occupancy]) -> np.ndarray:
 
     def work_out(cells: tuple[bytes, int], some: list[int]) -> None:
         counts = np.array([occupancies[i].counts for i in some], np.float32)
-        result[some] = _of_one_layout(counts, layout_of(*cells), np.full(len(some), -1))[0]
+        rates = np.zeros((len(some), LAYERS), np.float32)
+        _loops()(counts, layout_of(*cells), np.full(len(some), -1), rates, np.array(some), result)
 
     _in_threads(
         work_out,
@@ -117,12 +118,16 @@ def altered_residuals(occupancy: Occupancy, counts: np.ndarray, rows: np.ndarray
 def _of_one_layout(
     counts: np.ndarray, layout: Layout, only: np.ndarray, rates: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    from app.subsystems.dt.residual_loops import residuals_of  # imports a compiler
-
     out = np.zeros((len(counts), LAYERS, ROWS, CHANNELS), np.float32)
     rates = np.zeros((len(counts), LAYERS), np.float32) if rates is None else rates
-    residuals_of(np.ascontiguousarray(counts), layout, only, rates, out)
+    _loops()(np.ascontiguousarray(counts), layout, only, rates, np.arange(len(counts)), out)
     return out, rates
+
+
+def _loops() -> Callable[..., None]:
+    from app.subsystems.dt.residual_loops import residuals_of  # imports a compiler
+
+    return residuals_of
 
 
 def _in_threads(work: Callable[..., None], pieces: Sequence[tuple]) -> None:
