@@ -162,12 +162,12 @@ class Runner:
             handler(job, work)
         except ConnectionFailure as error:
             # Nothing can be written now. The lease runs out, and the job is taken up again.
-            log.warning("%s of run %d: the database is away: %s", job.kind, job.run, error)
+            log.warning("%s: the database is away: %s", job, error)
         except DriftwatchError as error:
-            log.warning("%s of run %d failed: %s", job.kind, job.run, error)
+            log.warning("%s failed: %s", job, error)
             self._fail(handler, job, str(error))
         except Exception as error:  # the border: whatever it is must not end the runner
-            log.exception("%s of run %d failed unexpectedly", job.kind, job.run)
+            log.exception("%s failed unexpectedly", job)
             self._fail(handler, job, f"Unexpected error: {type(error).__name__}: {error}")
         else:
             self._store.jobs.end(job, self._outcome(job, work))

@@ -43,9 +43,10 @@ class Job:
 
     Attributes:
         kind: which handler does it: "fetch", "delete", "explain".
-        run: the run that it works on.
+        run: the run that it works on, and no other job meanwhile; None where it works on no single run.
         lane: jobs of one lane run one after another, in the order in which they were asked for.
         args: what the handler needs besides.
+        progress: how far it is, as its handler noted it last.
         owner: the runner that holds the lease.
         local: only the process that made it can do it (it reads a file there).
         cancel: somebody asked for it to stop.
@@ -53,11 +54,12 @@ class Job:
 
     id: str
     kind: str
-    run: int
+    run: int | None
     lane: str
     state: JobState
     by: str
     args: Mapping[str, Any] = field(default_factory=dict)
+    progress: Mapping[str, Any] = field(default_factory=dict)
     owner: str = ""
     local: bool = False
     cancel: bool = False
@@ -70,6 +72,9 @@ class Job:
     def active(self) -> bool:
         return self.state in ACTIVE
 
+    def __str__(self) -> str:
+        return self.kind if self.run is None else f"{self.kind} of run {self.run}"
+
 
 class Jobs:
     """The queue."""
@@ -78,22 +83,25 @@ class Jobs:
         self._collection = collection
 
     def make_indexes(self) -> None:
-        def one_of(*fields: str, where: dict) -> None:
-            self._collection.create_index([(f, ASCENDING) for f in fields], unique=True, partialFilterExpression=where)
+        def one_of(field: str, where: dict) -> None:
+            self._collection.create_index(field, name=f"one_of_{field}", unique=True, partialFilterExpression=where)
 
+        for before in {"key_1", "lane_1", "run_1"} & set(self._collection.index_information()):
+            self._collection.drop_index(before)  # of the time when every job worked on a run
         one_of("key", where={"active": True})
         one_of("lane", where={"state": JobState.RUNNING})
-        one_of("run", where={"state": JobState.RUNNING})
+        one_of("run", where={"state": JobState.RUNNING, "run": {"$type": "number"}})
         self._collection.create_index([("state", ASCENDING), ("asked_at", ASCENDING)])
         self._collection.create_index([("run", ASCENDING), ("active", ASCENDING)])
         self._collection.create_index([("key", ASCENDING), ("asked_at", ASCENDING)])
         self._collection.create_index("ended_at", expireAfterSeconds=KEEP_DAYS * 86_400)
 
-    def ask(self, kind: str, run: int, lane: str, by: str, about: str = "", **args: object) -> Job:
+    def ask(self, kind: str, run: int | None, lane: str, by: str, about: str = "", **args: object) -> Job:
         """Queue a job; where the same is queued or running already, that one.
 
         Args:
-            about: what tells it from other jobs of this kind that work on the run.
+            run: the run that it works on, if it is one.
+            about: what tells it from other jobs of this kind (that work on the run).
         """
         document = self._new(kind, run, lane, by, args, about) | {"state": JobState.QUEUED}
         try:
@@ -147,6 +155,11 @@ class Jobs:
         )
         return _job(taken) if taken else None
 
+    def note(self, job: Job, **progress: object) -> None:
+        """Keep how far a job is, for whoever waits for it."""
+        changes = {f"progress.{name}": value for name, value in progress.items()}
+        self._collection.update_one({"_id": ObjectId(job.id)}, {"$set": changes})
+
     def end(self, job: Job, state: JobState, why: str = "") -> None:
         """Give a job back: ended, or QUEUED again because this process stops. Nothing happens to a lost one."""
         changes: dict[str, Any] = {"state": state, "why": why, "owner": "", "leased_until": None}
@@ -158,9 +171,15 @@ class Jobs:
             {"_id": ObjectId(job.id), "state": JobState.RUNNING, "owner": job.owner}, {"$set": changes}
         )
 
-    def cancel(self, kind: str, run: int) -> None:
+    def cancel(self, kind: str, run: int | None) -> None:
         """Stop the jobs of a kind that work on a run: queued ones at once, running ones as soon as they notice."""
-        wanted = {"kind": kind, "run": run}
+        self._cancel({"kind": kind, "run": run})
+
+    def cancel_one(self, job_id: str) -> None:
+        """The same for one job; nothing happens to one that has ended."""
+        self._cancel({"_id": ObjectId(job_id)})
+
+    def _cancel(self, wanted: Mapping[str, Any]) -> None:
         ended = {"state": JobState.CANCELLED, "active": False, "ended_at": datetime.now(UTC)}
         self._collection.update_many({**wanted, "state": JobState.QUEUED}, {"$set": ended})
         self._collection.update_many({**wanted, "state": JobState.RUNNING}, {"$set": {"cancel": True}})
@@ -204,13 +223,15 @@ class Jobs:
         wanted: dict[str, Any] = {"active": True} | ({} if run is None else {"run": run})
         return [_job(d) for d in self._collection.find(wanted).sort("asked_at", ASCENDING)]
 
-    def last(self, kind: str, run: int, about: str = "") -> Job | None:
+    def last(self, kind: str, run: int | None, about: str = "") -> Job | None:
         """The newest of the jobs that were the same, ended or not."""
         found = self._collection.find_one({"key": _key(kind, run, about)}, sort=[("asked_at", DESCENDING)])
         return _job(found) if found else None
 
     @staticmethod
-    def _new(kind: str, run: int, lane: str, by: str, args: Mapping[str, object], about: str = "") -> dict[str, Any]:
+    def _new(
+        kind: str, run: int | None, lane: str, by: str, args: Mapping[str, object], about: str = ""
+    ) -> dict[str, Any]:
         return {
             "key": _key(kind, run, about),
             "active": True,
@@ -224,8 +245,8 @@ class Jobs:
         }
 
 
-def _key(kind: str, run: int, about: str) -> str:
-    return f"{kind}:{run}:{about}" if about else f"{kind}:{run}"
+def _key(kind: str, run: int | None, about: str) -> str:
+    return ":".join(str(part) for part in (kind, run, about) if part not in (None, ""))
 
 
 def _lease(owner: str) -> dict[str, Any]:

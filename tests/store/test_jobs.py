@@ -132,3 +132,28 @@ def test_whatever_happens_a_lane_and_a_run_have_one_running_job_and_a_key_one_ac
         assert len({d["lane"] for d in running}) == len({d["run"] for d in running}) == len(running)
         assert len({d["key"] for d in active}) == len(active)
         assert all((d["state"] in ("queued", "running")) == d["active"] for d in jobs._collection.find())
+
+
+def test_jobs_of_no_run_keep_only_their_lanes_from_each_other(jobs):
+    for kind, about in (("train", "a"), ("train", "b"), ("drift", "")):
+        jobs.ask(kind, None, kind, "ann", about)
+    first, other = jobs.claim("here"), jobs.claim("here")
+    assert (first.kind, first.run, other.kind) == ("train", None, "drift")
+    assert jobs.claim("here") is None
+    assert jobs.last("train", None, "a").id == first.id
+
+
+def test_a_job_tells_how_far_it_is_and_can_be_stopped_by_itself(jobs):
+    first, second = (jobs.ask("train", None, "train", "ann", about) for about in "ab")
+    jobs.claim("here")
+    jobs.note(first, epoch=3, loss=0.5)
+    jobs.note(first, epoch=4)
+    jobs.cancel_one(first.id)
+    jobs.cancel_one(second.id)
+    running, queued = jobs.get(first.id), jobs.get(second.id)
+    assert running.progress == {"epoch": 4, "loss": 0.5}
+    assert (running.state, running.cancel) == (JobState.RUNNING, True)
+    assert queued.state is JobState.CANCELLED
+    jobs.end(running, JobState.CANCELLED)
+    jobs.cancel_one(first.id)
+    assert not jobs.active()
