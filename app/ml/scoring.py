@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.errors import InvalidInput, ModelRefused
-from app.ml.backend import keras, tensorflow
+from app.ml.backend import THREADS, keras, tensorflow
 from app.ml.models import load_card, verified_file
 from app.ml.networks import BAD, architecture
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import Judgement, judge, judge_before
 
-SPLIT_FROM = 50  # chambers: fewer are not worth a second thread
+AT_ONCE = 125  # chambers: a run in two halves, side by side
 
 if TYPE_CHECKING:
     from keras import Model
@@ -65,25 +65,17 @@ class Scorer:
         Raises:
             ModelRefused: the network gave something that is not a score.
         """
+        parts = [occupancies[i : i + AT_ONCE] for i in range(0, len(occupancies), AT_ONCE)]
+        if len(parts) == 1:
+            return self._judge(occupancies)
+        with ThreadPoolExecutor(THREADS) as pool:  # what holds the interpreter's lock in one does not hold up the other
+            return [judgement for part in pool.map(self._judge, parts) for judgement in part]
+
+    def _judge(self, occupancies: Sequence[Occupancy]) -> list[Judgement]:
         bins = layer_bins(occupancies)
         before = judge_before(occupancies, bins)
-        if len(occupancies) < SPLIT_FROM:
-            scores, embeddings = self._seen(occupancies, bins, before.open)
-        else:  # what one thread does alone, the other does not wait for
-            middle = len(occupancies) // 2
-            parts = [
-                (occupancies[part], bins[part], before.open[part]) for part in (slice(middle), slice(middle, None))
-            ]
-            with ThreadPoolExecutor(len(parts)) as pool:
-                done = pool.map(lambda part: self._seen(*part), parts)
-                scores, embeddings = (np.concatenate(each) for each in zip(*done, strict=True))
+        scores, embeddings = self._run(self._architecture.inputs(occupancies, bins)[before.open])
         return judge(before, scores, self.card.threshold, embeddings)
-
-    def _seen(
-        self, occupancies: Sequence[Occupancy], bins: np.ndarray, is_open: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What `_run` gives of the layers that are for the network to judge."""
-        return self._run(self._architecture.inputs(occupancies, bins)[is_open])
 
     def scores(self, inputs: np.ndarray) -> np.ndarray:
         """P(bad) of layers that are ready for the network.

@@ -12,22 +12,21 @@ from collections.abc import Callable
 import numba
 import numpy as np
 
-from app.subsystems.dt.residuals import STEPS
-
-_TOLERATED = 0.12  # relative spread of a good cell that is no Poisson fluctuation; limits what many hits can prove
+_F = np.float32  # eight numbers in one step become sixteen; a constant of Python would widen all to float64
+_TOLERATED = _F(0.12**2)  # square of the relative spread of a good cell beside Poisson's; limits what many hits prove
 _SCATTERED = 0.18  # share of dead cells in the likelihood for scattered ones
 _FITS = 3  # of the shape, each with new weights
 _RIDGE = (1e-3, 0.3, 1.0, 3.0, 6.0)  # how much each degree of the shape is held back
 
 
 def _compiled(function: Callable) -> Callable:
-    reordered_sums = {"reassoc", "contract", "nsz"}  # several cells in one step; the same bits each time
-    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=reordered_sums)(function)
+    reordered = {"reassoc", "contract", "nsz", "nnan"}  # several cells in one step; the same bits each time; no NaN
+    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=reordered)(function)
 
 
 @_compiled
-def residuals_of(counts, layout, only, rates, at, out):
-    """Fill in what the network takes of chambers with the same cells.
+def residuals_of(counts, layout, only, rates, at, out, ratios):
+    """Fill in what the network takes of chambers with the same cells, but for what `finish` does.
 
     Args:
         counts: float32 (k, 12, W), hits; what stands where no cell is does not matter.
@@ -37,6 +36,7 @@ def residuals_of(counts, layout, only, rates, at, out):
         rates: float32 (k, 12), hits a cell of the layers, robustly; filled in likewise.
         at: int (k,), where in `out` each chamber belongs.
         out: float32 (n, 12, 49, 15), zeros.
+        ratios: float32 (k, 12, 47, 4), ones; what the logarithms are of that `finish` takes.
     """
     x = np.zeros(counts.shape[1:], np.float32)
     by_siblings, by_shape = np.zeros_like(x), np.zeros_like(x)
@@ -48,36 +48,49 @@ def residuals_of(counts, layout, only, rates, at, out):
         rate_of = rates[chamber].reshape((12, 1))
         for layer in range(first, end):
             for cell in range(x.shape[1]):
-                if layout.cells[layer, cell]:
-                    x[layer, cell] = counts[chamber, layer, cell]
+                x[layer, cell] = counts[chamber, layer, cell] if layout.cells[layer, cell] else _F(0)
         capped = _capped(x, layout, first, end)
         shape = _shape(capped, layout, first, end)
         for layer in range(first, end):
-            total = 0.0
+            total = _F(0)
             for cell in range(x.shape[1]):
                 curve = shape[layer, cell]
-                capped[layer, cell] = min(capped[layer, cell], curve + 4 * np.sqrt(curve + 1))
+                capped[layer, cell] = min(capped[layer, cell], curve + _F(4) * np.sqrt(curve + _F(1)))
                 total += capped[layer, cell]
             rate_of[layer, 0] = total / layout.lengths[layer]
         siblings = _median_of_others(_smoothed(capped, layout, 0, first, end))
         for layer in range(first, end):
             for cell in range(x.shape[1]):
-                if layout.cells[layer, cell]:
-                    by_shape[layer, cell] = _deviation(x[layer, cell], shape[layer, cell])
-                else:
-                    siblings[layer, cell] = 0
+                by_shape[layer, cell] = _deviation(x[layer, cell], shape[layer, cell])  # 0 where no cell is
+                siblings[layer, cell] = siblings[layer, cell] if layout.cells[layer, cell] else _F(0)
         for layer in range(wanted, after):
             for cell in range(x.shape[1]):
-                if layout.cells[layer, cell]:
-                    by_siblings[layer, cell] = _deviation(x[layer, cell], siblings[layer, cell])
+                by_siblings[layer, cell] = _deviation(x[layer, cell], siblings[layer, cell])
         own, sibling_rates = _smoothed(capped, layout, 1, wanted, after), _median_of_others(rate_of)
         rate, into = _chamber_rate(rate_of, layout), out[at[chamber]]
         _fill_curves(by_shape, layout, first, end, into)
-        _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rate_of, rate, layout, wanted, after, into)
-        if after - wanted == 12:
-            _fill_partners(rate, layout, into)
+        bins = (x, siblings, shape, own, by_siblings, by_shape, rate_of, rate, layout)
+        _fill_bins(*bins, wanted, after, into, ratios[chamber])
         facts = (x, siblings, shape, by_shape, rate_of, sibling_rates, rate, layout)
         _fill_facts(*facts, first, end, wanted, after, into)
+
+
+@_compiled
+def finish(logs, layout, only, rates, at, out):
+    """Fill in the logarithms, and the profiles of other superlayers that are made of them.
+
+    Args:
+        logs: float32 (k, 12, 47, 4), of what `residuals_of` left in `ratios`; else as there.
+    """
+    for chamber in range(logs.shape[0]):
+        into = out[at[chamber]]
+        for layer in range(12):
+            if layout.exists[layer] and (only[chamber] < 0 or only[chamber] == layer):
+                for b in range(logs.shape[2]):
+                    for i in range(4):
+                        into[layer, b, 4 + i] = logs[chamber, layer, b, i]
+        if only[chamber] < 0:
+            _fill_partners(_chamber_rate(rates[chamber].reshape((12, 1)), layout), layout, into)
 
 
 @_compiled
@@ -86,20 +99,26 @@ def _deviation(x, expected):
 
     Variance-stabilised as Anscombe (1948) does: 2√(x + 3/8) has a variance near 1 whatever is expected.
     """
-    above = 2 * (np.sqrt(x + 0.375) - np.sqrt(expected + 0.375))
-    return min(above / np.sqrt(1 + _TOLERATED**2 * expected), 12.0)
+    above = _F(2) * (np.sqrt(x + _F(0.375)) - np.sqrt(expected + _F(0.375)))
+    return min(above / np.sqrt(_F(1) + _TOLERATED * expected), _F(12))
 
 
 @_compiled
 def _linear(x, expected):
     """The same without a root: sums over cells are then the sufficient statistic of few hits; −8 to 8."""
-    spread = np.sqrt(expected + 0.5 + (_TOLERATED * expected) ** 2)
-    return min(max((x - expected) / spread, -8.0), 8.0)
+    spread = np.sqrt(expected + _F(0.5) + _TOLERATED * expected * expected)
+    return min(max((x - expected) / spread, _F(-8)), _F(8))
+
+
+@_compiled
+def _limited(ratio):
+    """With a logarithm of −3 to 3."""
+    return min(max(ratio, np.exp(-3)), np.exp(3))
 
 
 @_compiled
 def _log_ratio(x, expected, least):
-    return min(max(np.log((x + least) / (expected + least)), -3.0), 3.0)
+    return np.log(_limited((x + least) / (expected + least)))
 
 
 @_compiled
@@ -288,7 +307,7 @@ def _fill_curves(by_shape, layout, first, end, out):
     for layer in range(first, end):
         if layout.exists[layer]:
             for b in range(layout.bins.shape[1]):
-                number, total = 0, 0.0
+                number, total = 0, _F(0)
                 for cell in range(layout.bins[layer, b, 0], layout.bins[layer, b, 1]):
                     if layout.cells[layer, cell]:
                         number += 1
@@ -297,52 +316,53 @@ def _fill_curves(by_shape, layout, first, end, out):
 
 
 @_compiled
-def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_rate, layout, first, end, out):
+def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_rate, layout, first, end, out, ratios):
     """The other channels of each bin: means over its cells, least and greatest of them, sums over 7 cells around it."""
     bins, width = layout.bins.shape[1], x.shape[1]
-    level = np.log(chamber_rate + 0.3)
-    linear, straight, most = np.empty(width), np.empty(width), np.empty(width)
+    level = chamber_rate + _F(0.3)
+    linear, straight, most = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    upto = np.zeros((3, width + 1))  # sums over all cells before: counts, siblings, shape
     for layer in range(first, end):
         if not layout.exists[layer]:
             continue
-        rate = np.log1p(rates[layer, 0]) / 4
+        rate = np.log1p(rates[layer, 0]) / _F(4)
         for cell in range(width):
             count, others, curve = x[layer, cell], siblings[layer, cell], shape[layer, cell]
             linear[cell], straight[cell] = _linear(count, others), _linear(count, curve)
-            most[cell] = min(count, 8 * max(others, curve) + 8)
+            most[cell] = min(count, _F(8) * max(others, curve) + _F(8))
+        for cell in range(width):
+            upto[0, cell + 1] = upto[0, cell] + most[cell]
+            upto[1, cell + 1] = upto[1, cell] + siblings[layer, cell]
+            upto[2, cell + 1] = upto[2, cell] + shape[layer, cell]
         for b in range(bins):
-            begin, after, window_begin, window_after = layout.bins[layer, b]
-            number, mean, third, fourth, smooth, curve = 0, 0.0, 0.0, 0.0, 0.0, 0.0
-            least, greatest, least_curve, greatest_curve = np.inf, -np.inf, np.inf, -np.inf
-            for cell in range(begin, after):
-                if not layout.cells[layer, cell]:
-                    continue
-                number += 1
-                mean += by_siblings[layer, cell]
-                third += linear[cell]
-                fourth += straight[cell]
-                smooth += own[layer, cell]
-                curve += shape[layer, cell]
-                least, greatest = min(least, by_siblings[layer, cell]), max(greatest, by_siblings[layer, cell])
-                least_curve = min(least_curve, by_shape[layer, cell])
-                greatest_curve = max(greatest_curve, by_shape[layer, cell])
-            found, by_others, by_curve = 0.0, 0.0, 0.0
-            for cell in range(window_begin, window_after):
-                found += most[cell]
-                by_others += siblings[layer, cell]
-                by_curve += shape[layer, cell]
-            into = out[layer, b]
+            number = mean = third = fourth = smooth = curve = _F(0)
+            least, greatest, least_curve, greatest_curve = _F(np.inf), _F(-np.inf), _F(np.inf), _F(-np.inf)
+            for cell in range(layout.bins[layer, b, 0], layout.bins[layer, b, 1]):
+                if layout.cells[layer, cell]:
+                    off, off_curve = by_siblings[layer, cell], by_shape[layer, cell]
+                    number += _F(1)
+                    mean += off
+                    third += linear[cell]
+                    fourth += straight[cell]
+                    smooth += own[layer, cell]
+                    curve += shape[layer, cell]
+                    least, greatest = min(least, off), max(greatest, off)
+                    least_curve, greatest_curve = min(least_curve, off_curve), max(greatest_curve, off_curve)
+            begin, after = layout.bins[layer, b, 2], layout.bins[layer, b, 3]
+            found = upto[0, after] - upto[0, begin] + 0.5
+            into, ratio = out[layer, b], ratios[layer, b]
             into[0], into[2], into[3] = mean / number, third / number, fourth / number
-            into[4], into[5] = _log_ratio(found, by_others, 0.5), _log_ratio(found, by_curve, 0.5)
-            into[6], into[7] = np.log(smooth / number + 0.3) - level, np.log(curve / number + 0.3) - level
             into[8], into[9], into[10], into[11] = least, greatest, least_curve, greatest_curve
             into[14] = rate
+            ratio[0] = _limited(found / (upto[1, after] - upto[1, begin] + 0.5))
+            ratio[1] = _limited(found / (upto[2, after] - upto[2, begin] + 0.5))
+            ratio[2], ratio[3] = (smooth / number + _F(0.3)) / level, (curve / number + _F(0.3)) / level
     for layer in range(first, end):
         if layout.exists[layer]:
             four = layer // 4 * 4
             for b in range(bins):
                 others = out[four, b, 1] + out[four + 1, b, 1] + out[four + 2, b, 1] + out[four + 3, b, 1]
-                out[layer, b, 12] = (others - out[layer, b, 1]) / 3
+                out[layer, b, 12] = (others - out[layer, b, 1]) / _F(3)
 
 
 @_compiled
@@ -419,17 +439,22 @@ def _fill_facts(
 @_compiled
 def _together(by_shape, layer):
     """How much a layer's deviations go with those of its siblings, as tracks make it."""
-    total, first = 0.0, layer // 4 * 4
+    total, first = _F(0), layer // 4 * 4
     for cell in range(by_shape.shape[1]):
-        ours, others = 0.0, 0.0
-        for other in range(first, first + 4):
-            value = min(max(by_shape[other, cell], -3.0), 3.0)
-            if other == layer:
-                ours = value
-            else:
-                others += value
-        total += ours * others
+        ours = _within_3(by_shape[layer, cell])
+        every = (
+            _within_3(by_shape[first, cell])
+            + _within_3(by_shape[first + 1, cell])
+            + _within_3(by_shape[first + 2, cell])
+            + _within_3(by_shape[first + 3, cell])
+        )
+        total += ours * (every - ours)
     return total
+
+
+@_compiled
+def _within_3(value):
+    return min(max(value, _F(-3)), _F(3))
 
 
 @_compiled
@@ -452,34 +477,50 @@ def _dead_cells(x, shape, cells, length, own):
 @_compiled
 def _patterns(x, shape, own, found):
     """The lowest of the sums over every 2nd, 4th, 8th cell, against the superlayer's curve."""
-    for i, step in enumerate(STEPS):
-        lowest, ratio = np.inf, np.inf
+    seen, wanted = np.zeros(8, np.float32), np.zeros(8, np.float32)
+    for cell in range(x.size):
+        seen[cell % 8] += min(x[cell], _F(3) * shape[cell] + _F(3))
+        wanted[cell % 8] += shape[cell]
+    for i, step in enumerate((8, 4, 2)):
+        lowest, ratio = _F(np.inf), _F(np.inf)
         for phase in range(step):
-            seen, wanted = 0.0, 0.0
-            for cell in range(phase, x.size, step):
-                seen += min(x[cell], 3 * shape[cell] + 3)
-                wanted += shape[cell]
-            lowest, ratio = min(lowest, _deviation(seen, wanted)), min(ratio, _log_ratio(seen, wanted, 0.5))
-        own[4 + i], found[8 + i] = lowest, ratio
+            lowest = min(lowest, _deviation(seen[phase], wanted[phase]))
+            ratio = min(ratio, (seen[phase] + _F(0.5)) / (wanted[phase] + _F(0.5)))
+        own[6 - i], found[10 - i] = lowest, np.log(_limited(ratio))
+        for phase in range(step // 2):
+            seen[phase] += seen[phase + step // 2]
+            wanted[phase] += wanted[phase + step // 2]
 
 
 @_compiled
 def _six_adjacent(x, siblings, shape, own, found):
     """The lowest and the highest of the sums over 6 adjacent cells, against curve and siblings."""
-    own[7] = found[11] = np.inf
-    own[8] = found[12] = -np.inf
+    number = x.size - 5
+    seen, by_curve, by_others = _sums_of_6(x, shape, siblings)
+    curve, others = np.empty(number, np.float32), np.empty(number, np.float32)
+    for i in range(number):
+        curve[i], others[i] = _deviation(seen[i], by_curve[i]), _deviation(seen[i], by_others[i])
+    low = high = curve[0]
+    low_others = high_others = others[0]
+    for i in range(number):
+        low, high = min(low, curve[i]), max(high, curve[i])
+        low_others, high_others = min(low_others, others[i]), max(high_others, others[i])
+    own[7], own[8], found[11], found[12] = low, high, low_others, high_others
+
+
+@_compiled
+def _sums_of_6(x, shape, siblings):
+    """float32 (3, W − 5): counts, hot cells cut down, and what shape and siblings expect of 6 adjacent cells."""
+    result = np.empty((3, x.size - 5), np.float32)
     seen, by_curve, by_others = 0.0, 0.0, 0.0
     for last in range(x.size):
-        seen += min(x[last], 6 * max(shape[last], siblings[last]) + 6)
+        seen += min(x[last], _F(6) * max(shape[last], siblings[last]) + _F(6))
         by_curve += shape[last]
         by_others += siblings[last]
-        if last >= 6:
-            gone = last - 6
-            seen -= min(x[gone], 6 * max(shape[gone], siblings[gone]) + 6)
-            by_curve -= shape[gone]
-            by_others -= siblings[gone]
         if last >= 5:
-            curve = _deviation(max(seen, 0.0), max(by_curve, 0.0))
-            others = _deviation(max(seen, 0.0), max(by_others, 0.0))
-            own[7], own[8] = min(own[7], curve), max(own[8], curve)
-            found[11], found[12] = min(found[11], others), max(found[12], others)
+            i = last - 5
+            result[0, i], result[1, i], result[2, i] = max(seen, 0.0), max(by_curve, 0.0), max(by_others, 0.0)
+            seen -= min(x[i], _F(6) * max(shape[i], siblings[i]) + _F(6))
+            by_curve -= shape[i]
+            by_others -= siblings[i]
+    return result
