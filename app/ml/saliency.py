@@ -11,7 +11,7 @@ R. Fergus, ECCV 2014 (occlusion).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -31,12 +31,14 @@ from app.subsystems.dt.preprocess import BINS, layer_bins
 NOISE = 0.15  # of SmoothGrad: σ in ranges of a layer's input
 SAMPLES = 25  # of SmoothGrad
 STUDY = (0.2, 20)  # noise and samples of the study of 2018
-STEPS = 32  # of the integral, at first; four times as many where the sum is not what it must be
-MOST_STEPS = 512
+STEPS = 8  # of the integral, at first; one is halved where its part of the sum is not what it must be
+MOST_HALVINGS = 20
 COMPLETE = 0.01  # how far the sum may be off, as a share of the difference of the logits
 _NEGLIGIBLE = 0.5  # logits: of smaller differences it is the share of this
+_WITHIN = 0.7 * COMPLETE  # the rest is for the rounding of what comes after
 WINDOW, STRIDE = 6, 3  # cells that occlusion replaces at once, and how far it then goes on
 _AT_ONCE = 4096  # layers in one batch: some 12 MB
+_INTEGRATED_AT_ONCE = 256  # layers, of which all steps are held
 _CHAMBERS_AT_ONCE = 16  # of which all windows are held: as many layers
 
 
@@ -71,6 +73,34 @@ class Influence:
     bins: np.ndarray
     logit: np.ndarray
     expected: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """Pieces of the ways from the expected to the inputs of layers; arrays with an entry for each.
+
+    Attributes:
+        layer: int, whose way.
+        begin, width: shares of it.
+        low, middle, high: logits where it begins, in the middle, where it ends.
+        slopes: float32 (k, …), the gradients in the middle.
+        off: by how much these miss what the logit gains.
+    """
+
+    layer: np.ndarray
+    begin: np.ndarray
+    width: np.ndarray
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray
+    slopes: np.ndarray
+    off: np.ndarray
+
+    def of(self, which: np.ndarray) -> _Steps:
+        return _Steps(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    def and_(self, other: _Steps) -> _Steps:
+        return _Steps(*(np.concatenate((getattr(self, f.name), getattr(other, f.name))) for f in fields(self)))
 
 
 def method_named(name: str) -> Method:
@@ -115,7 +145,7 @@ class Explainer:
             with tf.GradientTape() as tape:
                 tape.watch(inputs)
                 value = tf.linalg.matvec(before(inputs, training=False), direction)
-            return tape.gradient(value, inputs)
+            return tape.gradient(value, inputs), value + constant
 
         self._logits, self._gradients = logits, gradients
 
@@ -164,7 +194,7 @@ class Explainer:
         """float32 (layers, …): how the logit changes with each input; or the output for good before its softmax."""
         direction = self._to_good if of_good else self._to_bad
         into = np.empty(inputs.shape, np.float32)
-        return self._in_batches(lambda some: self._gradients(some, direction), inputs, into)
+        return self._in_batches(lambda some: self._gradients(some, direction)[0], inputs, into)
 
     def _in_batches(self, function: Callable[..., Any], inputs: np.ndarray, into: np.ndarray) -> np.ndarray:
         for start in range(0, len(inputs), _AT_ONCE):
@@ -182,7 +212,8 @@ class Explainer:
             return (inputs - expected) * self._smooth_gradients(inputs, seed, NOISE, SAMPLES)
         if method is Method.STUDY_2018:
             return np.maximum(self._smooth_gradients(inputs, seed, *STUDY, of_good=True), 0)
-        return self._integrated(inputs, expected, STEPS)
+        parts = [slice(start, start + _INTEGRATED_AT_ONCE) for start in range(0, len(inputs), _INTEGRATED_AT_ONCE)]
+        return np.concatenate([self._integrated(inputs[part], expected[part]) for part in parts])
 
     def _smooth_gradients(
         self, inputs: np.ndarray, seed: int, noise: float, samples: int, of_good: bool = False
@@ -195,51 +226,109 @@ class Explainer:
         noisy = ((inputs + sigma * one).astype(np.float32) for one in drawn)
         return np.mean([self.gradients(some, of_good) for some in noisy], axis=0)
 
-    def _integrated(self, inputs: np.ndarray, expected: np.ndarray, steps: int) -> np.ndarray:
-        """The gradient's mean on the straight way from the expected to the inputs, by the midpoint rule, times the way.
+    def _integrated(self, inputs: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """The gradient's mean on the straight way from the expected to the inputs, times the way: float (layers, …).
 
-        With four times as many steps where the sum over a layer is not the difference of its logits.
+        By the midpoint rule, which is exact where no unit of the network switches on the way: the logit is made of
+        straight pieces. A step over which the gradient does not give what the logit gains is halved.
         """
         way = inputs - expected
-        result = np.zeros(inputs.shape)
-        at_once = max(1, _AT_ONCE // steps)
-        middles = ((np.arange(steps) + 0.5) / steps).astype(np.float32).reshape(-1, *[1] * way.ndim)
-        for start in range(0, len(inputs), at_once):
-            part = slice(start, start + at_once)
-            points = expected[part] + middles * way[part]
-            gradients = self.gradients(points.reshape(-1, *inputs.shape[1:])).reshape(points.shape)
-            result[part] = way[part] * gradients.mean(axis=0, dtype=np.float64)
-        difference = self.logits(inputs).astype(float) - self.logits(expected)
-        off = np.abs(result.reshape(len(inputs), -1).sum(axis=1) - difference)
-        again = np.flatnonzero(off > np.maximum(np.abs(difference), _NEGLIGIBLE) * COMPLETE)
-        if again.size and 4 * steps <= MOST_STEPS:
-            result[again] = self._integrated(inputs[again], expected[again], 4 * steps)
-        return result
+        points = np.arange(STEPS + 1, dtype=np.float32).reshape(-1, 1, *[1] * (way.ndim - 1)) / STEPS * way + expected
+        at_ends = self.logits(points.reshape(-1, *way.shape[1:])).reshape(STEPS + 1, -1).astype(float)
+        allowed = _WITHIN * np.maximum(np.abs(at_ends[-1] - at_ends[0]), _NEGLIGIBLE)
+        steps = self._steps(
+            expected,
+            way,
+            layer=np.tile(np.arange(len(way)), STEPS),
+            begin=np.repeat(np.arange(STEPS) / STEPS, len(way)),
+            width=np.full(STEPS * len(way), 1 / STEPS),
+            low=at_ends[:-1].ravel(),
+            high=at_ends[1:].ravel(),
+        )
+        for _ in range(MOST_HALVINGS):
+            off = np.bincount(steps.layer, steps.off, len(way))
+            worst = np.zeros(len(way))
+            np.maximum.at(worst, steps.layer, np.abs(steps.off))
+            split = (np.abs(off) > allowed)[steps.layer] & (np.abs(steps.off) > worst[steps.layer] / 8)
+            if not split.any():
+                break
+            old, half = steps.of(split), steps.width[split] / 2
+            new = self._steps(
+                expected,
+                way,
+                layer=np.tile(old.layer, 2),
+                begin=np.concatenate((old.begin, old.begin + half)),
+                width=np.tile(half, 2),
+                low=np.concatenate((old.low, old.middle)),
+                high=np.concatenate((old.middle, old.high)),
+            )
+            steps = steps.of(~split).and_(new)
+        mean = np.zeros(way.shape)
+        np.add.at(mean, steps.layer, steps.slopes * steps.width.reshape(-1, *[1] * (way.ndim - 1)))
+        return mean * way
+
+    def _steps(
+        self,
+        expected: np.ndarray,
+        way: np.ndarray,
+        layer: np.ndarray,
+        begin: np.ndarray,
+        width: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+    ) -> _Steps:
+        slopes, middle = np.empty((len(layer), *way.shape[1:]), np.float32), np.empty(len(layer))
+        gained = np.empty(len(layer))
+        far = (begin + width / 2).astype(np.float32).reshape(-1, *[1] * (way.ndim - 1))
+        for start in range(0, len(layer), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            ways = way[layer[part]]
+            points = expected[layer[part]] + far[part] * ways
+            slopes[part], middle[part] = (tensor.numpy() for tensor in self._gradients(points, self._to_bad))
+            gained[part] = (slopes[part] * ways).reshape(len(ways), -1).sum(axis=1, dtype=np.float64)
+        return _Steps(layer, begin, width, low, middle, high, slopes, gained * width - (high - low))
 
     def _occlude(
         self, occupancies: Sequence[Occupancy], baselines: Sequence[Occupancy], logit: np.ndarray
     ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """What the logit loses when a window of cells is as expected, shared among them."""
+        """What a window of cells does to the logit, shared among them: the mean of two answers.
+
+        What the layer loses when the window is as expected, and what the layer as expected gains by the window: the
+        last and the first of the orders that a Shapley value (1953) is the mean of. Neither is enough: a piece of a
+        wide block is not missed, and a few empty cells among few hits say nothing by themselves. What the median window
+        gains is taken off: any piece of real data is worse than a layer exactly as expected.
+        """
         found = []
         for start in range(0, len(occupancies), _CHAMBERS_AT_ONCE):
             some = slice(start, start + _CHAMBERS_AT_ONCE)
             given = list(zip(occupancies[some], baselines[some], logit[some], strict=True))
             inputs = [self._occluded(occupancy, baseline) for occupancy, baseline, _ in given]
-            left = np.split(self.logits(np.concatenate(inputs)), np.cumsum([len(one) for one in inputs[:-1]]))
-            for (occupancy, _, own), remains in zip(given, left, strict=True):
+            logits = np.split(self.logits(np.concatenate(inputs)), np.cumsum([len(one) for one in inputs[:-1]]))
+            for (occupancy, _, own), values in zip(given, logits, strict=True):
                 rows, cells = _windows(occupancy.cells.tobytes(), occupancy.chamber.columns)
+                without, alone, clean = np.split(values, (len(rows), 2 * len(rows)))
+                usual = np.zeros(LAYERS)
+                for layer, level in zip(np.unique(rows), clean, strict=True):
+                    usual[layer] = max(level, np.median(alone[rows == layer]))
+                share = (own[rows] - without + alone - usual[rows]) / 2 * STRIDE / WINDOW / cells.sum(axis=1)
                 result = np.zeros(occupancy.counts.shape)
-                share = (own[rows] - remains) * STRIDE / WINDOW / cells.sum(axis=1)
                 np.add.at(result, rows, share[:, None] * cells)
                 found.append((result, np.zeros(LAYERS), np.zeros((LAYERS, BINS))))
         return found
 
     def _occluded(self, occupancy: Occupancy, baseline: Occupancy) -> np.ndarray:
-        """float32 (k, …): what the network takes of a layer with each window as expected."""
+        """float32 (2 k + layers, …): what the network takes of a layer with each window as expected, with all but the
+        window so, and with all of it so."""
         rows, cells = _windows(occupancy.cells.tobytes(), occupancy.chamber.columns)
-        counts = np.repeat(occupancy.counts[None].astype(np.float32), len(rows), axis=0)
-        counts[np.arange(len(rows)), rows] = np.where(cells, baseline.counts[rows], occupancy.counts[rows])
-        return self._architecture.altered(occupancy, counts, rows)
+        layers = np.unique(rows)
+        altered = np.concatenate((rows, rows, layers))
+        as_is, normal = occupancy.counts.astype(np.float32), baseline.counts.astype(np.float32)
+        counts = np.repeat(as_is[None], len(altered), axis=0)
+        lines = np.concatenate(
+            (np.where(cells, normal[rows], as_is[rows]), np.where(cells, as_is[rows], normal[rows]), normal[layers])
+        )
+        counts[np.arange(len(altered)), altered] = lines
+        return self._architecture.altered(occupancy, counts, altered)
 
 
 @lru_cache(maxsize=256)

@@ -58,9 +58,7 @@ def test_integrated_gradients_on_the_cells_and_around_them_sum_to_the_difference
         total = (influence.cells.sum(axis=1) + influence.around)[exists]
         difference = (influence.logit - influence.expected)[exists]
         off.extend(abs(total - difference) / np.maximum(abs(difference), 0.5))
-    off = np.array(off)
-    assert np.quantile(off, 0.85) <= COMPLETE
-    assert off.max() < 0.2  # a few layers whose logit bends a hundred times on the way
+    assert max(off) <= COMPLETE
 
 
 @pytest.mark.parametrize("method", [m for m in Method if m is not Method.OCCLUSION])
