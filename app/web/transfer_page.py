@@ -21,7 +21,7 @@ from app.web.current import current_driftwatch
 from app.web.fields import Fields, number_in, one_of
 from app.web.paging import SIZES, Page
 
-LARGEST_UPLOAD = 50_000_000  # bytes: some 200 runs in a zip, checked within a minute; a command takes larger ones
+LARGEST_UPLOAD = 50_000_000  # bytes: some 100 runs in a zip, checked within a minute; a command takes larger ones
 MOST_CHAMBERS = 250
 FORMAT_WORDS = {"csv": "CSV, in a zip", "jsonl": "JSON Lines", "parquet": "Parquet"}
 OUTCOME_WORDS = {
