@@ -26,6 +26,8 @@ from app.store.jobs import Job, JobState
 from app.store.models import Model
 from app.store.runs import Run, RunState
 from app.subsystems.dt import DT
+from app.transfer.exporting import Exporting
+from app.transfer.importing import Importing
 from config import Settings
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,8 @@ class Driftwatch:
         self.accounts = Accounts(self.store, settings)
         self.models = Registry(self.store, settings.model_dir, settings.data_dir)
         self.labelling = Labelling(self.store, self.models, settings)
+        self.exporting = Exporting(self.store, self.labelling)
+        self.importing = Importing(self.store, self.labelling)
 
     # --- runs ---
 
@@ -105,6 +109,7 @@ class Driftwatch:
 
     def reconcile(self) -> None:
         """Queue what a program that was killed left undone: between noting a wish and queueing its job, or after."""
+        self.importing.reconcile()  # before what has no run is taken for left over
         self.reconcile_runs()
         self.labelling.reconcile()
         for what, of_runs in (("items", self.store.items), ("influences", self.store.influences)):
@@ -227,6 +232,7 @@ class Driftwatch:
         self.start()
         self.runner.every(RECONCILE_SECONDS, self.reconcile_runs)
         self.runner.every(RECONCILE_SECONDS, self.labelling.reconcile)
+        self.runner.every(RECONCILE_SECONDS, self.importing.reconcile)
         if self.settings.dqm_poll_minutes:
             self.runner.every(60 * self.settings.dqm_poll_minutes, self.poll)
         if self.settings.dqm_url is None:

@@ -42,6 +42,7 @@ class Role(StrEnum):
 # Whatever changes something, or is not for everybody, stands here with the least role that may do it.
 ACTIONS: dict[str, Role] = {
     "view": Role.VIEWER,
+    "export": Role.VIEWER,  # accounts and passwords are in no export
     "label": Role.SHIFTER,
     "fetch": Role.EXPERT,
     "resolve": Role.EXPERT,  # a disagreement between two people
@@ -53,6 +54,7 @@ ACTIONS: dict[str, Role] = {
     "retire_model": Role.EXPERT,
     "keep_evaluation": Role.EXPERT,  # with its model
     "delete_run": Role.ADMIN,
+    "import_data": Role.ADMIN,  # may also export what a second opinion must not be swayed by
     "users": Role.ADMIN,
 }
 

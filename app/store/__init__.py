@@ -20,6 +20,7 @@ from app.errors import SettingsError, StoreUnavailable
 from app.store.attempts import Attempts
 from app.store.embedded import EmbeddedMongo
 from app.store.events import Events
+from app.store.imports import Imports
 from app.store.influences import Influences
 from app.store.items import Items
 from app.store.jobs import Jobs
@@ -28,6 +29,7 @@ from app.store.models import Models
 from app.store.problems import Problems
 from app.store.queue import Queue
 from app.store.runs import Runs
+from app.store.transfer import Transfer
 from app.store.users import Users
 from app.subsystems import Subsystem
 from config import Settings
@@ -87,6 +89,14 @@ class Store:
     @property
     def models(self) -> Models:
         return Models(self._database)
+
+    @property
+    def transfer(self) -> Transfer:
+        return Transfer(self._database, self.subsystem)
+
+    @property
+    def imports(self) -> Imports:
+        return Imports(self._database)
 
     @property
     def users(self) -> Users:
@@ -160,6 +170,7 @@ class Store:
                     Jobs(database["jobs"]),
                     Users(database),
                     Attempts(database),
+                    Imports(database),
                 ):
                     keeper.make_indexes()
         except PyMongoError:

@@ -63,6 +63,10 @@ class Problems:
         for problem in self.find(run=run, limit=0):
             self._note(problem.place, run=run)
 
+    def note_place(self, place: Any) -> None:
+        """Note the problems of a place on its items."""
+        self._note(place)
+
     def get(self, problem_id: str) -> Problem:
         """One problem.
 

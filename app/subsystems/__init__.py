@@ -17,6 +17,7 @@ class Subsystem:
         keys: its fields, in the order in which items are sorted.
         places: all items that a run has.
         decode: (place, bytes) → the histogram that the store kept.
+        from_rows: (place, lists of counts) → the histogram from outside, checked; raises UnusableHistogram.
         parts: place → for each part that it has, by its number from 1, the cells that can be judged, numbered from 1.
         explain: histograms → for each what simple statistics find wrong in it, as documents with `layer`, `kind`,
             `text`, `makes_bad` and whatever else is known.
@@ -27,6 +28,7 @@ class Subsystem:
     keys: tuple[str, ...]
     places: Callable[[], tuple[Any, ...]]
     decode: Callable[[Any, bytes], Any]
+    from_rows: Callable[[Any, Sequence[Sequence[float]]], Any]
     parts: Callable[[Any], dict[int, range]]
     explain: Callable[[Sequence[Any]], list[list[dict[str, Any]]]]
 

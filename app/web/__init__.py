@@ -28,6 +28,8 @@ from app.web import (
     security,
     sessions,
     signin,
+    transfer_api,  # noqa: F401 (the same)
+    transfer_page,
     users,
 )
 
@@ -50,6 +52,7 @@ def init_app(app: Flask) -> None:
         problems,
         models_page,
         saliency,
+        transfer_page,
         signin,
         account,
         users,

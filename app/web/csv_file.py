@@ -11,11 +11,11 @@ from typing import TypeVar
 from flask import Response, stream_with_context
 
 from app.store.items import MOST_LISTED
+from app.transfer.cells import harmless
 
 T = TypeVar("T")
 
 AT_ONCE = 1_000  # rows read from the database in one go
-STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "−")
 
 
 def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
@@ -43,19 +43,17 @@ def in_batches(find: Callable[[int, int], Sequence[T]]) -> Iterator[T]:
             return
 
 
-def harmless(value: object) -> object:
-    """What a spreadsheet does not take for a formula; numbers stay numbers, nothing is an empty cell.
+def cell(value: object) -> object:
+    """A value as a cell that no spreadsheet takes for a formula; numbers stay numbers, nothing is an empty cell.
 
-    >>> harmless("=HYPERLINK(1)"), harmless("layer 3"), harmless(-2), harmless(None)
+    >>> cell("=HYPERLINK(1)"), cell("layer 3"), cell(-2), cell(None)
     ("'=HYPERLINK(1)", 'layer 3', -2, '')
     """
     if value is None:
         return ""
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
-    if isinstance(value, str) and value.lstrip(" ").startswith(STARTS_A_FORMULA):
-        return f"'{value}"
-    return value
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
@@ -64,7 +62,7 @@ def _lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[
     writer = csv.writer(text)
     writer.writerow(header)
     for number, row in enumerate(rows, start=1):
-        writer.writerow([harmless(value) for value in row])
+        writer.writerow([cell(value) for value in row])
         if number % AT_ONCE == 0:
             yield text.getvalue()
             text.seek(0)

@@ -22,6 +22,7 @@ PAGES = [
     "/problems/",
     "/problems/add",
     "/models/",
+    "/data/",
     "/users/",
     "/account/",
 ]

@@ -27,4 +27,13 @@ def _parts(chamber: Chamber) -> dict[int, range]:
     return {layer.number: range(layer.first_cell, layer.last_cell + 1) for layer in chamber.layers}
 
 
-DT = Subsystem("dt", Chamber, ("wheel", "station", "sector"), all_chambers, Occupancy.from_bytes, _parts, _explain)
+DT = Subsystem(
+    name="dt",
+    place=Chamber,
+    keys=("wheel", "station", "sector"),
+    places=all_chambers,
+    decode=Occupancy.from_bytes,
+    from_rows=Occupancy.from_rows,
+    parts=_parts,
+    explain=_explain,
+)

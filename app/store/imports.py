@@ -1,0 +1,283 @@
+"""Imports under way: each row of a file as it was checked, kept aside until it is written or put away.
+
+A file is checked into here first, wholly; only what is here is ever written. So an import that began to write can be
+finished by any process, whatever became of the one that began it, and needs its file no more. At most one writes at a
+time: a unique index holds that. Who writes holds a lease; when it runs out, the next process goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import pymongo
+from bson import ObjectId
+from bson.errors import InvalidId
+from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from app.errors import Conflict, NotFound
+from app.store.items import DUPLICATE_KEY
+
+LEASE = timedelta(seconds=120)  # renewed with every batch, which takes a second
+KEPT = timedelta(days=1)  # rows that were checked and not written
+ENDED_KEPT_DAYS = 30
+LONG_SECONDS = 3_600  # for what touches each of millions of rows
+
+
+class ImportState(StrEnum):
+    CHECKING = "checking"
+    CHECKED = "checked"  # waits for somebody to say that it shall be written
+    WRITING = "writing"
+    DONE = "done"
+
+
+class Outcome(StrEnum):
+    """What an import would do with a row."""
+
+    NEW = "new"  # it would be added
+    SAME = "same"  # it is there already
+    CONFLICT = "conflict"  # something else stands in its place, and stays
+    BAD = "bad"  # it cannot be used
+
+
+WRONG = frozenset({Outcome.CONFLICT, Outcome.BAD})
+
+
+@dataclass(frozen=True)
+class Import:
+    """One file.
+
+    Attributes:
+        counts: kind → outcome → rows.
+        keep_going: the good rows were written though others are wrong.
+    """
+
+    id: str
+    file: str
+    state: ImportState
+    by: str
+    at: datetime
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    keep_going: bool = False
+    ended_at: datetime | None = None
+
+    @property
+    def waits(self) -> bool:
+        """It was checked, and nobody said yet that it shall be written."""
+        return self.state is ImportState.CHECKED
+
+    def total(self, *outcomes: Outcome) -> int:
+        """How many rows have one of these outcomes."""
+        return sum(of_kind.get(outcome, 0) for of_kind in self.counts.values() for outcome in outcomes)
+
+
+@dataclass(frozen=True)
+class CheckedRow:
+    """A row of a file, and what an import would do with it.
+
+    Attributes:
+        file, line: where it stands; the line, row or object, from 1.
+        title: what it is of; empty where that cannot be told.
+        why: what is wrong, as a sentence.
+        keys: names of its place, of which no two rows may have the same.
+        document: what would be added.
+    """
+
+    kind: str
+    file: str
+    line: int
+    outcome: Outcome
+    title: str = ""
+    why: str = ""
+    keys: tuple[str, ...] = ()
+    document: Mapping[str, Any] | None = None
+
+
+class Imports:
+    """The imports of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._imports, self._rows = database["imports"], database["import_rows"]
+
+    def make_indexes(self) -> None:
+        writing = {"state": ImportState.WRITING}
+        self._imports.create_index("state", name="one_writes", unique=True, partialFilterExpression=writing)
+        self._imports.create_index("ended_at", expireAfterSeconds=ENDED_KEPT_DAYS * 86_400)
+        has_keys = {"keys": {"$exists": True}}
+        self._rows.create_indexes(
+            [
+                IndexModel(["import", "keys"], unique=True, partialFilterExpression=has_keys),
+                IndexModel(["import", "outcome", "kind", "_id"]),
+                IndexModel(["import", "_id"]),
+            ]
+        )
+
+    # --- checking ---
+
+    def begin(self, file: str, by: str) -> str:
+        """Begin to check a file; the import's id."""
+        document = {"file": file, "by": by, "at": datetime.now(UTC), "state": ImportState.CHECKING, "counts": {}}
+        return str(self._imports.insert_one(document).inserted_id)
+
+    def keep(self, import_id: str, rows: Sequence[CheckedRow]) -> list[CheckedRow]:
+        """Keep checked rows aside.
+
+        Returns:
+            Those that were not kept, because an earlier row of the file has one of their keys.
+        """
+        documents = [_row_document(import_id, row) for row in rows]
+        try:
+            self._rows.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            errors = error.details["writeErrors"]
+            if any(e["code"] != DUPLICATE_KEY for e in errors):
+                raise
+            return [rows[e["index"]] for e in errors]
+        return []
+
+    def find_keys(self, import_id: str, keys: Sequence[str]) -> dict[str, CheckedRow]:
+        """key → the row kept aside that has it."""
+        found = self._rows.find({"import": ObjectId(import_id), "keys": {"$in": list(keys)}})
+        return {key: row for row in map(_row, found) for key in row.keys}
+
+    def checked(self, import_id: str) -> Import:
+        """Note that all of the file was checked."""
+        changes = {"state": ImportState.CHECKED, "counts": self._counts(import_id)}
+        self._imports.update_one({"_id": ObjectId(import_id)}, {"$set": changes})
+        return self.get(import_id)
+
+    def change(self, import_id: str, row_id: ObjectId, outcome: Outcome, why: str) -> None:
+        """Note that a row that was new has another outcome by now."""
+        changes = {"$set": {"outcome": outcome, "why": why}, "$unset": {"document": ""}}
+        self._rows.update_one({"_id": row_id, "import": ObjectId(import_id)}, changes)
+
+    def discard(self, import_id: str) -> None:
+        """Put an import away that nobody began to write."""
+        state = {"$in": [ImportState.CHECKING, ImportState.CHECKED]}
+        if self._imports.delete_one({"_id": ObjectId(import_id), "state": state}).deleted_count:
+            self._put_away_rows(import_id)
+
+    def discard_old(self) -> None:
+        """Put away what was checked and then forgotten."""
+        wanted = {
+            "state": {"$in": [ImportState.CHECKING, ImportState.CHECKED]},
+            "at": {"$lt": datetime.now(UTC) - KEPT},
+        }
+        for document in self._imports.find(wanted, {"_id": 1}):
+            self.discard(str(document["_id"]))
+
+    # --- reading ---
+
+    def get(self, import_id: str) -> Import:
+        """One import.
+
+        Raises:
+            NotFound: there is none with this id, or not any more.
+        """
+        try:
+            document = self._imports.find_one({"_id": ObjectId(import_id)})
+        except InvalidId:
+            document = None
+        if document is None:
+            raise NotFound(f"There is no import {import_id!r}, or not any more: what is not written is kept for a day.")
+        return _import(document)
+
+    def rows(
+        self, import_id: str, outcome: Outcome | None = None, skip: int = 0, limit: int = 0
+    ) -> Iterator[CheckedRow]:
+        """The rows of an import in the order of the file, or those with one outcome; a limit of 0 is none."""
+        wanted = {"import": ObjectId(import_id)}
+        order = [("_id", ASCENDING)]
+        if outcome is not None:
+            wanted["outcome"], order = outcome, [("kind", ASCENDING), *order]
+        found = self._rows.find(wanted, {"document": 0}).sort(order).skip(skip).limit(limit)
+        return map(_row, found)
+
+    def new(self, import_id: str, kind: str, at_once: int) -> Iterator[list[tuple[ObjectId, Mapping[str, Any]]]]:
+        """The documents of a kind that are to be added, in batches, each with the id of its row."""
+        wanted = {"import": ObjectId(import_id), "outcome": Outcome.NEW, "kind": kind}
+        last = ObjectId("0" * 24)
+        while True:  # not one cursor: a batch may take longer than a cursor that is idle lives
+            found = self._rows.find({**wanted, "_id": {"$gt": last}}, {"document": 1}).sort("_id", ASCENDING)
+            batch = [(row["_id"], row["document"]) for row in found.limit(at_once)]
+            if not batch:
+                return
+            last = batch[-1][0]
+            yield batch
+
+    # --- writing ---
+
+    def begin_writing(self, import_id: str, keep_going: bool) -> None:
+        """From here on the import will be written to its end.
+
+        Raises:
+            Conflict: it was written already, or another is being written.
+        """
+        changes = {"state": ImportState.WRITING, "keep_going": keep_going, **_lease()}
+        wanted = {"_id": ObjectId(import_id), "state": ImportState.CHECKED}
+        try:
+            begun = self._imports.update_one(wanted, {"$set": changes}).modified_count
+        except DuplicateKeyError:
+            raise Conflict("Another import is being written; try again when that is done.") from None
+        if not begun:
+            raise Conflict(f"This import is {self.get(import_id).state}; it is written once.")
+
+    def renew(self, import_id: str) -> None:
+        """Prolong the lease."""
+        self._imports.update_one({"_id": ObjectId(import_id)}, {"$set": _lease()})
+
+    def take_lost(self) -> Import | None:
+        """Take over an import whose process was ended while it wrote, if there is one."""
+        lost = {"state": ImportState.WRITING, "leased_until": {"$lt": datetime.now(UTC)}}
+        after = ReturnDocument.AFTER
+        taken = self._imports.find_one_and_update(lost, {"$set": _lease()}, return_document=after)
+        return _import(taken) if taken else None
+
+    def end(self, import_id: str) -> None:
+        """Note that all is written; the rows are not needed any more."""
+        changes = {"state": ImportState.DONE, "ended_at": datetime.now(UTC), "counts": self._counts(import_id)}
+        wanted = {"_id": ObjectId(import_id), "state": ImportState.WRITING}
+        if self._imports.update_one(wanted, {"$set": changes}).modified_count:
+            self._put_away_rows(import_id)
+
+    def _counts(self, import_id: str) -> dict[str, dict[str, int]]:
+        by = {"kind": "$kind", "outcome": "$outcome"}
+        stages = [{"$match": {"import": ObjectId(import_id)}}, {"$group": {"_id": by, "rows": {"$sum": 1}}}]
+        counts: dict[str, dict[str, int]] = {}
+        with pymongo.timeout(LONG_SECONDS):
+            for group in self._rows.aggregate(stages):
+                counts.setdefault(group["_id"]["kind"], {})[group["_id"]["outcome"]] = group["rows"]
+        return counts
+
+    def _put_away_rows(self, import_id: str) -> None:
+        with pymongo.timeout(LONG_SECONDS):
+            self._rows.delete_many({"import": ObjectId(import_id)})
+
+
+def _lease() -> dict[str, Any]:
+    return {"leased_until": datetime.now(UTC) + LEASE}
+
+
+def _row_document(import_id: str, row: CheckedRow) -> dict[str, Any]:
+    document = {"import": ObjectId(import_id), "kind": row.kind, "file": row.file, "line": row.line}
+    document |= {"outcome": row.outcome, "title": row.title, "why": row.why}
+    if row.keys:
+        document["keys"] = list(row.keys)
+    if row.document is not None:
+        document["document"] = row.document
+    return document
+
+
+def _row(document: Mapping[str, Any]) -> CheckedRow:
+    fields = {name: value for name, value in document.items() if name in CheckedRow.__dataclass_fields__}
+    return CheckedRow(**{**fields, "outcome": Outcome(document["outcome"]), "keys": tuple(document.get("keys", ()))})
+
+
+def _import(document: Mapping[str, Any]) -> Import:
+    fields = {name: value for name, value in document.items() if name in Import.__dataclass_fields__}
+    return Import(id=str(document["_id"]), **{**fields, "state": ImportState(document["state"])})

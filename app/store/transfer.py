@@ -1,0 +1,149 @@
+"""Whole documents, kind by kind, for exports and imports: read in a stable order, found again, and added.
+
+Adding never changes what is there: whatever stands in a document's place wins, and adding twice is adding once. So an
+import that was cut short is finished by doing it again. Not for what the documents mean: see `app.transfer.kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import gridfs
+from pymongo import ASCENDING, UpdateOne
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from app.store import contamination
+from app.store.items import _RANK, DUPLICATE_KEY, SCORED, ItemState, _new
+from app.store.models import _POINTER
+from app.store.runs import RunState
+from app.subsystems import Subsystem
+
+Document = Mapping[str, Any]
+
+AT_ONCE = 200  # documents read from the database in one go: 250 chambers with histograms are 1 MB
+MOST_CLAUSES = 300  # of one query that looks documents up
+
+_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "rank", "model", "scored_at", "embedding")
+_COLLECTIONS = {"histograms": "items", "scores": "items"}  # others are named like their kind
+
+
+class Transfer:
+    """The documents of one database and one subsystem."""
+
+    def __init__(self, database: Database, subsystem: Subsystem) -> None:
+        self._database, self._subsystem = database, subsystem
+        self._files = gridfs.GridFSBucket(database, "model_files")
+
+    # --- reading ---
+
+    def documents(self, kind: str, runs: tuple[int, int] | None = None) -> Iterator[dict[str, Any]]:
+        """Every document of a kind, by run and place, or by id.
+
+        Args:
+            runs: only of these runs, from the first to the last.
+        """
+        if kind == "models":
+            yield from self._models()
+            return
+        of_run = _from_to(runs) if runs else {"$exists": True}
+        mine = {"subsystem": self._subsystem.name}
+        place = ["run", "subsystem", *self._subsystem.keys]
+        wanted: dict[str, Any] = {
+            "runs": {"_id": of_run, "state": {"$ne": RunState.DELETING}},
+            "histograms": {"run": of_run, **mine},
+            "scores": {"run": of_run, **mine, "state": {"$in": sorted(SCORED)}},
+            "labels": {"run": of_run, **mine},
+            "problems": mine | ({"since": {"$lte": runs[1]}, "$nor": [{"until": {"$lt": runs[0]}}]} if runs else {}),
+        }[kind]
+        order = {"histograms": place, "scores": place, "labels": [*place, "seq"]}.get(kind, ["_id"])
+        without = {"histograms": dict.fromkeys((*_OF_SCORES, "chosen"), 0), "scores": {"occupancy": 0}}.get(kind)
+        index = "_".join(f"{name}_1" for name in order) if order != ["_id"] else "_id_"  # there is one for each order
+        found = self._of(kind).find(wanted, without).sort([(name, ASCENDING) for name in order]).hint(index)
+        yield from found.batch_size(AT_ONCE)
+
+    def known(self, kind: str, filters: Sequence[Document]) -> list[dict[str, Any]]:
+        """The documents that any of some filters finds, without files and embeddings."""
+        found: list[dict[str, Any]] = []
+        for first in range(0, len(filters), MOST_CLAUSES):
+            wanted = {"$or": filters[first : first + MOST_CLAUSES]}
+            found += self._of(kind).find(wanted, {"embedding": 0})
+        return found
+
+    def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
+        """(run, bad layers by the model, what people say) of each item that somebody labelled."""
+        wanted = {"subsystem": self._subsystem.name, "labelled": True} | ({"run": _from_to(runs)} if runs else {})
+        fields = {"run": 1, "bad": 1, "evaluation": 1}
+        for document in self._database["items"].find(wanted, fields).hint("labelled_by_run").batch_size(AT_ONCE):
+            yield document["run"], document.get("bad") or 0, document["evaluation"]
+
+    # --- adding ---
+
+    def add(self, kind: str, documents: Sequence[Document]) -> None:
+        """Add documents; those in whose place something stands are passed over."""
+        if kind == "models":
+            for document in documents:
+                self._add_model(document)
+            return
+        update = {"histograms": self._histogram, "scores": self._scores}.get(kind, _as_it_is)
+        try:
+            self._of(kind).bulk_write([update(document) for document in documents], ordered=False)
+        except BulkWriteError as error:
+            if any(e["code"] != DUPLICATE_KEY for e in error.details["writeErrors"]):
+                raise
+
+    def _histogram(self, document: Document) -> UpdateOne:
+        """One update of an item without scores, which nobody said anything of."""
+        state = ItemState.MISSING if "missing" in document else ItemState.UNSCORED
+        begin = {**_new(), "state": state, "rank": _RANK[state], "model": None, **document}
+        identity = self._identity(document)
+        return UpdateOne(identity, {"$setOnInsert": {k: v for k, v in begin.items() if k not in identity}}, upsert=True)
+
+    def _scores(self, document: Document) -> UpdateOne:
+        """One update of an item that has a histogram and no scores; with what people said of it, as far as known."""
+        fields = {"rank": _RANK.get(document["state"]), **document}
+        identity = self._identity(fields)
+        stage = {name: {"$literal": value} for name, value in fields.items() if name not in identity}
+        stage["recheck"] = {"$or": ["$recheck", document["recheck"]]}
+        wanted = {**identity, "state": ItemState.UNSCORED}
+        return UpdateOne(wanted, [{"$set": stage}, *contamination.STAGES])
+
+    def _add_model(self, document: Document) -> None:
+        fields = dict(document)
+        file, active, evaluation = (fields.pop(name) for name in ("file", "active", "evaluation"))
+        if not self._database["model_files.files"].find_one({"filename": fields["sha256"]}):
+            self._files.upload_from_stream(fields["sha256"], file)
+        models = self._database["models"]
+        models.update_one({"_id": fields.pop("_id")}, {"$setOnInsert": fields}, upsert=True)
+        if evaluation is not None:
+            kept = self._database["model_evaluations"]
+            kept.update_one({"_id": document["_id"]}, {"$setOnInsert": evaluation}, upsert=True)
+        if active:
+            models.update_one({"_id": _POINTER}, {"$setOnInsert": {"name": document["_id"]}}, upsert=True)
+
+    # --- documents ---
+
+    def _models(self) -> Iterator[dict[str, Any]]:
+        pointer = self._database["models"].find_one({"_id": _POINTER}) or {}
+        order = [("added_at", ASCENDING), ("_id", ASCENDING)]
+        for document in self._database["models"].find({"_id": {"$ne": _POINTER}}).sort(order):
+            document["active"] = document["_id"] == pointer.get("name")
+            document["evaluation"] = self._database["model_evaluations"].find_one({"_id": document["_id"]})
+            document["file"] = self._files.open_download_stream_by_name(document["sha256"]).read()
+            yield document
+
+    def _identity(self, document: Document) -> dict[str, Any]:
+        return {name: document[name] for name in ("run", "subsystem", *self._subsystem.keys)}
+
+    def _of(self, kind: str) -> Any:
+        return self._database[_COLLECTIONS.get(kind, kind)]
+
+
+def _from_to(runs: tuple[int, int]) -> dict[str, int]:
+    return {"$gte": runs[0], "$lte": runs[1]}
+
+
+def _as_it_is(document: Document) -> UpdateOne:
+    rest = {name: value for name, value in document.items() if name != "_id"}
+    return UpdateOne({"_id": document["_id"]}, {"$setOnInsert": rest}, upsert=True)

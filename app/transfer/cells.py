@@ -1,0 +1,25 @@
+"""The one rule by which a text becomes a harmless cell of a spreadsheet, and comes back from it unchanged."""
+
+from __future__ import annotations
+
+STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "−")
+MARK = "'"  # what spreadsheets themselves take for "this is text"
+
+
+def harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; `original` is the reverse.
+
+    >>> harmless("=HYPERLINK(1)"), harmless("layer 3"), harmless("'tis noisy")
+    ("'=HYPERLINK(1)", 'layer 3', "''tis noisy")
+    """
+    is_marked = text.startswith(MARK) or text.lstrip(" ").startswith(STARTS_A_FORMULA)
+    return f"{MARK}{text}" if is_marked else text
+
+
+def original(cell: str) -> str:
+    """The text that a harmless cell stands for.
+
+    >>> original("'=HYPERLINK(1)"), original("layer 3"), original("''tis noisy")
+    ('=HYPERLINK(1)', 'layer 3', "'tis noisy")
+    """
+    return cell.removeprefix(MARK)

@@ -1,0 +1,193 @@
+"""Out of the database: what is asked for, as the pieces of a file, made while it is sent.
+
+An export is no snapshot: what somebody adds while it is made may be in it or not. Runs that are being deleted are left
+out. So is, for whoever may not import, what a second opinion of theirs must not be swayed by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.errors import InvalidInput, NotFound
+from app.labelling.events import Kind as EventKind
+from app.run_numbers import run_number
+from app.store import Store
+from app.transfer import the_2018_format
+from app.transfer.formats import FORMATS, Format, Pieces, Row
+from app.transfer.good_runs import Ranges, good_runs
+from app.transfer.kinds import Kind, all_kinds
+from app.transfer.manifest import About, described
+from app.transfer.reading import MANIFEST
+
+if TYPE_CHECKING:
+    from app.labelling.labels import Labelling
+
+ALL = "all"
+PIECE = 1 << 16  # bytes that are sent in one go, or more
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file to be made.
+
+    Attributes:
+        name: of the file.
+        pieces: its bytes; nothing is read before the first is asked for.
+    """
+
+    name: str
+    mimetype: str
+    pieces: Iterator[bytes]
+
+
+class Exporting:
+    """The use cases: `driftwatch.exporting`."""
+
+    def __init__(self, store: Store, labelling: Labelling) -> None:
+        self._store, self._labelling = store, labelling
+        self.kinds = all_kinds(store.subsystem)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        return tuple(FORMATS)
+
+    def export(
+        self, kinds: Sequence[str], form: str, by: str, runs: tuple[int, int] | None = None, whole: bool = False
+    ) -> Export:
+        """What is kept, as one file: a zip with a manifest, or of one kind in a format that has a manifest the file.
+
+        Args:
+            kinds: their names, "all", or "training-2018" alone, which is a format too.
+            form: name of a format.
+            by: who asks.
+            runs: of these runs only, from the first to the last.
+            whole: with what a second opinion must not be swayed by; else without what `by` may not see yet.
+
+        Raises:
+            InvalidInput: field "kind" or "format".
+        """
+        if list(kinds) == [the_2018_format.NAME]:
+            return Export(f"{the_2018_format.NAME}.json", "application/json", self._for_training(runs))
+        chosen = self._chosen(kinds)
+        if form not in FORMATS:
+            raise InvalidInput("format", form, f"one of {', '.join(FORMATS)}")
+        written, about = FORMATS[form], About(by, runs)
+        hides = None if whole else _Hiding(self._store, self._labelling, by)
+        if len(chosen) == 1 and written.has_manifest:
+            kind = chosen[0]
+            pieces = written.write(kind.columns, self._rows(kind, runs, hides), about.manifest_of(kind))
+            return Export(f"driftwatch-{kind.name}.{written.ending}", written.mimetype, pieces)
+        name = chosen[0].name if len(chosen) == 1 else "export"
+        return Export(f"driftwatch-{name}.zip", "application/zip", self._zip(chosen, written, about, hides))
+
+    def good_runs(self, runs: tuple[int, int] | None, most_bad: int, lumisections: Ranges | None = None) -> bytes:
+        """The good runs, as JSON: see `app.transfer.good_runs`."""
+        return json.dumps(good_runs(self._store, runs, most_bad, lumisections)).encode() + b"\n"
+
+    def _chosen(self, names: Sequence[str]) -> list[Kind]:
+        wanted = set(self.kinds) if list(names) == [ALL] else set(names)
+        if not wanted or wanted - set(self.kinds):
+            wrong = ", ".join(sorted(wanted - set(self.kinds)))
+            raise InvalidInput("kind", wrong, f"one or more of {', '.join(self.kinds)}, or {ALL}")
+        return [kind for kind in self.kinds.values() if kind.name in wanted]
+
+    def _rows(
+        self, kind: Kind, runs: tuple[int, int] | None, hides: Callable[[Mapping[str, Any]], bool] | None
+    ) -> Iterator[Row]:
+        for document in self._store.transfer.documents(kind.name, runs):
+            if kind.name != "labels" or hides is None or not hides(document):
+                yield kind.row(document)
+
+    def _for_training(self, runs: tuple[int, int] | None) -> Iterator[bytes]:
+        subsystem = self._store.subsystem
+        documents = self._store.transfer.documents("histograms", runs)
+        whole = (document for document in documents if "occupancy" in document)
+        histograms = ((d["run"], subsystem.decode(subsystem.place_of(d), d["occupancy"])) for d in whole)
+        return _larger(the_2018_format.written(histograms))
+
+    def _zip(
+        self,
+        kinds: Sequence[Kind],
+        form: Format,
+        about: About,
+        hides: Callable[[Mapping[str, Any]], bool] | None,
+    ) -> Iterator[bytes]:
+        sink, files = Pieces(), []
+        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+            for kind in kinds:
+                name, counted, digest = f"{kind.name}.{form.ending}", _Counted(), hashlib.sha256()
+                rows = counted.through(self._rows(kind, about.runs, hides))
+                with archive.open(name, "w", force_zip64=True) as file:
+                    for piece in form.write(kind.columns, rows, about.manifest_of(kind)):
+                        digest.update(piece)
+                        file.write(piece)
+                        yield sink.taken()
+                files.append({"name": name, "rows": counted.rows, "sha256": digest.hexdigest(), **described(kind)})
+            archive.writestr(MANIFEST, json.dumps({**about.manifest(), "files": files}, indent=2))
+        yield sink.taken()
+
+
+def run_range(text: str, field: str = "runs") -> tuple[int, int]:
+    """The first and the last run that a text names.
+
+    Raises:
+        InvalidInput: neither a run nor two with a dash between.
+
+    >>> run_range("302634-302640"), run_range("302635")
+    ((302634, 302640), (302635, 302635))
+    """
+    first, dash, last = text.replace("–", "-").partition("-")
+    low = run_number(first, field)
+    high = run_number(last, field) if dash else low
+    if high < low:
+        raise InvalidInput(field, text, "a range that begins with its lower run: 302634-302640")
+    return low, high
+
+
+class _Counted:
+    """How many rows went through."""
+
+    rows = 0
+
+    def through(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self.rows += 1
+            yield row
+
+
+class _Hiding:
+    """Which labels a person must not see: those of chambers of which a second opinion of theirs is wanted."""
+
+    def __init__(self, store: Store, labelling: Labelling, person: str) -> None:
+        self._store, self._labelling, self._person = store, labelling, person
+        self._last: tuple[Any, bool] = (None, False)  # events of a chamber stand together
+
+    def __call__(self, event: Mapping[str, Any]) -> bool:
+        if event["kind"] != EventKind.LABEL or not (event["second"] or event["blind"]) or event["by"] == self._person:
+            return False
+        where = event["run"], self._store.subsystem.place_of(event)
+        if self._last[0] != where:
+            self._last = where, self._is_hidden(*where)
+        return self._last[1]
+
+    def _is_hidden(self, run: int, place: Any) -> bool:
+        try:
+            return self._labelling.is_blind(self._store.items.look(run, place), self._person)
+        except NotFound:  # its run was deleted: nobody will be asked
+            return False
+
+
+def _larger(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        if len(held) >= PIECE:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held)

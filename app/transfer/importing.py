@@ -1,0 +1,360 @@
+"""Files into the database, in two passes: all of a file is checked and kept aside, then what is new of it is written.
+
+Nothing that is in the database is ever changed by it: a row is new, or the same as what is there, or in conflict with
+it. Unless asked otherwise nothing is written while one row is bad or in conflict. What follows from the rows (what
+people think of a chamber by now, which problems cover it) is worked out again at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bson
+from bson import ObjectId
+from bson.errors import InvalidBSON, InvalidDocument
+
+from app.errors import Conflict, DriftwatchError, InvalidInput
+from app.store import Store
+from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
+from app.store.items import ItemState
+from app.store.runs import RunState
+from app.transfer.kinds import Document, Kind, all_kinds
+from app.transfer.reading import Part, opened
+
+if TYPE_CHECKING:
+    from app.labelling.labels import Labelling
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 200  # rows looked up, kept aside or written in one go
+LARGEST_DOCUMENT = 15_000_000  # bytes: MongoDB keeps 16 MB
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A row in the midst of its checking."""
+
+    row: CheckedRow
+    unique: tuple[Document, ...] = ()
+
+
+class Importing:
+    """The use cases: `driftwatch.importing`."""
+
+    def __init__(self, store: Store, labelling: Labelling) -> None:
+        self._store, self._labelling = store, labelling
+        self._kinds = all_kinds(store.subsystem)
+
+    def check(self, path: Path, name: str, by: str) -> Import:
+        """Check all of a file, and keep what an import would do with each row; nothing else is changed by it.
+
+        Args:
+            name: of the file, as whoever gave it knows it.
+
+        Raises:
+            InvalidInput: it is no export that this program can read.
+        """
+        self.reconcile()
+        import_id = self._store.imports.begin(name, by)
+        try:
+            with opened(path, name, self._kinds) as parts:
+                for part in parts:
+                    self._check_part(import_id, part, by)
+        except BaseException:
+            self._store.imports.discard(import_id)
+            raise
+        return self._store.imports.checked(import_id)
+
+    def find(self, import_id: str) -> Import:
+        """One import.
+
+        Raises:
+            NotFound: there is none with this id, or not any more.
+        """
+        return self._store.imports.get(import_id)
+
+    def write(self, import_id: str, by: str, keep_going: bool = False) -> Import:
+        """Add what is new of a file that was checked.
+
+        Args:
+            keep_going: also where other rows are bad or in conflict; those are left out.
+
+        Raises:
+            NotFound: there is no such import, or not any more.
+            Conflict: rows are bad or in conflict, by now; it was written already; another is being written.
+        """
+        found = self._store.imports.get(import_id)
+        if found.state is ImportState.CHECKED:
+            self._check_again(import_id)
+            found = self._store.imports.checked(import_id)
+        wrong = found.total(*WRONG)
+        if wrong and not keep_going:
+            raise Conflict(f"Nothing was imported: {wrong:,} of the rows are bad or in conflict with what is there.")
+        self._store.imports.begin_writing(import_id, keep_going)
+        self._write(import_id)
+        done = self._store.imports.get(import_id)
+        rows = {str(outcome): done.total(outcome) for outcome in Outcome}
+        self._store.events.record("import", None, by, file=done.file, rows=rows)
+        return done
+
+    def discard(self, import_id: str) -> None:
+        """Put away what was checked, without writing it.
+
+        Raises:
+            NotFound: there is no such import, or not any more.
+        """
+        self._store.imports.get(import_id)
+        self._store.imports.discard(import_id)
+
+    def reconcile(self) -> None:
+        """Finish what a process that was ended left half written, and put away what nobody wants any more."""
+        while lost := self._store.imports.take_lost():
+            log.warning("going on with the import of %s, whose process was ended", lost.file)
+            self._write(lost.id)
+        self._store.imports.discard_old()
+
+    # --- checking ---
+
+    def _check_part(self, import_id: str, part: Part, by: str) -> None:
+        if part.kind is not None:
+            for batch in _batches(part.rows):
+                self._check_rows(import_id, part.kind, part.file, batch)
+            return
+        runs: dict[int, int] = {}
+        histograms = self._kinds["histograms"]
+        for batch in _batches(part.rows):
+            if new := self._new_runs(batch, runs, part.file, by):
+                self._check_rows(import_id, self._kinds["runs"], part.file, new)
+            rows = [
+                (n, row if isinstance(row, Exception) else self._histogram_row(*row, part.file)) for n, row in batch
+            ]
+            self._check_rows(import_id, histograms, part.file, rows)
+
+    def _check_rows(self, import_id: str, kind: Kind, file: str, rows: Sequence[tuple[int, Any]]) -> None:
+        read = [self._read(kind, file, number, row) for number, row in rows]
+        kept = self._compared(import_id, kind, read)
+        for row in self._store.imports.keep(import_id, kept):
+            why = "an earlier row of the file stands in its place"
+            self._store.imports.keep(import_id, [_wrong(row, Outcome.BAD, why)])
+
+    def _read(self, kind: Kind, file: str, number: int, row: Mapping[str, Any] | DriftwatchError) -> _Checked:
+        """A row as a document, or what is wrong with it; that it is new has still to be found out."""
+        try:
+            if isinstance(row, DriftwatchError):
+                raise row
+            document = kind.document(row)
+            _must_fit(document)
+        except DriftwatchError as error:
+            return _Checked(CheckedRow(kind.name, file, number, Outcome.BAD, why=str(error)))
+        unique = kind.unique(document)
+        keys = tuple(_key(kind, one) for one in unique)
+        title = kind.title(document)
+        return _Checked(CheckedRow(kind.name, file, number, Outcome.NEW, title, "", keys, document), tuple(unique))
+
+    def _compared(self, import_id: str, kind: Kind, read: Sequence[_Checked]) -> list[CheckedRow]:
+        """The rows with what would be done with them, now that it is seen what is there."""
+        good = [one for one in read if one.row.document is not None]
+        known = _by_key(kind, self._store.transfer.known(kind.name, [f for one in good for f in one.unique]))
+        needed = self._needed(import_id, kind, [one.row.document for one in good])
+        compared = []
+        for one in read:
+            row = one.row
+            if row.document is not None:
+                there = {str(found["_id"]): found for key in row.keys for found in known.get(key, ())}
+                row = self._outcome(kind, row, list(there.values()), needed)
+            compared.append(row)
+        return compared
+
+    def _outcome(
+        self, kind: Kind, row: CheckedRow, there: Sequence[Mapping[str, Any]], needed: frozenset[Any]
+    ) -> CheckedRow:
+        """What would be done with a row.
+
+        Args:
+            there: what stands in its place in the database.
+            needed: of what the rows of this kind are built on, the part that is there or in the file.
+        """
+        document = row.document
+        if kind.name == "scores":
+            there = [found for found in there if found["state"] != ItemState.UNSCORED]
+            if there and there[0]["state"] == ItemState.MISSING:
+                return _wrong(row, Outcome.BAD, "there is no histogram of this chamber")
+        if there:
+            if len(there) == 1 and kind.is_same(document, there[0]):
+                return replace(row, outcome=Outcome.SAME, document=None)
+            differing = [name for name in kind.own if any(document.get(name) != f.get(name) for f in there)]
+            why = f"another stands in its place, and stays: it differs in {', '.join(differing) or 'its id'}"
+            return _wrong(row, Outcome.CONFLICT, why)
+        if kind.name == "histograms" and document["run"] not in needed:
+            return _wrong(row, Outcome.BAD, f"run {document['run']} is neither loaded nor in the file")
+        if kind.name == "scores" and _key(kind, kind.unique(document)[0]) not in needed:
+            return _wrong(row, Outcome.BAD, "there is no histogram of this chamber, nor in the file")
+        return row
+
+    def _needed(self, import_id: str, kind: Kind, documents: Sequence[Document]) -> frozenset[Any]:
+        """What the rows of a kind are built on, as far as it is in the database or new in this file.
+
+        For histograms the numbers of runs; for scores the keys of items that have a histogram.
+        """
+        if kind.name == "histograms":
+            runs = self._kinds["runs"]
+            numbers = sorted({document["run"] for document in documents})
+            there = self._store.transfer.known("runs", [{"_id": number} for number in numbers])
+            found = {run["_id"] for run in there if run["state"] != RunState.DELETING}
+            staged = self._store.imports.find_keys(import_id, [_key(runs, {"_id": number}) for number in numbers])
+            found |= {n for n in numbers if _is_new(staged.get(_key(runs, {"_id": n})))}
+            return frozenset(found)
+        if kind.name == "scores":
+            histograms = self._kinds["histograms"]
+            unique = [kind.unique(document)[0] for document in documents]
+            there = self._store.transfer.known("histograms", unique)
+            found = {_key(kind, kind.unique(item)[0]) for item in there if item["state"] != ItemState.MISSING}
+            staged = self._store.imports.find_keys(import_id, [_key(histograms, one) for one in unique])
+            return frozenset(found | {_key(kind, one) for one in unique if _has_histogram(staged, histograms, one)})
+        return frozenset()
+
+    def _check_again(self, import_id: str) -> None:
+        """See whether what was new still is: the database may have changed since."""
+        for kind in self._kinds.values():
+            for batch in self._store.imports.new(import_id, kind.name, AT_ONCE):
+                read = []
+                for _, document in batch:
+                    unique = kind.unique(document)
+                    keys = tuple(_key(kind, one) for one in unique)
+                    row = CheckedRow(kind.name, "", 0, Outcome.NEW, kind.title(document), "", keys, document)
+                    read.append(_Checked(row, tuple(unique)))
+                for (row_id, _), row in zip(batch, self._compared(import_id, kind, read), strict=True):
+                    if row.outcome is not Outcome.NEW:
+                        self._store.imports.change(import_id, row_id, row.outcome, row.why)
+
+    # --- the format of 2018, which knows of no runs ---
+
+    def _new_runs(self, batch: Sequence[tuple[int, Any]], seen: dict[int, int], file: str, by: str) -> list[Any]:
+        """(number, row) of each run of a batch that is neither loaded nor was met before."""
+        first = {}
+        for number, row in batch:
+            if not isinstance(row, Exception):
+                first.setdefault(row[0], number)
+        new = sorted(set(first) - set(seen) - self._store.runs.known(list(first)))
+        seen.update(first)
+        return [(first[run], self._run_row(run, file, by)) for run in new]
+
+    def _run_row(self, run: int, file: str, by: str) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        return {
+            "number": run,
+            "state": str(RunState.FAILED),
+            "total": len(self._store.subsystem.places()),
+            "done": 0,
+            "missing": 0,
+            "rate": 0.0,
+            "why": "Its histograms were imported, and are not scored yet.",
+            "source": file,
+            "requested_by": by,
+            "requested_at": now,
+            "started_at": None,
+            "finished_at": None,
+            "model": None,
+            "summary": {},
+            "reasons": {},
+        }
+
+    def _histogram_row(self, run: int, histogram: Any, file: str) -> dict[str, Any]:
+        place = self._store.subsystem.at(histogram.chamber)
+        row = {"run": run, **place, "hits": histogram.hits, "missing": None, "detail": None, "source": file}
+        row |= {"fetched_at": datetime.now(UTC), "id": str(ObjectId()), "draw": random.random()}
+        return row | {"occupancy": histogram.counts.tolist()}
+
+    # --- writing ---
+
+    def _write(self, import_id: str) -> None:
+        """Add all that is new; done twice, or from the midst of it on, it comes to the same."""
+        runs: set[int] = set()  # that got histograms or scores
+        counted: set[int] = set()  # whose counts came with them
+        places: set[Any] = set()
+        for kind in self._kinds.values():
+            for documents in self._to_add(import_id, kind):
+                self._store.transfer.add(kind.name, documents)
+                if kind.name == "runs":
+                    counted |= {document["_id"] for document in documents if document["done"]}
+                elif kind.name in ("histograms", "scores"):
+                    runs |= {document["run"] for document in documents}
+                elif kind.name == "labels":
+                    self._labelling.reconcile()
+                elif kind.name == "problems":
+                    places |= {self._store.subsystem.place_of(document) for document in documents}
+            if kind.name == "labels":
+                for run in sorted(runs):  # before the scores, which say whether somebody should look again
+                    self._store.imports.renew(import_id)
+                    self._labelling.project_run(run)
+        for place in sorted(places):
+            self._store.imports.renew(import_id)
+            self._store.problems.note_place(place)
+        for run in sorted(runs - counted):
+            self._store.imports.renew(import_id)
+            self._count(run)
+        self._store.imports.end(import_id)
+
+    def _count(self, run: int) -> None:
+        """Note on a run what it has by now."""
+        summary, reasons = self._store.items.summary(run)
+        done = summary["judged"] + summary["unjudged"] + summary["unscored"]
+        models = self._store.items.models(run)
+        model = models.pop() if len(models) == 1 else ""
+        counts = {"done": done, "missing": summary["missing"], "summary": summary, "reasons": reasons}
+        self._store.runs.update(run, model=model, **counts)
+
+    def _to_add(self, import_id: str, kind: Kind) -> Iterator[list[Document]]:
+        for batch in self._store.imports.new(import_id, kind.name, AT_ONCE):
+            self._store.imports.renew(import_id)
+            yield [document for _, document in batch]
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    rows = iter(rows)
+    while batch := list(islice(rows, AT_ONCE)):
+        yield batch
+
+
+def _key(kind: Kind, unique: Mapping[str, Any]) -> str:
+    """The name of a place in the database, where one document of a kind can stand."""
+    return f"{kind.name}:" + json.dumps({name: str(unique[name]) for name in sorted(unique)})
+
+
+def _by_key(kind: Kind, documents: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for document in documents:
+        for unique in kind.unique(document):
+            found.setdefault(_key(kind, unique), []).append(document)
+    return found
+
+
+def _wrong(row: CheckedRow, outcome: Outcome, why: str) -> CheckedRow:
+    return replace(row, outcome=outcome, why=f"{row.title}: {why}.", keys=(), document=None)
+
+
+def _is_new(row: CheckedRow | None) -> bool:
+    return row is not None and row.outcome is Outcome.NEW
+
+
+def _has_histogram(staged: Mapping[str, CheckedRow], histograms: Kind, unique: Mapping[str, Any]) -> bool:
+    row = staged.get(_key(histograms, unique))
+    return _is_new(row) and "occupancy" in (row.document or {})
+
+
+def _must_fit(document: Document) -> None:
+    """Raises InvalidInput where MongoDB would not take a document."""
+    try:
+        size = len(bson.encode(document))
+    except (InvalidDocument, InvalidBSON, OverflowError, ValueError) as error:
+        raise InvalidInput("the row", str(error), "what the database can keep") from None
+    if size > LARGEST_DOCUMENT:
+        raise InvalidInput("the row", f"{size:,} bytes", f"at most {LARGEST_DOCUMENT:,} bytes")

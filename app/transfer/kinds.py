@@ -1,0 +1,508 @@
+"""What can be exported and imported: for each kind its columns, and how a document of the database is a row and back.
+
+A row from outside is checked as strictly as what people and servers send: whatever becomes a document here may be
+kept. What follows from other things (what people think of a chamber by now, how far it disagrees with the network,
+which problems cover it) is in no kind; it is worked out again. Nor are leases: who holds a chamber just now. Accounts
+and passwords never leave the database. Not for reading or writing the database: see `app.store.transfer`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+from pydantic import ValidationError
+
+from app.errors import InvalidInput, Reason
+from app.labelling.events import Kind as EventKind
+from app.labelling.events import SkipReason
+from app.labelling.problems import checked_layers
+from app.ml.models import NAME, Card
+from app.run_numbers import run_number
+from app.store.items import ItemState
+from app.store.models import ModelState
+from app.store.runs import RunState
+from app.subsystems import Subsystem
+from app.subsystems.dt.verdict import Verdict
+from app.transfer.columns import Column, Type
+
+Document = dict[str, Any]
+Row = Mapping[str, Any]
+
+
+class Kind(ABC):
+    """One kind of what is kept.
+
+    Attributes:
+        name: "scores".
+        version: of its columns; raised when they change.
+        words: what it is, for the page.
+        columns: of its rows.
+    """
+
+    name: str
+    version = 1
+    words: str
+    columns: tuple[Column, ...]
+    own: tuple[str, ...]  # fields whose contents make two documents the same; times and names beside them do not
+
+    def __init__(self, subsystem: Subsystem) -> None:
+        self.subsystem = subsystem
+
+    @abstractmethod
+    def row(self, document: Mapping[str, Any]) -> Document:
+        """A document as a row: a value for each column."""
+
+    @abstractmethod
+    def document(self, row: Row) -> Document:
+        """A row, whose values are of their columns' types, as a document.
+
+        Raises:
+            InvalidInput, UnusableHistogram: a value that cannot be.
+        """
+
+    @abstractmethod
+    def unique(self, document: Mapping[str, Any]) -> list[Document]:
+        """The filters of which each finds at most one document: this one, or one that stands in its place."""
+
+    @abstractmethod
+    def title(self, document: Mapping[str, Any]) -> str:
+        """What a document is of, in a few words."""
+
+    def is_same(self, document: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+        """Whether a document that is known says the same."""
+        return all(document.get(name) == known.get(name) for name in self.own)
+
+    def _place_columns(self) -> tuple[Column, ...]:
+        return (
+            Column("run", Type.INTEGER, "number of the run"),
+            *(Column(key, Type.INTEGER, f"{key} of the chamber") for key in self.subsystem.keys),
+        )
+
+    def _identity(self, row: Row) -> Document:
+        """The run and the place of a row.
+
+        Raises:
+            InvalidInput: there is no such run or place.
+        """
+        return self.subsystem.identity(run_number(row["run"]), self.subsystem.place_of(row))
+
+    def _identity_of(self, document: Mapping[str, Any]) -> Document:
+        return {name: document[name] for name in ("run", "subsystem", *self.subsystem.keys)}
+
+    def _title_of_place(self, document: Mapping[str, Any]) -> str:
+        return f"run {document['run']}, {self.subsystem.place_of(document)}"
+
+    @property
+    def _most_parts(self) -> int:
+        return max(max(self.subsystem.parts(place)) for place in self.subsystem.places())
+
+
+class RunsKind(Kind):
+    name = "runs"
+    words = "the runs that were asked for: state, counts, who and when"
+    columns = (
+        Column("number", Type.INTEGER, "number of the run"),
+        Column("state", Type.TEXT, "waiting, fetching, scoring, finished, not_found or failed"),
+        Column("total", Type.INTEGER, "chambers of the run"),
+        Column("done", Type.INTEGER, "chambers with a histogram"),
+        Column("missing", Type.INTEGER, "chambers that cannot be had"),
+        Column("rate", Type.NUMBER, "chambers a second when it was fetched", optional=True),
+        Column("why", Type.TEXT, "why it failed or was not found"),
+        Column("source", Type.TEXT, "where its histograms came from", optional=True),
+        Column("requested_by", Type.TEXT, "who asked for it"),
+        Column("requested_at", Type.TIME, "when it was asked for"),
+        Column("started_at", Type.TIME, "when fetching began", optional=True),
+        Column("finished_at", Type.TIME, "when it was fetched and scored", optional=True),
+        Column("model", Type.TEXT, "the model that scored it", optional=True),
+        Column("summary", Type.JSON, "counts over its chambers"),
+        Column("reasons", Type.JSON, "how many chambers are missing for each reason"),
+    )
+    own = ("state", "total", "done", "missing", "model", "summary", "reasons")
+
+    def row(self, document: Mapping[str, Any]) -> Document:
+        return {c.name: document["_id"] if c.name == "number" else document.get(c.name) for c in self.columns}
+
+    def document(self, row: Row) -> Document:
+        states = [str(state) for state in RunState if state is not RunState.DELETING]
+        _one_of("state", row["state"], states)
+        for name in ("total", "done", "missing"):
+            _not_negative(name, row[name])
+        for name in ("summary", "reasons"):
+            _counts(name, row[name])
+        document = {name: value for name, value in row.items() if value is not None}
+        return {"_id": run_number(document.pop("number"), "number"), **document}
+
+    def unique(self, document: Mapping[str, Any]) -> list[Document]:
+        return [{"_id": document["_id"]}]
+
+    def title(self, document: Mapping[str, Any]) -> str:
+        return f"run {document['_id']}"
+
+
+class HistogramsKind(Kind):
+    name = "histograms"
+    words = "the histograms of the runs, chamber by chamber, and why some are missing"
+    own = ("occupancy", "missing")
+
+    def __init__(self, subsystem: Subsystem) -> None:
+        super().__init__(subsystem)
+        self.columns = (
+            *self._place_columns(),
+            Column("hits", Type.INTEGER, "all hits on existing cells", optional=True),
+            Column("missing", Type.TEXT, "why there is no histogram", optional=True),
+            Column("detail", Type.TEXT, "what exactly was seen in place of it", optional=True),
+            Column("source", Type.TEXT, "where it came from"),
+            Column("fetched_at", Type.TIME, "when it was fetched"),
+            Column("id", Type.TEXT, "of the chamber in the database"),
+            Column("draw", Type.NUMBER, "a number from 0 to 1, by which random controls are drawn"),
+            Column(
+                "occupancy",
+                Type.ROWS,
+                "12 rows of counts, the first layer 1; -1 where no cell exists",
+                optional=True,
+            ),
+        )
+
+    def row(self, document: Mapping[str, Any]) -> Document:
+        row = {column.name: document.get(column.name) for column in self.columns}
+        row["id"] = str(document["_id"])
+        if "occupancy" in document:
+            place = self.subsystem.place_of(document)
+            row["occupancy"] = self.subsystem.decode(place, document["occupancy"]).counts.tolist()
+        return row
+
+    def document(self, row: Row) -> Document:
+        document = {"_id": _object_id("id", row["id"]), **self._identity(row)}
+        document |= {"source": row["source"], "fetched_at": row["fetched_at"], "draw": row["draw"]}
+        if not 0 <= row["draw"] < 1:
+            raise InvalidInput("draw", row["draw"], "a number from 0 to 1, without 1")
+        if row["occupancy"] is None:
+            _one_of("missing", row["missing"], [str(reason) for reason in Reason])
+            return {**document, "missing": row["missing"], "detail": row["detail"] or ""}
+        if row["missing"] is not None:
+            raise InvalidInput("missing", row["missing"], "nothing, where there is an occupancy")
+        histogram = self.subsystem.from_rows(self.subsystem.place_of(document), row["occupancy"])
+        if row["hits"] != histogram.hits:
+            raise InvalidInput("hits", row["hits"], f"{histogram.hits}, which the occupancy has")
+        return {**document, "occupancy": histogram.to_bytes(), "hits": histogram.hits}
+
+    def unique(self, document: Mapping[str, Any]) -> list[Document]:
+        return [self._identity_of(document), {"_id": document["_id"]}]
+
+    def title(self, document: Mapping[str, Any]) -> str:
+        return self._title_of_place(document)
+
+
+class ScoresKind(Kind):
+    name = "scores"
+    words = "what the network said of each layer, and what simple statistics found"
+    own = ("model", "scores", "verdicts")
+    _lists = ("verdicts", "reasons", "findings")
+
+    def __init__(self, subsystem: Subsystem) -> None:
+        super().__init__(subsystem)
+        self._scores = tuple(f"score_{part}" for part in range(1, self._most_parts + 1))
+        self.columns = (
+            *self._place_columns(),
+            Column("model", Type.TEXT, "whose scores they are"),
+            Column("scored_at", Type.TIME, "when"),
+            Column("certainty", Type.NUMBER, "least |0.5 - score| over the judged layers", optional=True),
+            Column("worst", Type.NUMBER, "greatest score", optional=True),
+            Column("bad", Type.INTEGER, "how many layers are bad or empty"),
+            *(
+                Column(name, Type.NUMBER, f"P(bad) of layer {part}; nothing where it is absent or unjudged", True)
+                for part, name in enumerate(self._scores, start=1)
+            ),
+            Column("verdicts", Type.TEXTS, "a word a layer: good, bad, empty, unjudged, absent"),
+            Column("reasons", Type.TEXTS, "a phrase a layer, empty where there is nothing to say"),
+            Column("findings", Type.JSON, "what simple statistics found: layer, kind, cells"),
+            Column("recheck", Type.YES_NO, "labelled, and the disagreement with these scores sent nobody there yet"),
+            Column("embedding", Type.BYTES, "how the network sees the chamber, float16", optional=True),
+        )
+
+    def row(self, document: Mapping[str, Any]) -> Document:
+        row = {column.name: document.get(column.name) for column in self.columns}
+        row |= {"findings": document.get("findings", []), "recheck": document.get("recheck", False)}
+        row["certainty"] = document["rank"] if document["state"] == ItemState.JUDGED else None
+        return row | dict(zip(self._scores, document["scores"], strict=True))
+
+    def document(self, row: Row) -> Document:
+        scores = [row[name] for name in self._scores]
+        judged = [score for score in scores if score is not None]
+        for name, score in zip(self._scores, scores, strict=True):
+            if score is not None and not 0 <= score <= 1:
+                raise InvalidInput(name, score, "a number from 0 to 1, or nothing")
+        for name in ("verdicts", "reasons"):
+            _as_long_as(name, row[name], len(scores))
+        for verdict in row["verdicts"]:
+            _one_of("verdicts", verdict, [str(one) for one in Verdict])
+        _findings(row["findings"])
+        expected = {
+            "certainty": min((abs(0.5 - score) for score in judged), default=None),
+            "worst": max(judged, default=None),
+            "bad": sum(verdict in (Verdict.BAD, Verdict.EMPTY) for verdict in row["verdicts"]),
+        }
+        for name, value in expected.items():
+            if row[name] != value:
+                raise InvalidInput(name, row[name], f"{value}, which follows from the scores and verdicts")
+        _model_name("model", row["model"])
+        document = {**self._identity(row), "model": row["model"], "scored_at": row["scored_at"], "scores": scores}
+        document |= {name: row[name] for name in (*self._lists, "worst", "bad", "recheck")}
+        document |= {"rank": row["certainty"]} if judged else {}
+        document["state"] = str(ItemState.JUDGED if judged else ItemState.UNJUDGED)
+        return document | ({} if row["embedding"] is None else {"embedding": row["embedding"]})
+
+    def unique(self, document: Mapping[str, Any]) -> list[Document]:
+        return [self._identity_of(document)]
+
+    def title(self, document: Mapping[str, Any]) -> str:
+        return self._title_of_place(document)
+
+
+class LabelsKind(Kind):
+    name = "labels"
+    words = "everything that people said of chambers, also what they withdrew"
+
+    def __init__(self, subsystem: Subsystem) -> None:
+        super().__init__(subsystem)
+        self.columns = (
+            Column("id", Type.TEXT, "of this event"),
+            Column("key", Type.TEXT, "the client's own name for it"),
+            *self._place_columns(),
+            Column("seq", Type.INTEGER, "1, 2, … of this chamber"),
+            Column("kind", Type.TEXT, "label, skip, undo or resolve"),
+            Column("by", Type.TEXT, "who"),
+            Column("at", Type.TIME, "when"),
+            Column("bad", Type.INTEGERS, "layers 1-12 that are bad"),
+            Column("reason", Type.TEXT, "why a chamber was skipped"),
+            Column("comment", Type.TEXT, "in the person's words"),
+            Column("withdrawn", Type.YES_NO, "a later undo withdrew it"),
+            Column("undoes", Type.TEXT, "id of the event that an undo withdraws", optional=True),
+            Column("model", Type.TEXT, "whose scores were shown"),
+            Column("scored_at", Type.TIME, "when these were made", optional=True),
+            Column("scores", Type.NUMBERS, "what was shown, layer 1 first"),
+            Column("verdicts", Type.TEXTS, "the same, as words"),
+            Column("chosen", Type.JSON, "how the chamber was chosen"),
+            Column("seconds", Type.NUMBER, "spent on it", optional=True),
+            Column("blind", Type.YES_NO, "a second opinion, given without seeing the first"),
+            Column("second", Type.YES_NO, "a first label of which a second opinion is wanted"),
+        )
+        own = {column.name for column in self.columns} - {"id", "withdrawn"}
+        self.own = ("_id", *sorted(own))
+
+    def row(self, document: Mapping[str, Any]) -> Document:
+        return {c.name: str(document["_id"]) if c.name == "id" else document[c.name] for c in self.columns}
+
+    def document(self, row: Row) -> Document:
+        identity = self._identity(row)
+        parts = self.subsystem.parts(self.subsystem.place_of(row))
+        kind = _one_of("kind", row["kind"], [str(one) for one in EventKind])
+        _one_of("reason", row["reason"], [str(one) for one in SkipReason])
+        if row["seq"] < 1 or row["seq"] >= 2**31:
+            raise InvalidInput("seq", row["seq"], "a whole number from 1 on")
+        if (row["undoes"] is None) == (kind == EventKind.UNDO):
+            raise InvalidInput("undoes", row["undoes"], "the id of an event for an undo, and nothing else")
+        if row["undoes"] is not None:
+            _object_id("undoes", row["undoes"])
+        bad = list(checked_layers("bad", row["bad"], parts))
+        if bad and kind not in (EventKind.LABEL, EventKind.RESOLVE):
+            raise InvalidInput("bad", bad, f"empty for what is of the kind {kind}")
+        for name in ("scores", "verdicts"):
+            if row[name]:
+                _as_long_as(name, row[name], self._most_parts)
+        for verdict in row["verdicts"]:
+            _one_of("verdicts", verdict, [str(one) for one in Verdict])
+        if not isinstance(row["chosen"], dict):
+            raise InvalidInput("chosen", row["chosen"], "a JSON object")
+        _name("by", row["by"])
+        if not re.fullmatch("[A-Za-z0-9-]{8,64}", row["key"]):
+            raise InvalidInput("key", row["key"], "8 to 64 letters, digits or dashes, such as a UUID")
+        document = {name: value for name, value in row.items() if name not in ("id", "withdrawn")}
+        document |= {"_id": _object_id("id", row["id"]), **identity, "bad": bad}
+        return document | {"projected": False, "withdrawn": False}  # as a new one: what follows is worked out again
+
+    def unique(self, document: Mapping[str, Any]) -> list[Document]:
+        number = {**self._identity_of(document), "seq": document["seq"]}
+        return [{"_id": document["_id"]}, {"key": document["key"]}, number]
+
+    def title(self, document: Mapping[str, Any]) -> str:
+        return f"{document['kind']} {document['seq']} of {self._title_of_place(document)}"
+
+
+class ProblemsKind(Kind):
+    name = "problems"
+    words = "known problems of chambers"
+    _same_named = ("text", "since", "until", "by", "at", "ended_by", "ended_at")
+
+    def __init__(self, subsystem: Subsystem) -> None:
+        super().__init__(subsystem)
+        self.columns = (
+            Column("id", Type.TEXT, "of the problem"),
+            *self._place_columns()[1:],
+            Column("layers", Type.INTEGERS, "layers 1-12 that have it"),
+            Column("cells", Type.INTEGERS, "first and last cell, from 1; nothing for whole layers", optional=True),
+            Column("text", Type.TEXT, "what is wrong, and why"),
+            Column("since", Type.INTEGER, "first run with it"),
+            Column("until", Type.INTEGER, "last run with it; nothing while it lasts", optional=True),
+            Column("by", Type.TEXT, "who noted it"),
+            Column("at", Type.TIME, "when"),
+            Column("ended_by", Type.TEXT, "who noted its end"),
+            Column("ended_at", Type.TIME, "when", optional=True),
+        )
+        self.own = (*subsystem.keys, "layers", "cells", *self._same_named)
+
+    def row(self, document: Mapping[str, Any]) -> Document:
+        return {c.name: str(document["_id"]) if c.name == "id" else document[c.name] for c in self.columns}
+
+    def document(self, row: Row) -> Document:
+        place = self.subsystem.place_of(row)
+        parts = self.subsystem.parts(place)
+        layers = list(checked_layers("layers", row["layers"], parts))
+        if not layers:
+            raise InvalidInput("layers", [], "at least one layer of the chamber")
+        cells = row["cells"]
+        if cells is not None:
+            first, last = min(parts[layer].start for layer in layers), max(parts[layer][-1] for layer in layers)
+            if len(cells) != 2 or not first <= cells[0] <= cells[1] <= last:
+                raise InvalidInput("cells", cells, f"a first and a last cell from {first} to {last}")
+        run_number(row["since"], "since")
+        if row["until"] is not None and run_number(row["until"], "until") < row["since"]:
+            raise InvalidInput("until", row["until"], f"a run from {row['since']} on, or nothing")
+        _name("by", row["by"])
+        document = {"_id": _object_id("id", row["id"]), "subsystem": self.subsystem.name, **self.subsystem.at(place)}
+        return document | {"layers": layers, "cells": cells} | {name: row[name] for name in self._same_named}
+
+    def unique(self, document: Mapping[str, Any]) -> list[Document]:
+        return [{"_id": document["_id"]}]
+
+    def title(self, document: Mapping[str, Any]) -> str:
+        return f"{self.subsystem.place_of(document)}, since run {document['since']}"
+
+
+class ModelsKind(Kind):
+    """A document here is that of a model with its `file`, its `evaluation` and whether it is `active` beside it."""
+
+    name = "models"
+    words = "the models with their cards, their files and what they were found to be worth"
+    columns = (
+        Column("name", Type.TEXT, "what scores name"),
+        Column("state", Type.TEXT, "active, candidate or retired"),
+        Column("added_at", Type.TIME, "when it was added"),
+        Column("added_by", Type.TEXT, "who added it"),
+        Column("sha256", Type.TEXT, "of its file"),
+        Column("card", Type.JSON, "what is known of it"),
+        Column("evaluated_at", Type.TIME, "when it was evaluated", optional=True),
+        Column("evaluated_by", Type.TEXT, "who kept the evaluation", optional=True),
+        Column("evaluation", Type.TEXT, "figures, as JSON", optional=True),
+        Column("pictures", Type.JSON, "of the evaluation: a name and an SVG each", optional=True),
+        Column("file", Type.BYTES, "the network itself, a Keras file"),
+    )
+    own = ("sha256", "card")
+
+    def row(self, document: Mapping[str, Any]) -> Document:
+        evaluation = document["evaluation"] or {}
+        state = ModelState.RETIRED if document["retired"] else ModelState.CANDIDATE
+        return {
+            "name": document["_id"],
+            "state": str(ModelState.ACTIVE if document["active"] else state),
+            **{name: document[name] for name in ("added_at", "added_by", "sha256", "card", "file")},
+            "evaluated_at": evaluation.get("at"),
+            "evaluated_by": evaluation.get("by"),
+            "evaluation": evaluation.get("figures"),
+            "pictures": evaluation.get("pictures"),
+        }
+
+    def document(self, row: Row) -> Document:
+        name = _model_name("name", row["name"])
+        state = _one_of("state", row["state"], [str(state) for state in ModelState])
+        try:
+            card = Card.model_validate(row["card"])
+        except ValidationError as error:
+            where = ".".join(map(str, ("card", *error.errors()[0]["loc"])))
+            raise InvalidInput(where, error.errors()[0]["input"], "as the card of a model has it") from None
+        sha256 = hashlib.sha256(row["file"]).hexdigest()
+        if card.name != name:
+            raise InvalidInput("card.name", card.name, f"{name}, as the model's name")
+        if not row["sha256"] == card.sha256 == sha256:
+            raise InvalidInput("sha256", row["sha256"], f"{sha256}, that of the file, on the card too")
+        document = {"_id": name, "card": row["card"], "sha256": sha256, "retired": state == ModelState.RETIRED}
+        document |= {"added_at": row["added_at"], "added_by": row["added_by"], "file": row["file"]}
+        return document | {"active": state == ModelState.ACTIVE, "evaluation": self._evaluation(row)}
+
+    def unique(self, document: Mapping[str, Any]) -> list[Document]:
+        return [{"_id": document["_id"]}]
+
+    def title(self, document: Mapping[str, Any]) -> str:
+        return document["_id"]
+
+    @staticmethod
+    def _evaluation(row: Row) -> Document | None:
+        names = {"figures": "evaluation", "pictures": "pictures", "at": "evaluated_at", "by": "evaluated_by"}
+        found = {field: row[name] for field, name in names.items()}
+        missing = [names[field] for field, value in found.items() if value is None]
+        if len(missing) == len(found):
+            return None
+        if missing:
+            raise InvalidInput(missing[0], None, "given, where there is an evaluation")
+        pictures = found["pictures"]
+        if not isinstance(pictures, dict) or not all(isinstance(picture, str) for picture in pictures.values()):
+            raise InvalidInput("pictures", pictures, "an object of names and SVG texts")
+        return found
+
+
+def all_kinds(subsystem: Subsystem) -> dict[str, Kind]:
+    """name → kind, in the order in which an import needs them: what is built on comes first."""
+    kinds = (RunsKind, HistogramsKind, ModelsKind, LabelsKind, ScoresKind, ProblemsKind)
+    return {kind.name: kind(subsystem) for kind in kinds}
+
+
+def _one_of(field: str, value: str | None, accepted: Sequence[str]) -> str:
+    if value not in accepted:
+        raise InvalidInput(field, value, "one of " + ", ".join(one or "an empty text" for one in accepted))
+    return value
+
+
+def _not_negative(field: str, value: int) -> None:
+    if value < 0:
+        raise InvalidInput(field, value, "0 or more")
+
+
+def _as_long_as(field: str, value: Sequence[Any], length: int) -> None:
+    if len(value) != length:
+        raise InvalidInput(field, value, f"a list of {length}, one a layer")
+
+
+def _counts(field: str, value: Any) -> None:
+    def are_counts(one: Any) -> bool:
+        return all(map(are_counts, one.values())) if isinstance(one, dict) else type(one) is int
+
+    if not isinstance(value, dict) or not are_counts(value):
+        raise InvalidInput(field, value, "an object of whole numbers, or of such objects")
+
+
+def _findings(value: Any) -> None:
+    accepted = "a list of objects with layer, kind, cells, text and makes_bad"
+    if not isinstance(value, list) or not all({"layer", "kind", "text", "makes_bad"} <= one.keys() for one in value):
+        raise InvalidInput("findings", value, accepted)
+
+
+def _name(field: str, value: str) -> None:
+    if not 1 <= len(value) <= 100:
+        raise InvalidInput(field, value, "a name of 1 to 100 characters")
+
+
+def _model_name(field: str, value: str) -> str:
+    if not re.fullmatch(NAME, value):
+        raise InvalidInput(field, value, "the name of a model: small letters, digits, dots, dashes")
+    return value
+
+
+def _object_id(field: str, value: str) -> ObjectId:
+    if not re.fullmatch("[0-9a-f]{24}", value):
+        raise InvalidInput(field, value, "24 hexadecimal digits")
+    return ObjectId(value)

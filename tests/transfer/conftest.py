@@ -1,0 +1,48 @@
+import pytest
+from filled_database import PLACES, RUN, fill
+
+from app.ml import models
+from config import ROOT
+
+
+@pytest.fixture
+def filled(driftwatch):
+    """A Driftwatch with two runs, what people said of them, and a model that was evaluated."""
+    fill(driftwatch)
+    fill(driftwatch, RUN + 1, PLACES[2:5])
+    driftwatch.models.retire("row-cnn-1")
+    card = models.load_card(ROOT / "models" / "chamber-cnn-1")
+    driftwatch.models.keep_evaluation(card, '{"of": "=no version"}', {"roc": b"<svg/>"}, by="ann")
+    return driftwatch
+
+
+@pytest.fixture
+def empty(make_app):
+    """A Driftwatch on an empty database."""
+    driftwatch = make_app().extensions["driftwatch"]
+    driftwatch.store.ping()  # makes the indexes
+    return driftwatch
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves an export: `saved(driftwatch, ["all"], "csv")` is its path."""
+
+    def save(driftwatch, kinds, form="jsonl", **more):
+        export = driftwatch.exporting.export(kinds, form, by="ann", **{"whole": True, **more})
+        path = tmp_path / export.name
+        path.write_bytes(b"".join(export.pieces))
+        return path
+
+    return save
+
+
+@pytest.fixture
+def imported():
+    """Imports a file: `imported(driftwatch, path)` is what came of it."""
+
+    def import_here(driftwatch, path, **more):
+        checked = driftwatch.importing.check(path, path.name, by="root")
+        return driftwatch.importing.write(checked.id, by="root", **more)
+
+    return import_here
