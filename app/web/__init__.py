@@ -22,6 +22,8 @@ from app.web import (
     overview,
     problems,
     progress,
+    run_api,  # noqa: F401 (the same)
+    run_page,
     runs,
     saliency,
     scores,
@@ -40,6 +42,7 @@ def init_app(app: Flask) -> None:
     display.init_app(app)
     for module in (
         overview,
+        run_page,
         runs,
         label,
         chamber,

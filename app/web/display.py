@@ -35,6 +35,7 @@ def init_app(app: Flask) -> None:
         "count": count,
         "percent": percent,
         "layers": layers_words,
+        "layer_or_layers": layer_or_layers,
         "plural": plural,
         "score": score,
         "signed": signed,
@@ -109,6 +110,15 @@ def layers_words(layers: Iterable[int]) -> str:
             runs.append([layer])
     words = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
     return ", ".join(words) or "none"
+
+
+def layer_or_layers(layers: Iterable[int]) -> str:
+    """
+    >>> layer_or_layers([3]), layer_or_layers([1, 2, 3])
+    ('layer 3', 'layers 1–3')
+    """
+    those = list(layers)
+    return f"layer{'s' * (len(those) > 1)} {layers_words(those)}"
 
 
 def signed(value: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.summary import pack_rates, pack_scores, summarise
 
 
 def _explain(occupancies: Sequence[Occupancy]) -> list[list[dict[str, Any]]]:
@@ -27,4 +28,15 @@ def _parts(chamber: Chamber) -> dict[int, range]:
     return {layer.number: range(layer.first_cell, layer.last_cell + 1) for layer in chamber.layers}
 
 
-DT = Subsystem("dt", Chamber, ("wheel", "station", "sector"), all_chambers, Occupancy.from_bytes, _parts, _explain)
+DT = Subsystem(
+    name="dt",
+    place=Chamber,
+    keys=("wheel", "station", "sector"),
+    places=all_chambers,
+    decode=Occupancy.from_bytes,
+    parts=_parts,
+    explain=_explain,
+    summarise=summarise,
+    pack_rates=pack_rates,
+    pack_scores=pack_scores,
+)
