@@ -22,6 +22,7 @@ from app.errors import NotFound, Reason, UnusableHistogram
 from app.labelling.events import LabelState
 from app.store import contamination
 from app.subsystems import Subsystem
+from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.summary import bad_layers
 from app.subsystems.dt.verdict import Judgement, Verdict
 
@@ -123,11 +124,12 @@ class ItemQuery:
         run: of this run only.
         place: key → value, for the keys of the subsystem: {"wheel": -1}.
         least, most: bounds of the worst score.
+        uncertain: with a certainty below this.
         labelled: those that somebody labelled, or those that nobody did; None for both.
         by: labelled by this person, alone or among others.
         waiting: those that want a label, the first or a second one, or those that do not; None for both.
         disputed: those on which people disagree, if True.
-        sort: one of `Items.SORTS`.
+        sort: one of `Items.SORTS`; or of `Items.SORTS_OF_A_RUN`, where a run is given.
     """
 
     model: str | None
@@ -136,6 +138,7 @@ class ItemQuery:
     place: Mapping[str, int] = field(default_factory=dict)
     least: float | None = None
     most: float | None = None
+    uncertain: float | None = None
     labelled: bool | None = None
     by: str | None = None
     waiting: bool | None = None
@@ -159,6 +162,13 @@ class Items:
             "contamination": ("contamination", "run", *keys),
         } | {key: (key, *(k for k in keys if k != key), "run") for key in keys}
 
+        # In no index: a run has few enough items to be sorted without.
+        self.SORTS_OF_A_RUN = {f"layer_{n}": (f"scores.{n - 1}", *keys) for n in range(1, LAYERS + 1)} | {
+            "layer": ("contaminated", *keys),
+            "by": ("evaluation.by", *keys),
+            "at": ("evaluation.at", *keys),
+        }
+
     def make_indexes(self) -> None:
         identity = ["run", "subsystem", *self._subsystem.keys]
         indexes = [IndexModel(identity, unique=True)]
@@ -170,7 +180,7 @@ class Items:
             fields = ["subsystem", "labelled", "model", *self.SORTS[sort], "recheck", "waiting", "known"]
             indexes.append(IndexModel(fields, name=name, partialFilterExpression={"labelled": True}))
         # One place through all runs: read from the index alone, and so one stretch of it.
-        history = ["subsystem", *self._subsystem.keys, "run", "model", "hits", "part_scores", "part_rates"]
+        history = ["subsystem", *self._subsystem.keys, "run", "model", "part_scores", "part_rates"]
         indexes.append(IndexModel(history, name="history"))
         disputed = {"evaluation.state": str(LabelState.DISPUTED)}
         indexes.append(IndexModel(identity, name="disputed", partialFilterExpression=disputed))
@@ -371,13 +381,28 @@ class Items:
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
         """A page of a list, without histograms."""
         direction = DESCENDING if query.descending else ASCENDING
-        order = [(name, direction) for name in self.SORTS[query.sort]]
+        sorts = self.SORTS if query.run is None else self.SORTS | self.SORTS_OF_A_RUN
+        order = [(name, direction) for name in sorts[query.sort]]
         found = self._collection.find(self._filter(query), _LARGE).sort(order).skip(skip).limit(limit)
         return [self.item(d) for d in found]
 
     def count(self, query: ItemQuery) -> int:
         """How many items a list has; counting ends one beyond `MOST_LISTED`."""
         return self._collection.count_documents(self._filter(query), limit=MOST_LISTED + 1)
+
+    def labelled_scores(
+        self, model: str, place: Mapping[str, int], limit: int
+    ) -> list[tuple[Sequence[float | None], Sequence[int]]]:
+        """(scores, bad parts) of labelled items on which people do not disagree, of the newest runs.
+
+        Args:
+            place: values of "run" and of keys of the subsystem.
+        """
+        wanted = {"subsystem": self._subsystem.name, "labelled": True, "model": model, **place}
+        wanted["evaluation.state"] = {"$ne": str(LabelState.DISPUTED)}
+        fields = {"_id": 0, "scores": 1, "evaluation.bad": 1}
+        found = self._collection.find(wanted, fields).sort("run", DESCENDING).hint("labelled_by_run").limit(limit)
+        return [(d["scores"], d["evaluation"]["bad"]) for d in found if d.get("scores")]
 
     def count_disputed(self) -> int:
         """How many items people disagree on, whatever model scored them."""
@@ -420,6 +445,8 @@ class Items:
         bounds = {"$gte": query.least, "$lte": query.most}
         if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
             wanted["worst"] = bounds
+        if query.uncertain is not None:
+            wanted["rank"] = {"$lt": query.uncertain}
         return wanted
 
     def _histogram(self, document: Mapping[str, Any]) -> Any:

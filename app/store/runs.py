@@ -90,7 +90,7 @@ class Runs:
         self._collection = collection
 
     def make_indexes(self) -> None:
-        for key in ("state", "requested_at", "finished_at", "missing", "summary.bad_items"):
+        for key in ("state", "requested_at", "finished_at", "missing", "summary.bad_items", "changed_at"):
             self._collection.create_index([(key, ASCENDING), ("_id", ASCENDING)])
 
     def request(self, number: int, by: str, total: int) -> None:
@@ -119,6 +119,8 @@ class Runs:
         Returns:
             False where it is being deleted or is gone: whoever works on it should stop.
         """
+        if "summary" in changes:
+            changes["changed_at"] = datetime.now(UTC)
         wanted = {"_id": number, "state": {"$ne": RunState.DELETING}}
         return self._collection.update_one(wanted, {"$set": changes}).matched_count == 1
 
@@ -198,9 +200,9 @@ class Runs:
         return first({"$lt": number}, DESCENDING), first({"$gt": number}, ASCENDING)
 
     def stamp(self) -> str:
-        """Changes whenever a run was finished, scored again or deleted: what is drawn of all runs hangs on it."""
-        newest = self._collection.find_one({}, {"finished_at": 1}, sort=[("finished_at", DESCENDING)])
-        at = newest and newest.get("finished_at")
+        """Changes whenever a run gets another summary or is deleted: what is drawn of all runs hangs on it."""
+        newest = self._collection.find_one({}, {"changed_at": 1}, sort=[("changed_at", DESCENDING)])
+        at = newest and newest.get("changed_at")
         return f"{self._collection.estimated_document_count()}-{at.timestamp() if at else 0}"
 
     def summaries(self, names: Sequence[str], first: int, last: int, model: str | None = None) -> list[list[Any]]:

@@ -30,6 +30,8 @@ from app.web import (
     security,
     sessions,
     signin,
+    statistics,
+    trends,
     users,
 )
 
@@ -53,6 +55,8 @@ def init_app(app: Flask) -> None:
         problems,
         models_page,
         saliency,
+        trends,
+        statistics,
         signin,
         account,
         users,

@@ -123,6 +123,8 @@ def unpack(packed: Sequence[bytes]) -> np.ndarray:
     >>> unpack([pack_scores([0.5, None, *[0.25] * 10])])[0, :3].tolist()
     [0.5, nan, 0.25]
     """
+    if not packed:
+        return np.empty((0, LAYERS))
     return np.frombuffer(b"".join(packed), "<f2").reshape(-1, LAYERS).astype(np.float64)
 
 
