@@ -1,13 +1,8 @@
-"""An evaluation as SVG pictures, for the page of the model: plain, the same bytes for the same figures.
-
-No colour stands alone: lines differ by their dashes too, bars by their hatching; colours are those of Okabe and Ito
-(2008), which people with any colour vision can tell apart. Text stays text. Not for the figures: see `evaluation`.
-"""
+"""An evaluation as SVG pictures, for the page of the model. Not for the figures: see `evaluation`."""
 
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
@@ -15,34 +10,14 @@ from typing import TYPE_CHECKING
 
 from app.ml.curves import LEAST_FALSE_ALARMS
 from app.ml.evaluation import ALL_KINDS, FROM_6, Comparison, Evaluation, Method, in_words
+from app.pictures import COLOURS, DASHES, HATCHES, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#888888")
-DASHES = ("-", "--", "-.", ":")
-HATCHES = ("", "//", "\\\\", "xx", "--", "||", "++", "/")  # no dots: each would be drawn as a circle of its own
 LEAST_LAYERS = 10  # of a kind, for a bar to say something
 BARS = 5  # methods in the picture by kind: the networks, then the best of the others
-
-_STYLE = {
-    "svg.hashsalt": "driftwatch",  # identifiers inside the picture: not random
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.linewidth": 0.8,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "xtick.minor.visible": True,
-    "ytick.minor.visible": True,
-    "hatch.linewidth": 0.5,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-}
-_lock = threading.Lock()  # the style is the library's, for all threads
 
 
 def pictures(evaluation: Evaluation) -> dict[str, bytes]:
@@ -63,7 +38,7 @@ def pictures(evaluation: Evaluation) -> dict[str, bytes]:
 def roc(compared: Comparison, of: str) -> bytes:
     """All methods: bad layers found against good layers flagged, on a logarithmic axis that begins at 0.01 %."""
     title = f"Bad layers found, {of}"
-    with _figure(title, 7.2, 4.6) as (figure, axes, written):
+    with _figure(title, 7.2, 4.6) as (drawn, axes, written):
         for method, colour, dashes in zip(_by_area(compared.methods), cycle(COLOURS), cycle(_styles()), strict=False):
             x, y = zip(*method.roc, strict=True)
             # What is found without any false alarm is drawn from the left edge on.
@@ -74,7 +49,7 @@ def roc(compared: Comparison, of: str) -> bytes:
         axes.set(xscale="log", xlim=(LEAST_FALSE_ALARMS, 1), ylim=(0, 1.02))
         axes.set(xlabel="share of good layers flagged", ylabel="share of bad layers found")
         axes.set_title(title, fontsize=10, loc="left")
-        legend = figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", alignment="left")
+        legend = drawn.legend(*axes.get_legend_handles_labels(), loc="outside right upper", alignment="left")
         legend.set_title(
             f"area under the curve,\n{compared.bad:,} bad and {compared.good:,} good layers", {"size": 8.5}
         )
@@ -110,7 +85,7 @@ def found_by_kind(compared: Comparison) -> bytes:
     shown = sorted(_by_area(compared.methods), key=lambda method: (not method.network, -found[method.name]))[:BARS]
     kinds = [kind for kind in (*compared.kinds, ALL_KINDS) if shown[0].layers(kind, FROM_6) >= LEAST_LAYERS]
     title = "Bad layers found at 1 % false alarms, from 6 hits a cell up"
-    with _figure(title, 7.2, 1.0 + len(kinds) * (0.1 + 0.08 * len(shown))) as (figure, axes, written):
+    with _figure(title, 7.2, 1.0 + len(kinds) * (0.1 + 0.08 * len(shown))) as (drawn, axes, written):
         height = 0.8 / len(shown)
         for i, (method, colour, hatch) in enumerate(zip(shown, cycle(COLOURS), cycle(HATCHES), strict=False)):
             at = [row + (i - (len(shown) - 1) / 2) * height for row in range(len(kinds))]
@@ -122,7 +97,7 @@ def found_by_kind(compared: Comparison) -> bytes:
         axes.tick_params(axis="y", which="both", length=0)
         axes.set(xlim=(0, 1), ylim=(len(kinds) - 0.5, -0.5), xlabel="share found")
         axes.set_title(title, fontsize=10, loc="left")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+        drawn.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     return written.getvalue()
 
 
@@ -140,14 +115,5 @@ def _styles() -> Iterator[str]:
 @contextmanager
 def _figure(title: str, width: float, height: float) -> Iterator[tuple[Figure, Axes, io.BytesIO]]:
     """A figure with axes to draw in, in inches; written when the block ends."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    written = io.BytesIO()
-    with _lock, matplotlib.rc_context(_STYLE):
-        figure = Figure((width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        yield figure, figure.add_subplot(), written
-        # No date, and no version of the library: neither is a figure.
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    with figure(title, width, height) as (made, written):
+        yield made, made.add_subplot(), written

@@ -180,10 +180,15 @@ class Store:
 
 
 def _upgrade(database: Database, subsystem: Subsystem) -> None:
-    """Once in a database's life, and harmless a second time: what came with labels."""
+    """Once in a database's life each, and harmless a second time: what came with labels, and with trends."""
     if database["upgrades"].find_one({"_id": "labels"}) is None:
         Items(database["items"], subsystem).upgrade()
         database["upgrades"].replace_one({"_id": "labels"}, {"at": datetime.now(UTC)}, upsert=True)
+    if database["upgrades"].find_one({"_id": "trends"}) is None:
+        items = Items(database["items"], subsystem)
+        items.upgrade_history()
+        Runs(database["runs"]).upgrade(items.summary)
+        database["upgrades"].replace_one({"_id": "trends"}, {"at": datetime.now(UTC)}, upsert=True)
 
 
 def unavailable(error: PyMongoError) -> StoreUnavailable:

@@ -22,9 +22,13 @@ from app.errors import NotFound, Reason, UnusableHistogram
 from app.labelling.events import LabelState
 from app.store import contamination
 from app.subsystems import Subsystem
+from app.subsystems.dt.geometry import LAYERS
+from app.subsystems.dt.summary import bad_layers
 from app.subsystems.dt.verdict import Judgement, Verdict
 
 MOST_LISTED = 100_000  # rows of one list that can be paged through: skipping costs time that grows with the page
+UPGRADED_AT_ONCE = 1_000  # items
+AT_ONCE = 100_000  # rows of a history: more than there are runs, and far less than the 16 MB of one answer
 DUPLICATE_KEY = 11_000  # MongoDB's code
 
 
@@ -42,9 +46,9 @@ LISTS = {"scored": SCORED, **{str(state): frozenset({state}) for state in ItemSt
 FREE = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Not for lists.
-_LARGE = {"occupancy": 0, "embedding": 0}
+_LARGE = {"occupancy": 0, "embedding": 0, "part_scores": 0, "part_rates": 0}
 
-_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding")
+_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding", "part_scores")
 
 # Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
 _RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
@@ -98,6 +102,16 @@ class Item:
     chosen: Mapping[str, Any] = field(default_factory=dict)
     known: bool = False
 
+    @property
+    def bad_kinds(self) -> dict[int, str]:
+        """The bad layers, each with the kind of what is wrong in it; none while there are no scores."""
+        return {layer: kind for layer, (kind, _) in self.bad_layers.items()}
+
+    @property
+    def bad_layers(self) -> dict[int, tuple[str, str]]:
+        """The bad layers: (kind of what is wrong, in words)."""
+        return bad_layers(self.judgement.verdicts, self.findings) if self.judgement else {}
+
 
 @dataclass(frozen=True)
 class ItemQuery:
@@ -110,11 +124,12 @@ class ItemQuery:
         run: of this run only.
         place: key → value, for the keys of the subsystem: {"wheel": -1}.
         least, most: bounds of the worst score.
+        uncertain: with a certainty below this.
         labelled: those that somebody labelled, or those that nobody did; None for both.
         by: labelled by this person, alone or among others.
         waiting: those that want a label, the first or a second one, or those that do not; None for both.
         disputed: those on which people disagree, if True.
-        sort: one of `Items.SORTS`.
+        sort: one of `Items.SORTS`; or of `Items.SORTS_OF_A_RUN`, where a run is given.
     """
 
     model: str | None
@@ -123,6 +138,7 @@ class ItemQuery:
     place: Mapping[str, int] = field(default_factory=dict)
     least: float | None = None
     most: float | None = None
+    uncertain: float | None = None
     labelled: bool | None = None
     by: str | None = None
     waiting: bool | None = None
@@ -146,6 +162,13 @@ class Items:
             "contamination": ("contamination", "run", *keys),
         } | {key: (key, *(k for k in keys if k != key), "run") for key in keys}
 
+        # In no index: a run has few enough items to be sorted without.
+        self.SORTS_OF_A_RUN = {f"layer_{n}": (f"scores.{n - 1}", *keys) for n in range(1, LAYERS + 1)} | {
+            "layer": ("contaminated", *keys),
+            "by": ("evaluation.by", *keys),
+            "at": ("evaluation.at", *keys),
+        }
+
     def make_indexes(self) -> None:
         identity = ["run", "subsystem", *self._subsystem.keys]
         indexes = [IndexModel(identity, unique=True)]
@@ -156,6 +179,9 @@ class Items:
         for name, sort in (("labelled_by_contamination", "contamination"), ("labelled_by_run", "run")):
             fields = ["subsystem", "labelled", "model", *self.SORTS[sort], "recheck", "waiting", "known"]
             indexes.append(IndexModel(fields, name=name, partialFilterExpression={"labelled": True}))
+        # One place through all runs: read from the index alone, and so one stretch of it.
+        history = ["subsystem", *self._subsystem.keys, "run", "model", "part_scores", "part_rates"]
+        indexes.append(IndexModel(history, name="history"))
         disputed = {"evaluation.state": str(LabelState.DISPUTED)}
         indexes.append(IndexModel(identity, name="disputed", partialFilterExpression=disputed))
         self._collection.create_indexes(indexes)
@@ -164,6 +190,22 @@ class Items:
         """Give items of the time before there were labels what a new one begins with."""
         begin = {**_new(), "draw": {"$rand": {}}}
         self._collection.update_many({"draw": {"$exists": False}}, [{"$set": begin}])
+
+    def upgrade_history(self) -> None:
+        """Give items of the time before there were trends what these read."""
+        old = {"occupancy": {"$exists": True}, "part_rates": {"$exists": False}}
+        fields = dict.fromkeys(("occupancy", "scores", *self._subsystem.keys), 1)
+        updates = []
+        for d in self._collection.find(old, fields):
+            changes = {"part_rates": self._subsystem.pack_rates(self._histogram(d))}
+            if d.get("scores"):
+                changes["part_scores"] = self._subsystem.pack_scores(d["scores"])
+            updates.append(UpdateOne({"_id": d["_id"], **old}, {"$set": changes}))
+            if len(updates) == UPGRADED_AT_ONCE:
+                self._collection.bulk_write(updates, ordered=False)
+                updates.clear()
+        if updates:
+            self._collection.bulk_write(updates, ordered=False)
 
     # --- fetching ---
 
@@ -195,6 +237,7 @@ class Items:
                     "$set": {
                         "occupancy": result.to_bytes(),
                         "hits": result.hits,
+                        "part_rates": self._subsystem.pack_rates(result),
                         "state": ItemState.UNSCORED,
                         "rank": _RANK[ItemState.UNSCORED],
                         "model": None,
@@ -246,6 +289,7 @@ class Items:
                 "verdicts": [str(verdict) for verdict in judgement.verdicts],
                 "reasons": list(judgement.reasons),
                 "findings": list(findings),
+                "part_scores": self._subsystem.pack_scores(judgement.scores),
                 "worst": judgement.worst,
                 "bad": judgement.bad,
                 "model": model,
@@ -265,22 +309,25 @@ class Items:
         scored = {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}}
         return set(self._collection.distinct("model", scored))
 
-    def summary(self, run: int) -> tuple[dict[str, int], dict[str, int]]:
-        """Counts over a run's items.
+    def summary(self, run: int) -> tuple[dict[str, Any], dict[str, int]]:
+        """What a run's items come to.
 
         Returns:
-            ({"judged", "unjudged", "unscored", "missing", "bad_items", "bad_parts"}, {reason: missing items})
+            ({"judged", "unjudged", "unscored", "missing", "bad_items", "bad_parts", and what the subsystem counts},
+            {reason: missing items})
         """
-        counts = {str(state): 0 for state in ItemState} | {"bad_items": 0, "bad_parts": 0}
+        names = ("state", "bad", "missing", "hits", "verdicts", "findings", "worst", "rank", *self._subsystem.keys)
+        wanted = {"run": run, "subsystem": self._subsystem.name}
+        found = list(self._collection.find(wanted, {**dict.fromkeys(names, 1), "_id": 0}))
+        counts = {str(state): 0 for state in ItemState}
         reasons: dict[str, int] = {}
-        fields = {"state": 1, "bad": 1, "missing": 1, "_id": 0}
-        for d in self._collection.find({"run": run, "subsystem": self._subsystem.name}, fields):
+        for d in found:
             counts[d["state"]] += 1
-            counts["bad_items"] += bool(d.get("bad"))
-            counts["bad_parts"] += d.get("bad") or 0
             if d["state"] == ItemState.MISSING:
                 reasons[d["missing"]] = reasons.get(d["missing"], 0) + 1
-        return counts, reasons
+        bad = [d["bad"] for d in found if d.get("bad")]
+        counts |= {"bad_items": len(bad), "bad_parts": sum(bad)}
+        return counts | self._subsystem.summarise(found), reasons
 
     # --- reading ---
 
@@ -299,6 +346,12 @@ class Items:
         found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, fields).sort(order)
         return [self.item(d) for d in found]
 
+    def verdicts(self, run: int) -> dict[Any, tuple[Verdict, ...]]:
+        """place → the verdicts of its parts, of the items of a run that are judged."""
+        wanted = {"run": run, "subsystem": self._subsystem.name, "state": ItemState.JUDGED}
+        found = self._collection.find(wanted, dict.fromkeys(("verdicts", *self._subsystem.keys), 1))
+        return {self._subsystem.place_of(d): tuple(map(Verdict, d["verdicts"])) for d in found}
+
     def of_place(self, place: Any, around: int, each_side: int, histograms: bool = False) -> list[Item]:
         """The same place in other runs: up to `each_side` before and after run `around`, by run number."""
         at = self._subsystem.identity(around, place)
@@ -306,6 +359,16 @@ class Items:
         later = self._collection.find({**at, "run": {"$gt": around}}, fields).sort("run", ASCENDING).limit(each_side)
         earlier = self._collection.find({**at, "run": {"$lt": around}}, fields).sort("run", DESCENDING).limit(each_side)
         return [self.item(d) for d in (*reversed(list(earlier)), *later)]
+
+    def history(self, place: Any, first: int, last: int) -> list[tuple[int, str | None, bytes | None, bytes]]:
+        """A place through the runs from `first` to `last`: (run, model, packed scores, packed rates) of each.
+
+        Runs in which it is missing are left out; scores are None while it is not scored.
+        """
+        wanted = {"subsystem": self._subsystem.name, **self._subsystem.at(place), "run": {"$gte": first, "$lte": last}}
+        fields = {"_id": 0, "run": 1, "model": 1, "part_scores": 1, "part_rates": 1}
+        found = self._collection.find(wanted, fields, batch_size=AT_ONCE).sort("run", ASCENDING).hint("history")
+        return [(d["run"], d.get("model"), d.get("part_scores"), d["part_rates"]) for d in found if d.get("part_rates")]
 
     def look(self, run: int, place: Any) -> Item:
         """One item without its histogram.
@@ -318,13 +381,28 @@ class Items:
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
         """A page of a list, without histograms."""
         direction = DESCENDING if query.descending else ASCENDING
-        order = [(name, direction) for name in self.SORTS[query.sort]]
+        sorts = self.SORTS if query.run is None else self.SORTS | self.SORTS_OF_A_RUN
+        order = [(name, direction) for name in sorts[query.sort]]
         found = self._collection.find(self._filter(query), _LARGE).sort(order).skip(skip).limit(limit)
         return [self.item(d) for d in found]
 
     def count(self, query: ItemQuery) -> int:
         """How many items a list has; counting ends one beyond `MOST_LISTED`."""
         return self._collection.count_documents(self._filter(query), limit=MOST_LISTED + 1)
+
+    def labelled_scores(
+        self, model: str, place: Mapping[str, int], limit: int
+    ) -> list[tuple[Sequence[float | None], Sequence[int]]]:
+        """(scores, bad parts) of labelled items on which people do not disagree, of the newest runs.
+
+        Args:
+            place: values of "run" and of keys of the subsystem.
+        """
+        wanted = {"subsystem": self._subsystem.name, "labelled": True, "model": model, **place}
+        wanted["evaluation.state"] = {"$ne": str(LabelState.DISPUTED)}
+        fields = {"_id": 0, "scores": 1, "evaluation.bad": 1}
+        found = self._collection.find(wanted, fields).sort("run", DESCENDING).hint("labelled_by_run").limit(limit)
+        return [(d["scores"], d["evaluation"]["bad"]) for d in found if d.get("scores")]
 
     def count_disputed(self) -> int:
         """How many items people disagree on, whatever model scored them."""
@@ -367,6 +445,8 @@ class Items:
         bounds = {"$gte": query.least, "$lte": query.most}
         if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
             wanted["worst"] = bounds
+        if query.uncertain is not None:
+            wanted["rank"] = {"$lt": query.uncertain}
         return wanted
 
     def _histogram(self, document: Mapping[str, Any]) -> Any:

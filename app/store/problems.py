@@ -28,6 +28,7 @@ class Problems:
         fields = ("subsystem", *self._subsystem.keys, "since")
         self._collection.create_index([(f, ASCENDING) for f in fields])
         self._collection.create_index("at")
+        self._collection.create_index("ended_at")
 
     def add(self, problem: Problem) -> Problem:
         """Keep a new problem under an id of its own, and note it on the items."""
@@ -94,6 +95,11 @@ class Problems:
 
     def count(self, place: Mapping[str, int] | None = None, run: int | None = None) -> int:
         return self._collection.count_documents(self._filter(place, run))
+
+    def stamp(self) -> str:
+        """Changes whenever a problem is noted or ended."""
+        newest = [self._collection.find_one({}, {key: 1}, sort=[(key, DESCENDING)]) for key in ("at", "ended_at")]
+        return "-".join(str(d and d.get(key)) for d, key in zip(newest, ("at", "ended_at"), strict=True))
 
     def _note(self, place: Any, **which: int) -> None:
         """Set `known` of the items of a place: of those that a problem covers, and of no others."""

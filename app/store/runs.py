@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.collection import Collection
@@ -24,6 +25,12 @@ class RunState(StrEnum):
     DELETING = "deleting"
 
 
+AT_ONCE = 100_000  # runs of one answer: more than there are
+
+# Kept with the counts of a run, and read for many runs at once only.
+PACKED = ("worst_scores", "certainties")
+_NOT_PACKED = {f"summary.{name}": 0 for name in PACKED}
+
 BUSY = frozenset({RunState.WAITING, RunState.FETCHING, RunState.SCORING, RunState.DELETING})
 
 
@@ -34,7 +41,7 @@ class Run:
     Attributes:
         total, done, missing: items of the run, those stored, and those that cannot be had (with reasons on the items).
         why: why it failed or was not found, one sentence.
-        summary: counts over its scored items: see `Items.summary`.
+        summary: counts over its scored items: see `Items.summary`. What is packed in it is read by `spread` only.
         reasons: how many items are missing for each reason.
         rate: items that arrived a second, while it is being fetched.
     """
@@ -83,7 +90,7 @@ class Runs:
         self._collection = collection
 
     def make_indexes(self) -> None:
-        for key in ("state", "requested_at", "finished_at", "missing", "summary.bad_items"):
+        for key in ("state", "requested_at", "finished_at", "missing", "summary.bad_items", "changed_at"):
             self._collection.create_index([(key, ASCENDING), ("_id", ASCENDING)])
 
     def request(self, number: int, by: str, total: int) -> None:
@@ -112,6 +119,8 @@ class Runs:
         Returns:
             False where it is being deleted or is gone: whoever works on it should stop.
         """
+        if "summary" in changes:
+            changes["changed_at"] = datetime.now(UTC)
         wanted = {"_id": number, "state": {"$ne": RunState.DELETING}}
         return self._collection.update_one(wanted, {"$set": changes}).matched_count == 1
 
@@ -134,7 +143,7 @@ class Runs:
         Raises:
             NotFound: nobody asked for it yet.
         """
-        document = self._collection.find_one({"_id": number})
+        document = self._collection.find_one({"_id": number}, _NOT_PACKED)
         if document is None:
             raise not_loaded(number)
         return _run(document)
@@ -151,7 +160,8 @@ class Runs:
         key = {"number": "_id", "bad_items": "summary.bad_items"}.get(sort, sort)
         direction = DESCENDING if descending else ASCENDING
         order = [(key, direction)] if key == "_id" else [(key, direction), ("_id", direction)]
-        return [_run(d) for d in self._collection.find(_filter(state)).sort(order).skip(skip).limit(limit)]
+        found = self._collection.find(_filter(state), _NOT_PACKED).sort(order).skip(skip).limit(limit)
+        return [_run(d) for d in found]
 
     def count(self, state: RunState | None = None) -> int:
         return (
@@ -165,12 +175,56 @@ class Runs:
 
     def busy(self) -> list[Run]:
         """Runs on which somebody should be at work."""
-        return [_run(d) for d in self._collection.find({"state": {"$in": sorted(BUSY)}})]
+        return [_run(d) for d in self._collection.find({"state": {"$in": sorted(BUSY)}}, _NOT_PACKED)]
 
     def newest(self, state: RunState = RunState.FINISHED) -> Run | None:
         """The finished run with the highest number."""
         found = self.find(state, limit=1)
         return found[0] if found else None
+
+    def near(self, number: int, model: str, each_side: int) -> list[Run]:
+        """Finished runs that a model scored, the nearest by number before and after a run."""
+        wanted = {"state": RunState.FINISHED, "model": model}
+        before = self._collection.find({**wanted, "_id": {"$lt": number}}, _NOT_PACKED).sort("_id", DESCENDING)
+        after = self._collection.find({**wanted, "_id": {"$gt": number}}, _NOT_PACKED).sort("_id", ASCENDING)
+        return [_run(d) for found in (before, after) for d in found.hint("_id_").limit(each_side)]
+
+    def beside(self, number: int) -> tuple[int | None, int | None]:
+        """The finished runs before and after a run, by number; None where there is none."""
+
+        def first(bounds: Mapping[str, int], direction: int) -> int | None:
+            wanted = {"_id": bounds, "state": RunState.FINISHED}
+            found = self._collection.find_one(wanted, {"_id": 1}, sort=[("_id", direction)], hint="_id_")
+            return found["_id"] if found else None
+
+        return first({"$lt": number}, DESCENDING), first({"$gt": number}, ASCENDING)
+
+    def stamp(self) -> str:
+        """Changes whenever a run gets another summary or is deleted: what is drawn of all runs hangs on it."""
+        newest = self._collection.find_one({}, {"changed_at": 1}, sort=[("changed_at", DESCENDING)])
+        at = newest and newest.get("changed_at")
+        return f"{self._collection.estimated_document_count()}-{at.timestamp() if at else 0}"
+
+    def summaries(self, names: Sequence[str], first: int, last: int, model: str | None = None) -> list[list[Any]]:
+        """Of the finished runs from `first` to `last`, by number: [number, a value for each name of the summary].
+
+        Args:
+            model: only those that it scored.
+        """
+        wanted: dict[str, Any] = {"_id": {"$gte": first, "$lte": last}, "state": RunState.FINISHED}
+        if model is not None:
+            wanted["model"] = model
+        # An array a run: read in half the time of documents with names.
+        values = {"_id": 0, "v": ["$_id", *(f"$summary.{name}" for name in names)]}
+        stages = [{"$match": wanted}, {"$sort": {"_id": 1}}, {"$project": values}]
+        return [d["v"] for d in self._collection.aggregate(stages, hint="_id_", batchSize=AT_ONCE)]
+
+    def upgrade(self, summarise: Callable[[int], tuple[Mapping[str, Any], Mapping[str, int]]]) -> None:
+        """Give runs of the time before there were trends a summary that has what these read."""
+        old = {"state": RunState.FINISHED, "summary.worst_scores": {"$exists": False}}
+        for d in list(self._collection.find(old, {"_id": 1})):
+            summary, _ = summarise(d["_id"])
+            self._collection.update_one({"_id": d["_id"], **old}, {"$set": {"summary": summary}})
 
     def known(self, numbers: list[int]) -> set[int]:
         """Those of the given runs that we have."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ class Subsystem:
         parts: place → for each part that it has, by its number from 1, the cells that can be judged, numbered from 1.
         explain: histograms → for each what simple statistics find wrong in it, as documents with `layer`, `kind`,
             `text`, `makes_bad` and whatever else is known.
+        summarise: documents of a run's items → counts, and packed values, that are kept with the run.
+        pack_rates: histogram → hits a cell of each part, packed: a trend over runs reads nothing else.
+        pack_scores: scores of the parts → the same, packed.
     """
 
     name: str
@@ -31,6 +34,9 @@ class Subsystem:
     from_rows: Callable[[Any, Sequence[Sequence[float]]], Any]
     parts: Callable[[Any], dict[int, range]]
     explain: Callable[[Sequence[Any]], list[list[dict[str, Any]]]]
+    summarise: Callable[[Iterable[Mapping[str, Any]]], dict[str, Any]]
+    pack_rates: Callable[[Any], bytes]
+    pack_scores: Callable[[Sequence[float | None]], bytes]
 
     def at(self, place: Any) -> dict[str, Any]:
         """A place as fields of a document."""

@@ -22,14 +22,18 @@ from app.web import (
     overview,
     problems,
     progress,
+    run_api,  # noqa: F401 (the same)
+    run_page,
     runs,
     saliency,
     scores,
     security,
     sessions,
     signin,
+    statistics,
     transfer_api,  # noqa: F401 (the same)
     transfer_page,
+    trends,
     users,
 )
 
@@ -42,6 +46,7 @@ def init_app(app: Flask) -> None:
     display.init_app(app)
     for module in (
         overview,
+        run_page,
         runs,
         label,
         chamber,
@@ -53,6 +58,8 @@ def init_app(app: Flask) -> None:
         models_page,
         saliency,
         transfer_page,
+        trends,
+        statistics,
         signin,
         account,
         users,

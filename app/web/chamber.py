@@ -17,9 +17,10 @@ from app.labelling.strategies import STRATEGY_WORDS
 from app.run_numbers import run_number
 from app.store.items import Item
 from app.store.runs import Run
-from app.subsystems.dt.geometry import STATIONS, WHEELS, Chamber, all_chambers, sectors_of
+from app.subsystems.dt.geometry import WHEELS, Chamber, all_chambers
 from app.web import display, fields, label_words, profile, strips
 from app.web.access import person
+from app.web.chamber_lists import CHOICES
 from app.web.current import current_driftwatch
 from app.web.fields import Fields
 from app.web.heatmap import Heatmap, ScaleKind
@@ -50,13 +51,13 @@ def load() -> Response | tuple[str, int]:
     if not form.given:
         newest = current_driftwatch().store.runs.newest()
         form.given = {"run": str(newest.number) if newest else "", "wheel": "0", "sector": "1", "station": "1"}
-        return render_template("chamber_form.html", form=form, **_choices()), 200
+        return render_template("chamber_form.html", form=form, choices=CHOICES), 200
     for name in FORM:
         if name not in form.given:
             form.errors[name] = f"The {name} is missing."
     run, chamber = _read(form)
     if form.errors:
-        return render_template("chamber_form.html", form=form, **_choices()), form.status
+        return render_template("chamber_form.html", form=form, choices=CHOICES), form.status
     return redirect(display.chamber_url(run, chamber), 303)
 
 
@@ -67,7 +68,7 @@ def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
     scale = form_scale(request.args)
     number, chamber = _read(form)
     if form.errors:
-        return render_template("chamber_form.html", form=form, **_choices()), form.status
+        return render_template("chamber_form.html", form=form, choices=CHOICES), form.status
     context = _around(number, chamber, scale)
     try:
         item = current_driftwatch().store.items.get(number, chamber)
@@ -90,26 +91,27 @@ def show_again(run: int, chamber: Chamber, stale: StaleLabel, bad: Collection[in
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/counts.csv")
 def counts(run: str, wheel: str, sector: str, station: str) -> Response:
     """The picture's numbers: layer, cell, count of every cell that exists."""
-    item = _item(run, wheel, sector, station)
+    item = item_with_histogram(run, wheel, sector, station)
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(("layer", "cell", "count"))
     writer.writerows(Heatmap(item.histogram).csv())
-    return _file(table.getvalue(), "text/csv", item, "csv")
+    return picture_file(table.getvalue(), "text/csv", "occupancy", item, "csv")
 
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/occupancy.svg")
 def picture(run: str, wheel: str, sector: str, station: str) -> Response:
     """The picture as a file of its own, with its title, axes and scale."""
-    item = _item(run, wheel, sector, station)
+    item = item_with_histogram(run, wheel, sector, station)
     heatmap = Heatmap(item.histogram, form_scale(request.args))
-    return _file(render_template("occupancy.svg", item=item, map=heatmap), "image/svg+xml", item, "svg")
+    svg = render_template("occupancy.svg", item=item, map=heatmap)
+    return picture_file(svg, "image/svg+xml", "occupancy", item, "svg")
 
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/small.svg")
 def small(run: str, wheel: str, sector: str, station: str) -> Response:
     """The picture for a strip of many. Its address holds the time of fetching, so that it may be kept."""
-    item = _item(run, wheel, sector, station)
+    item = item_with_histogram(run, wheel, sector, station)
     response = Response(thumbnail(Heatmap(item.histogram)), mimetype="image/svg+xml")
     response.headers["Cache-Control"] = f"private, max-age={KEPT}, immutable"
     return response
@@ -148,7 +150,7 @@ def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, object]:
         "chamber": chamber,
         "scale": scale,
         "neighbours": neighbours,
-        **_choices(),
+        "choices": CHOICES,
     }
     context["form"] = Fields({"run": str(run), **{key: str(value) for key, value in asdict(chamber).items()}})
     return context | WORDS | {"loaded": _run_or_none(run), "beside": _beside(chamber)}
@@ -213,7 +215,7 @@ def _read(form: Fields) -> tuple[int | None, Chamber | None]:
     return run, chamber
 
 
-def _item(run: str, wheel: str, sector: str, station: str) -> Item:
+def item_with_histogram(run: str, wheel: str, sector: str, station: str) -> Item:
     """A chamber with its histogram.
 
     Raises:
@@ -225,9 +227,10 @@ def _item(run: str, wheel: str, sector: str, station: str) -> Item:
     return item
 
 
-def _file(text: str, mimetype: str, item: Item, ending: str) -> Response:
+def picture_file(text: str, mimetype: str, what: str, item: Item, ending: str) -> Response:
+    """A file named after the chamber that it is of; `?download` has it kept rather than shown."""
     place = item.place
-    name = f"occupancy_{item.run}_W{place.wheel}_S{place.sector}_St{place.station}.{ending}"
+    name = f"{what}_{item.run}_W{place.wheel}_S{place.sector}_St{place.station}.{ending}"
     kind = "attachment" if request.args.get("download") else "inline"
     return Response(text, mimetype=mimetype, headers={"Content-Disposition": f'{kind}; filename="{name}"'})
 
@@ -249,14 +252,3 @@ def _run_or_none(number: int) -> Run | None:
         return current_driftwatch().store.runs.get(number)
     except NotFound:
         return None
-
-
-def _choices() -> dict[str, object]:
-    """The options of the form's fields, with their words."""
-    return {
-        "choices": {
-            "wheel": [(wheel, display.signed(wheel)) for wheel in WHEELS],
-            "sector": [(sector, sector) for sector in sectors_of(4)],
-            "station": [(station, station) for station in STATIONS],
-        }
-    }

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from flask import Response, abort, request
-from werkzeug.datastructures import MultiDict
+from flask import Response, abort, request, url_for
 
 from app.errors import InvalidInput
 from app.run_numbers import run_number
 from app.store.items import MOST_LISTED, Item, ItemQuery, ItemState
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, sectors_of
-from app.web.csv_file import csv_file, in_batches
+from app.web.csv_file import in_batches, table_file
 from app.web.current import current_driftwatch
-from app.web.display import signed
+from app.web.display import own_query, signed
 from app.web.fields import YES_OR_NO, Fields, fraction, number_in, one_of
 from app.web.paging import SIZES, Page
 
@@ -36,12 +35,14 @@ class ChamberList:
     Attributes:
         base: what the address cannot change.
         sorts: by which it can be sorted; the first unless asked otherwise.
+        of_a_run: by which it can be sorted besides, where a run is given: no index could hold them for all runs.
         states: word → states that can be chosen, the first unless asked otherwise; empty where `base` says them.
     """
 
     base: ItemQuery
-    sorts: Sequence[str]
+    sorts: tuple[str, ...]
     states: Mapping[str, frozenset[ItemState]]
+    of_a_run: tuple[str, ...] = ()
 
     def context(self) -> dict[str, Any]:
         """What the page of the list needs."""
@@ -62,8 +63,8 @@ class ChamberList:
             "sizes": SIZES,
         }
 
-    def as_csv(self, name: str, header: Sequence[str], row: Any) -> Response:
-        """Every row of the list, with the filters of the address.
+    def as_file(self, name: str, ending: str, header: Sequence[str], row: Any) -> Response:
+        """Every row of the list, with the filters of the address, as CSV or JSON.
 
         Args:
             row: what makes the cells of an item.
@@ -72,7 +73,7 @@ class ChamberList:
         query = self.query(fields)
         refuse_wrong(fields)
         items = in_batches(partial(current_driftwatch().store.items.find, query))
-        return csv_file(name, header, (row(item) for item in items))
+        return table_file(name, ending, header, (row(item) for item in items))
 
     def query(self, fields: Fields) -> ItemQuery:
         """The filters of the address; what is wrong with them is noted on `fields`."""
@@ -82,7 +83,12 @@ class ChamberList:
         most = fields.read("most", fraction("most"), None)
         if least is not None and most is not None and least > most:
             fields.refuse(InvalidInput("most", fields.given["most"], f"at least {least:g}, the lower end"))
-        sort = fields.read("sort", one_of("sort", {name: name for name in self.sorts}), self.sorts[0])
+        run = fields.read("run", run_number, None)
+        uncertain = fields.read("uncertain", fraction("uncertain"), None) if "certainty" in self.sorts else None
+        sorts = self.sorts if run is None else self.sorts + self.of_a_run
+        sort = fields.read("sort", one_of("sort", {name: name for name in sorts}), self.sorts[0])
+        if uncertain is not None and run is None and sort != "certainty":
+            fields.refuse(InvalidInput("sort", sort, "certainty, where uncertain chambers of all runs are listed"))
         states = self.base.states
         if self.states:
             states = fields.read("state", one_of("state", self.states), next(iter(self.states.values())))
@@ -91,7 +97,8 @@ class ChamberList:
             self.base,
             model=model,
             states=states,
-            run=fields.read("run", run_number, None),
+            run=run,
+            uncertain=uncertain,
             place=read_place(fields),
             least=least,
             most=most,
@@ -140,6 +147,12 @@ def score_cells(item: Item) -> Sequence[float | None]:
     return item.judgement.scores if item.judgement else (None,) * LAYERS
 
 
-def query_without(*names: str) -> MultiDict:
+def files(endpoint: str) -> dict[str, str]:
+    """What the list of this address can be saved as: words → address."""
+    given = query_without("page", "size", "ending")
+    return {ending.upper(): url_for(endpoint, ending=ending, **given) for ending in ("csv", "json")}
+
+
+def query_without(*names: str) -> dict[str, str]:
     """The query of this address without some of it, for the address of the same list as a file."""
-    return MultiDict([(name, value) for name, value in request.args.items() if value.strip() and name not in names])
+    return {name: value for name, value in own_query().items() if name not in names}

@@ -1,15 +1,17 @@
-"""A list as CSV, sent as it is read."""
+"""A list as CSV or JSON, sent as it is read."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from flask import Response, stream_with_context
 
+from app.errors import NotFound
 from app.store.items import MOST_LISTED
 from app.transfer.cells import harmless
 
@@ -28,6 +30,26 @@ def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]])
     first = next(lines)
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "private, no-cache"}
     return Response(stream_with_context(_again(first, lines)), mimetype="text/csv", headers=headers)
+
+
+def json_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
+    """The same rows as a JSON array of objects, named as the columns are; what is not there is null."""
+    lines = _objects(header, rows)
+    first = next(lines)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.json"', "Cache-Control": "private, no-cache"}
+    return Response(stream_with_context(_again(first, lines)), mimetype="application/json", headers=headers)
+
+
+def table_file(name: str, ending: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
+    """One of the two, as the ending says.
+
+    Raises:
+        NotFound: there is no such kind of file.
+    """
+    kinds = {"csv": csv_file, "json": json_file}
+    if ending not in kinds:
+        raise NotFound(f"There is no {name}.{ending}; there are: {', '.join(kinds)}.")
+    return kinds[ending](name, header, rows)
 
 
 def in_batches(find: Callable[[int, int], Sequence[T]]) -> Iterator[T]:
@@ -68,6 +90,23 @@ def _lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[
             text.seek(0)
             text.truncate()
     yield text.getvalue()
+
+
+def _objects(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Texts of many objects each, a line an object."""
+    text, between = ["["], "\n"
+    for number, row in enumerate(rows, start=1):
+        text.append(between + json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False, default=_written))
+        between = ",\n"
+        if number % AT_ONCE == 0:
+            yield "".join(text)
+            text.clear()
+    yield "".join([*text, "\n]\n"])
+
+
+def _written(value: object) -> object:
+    """What JSON has no word for."""
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
 def _again(first: str, rest: Iterator[str]) -> Iterator[str]:

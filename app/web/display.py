@@ -35,6 +35,7 @@ def init_app(app: Flask) -> None:
         "count": count,
         "percent": percent,
         "layers": layers_words,
+        "layer_or_layers": layer_or_layers,
         "plural": plural,
         "score": score,
         "signed": signed,
@@ -111,6 +112,15 @@ def layers_words(layers: Iterable[int]) -> str:
     return ", ".join(words) or "none"
 
 
+def layer_or_layers(layers: Iterable[int]) -> str:
+    """
+    >>> layer_or_layers([3]), layer_or_layers([1, 2, 3])
+    ('layer 3', 'layers 1–3')
+    """
+    those = list(layers)
+    return f"layer{'s' * (len(those) > 1)} {layers_words(those)}"
+
+
 def signed(value: int) -> str:
     """A number with a real minus sign.
 
@@ -162,8 +172,16 @@ def chamber_url(run: int, chamber: Chamber, endpoint: str = "chamber.show", **qu
 
 def with_query(**changes: object) -> str:
     """The address of this page with some of its query changed; None takes a value out."""
-    query = {name: value for name, value in request.args.items() if value.strip()}
-    return url_for(request.endpoint, **_given({**(request.view_args or {}), **query, **changes}))
+    return url_for(request.endpoint, **_given({**own_query(), **(request.view_args or {}), **changes}))
+
+
+def own_query() -> dict[str, str]:
+    """The query of this address, without what `url_for` would take for an instruction, or for a part of the path."""
+    return {
+        name: value
+        for name, value in request.args.items()
+        if value.strip() and name != "endpoint" and not name.startswith("_") and name not in (request.view_args or {})
+    }
 
 
 def model_name() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from flask import Blueprint, Response, render_template, request, url_for
+from flask import Blueprint, Response, render_template, request
 
 from app.accounts import account_name
 from app.labelling.events import Kind, LabelEvent
@@ -17,23 +17,23 @@ from app.web.chamber_lists import (
     LAYER_NAMES,
     ChamberList,
     chamber_cells,
-    query_without,
+    files,
     read_page,
     read_place,
     refuse_wrong,
     score_cells,
 )
-from app.web.csv_file import csv_file, in_batches
+from app.web.csv_file import in_batches, table_file
 from app.web.current import current_driftwatch
 from app.web.fields import YES_OR_NO, Fields, moment, one_of
 from app.web.label_words import HIDDEN, KIND_WORDS, chosen_words, event_words, reader_of
 from app.web.paging import SIZES
 
 PLACES = ("run", "wheel", "station", "sector")
-NEW = ChamberList(ItemQuery(model="", states=SCORED, labelled=False), ("certainty", "score", *PLACES), {})
+NEW = ChamberList(ItemQuery(model="", states=SCORED, labelled=False), ("certainty", "score", *PLACES), {}, LAYER_NAMES)
 # Without those of which a second opinion is wanted: their place in the list would give the first one away.
 LABELLED = ItemQuery(model="", states=SCORED, labelled=True, waiting=False)
-CONTAMINATION = ChamberList(LABELLED, ("contamination", *PLACES), {})
+CONTAMINATION = ChamberList(LABELLED, ("contamination", *PLACES), {}, ("layer", "by", "at"))
 EVENT_SORTS = ("at", "by", "kind", *PLACES)
 ASCENDING_SORTS = {"by", "wheel", "station", "sector"}  # unless asked otherwise
 
@@ -43,28 +43,30 @@ blueprint = Blueprint("labels", __name__, url_prefix="/data")
 @blueprint.get("/new_net_scores/")
 def new_net_scores() -> tuple[str, int]:
     context = NEW.context()
-    file = url_for(".new_net_scores_csv", **query_without("page", "size"))
-    return render_template("scores.html", **context, title="Not labelled yet", file=file), context["fields"].status
+    return render_template(
+        "scores.html", **context, title="Not labelled yet", files=files(".new_net_scores_file")
+    ), context["fields"].status
 
 
-@blueprint.get("/new_net_scores/scores.csv")
-def new_net_scores_csv() -> Response:
+@blueprint.get("/new_net_scores/scores.<ending>")
+def new_net_scores_file(ending: str) -> Response:
     def row(item: Item) -> tuple[object, ...]:
         judgement = item.judgement
         return (*chamber_cells(item), judgement.certainty, judgement.worst, *score_cells(item), item.model)
 
-    return NEW.as_csv("new_net_scores", (*CHAMBER, "certainty", "worst_score", *LAYER_NAMES, "model"), row)
+    return NEW.as_file("new_net_scores", ending, (*CHAMBER, "certainty", "worst_score", *LAYER_NAMES, "model"), row)
 
 
 @blueprint.get("/contamination/")
 def contamination() -> tuple[str, int]:
     context = CONTAMINATION.context()
-    file = url_for(".contamination_csv", **query_without("page", "size"))
-    return render_template("contamination.html", **context, file=file), context["fields"].status
+    return render_template("contamination.html", **context, files=files(".contamination_file")), context[
+        "fields"
+    ].status
 
 
-@blueprint.get("/contamination/labels.csv")
-def contamination_csv() -> Response:
+@blueprint.get("/contamination/labels.<ending>")
+def contamination_file(ending: str) -> Response:
     def row(item: Item) -> tuple[object, ...]:
         said, layer = item.evaluation, item.contaminated
         score = item.judgement.scores[layer - 1] if layer else None
@@ -72,7 +74,7 @@ def contamination_csv() -> Response:
         return (*chamber_cells(item), *cells, said["by"], said["at"], said["comment"], item.model)
 
     header = ("contamination", "layer", "score", "state", "bad_layers", "by", "at", "comment", "model")
-    return CONTAMINATION.as_csv("contamination", (*CHAMBER, *header), row)
+    return CONTAMINATION.as_file("contamination", ending, (*CHAMBER, *header), row)
 
 
 @blueprint.get("/user_scores/")
@@ -97,20 +99,20 @@ def user_scores() -> tuple[str, int]:
         reader=reader_of(),
         hidden=HIDDEN,
         sizes=SIZES,
-        file=url_for(".user_scores_csv", **query_without("page", "size")),
+        files=files(".user_scores_file"),
     ), fields.status
 
 
-@blueprint.get("/user_scores/labels.csv")
-def user_scores_csv() -> Response:
+@blueprint.get("/user_scores/labels.<ending>")
+def user_scores_file(ending: str) -> Response:
     fields = Fields(request.args)
     query = read_events(fields)
     refuse_wrong(fields)
-    return events_file(query)
+    return events_file(query, ending)
 
 
-def events_file(query: LabelQuery) -> Response:
-    """Who said what, as CSV, every page of it."""
+def events_file(query: LabelQuery, ending: str = "csv") -> Response:
+    """Who said what, as CSV or JSON, every page of it."""
     reader = reader_of()
 
     def row(event: LabelEvent) -> tuple[object, ...]:
@@ -129,7 +131,7 @@ def events_file(query: LabelQuery) -> Response:
         *("strategy", "control", "seconds", "blind"),
     )
     events = in_batches(partial(current_driftwatch().store.labels.find, query))
-    return csv_file("user_scores", header, (row(event) for event in events))
+    return table_file("user_scores", ending, header, (row(event) for event in events))
 
 
 def read_events(fields: Fields) -> LabelQuery:

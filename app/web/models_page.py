@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from app.errors import NotFound
 from app.ml.evaluation import FALSE_ALARMS, Evaluation, in_words
 from app.ml.models import Card
+from app.pictures import POLICY
 from app.store.models import KeptEvaluation, ModelState
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
@@ -20,8 +21,6 @@ PICTURES = {  # in the order shown: what each says, for who cannot see it
     "found-by-kind": "Share of bad layers found at 1 % false alarms, for each kind of fault and method",
     "roc-real": "Share of bad layers found against the share of good layers flagged, for each method, real chambers",
 }
-# Drawn elsewhere: it needs its own style, and nothing else.
-PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 blueprint = Blueprint("models_page", __name__, url_prefix="/models")
 
@@ -71,7 +70,7 @@ def picture(name: str, picture: str) -> Response:
     kept = _kept(name)
     if picture not in kept.pictures:
         raise NotFound(f"There is no picture {picture!r} of {name}; there are: {', '.join(kept.pictures) or 'none'}.")
-    headers = {"Content-Security-Policy": PICTURE_POLICY, "Cache-Control": "no-cache"}
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
     headers["Content-Disposition"] = f'inline; filename="{name}_{picture}.svg"'
     return Response(kept.pictures[picture], mimetype="image/svg+xml", headers=headers)
 

@@ -19,9 +19,11 @@ from app.store.items import Item
 from app.store.models import ModelState
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import LAYERS
-from app.web import display, fields, strips
+from app.web import fields, strips
 from app.web.access import person
+from app.web.chamber import item_with_histogram, picture_file
 from app.web.current import current_driftwatch
+from app.web.display import own_query
 from app.web.fields import Fields
 from app.web.heatmap import Heatmap
 from app.web.influence_map import InfluenceMap, logits, short_logits
@@ -56,7 +58,7 @@ def newest() -> Response | str:
     """The newest finished run's page."""
     runs = current_driftwatch().store.runs.find(RunState.FINISHED, limit=1)
     if runs:
-        return redirect(url_for(".of_run", run=runs[0].number, **request.args), 303)
+        return redirect(url_for(".of_run", **own_query() | {"run": runs[0].number}), 303)
     return render_template("saliency.html", run=None)
 
 
@@ -109,10 +111,7 @@ class _Wanted:
             InvalidInput, NotFound: there is none, and what is allowed.
         """
         driftwatch, args = current_driftwatch(), request.args
-        item = driftwatch.store.items.get(run_number(run), fields.chamber(wheel, sector, station))
-        if item.histogram is None:
-            reason = display.REASON_WORDS[item.missing]
-            raise NotFound(f"Run {item.run} has no histogram of {item.place}: {reason}.")
+        item = item_with_histogram(run, wheel, sector, station)
         model = driftwatch.models.get(args.get("model") or item.model or driftwatch.model).name
         return cls(item, model, method_named(args.get("method") or DEFAULT))
 
@@ -165,14 +164,12 @@ def steps(run: str, wheel: str, sector: str, station: str) -> str:
 def picture(run: str, wheel: str, sector: str, station: str) -> Response:
     """The influence as a file of its own, with its title, axes and scale."""
     wanted = _Wanted.read(run, wheel, sector, station)
-    explained, place = wanted.need(), wanted.item.place
+    explained = wanted.need()
     drawn, heatmap = InfluenceMap(explained, wanted.item.histogram), Heatmap(wanted.item.histogram)
     svg = render_template(
         "influence.svg", item=wanted.item, map=drawn, counts=heatmap, method=METHOD_WORDS[wanted.method], layers=LAYERS
     )
-    name = f"influence_{wanted.item.run}_W{place.wheel}_S{place.sector}_St{place.station}.svg"
-    kind = "attachment" if request.args.get("download") else "inline"
-    return Response(svg, mimetype="image/svg+xml", headers={"Content-Disposition": f'{kind}; filename="{name}"'})
+    return picture_file(svg, "image/svg+xml", "influence", wanted.item, "svg")
 
 
 @blueprint.get(f"{PLACE}/small.svg")

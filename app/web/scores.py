@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, render_template, url_for
+from flask import Blueprint, Response, render_template
 
 from app.store.items import LISTS, Item, ItemQuery
-from app.web.chamber_lists import CHAMBER, LAYER_NAMES, ChamberList, chamber_cells, query_without, score_cells
+from app.web.chamber_lists import CHAMBER, LAYER_NAMES, ChamberList, chamber_cells, files, score_cells
 from app.web.label_words import reader_of
 
 STATE_WORDS = {
@@ -17,7 +17,7 @@ STATE_WORDS = {
     "any": "all",
 }
 SORTS = ("certainty", "score", "run", "wheel", "station", "sector", "state")
-LIST = ChamberList(ItemQuery(model=""), SORTS, LISTS)
+LIST = ChamberList(ItemQuery(model=""), SORTS, LISTS, LAYER_NAMES)
 
 blueprint = Blueprint("scores", __name__, url_prefix="/data/net_scores")
 
@@ -31,12 +31,12 @@ def index() -> tuple[str, int]:
         state=context["fields"].given.get("state", "scored"),
         states=STATE_WORDS,
         reader=reader_of(),
-        file=url_for(".scores_csv", **query_without("page", "size")),
+        files=files(".scores_file"),
     ), context["fields"].status
 
 
-@blueprint.get("/scores.csv")
-def scores_csv() -> Response:
+@blueprint.get("/scores.<ending>")
+def scores_file(ending: str) -> Response:
     reader = reader_of()
 
     def row(item: Item) -> tuple[object, ...]:
@@ -46,4 +46,4 @@ def scores_csv() -> Response:
         return (*chamber_cells(item), item.state, certainty, worst, *score_cells(item), said, item.model)
 
     header = (*CHAMBER, "state", "certainty", "worst_score", *LAYER_NAMES, "evaluation", "model")
-    return LIST.as_csv("net_scores", header, row)
+    return LIST.as_file("net_scores", ending, header, row)

@@ -10,6 +10,9 @@ PAGES = [
     "/?run=302634",
     "/fetch/",
     "/fetch/302634/delete",
+    "/run/302635/",
+    "/trends/",
+    "/trends/chamber/?wheel=0",
     "/eval/",
     "/eval/302635/-1/2/1/",
     "/eval/302635/-1/2/1/?scale=log",
@@ -70,7 +73,17 @@ def test_everything_to_press_on_a_phone_is_large_enough(browser, live_server, si
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     sign_in(context, "admin", at=live_server)
     page = context.new_page()
-    for path in ("/", "/fetch/", "/eval/302635/-1/2/1/", "/data/net_scores/", "/users/", "/account/", "/sign-in/"):
+    for path in (
+        "/",
+        "/fetch/",
+        "/run/302635/",
+        "/trends/",
+        "/eval/302635/-1/2/1/",
+        "/data/net_scores/",
+        "/users/",
+        "/account/",
+        "/sign-in/",
+    ):
         page.goto(live_server + path)
         small = page.evaluate(
             """() => [...document.querySelectorAll(`button, .button, select, summary, .spot[href], .top nav a,

@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 
 from app.errors import NotFound, Reason, UnusableHistogram
 from app.store.items import ItemQuery, ItemState
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.summary import spread, unpack
 from app.subsystems.dt.verdict import Judgement, Verdict
 
 CHAMBERS = [Chamber(wheel=w, station=st, sector=sec) for w, st, sec in [(-2, 1, 1), (-1, 4, 13), (0, 2, 7), (2, 3, 12)]]
@@ -145,9 +147,50 @@ def test_a_summary_counts_states_and_reasons(items, occupancies):
     items.keep_scores(1, [(CHAMBERS[0], judgement(0.9, 0.8), []), (CHAMBERS[1], judgement(), [])], "m1")
     counts, reasons = items.summary(1)
     expected = {"judged": 2, "unjudged": 0, "unscored": 2, "missing": 1, "bad_items": 1, "bad_parts": 2}
-    assert (counts, reasons) == (expected, {"absent": 1})
+    expected |= {"parts": 24, "bad_wheel_-2": 2, "bad_wheel_-1": 0, "bad_station_1": 2, "bad_kind_score": 2}
+    assert ({name: counts[name] for name in expected}, reasons) == (expected, {"absent": 1})
+    assert spread([counts["worst_scores"]])[0, 0].tolist() == [0] * 18 + [1, 0]  # 0.9, of wheel −2 and station 1
+    assert spread([counts["certainties"]])[1, 3].tolist() == [0] * 8 + [1, 0]  # 0.4, of wheel −1 and station 4
 
 
 def test_an_item_that_is_not_there_is_not_found(items):
     with pytest.raises(NotFound, match="Run 1 has no W-2 St1 Sec1"):
         items.get(1, CHAMBERS[0])
+
+
+def test_a_place_through_all_runs_is_read_from_the_index_alone(many_runs):
+    history = many_runs.history(CHAMBERS[0], 5, 30)
+    assert [run for run, *_ in history] == list(range(5, 31))
+    assert [round(score, 3) for score in unpack([packed for _, _, packed, _ in history])[:, 0]] == [
+        pytest.approx(0.9 - run / 100, abs=1e-3) for run in range(5, 31)
+    ]
+    wanted = {"subsystem": "dt", "wheel": -2, "station": 1, "sector": 1, "run": {"$gte": 5, "$lte": 30}}
+    fields = {"_id": 0, "run": 1, "model": 1, "part_scores": 1, "part_rates": 1}
+    plan = many_runs._collection.find(wanted, fields).sort("run", 1).hint("history").explain()["executionStats"]
+    assert (plan["totalDocsExamined"], plan["totalKeysExamined"]) == (0, 26)
+    assert many_runs.history(CHAMBERS[3], 1, 40) == []  # missing everywhere
+
+
+def test_rates_are_hits_over_the_cells_of_each_layer(items, occupancies):
+    items.store(1, occupancies.items(), "test")
+    for chamber, occupancy in occupancies.items():
+        ((_, model, scores, rates),) = items.history(chamber, 1, 1)
+        assert (model, scores) == (None, None)
+        expected = {layer.number: occupancy.row(layer.number).mean() for layer in chamber.layers}
+        for layer, rate in enumerate(unpack([rates])[0], start=1):
+            assert rate == pytest.approx(expected[layer], rel=1e-3) if layer in expected else np.isnan(rate)
+
+
+def test_what_is_older_than_trends_gets_what_they_read(driftwatch, items, occupancies):
+    items.store(1, occupancies.items(), "test")
+    items.keep_scores(1, [(c, judgement(0.9), []) for c in CHAMBERS], "m1")
+    driftwatch.store.runs.request(1, "tests", 4)
+    driftwatch.store.runs.update(1, state="finished", summary={"bad_items": 4})
+    kept = {c: items.history(c, 1, 1) for c in CHAMBERS}
+    items._collection.update_many({}, {"$unset": {"part_scores": "", "part_rates": ""}})
+    assert items.history(CHAMBERS[0], 1, 1) == []
+    items.upgrade_history()
+    driftwatch.store.runs.upgrade(items.summary)
+    assert {c: items.history(c, 1, 1) for c in CHAMBERS} == kept
+    assert driftwatch.store.runs.get(1).summary["bad_station_4"] == 1
+    assert [values[1] for values in driftwatch.store.runs.summaries(["bad_parts"], 1, 9)] == [4]

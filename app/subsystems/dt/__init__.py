@@ -9,6 +9,7 @@ from typing import Any
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.summary import pack_rates, pack_scores, summarise
 
 
 def _explain(occupancies: Sequence[Occupancy]) -> list[list[dict[str, Any]]]:
@@ -36,4 +37,7 @@ DT = Subsystem(
     from_rows=Occupancy.from_rows,
     parts=_parts,
     explain=_explain,
+    summarise=summarise,
+    pack_rates=pack_rates,
+    pack_scores=pack_scores,
 )

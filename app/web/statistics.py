@@ -1,0 +1,207 @@
+"""`/data/statistics/`: how scores are spread, where the network is unsure, and whether people agree with it.
+
+What is of all runs comes from their summaries; only labelled chambers are read, the newest so many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from flask import Blueprint, Response, render_template, request, url_for
+
+from app.errors import NotFound
+from app.pictures import POLICY, Scheme
+from app.run_numbers import LARGEST_RUN, run_number
+from app.subsystems.dt.geometry import STATIONS, WHEELS
+from app.subsystems.dt.summary import STEP, spread
+from app.web.access import person
+from app.web.chamber_lists import CHOICES, files, query_without, refuse_wrong
+from app.web.csv_file import table_file
+from app.web.current import current_driftwatch
+from app.web.display import signed
+from app.web.fields import Fields, number_in, one_of
+from app.web.kept import kept
+from app.web.score_spread import (
+    CalibrationStep,
+    Spread,
+    calibration,
+    calibration_picture,
+    spread_picture,
+)
+
+MOST_LABELLED = 2_000  # chambers that are read for the calibration, those of the newest runs
+MOST_KEPT = 16  # spreads in memory, a few kB each
+BY = {"all": "all chambers", "wheel": "by wheel", "station": "by station"}
+
+blueprint = Blueprint("statistics", __name__, url_prefix="/data/statistics")
+
+
+@dataclass(frozen=True)
+class Group:
+    """One column of the table, one line of the picture.
+
+    Attributes:
+        query: what a list is filtered by, to have the same chambers.
+    """
+
+    words: str
+    counts: Sequence[int]
+    query: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the address asks for; what is wrong with it stands on `fields`."""
+
+    fields: Fields
+    model: str
+    run: int | None
+    first: int
+    last: int
+    wheel: int | None
+    station: int | None
+    by: str
+
+    @classmethod
+    def read(cls) -> Wanted:
+        driftwatch, fields = current_driftwatch(), Fields(request.args)
+        models = {model.name: model.name for model in driftwatch.models.all()}
+        run = fields.read("run", run_number, None)
+        return cls(
+            fields,
+            model=fields.read("model", one_of("model", models), driftwatch.model),
+            run=run,
+            first=run or 1,
+            last=run or LARGEST_RUN,
+            wheel=fields.read("wheel", number_in("wheel", range(-2, 3)), None),
+            station=fields.read("station", number_in("station", range(1, 5)), None),
+            by=fields.read("by", one_of("by", {by: by for by in BY}), "all"),
+        )
+
+    @cached_property
+    def all(self) -> Spread:
+        """The chambers of the chosen runs, wherever they are."""
+        runs = current_driftwatch().store.runs
+
+        def read() -> Spread:
+            packed = ("worst_scores", "certainties")
+            rows = [row[1:] for row in runs.summaries(packed, self.first, self.last, self.model) if None not in row]
+            return Spread(len(rows), *map(spread, zip(*rows, strict=True))) if rows else Spread.nothing()
+
+        return kept("spreads", MOST_KEPT).get((runs.stamp(), self.model, self.first, self.last), read)
+
+    @cached_property
+    def spread(self) -> Spread:
+        """Those of the wheel and the station that are chosen."""
+        return self.all.of(self.wheel, self.station)
+
+    @property
+    def place(self) -> dict[str, int]:
+        chosen = {"run": self.run, "wheel": self.wheel, "station": self.station}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    @property
+    def groups(self) -> list[Group]:
+        """The lines of the picture."""
+        counts = self.spread.scores
+        if self.by == "wheel":
+            those = [w for w in WHEELS if self.wheel in (None, w)]
+            of = [(f"wheel {signed(w)}", counts[WHEELS.index(w)].sum(axis=0), {"wheel": w}) for w in those]
+        elif self.by == "station":
+            those = [s for s in STATIONS if self.station in (None, s)]
+            of = [(f"MB{s}", counts[:, STATIONS.index(s)].sum(axis=0), {"station": s}) for s in those]
+        else:
+            of = [("chambers", counts.sum(axis=(0, 1)), {})]
+        return [Group(words, line.tolist(), self.place | query) for words, line, query in of]
+
+    def calibration(self) -> list[CalibrationStep]:
+        """Of the labelled chambers of the chosen runs and places."""
+        items = current_driftwatch().store.items
+        return calibration(items.labelled_scores(self.model, self.place, MOST_LABELLED))
+
+
+@blueprint.get("/")
+def index() -> tuple[str, int]:
+    driftwatch, wanted = current_driftwatch(), Wanted.read()
+    fields = wanted.fields
+    steps = wanted.calibration() if not fields.errors else []
+    below = np.floor(driftwatch.settings.uncertain_below / STEP + 1e-9) * STEP
+    return render_template(
+        "statistics.html",
+        fields=fields,
+        wanted=wanted,
+        spread=wanted.spread,
+        groups=wanted.groups,
+        edges=[round(i * STEP, 2) for i in range(21)],
+        below=float(below),
+        uncertain=_uncertain(wanted, below),
+        steps=steps,
+        labelled=sum(step.layers for step in steps),
+        most_labelled=MOST_LABELLED,
+        agreement=driftwatch.labelling.agreement().all if person().may("agreement") else None,
+        by_words=BY,
+        choices={name: CHOICES[name] for name in ("wheel", "station")},
+        models=[(model.name, model.name) for model in driftwatch.models.all()],
+        any_runs=bool(driftwatch.store.runs.count()),
+        files=files(".scores_file"),
+        picture=partial(url_for, ".picture", **query_without("which", "scheme")),
+    ), fields.status
+
+
+@blueprint.get("/picture/<which>.svg")
+def picture(which: str) -> Response:
+    """The spread of the scores, or what they mean, on light or dark paper."""
+    wanted = Wanted.read()
+    scheme = wanted.fields.read("scheme", one_of("scheme", {str(scheme): scheme for scheme in Scheme}), Scheme.PAPER)
+    refuse_wrong(wanted.fields)
+    drawn = kept("statistics_pictures", MOST_KEPT)
+    if which == "scores":
+        lines = tuple((group.words, tuple(group.counts)) for group in wanted.groups)
+        svg = drawn.get((lines, scheme), lambda: spread_picture([(w, np.array(c)) for w, c in lines], scheme))
+    elif which == "calibration":
+        steps = tuple(wanted.calibration())
+        svg = drawn.get((steps, scheme), lambda: calibration_picture(steps, scheme))
+    else:
+        raise NotFound(f"There is no picture {which!r} here; there are: scores, calibration.")
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "private, no-cache"}
+    headers["Content-Disposition"] = f'inline; filename="{which}.svg"'
+    response = Response(svg, mimetype="image/svg+xml", headers=headers)
+    response.add_etag()
+    return response.make_conditional(request)
+
+
+@blueprint.get("/scores.<ending>")
+def scores_file(ending: str) -> Response:
+    """The numbers of the spread."""
+    wanted = Wanted.read()
+    refuse_wrong(wanted.fields)
+    groups = wanted.groups
+    rows = [
+        (round(i * STEP, 2), round((i + 1) * STEP, 2), *counts)
+        for i, counts in enumerate(zip(*(group.counts for group in groups), strict=True))
+    ]
+    return table_file("scores", ending, ("least", "most", *(group.words for group in groups)), rows)
+
+
+def _uncertain(wanted: Wanted, below: float) -> list[tuple[int, list[dict[str, Any]]]]:
+    """(wheel, [chambers, uncertain ones and a list's filters of each station])."""
+    many, unsure = wanted.all.certainties.sum(axis=-1), wanted.all.uncertain(below)
+    run = {"run": wanted.run} if wanted.run else {}
+    return [
+        (
+            wheel,
+            [
+                {
+                    "chambers": int(many[i, j]),
+                    "uncertain": int(unsure[i, j]),
+                    "query": run | {"wheel": wheel, "station": station},
+                }
+                for j, station in enumerate(STATIONS)
+            ],
+        )
+        for i, wheel in enumerate(WHEELS)
+    ]

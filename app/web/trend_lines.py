@@ -1,0 +1,211 @@
+"""A value through runs, thinned to what a picture has room for, and drawn. Not for where the values come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, floor, log10
+
+import numpy as np
+
+from app.labelling.problems import Problem
+from app.pictures import INKS, Inks, Scheme, figure
+
+COLUMNS = 600  # of a picture: about one for each pixel of its axes
+WIDTH, HEAD, FOOT = 14.0, 0.36, 0.46  # inches
+PANEL, FEW_PANELS = 0.95, 1.7  # inches a panel, where there are many and up to three
+LEFT, RIGHT = 0.04, 0.99  # shares of the width between which the runs lie; the script on the page counts on them
+MARKED = 120  # points that are marked one by one
+MOST_BANDS = 100  # known problems in one picture; the page lists them all
+
+
+@dataclass(frozen=True, eq=False)
+class Thinned:
+    """Neighbouring runs drawn as one: arrays with one entry for each column that has any.
+
+    Attributes:
+        first, last: runs of the column.
+        runs: how many.
+        least, middle, greatest: of their values; the middle is the lower median.
+        at: the run that has the greatest.
+    """
+
+    first: np.ndarray
+    last: np.ndarray
+    runs: np.ndarray
+    least: np.ndarray
+    middle: np.ndarray
+    greatest: np.ndarray
+    at: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One curve over runs.
+
+    Attributes:
+        words: on its axis.
+        runs: int (n,), ascending.
+        values: float (n,); NaN where there is none.
+        top: the least upper end of its axis.
+        log: drawn on a logarithmic axis; values must be positive then.
+        problems: bands behind it.
+    """
+
+    words: str
+    runs: np.ndarray
+    values: np.ndarray
+    top: float = 1.0
+    log: bool = False
+    problems: Sequence[Problem] = ()
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Curves above each other, from the run `first` to `last`."""
+
+    title: str
+    first: int
+    last: int
+    panels: Sequence[Panel]
+
+    @cached_property
+    def thinned(self) -> list[Thinned]:
+        return [thin(panel.runs, panel.values, self.first, self.last) for panel in self.panels]
+
+    @property
+    def height(self) -> float:
+        """Of the picture, in inches."""
+        return HEAD + FOOT + len(self.panels) * (PANEL if len(self.panels) > 3 else FEW_PANELS)
+
+    def columns(self) -> list[dict[str, object]]:
+        """What the script on the page needs to say what is under the pointer."""
+        names = ("first", "last", "runs", "least", "middle", "greatest", "at")
+        return [
+            {"words": panel.words, "columns": list(zip(*(_plain(getattr(drawn, name)) for name in names), strict=True))}
+            for panel, drawn in zip(self.panels, self.thinned, strict=True)
+        ]
+
+    def svg(self, scheme: Scheme) -> bytes:
+        """The picture: one pair of axes, in which each curve has a height of 1, for ticks cost more than curves."""
+        from matplotlib.ticker import AutoMinorLocator, MaxNLocator, NullLocator
+
+        inks, height, ends = INKS[scheme], self.height, (self.first - 0.5, self.last + 0.5)
+        with figure(self.title, WIDTH, height, scheme, layout=None) as (drawn, written):
+            drawn.text(LEFT, 1 - 0.2 / height, self.title, ha="left", va="center")
+            axes = drawn.add_axes((LEFT, FOOT / height, RIGHT - LEFT, 1 - (FOOT + HEAD) / height))
+            axes.set(xlim=ends, ylim=(0, len(self.panels)), xlabel="run")
+            ticks: list[tuple[float, str]] = []
+            for i, (panel, thinned) in enumerate(zip(self.panels, self.thinned, strict=True)):
+                bottom = len(self.panels) - 1 - i
+                axes.axhline(bottom, color=inks.text, lw=0.8)
+                axes.text(0.006, bottom + 0.88, panel.words, transform=axes.get_yaxis_transform(), va="center", size=9)
+                scale = _Scale.of(panel, thinned)
+                ticks += [(bottom + scale.at(value), words) for value, words in scale.ticks]
+                _draw(axes, panel, thinned, bottom, scale, self, inks)
+            axes.set_yticks([y for y, _ in ticks], [words for _, words in ticks])
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
+            axes.xaxis.set_minor_locator(AutoMinorLocator(5) if self.last - self.first > 100 else MaxNLocator(7))
+            axes.ticklabel_format(axis="x", style="plain", useOffset=False)
+        return written.getvalue()
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """From values to heights in a panel, 0 to 1."""
+
+    low: float
+    high: float
+    log: bool
+    ticks: Sequence[tuple[float, str]]
+
+    @classmethod
+    def of(cls, panel: Panel, thinned: Thinned) -> _Scale:
+        if panel.log:
+            low, high = floor(log10(thinned.least.min())), ceil(log10(thinned.greatest.max()))
+            return cls(low, high, True, [(10.0**power, f"{10.0**power:g}") for power in range(low, high + 1)])
+        top = _round_up(max(panel.top, float(np.max(thinned.greatest, initial=0))))
+        return cls(0, top, False, [(value, f"{value:g}") for value in (0, top / 2, top)])
+
+    def at(self, values: np.ndarray) -> np.ndarray:
+        """Heights, of which the uppermost part is kept for the words."""
+        values = np.log10(values) if self.log else values
+        return _CURVES * (values - self.low) / (self.high - self.low)
+
+
+_CURVES = 0.76  # share of a panel's height, below its words
+
+
+def _round_up(value: float) -> float:
+    """The next number that is 1, 2, 4, 6 or 10 times a power of ten.
+
+    >>> _round_up(1), _round_up(7), _round_up(130)
+    (1.0, 10.0, 200.0)
+    """
+    power = 10.0 ** floor(log10(value))
+    return power * next(step for step in (1, 2, 4, 6, 10) if step * power >= value * (1 - 1e-9))
+
+
+def thin(runs: np.ndarray, values: np.ndarray, first: int, last: int, columns: int = COLUMNS) -> Thinned:
+    """Values by columns of equally many run numbers.
+
+    Args:
+        runs: int (n,), ascending, from `first` to `last`.
+        values: float (n,); NaN are left out.
+
+    >>> thinned = thin(np.array([1, 2, 3, 9]), np.array([5.0, 7.0, 6.0, 1.0]), 1, 10, columns=2)
+    >>> thinned.runs.tolist(), thinned.middle.tolist(), thinned.greatest.tolist(), thinned.at.tolist()
+    ([3, 1], [6.0, 1.0], [7.0, 1.0], [2, 9])
+    """
+    known = ~np.isnan(values)
+    runs, values = runs[known], values[known]
+    column = (runs - first) * min(columns, last - first + 1) // (last - first + 1)
+    order = np.lexsort((values, column))
+    starts = np.flatnonzero(np.diff(column, prepend=-1))
+    counts = np.diff(starts, append=len(runs))
+    greatest = order[starts + counts - 1]
+    return Thinned(
+        first=runs[starts],
+        last=runs[starts + counts - 1],
+        runs=counts,
+        least=values[order[starts]],
+        middle=values[order[starts + (counts - 1) // 2]],
+        greatest=values[greatest],
+        at=runs[greatest],
+    )
+
+
+def _draw(axes: object, panel: Panel, thinned: Thinned, bottom: float, scale: _Scale, trend: Trend, inks: Inks) -> None:
+    """The bands, the ranges and the curve of a panel, which begins at the height `bottom`."""
+
+    def y(values: np.ndarray) -> np.ndarray:
+        return bottom + scale.at(values)
+
+    ends = (trend.first - 0.5, trend.last + 0.5)
+    for problem in panel.problems[:MOST_BANDS]:
+        until = trend.last if problem.until is None else problem.until
+        since, until = max(problem.since - 0.5, ends[0]), min(until + 0.5, ends[1])
+        if since < until:
+            band = {"facecolor": "none", "edgecolor": inks.warning, "hatch": "////", "linewidth": 0.6, "alpha": 0.5}
+            axes.fill_between((since, until), bottom, bottom + _CURVES, **band)
+    width = (ends[1] - ends[0]) / COLUMNS
+    apart = thinned.greatest > thinned.least
+    x, middle = (thinned.first + thinned.last) / 2, y(thinned.middle)
+    ranges = _strokes(x[apart], x[apart], y(thinned.least[apart]), y(thinned.greatest[apart]))
+    axes.plot(*ranges, color=inks.range, lw=1.3)
+    if len(x) <= MARKED:
+        axes.plot(x, middle, color=inks.line, lw=0.8, marker="o", ms=3)
+    else:
+        axes.plot(*_strokes(x - width, x + width, middle, middle), color=inks.line, lw=1.6)
+
+
+def _strokes(x0: np.ndarray, x1: np.ndarray, y0: np.ndarray, y1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One line of many strokes, which is one path in the file, however many there are."""
+    gap = np.full(len(x0), np.nan)
+    return np.column_stack((x0, x1, gap)).ravel(), np.column_stack((y0, y1, gap)).ravel()
+
+
+def _plain(values: np.ndarray) -> list[float]:
+    return np.round(values, 4).tolist()

@@ -1,0 +1,174 @@
+import csv
+import io
+import re
+
+import pytest
+from queue_of_chambers import load
+
+from app.labelling.events import Seen
+from app.store.items import ItemState
+from app.subsystems.dt.geometry import Chamber
+
+A, B, C = (Chamber(wheel=0, station=2, sector=sector) for sector in (1, 2, 3))
+
+
+@pytest.fixture
+def items(loaded):
+    store = loaded.extensions["driftwatch"].store
+    return [item for run in (302634, 302635) for item in store.items.of_run(run) if item.state is ItemState.JUDGED]
+
+
+def table(page, title):
+    """The rows of the table of a section, as (heading, [(number, where it leads)])."""
+    body = re.search(rf">{title}.*?<tbody>(.*?)</tbody>", page, re.DOTALL)[1]
+    found = []
+    for row in body.split("</tr>"):
+        if head := re.search(r'<th scope="row">([^<]*)', row):
+            cells = re.findall(r'<td class="number">(?:<a href="([^"]*)"[^>]*>)?([^<]*)', row)
+            found.append((head[1], [(number, link.replace("&amp;", "&")) for link, number in cells]))
+    return found
+
+
+def listed(client, address):
+    return int(re.search(r"of (?:more than )?([\d,]+) chamber", client.get(address).text)[1].replace(",", ""))
+
+
+@pytest.mark.parametrize("query", ["", "?run=302635", "?wheel=-1&station=4", "?by=wheel", "?by=station&run=302634"])
+def test_every_number_of_the_spread_leads_to_as_many_chambers(loaded, query):
+    client = loaded.test_client()
+    rows = table(client.get(f"/data/statistics/{query}").text, "worst score")
+    assert len(rows) == 20
+    followed = 0
+    for _, cells in rows:
+        for number, link in cells:
+            if link and followed < 12:
+                assert listed(client, link) == int(number.replace(",", "")), link
+                followed += 1
+    assert followed
+
+
+def test_the_spread_counts_every_judged_chamber_once(loaded, items):
+    client = loaded.test_client()
+    for query, fits in (
+        ("", lambda item: True),
+        ("?run=302634", lambda item: item.run == 302634),
+        ("?wheel=2&station=1", lambda item: (item.place.wheel, item.place.station) == (2, 1)),
+    ):
+        rows = list(csv.DictReader(io.StringIO(client.get(f"/data/statistics/scores.csv{query}").text)))
+        expected = [0] * 20
+        for item in filter(fits, items):
+            expected[min(int(item.judgement.worst * 20), 19)] += 1
+        assert [int(row["chambers"]) for row in rows] == expected
+
+
+def test_the_uncertain_share_is_that_of_the_list_behind_it(loaded, items):
+    client = loaded.test_client()
+    rows = table(client.get("/data/statistics/").text, "wheel")
+    assert [head for head, _ in rows] == ["−2", "−1", "0", "1", "2"]
+    for wheel, (_, cells) in zip((-2, -1, 0, 1, 2), rows, strict=True):
+        for station, (share, link) in enumerate(cells, start=1):
+            those = [item for item in items if (item.place.wheel, item.place.station) == (wheel, station)]
+            uncertain = sum(item.judgement.certainty < 0.4 for item in those)
+            assert float(share.removesuffix(" %")) == pytest.approx(100 * uncertain / len(those), abs=0.06)
+            if uncertain:
+                assert listed(client, link) == uncertain
+
+
+def test_labels_say_what_a_score_means(make_app, sign_in):
+    app = make_app()
+    driftwatch, client = app.extensions["driftwatch"], app.test_client()
+    load(driftwatch, {A: {3: 0.92}, B: {3: 0.97}, C: {3: 0.55}}, 100)
+    assert "Nobody labelled a chamber like this" not in client.get("/data/statistics/").text  # nothing is summed yet
+    summary, _ = driftwatch.store.items.summary(100)
+    driftwatch.store.runs.update(100, summary=summary)
+    assert "Nobody labelled a chamber like this" in client.get("/data/statistics/").text
+    for i, (place, bad) in enumerate(((A, [3]), (B, []), (C, [3, 4]))):
+        seen = Seen.of(driftwatch.store.items.get(100, place))
+        driftwatch.labelling.submit("ann", 100, place, bad, f"a-key-of-ann-{i}", seen)
+    page = client.get("/data/statistics/").text
+    steps = {head: [number for number, _ in cells] for head, cells in table(page, "What a score means")}
+    assert steps["0.9–1.0"] == ["2", "1", "50.0 %", "0.945"]
+    assert steps["0.5–0.6"] == ["1", "1", "100.0 %", "0.550"]
+    assert steps["0.0–0.1"][:2] == ["33", "1"]
+    for which in ("scores", "calibration"):
+        picture = client.get(f"/data/statistics/picture/{which}.svg?scheme=dark")
+        assert (picture.status_code, picture.mimetype) == (200, "image/svg+xml")
+        assert "#dfe4e6" in picture.text
+    assert "Do people agree?" not in page
+    sign_in(client, "expert")
+    assert "No chamber has two answers" in client.get("/data/statistics/").text
+
+
+@pytest.mark.parametrize(
+    ("query", "allowed"),
+    [
+        ("run=0", "from 1 to 999,999,999"),
+        ("wheel=3", "from -2 to 2"),
+        ("by=x", "one of all, wheel"),
+        ("model=x", "one of"),
+    ],
+)
+def test_a_wrong_filter_is_refused_and_explained(loaded, query, allowed):
+    client = loaded.test_client()
+    for address in ("/data/statistics/", "/data/statistics/picture/scores.svg", "/data/statistics/scores.json"):
+        answer = client.get(f"{address}?{query}")
+        assert answer.status_code == 400
+        assert allowed in answer.text
+    assert client.get("/data/statistics/picture/colour.svg").status_code == 404
+
+
+def test_nothing_to_count_is_said(client, loaded):
+    assert "No scores yet" in client.get("/data/statistics/").text
+    assert "No chamber like this is judged" in loaded.test_client().get("/data/statistics/?run=5").text
+
+
+def test_the_list_of_a_run_sorts_by_each_layer(loaded, items):
+    client = loaded.test_client()
+    for layer in (1, 7, 12):
+        rows = client.get(f"/data/net_scores/scores.json?run=302635&sort=layer_{layer}&descending=true").json
+        scores = [row[f"layer_{layer}"] for row in rows if row[f"layer_{layer}"] is not None]
+        assert scores == sorted(scores, reverse=True)
+        assert len(rows) == sum(item.run == 302635 for item in items)
+    assert "one of certainty, score" in client.get("/data/net_scores/?sort=layer_3").text
+
+
+def test_uncertain_chambers_are_listed_the_least_certain_first(loaded):
+    client = loaded.test_client()
+    rows = client.get("/data/net_scores/scores.json?uncertain=0.4").json
+    assert rows
+    assert max(row["certainty"] for row in rows) < 0.4
+    assert client.get("/data/net_scores/?uncertain=0.4&sort=run").status_code == 400
+    assert client.get("/data/net_scores/?uncertain=0.4&sort=run&run=302635").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["net_scores/scores", "new_net_scores/scores", "contamination/labels", "user_scores/labels"]
+)
+def test_every_list_is_saved_alike_as_csv_and_as_json(loaded, path):
+    client = loaded.test_client()
+    rows = list(csv.DictReader(io.StringIO(client.get(f"/data/{path}.csv?run=302635").text)))
+    objects = client.get(f"/data/{path}.json?run=302635").json
+    assert len(rows) == len(objects)
+    for row, one in zip(rows, objects, strict=True):
+        assert list(row) == list(one)
+        assert {name: "" if value is None else str(value) for name, value in one.items()} == row
+    assert client.get(f"/data/{path}.xml").status_code == 404
+
+
+def test_labelled_chambers_of_a_run_sort_by_who_and_when(make_app):
+    app = make_app()
+    driftwatch, client = app.extensions["driftwatch"], app.test_client()
+    load(driftwatch, {A: {3: 0.92}, B: {5: 0.97}, C: {1: 0.55}}, 100)
+    for person, place, bad in (("eve", A, []), ("ann", B, []), ("bob", C, [])):
+        seen = Seen.of(driftwatch.store.items.get(100, place))
+        driftwatch.labelling.submit(person, 100, place, bad, f"a-key-of-{person}s", seen)
+    for sort, column, expected in (
+        ("by", "by", ["ann", "bob", "eve"]),
+        ("at", "by", ["eve", "ann", "bob"]),
+        ("layer", "layer", [1, 3, 5]),
+    ):
+        rows = client.get(f"/data/contamination/labels.json?run=100&sort={sort}&descending=false").json
+        assert [row[column] for row in rows] == expected
+    page = client.get("/data/contamination/?run=100&sort=by&descending=false").text
+    assert 'aria-sort="ascending"' in page
+    assert client.get("/data/contamination/?sort=by").status_code == 400
