@@ -28,6 +28,8 @@ from app.web import (
     security,
     sessions,
     signin,
+    training_api,  # noqa: F401 (the same)
+    trainings,
     users,
 )
 
@@ -49,6 +51,7 @@ def init_app(app: Flask) -> None:
         agreement,
         problems,
         models_page,
+        trainings,
         saliency,
         signin,
         account,
