@@ -18,7 +18,7 @@ from app.ml.training import Epoch, Taught
 
 SEED, CHAMBERS, SIMULATED_WEIGHT = 2018, 20_000, 3.0
 ARCHITECTURE = "chamber-cnn"
-MOST_CHAMBERS = 100_000  # 3 GB of memory
+MOST_CHAMBERS = 100_000  # 8 GB of memory
 SIMULATED_WEIGHTS = (0.1, 100.0)
 
 

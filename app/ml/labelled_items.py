@@ -159,7 +159,7 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
 def labelled_items(store: Store, choice: Choice) -> LabelledSet:
     """What can be learnt from labels. Items whose run was deleted have no histogram and are left out.
 
-    The same labels and the same histograms give the same set, whenever it is asked for.
+    The same labels, histograms and scores (these for the weights alone) give the same set, whenever it is asked for.
     """
     labels, left_out = labels_of(store, choice)
     strata = _Strata()
@@ -222,7 +222,7 @@ def _state(events: Sequence[LabelEvent]) -> LabelState | None:
 
 
 def _labelled(store: Store, run: int, place: Any, events: Sequence[LabelEvent], state: LabelState) -> Labelled:
-    first = next(event for event in standing(events) if event.kind is Kind.LABEL)
+    first = next(event for event in standing(events) if event.kind in (Kind.LABEL, Kind.RESOLVE))
     answers = _answers(events, state)
     return Labelled(
         run=run,

@@ -1,9 +1,9 @@
 """Training a network on simulated chambers, and on labelled ones besides, and writing it with its card.
 
-The same command makes the same weights, from labels as long as these are the same. Chambers, never layers, are dealt to
-training, validation and test. The simulated ones for the first two are rich in faults; the others have as many as
-ordinary data, and it is on these that a score of 0.8 means 80 %. Not for what a network is shown: see `samples`; nor
-for choosing which model is used: see `models.default_model`.
+The same command makes the same weights; from labels, as long as the digest on the card is the same. Chambers, never
+layers, are dealt to training, validation and test. The simulated ones for the first two are rich in faults; the others
+have as many as ordinary data, and it is on these that a score of 0.8 means 80 %. Not for what a network is shown: see
+`samples`; nor for choosing which model is used: see `models.default_model`.
 """
 
 from __future__ import annotations
