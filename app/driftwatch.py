@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Collection
@@ -10,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.accounts import Accounts
-from app.errors import REASON_WORDS, Conflict, NotExplained, NotFound
-from app.jobs import delete, explain, fetch
+from app.errors import REASON_WORDS, Conflict, InvalidInput, NotExplained, NotFound
+from app.jobs import delete, explain, fetch, train
 from app.jobs.runner import Runner
 from app.labelling.labels import Labelling
+from app.ml.candidate import Plan
 from app.ml.saliency import Method, method_named
 from app.registry import Registry
 from app.sources import Source
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 DEMONSTRATION_RUNS = (302634, 302635)
 RECONCILE_SECONDS = 10
 FAILURE_STANDS = timedelta(minutes=1)  # what could not be explained is not tried again sooner
+MOST_REASON = 2_000  # characters
 MOST_POLLED = 20  # runs asked for at one look at the server's list, newest first
 
 
@@ -55,6 +58,7 @@ class Driftwatch:
         self.labelling = Labelling(self.store, self.models, settings)
         self.exporting = Exporting(self.store, self.labelling)
         self.importing = Importing(self.store, self.labelling)
+        self.training = train.Training(self.store, self.models, settings)
 
     # --- runs ---
 
@@ -145,7 +149,11 @@ class Driftwatch:
         return self.models.active
 
     def activate(self, name: str, by: str) -> Model:
-        """Put a model into use: what is scored from now on is scored by it."""
+        """Put a model into use: what is scored from now on is scored by it.
+
+        Raises:
+            Conflict: it is refused.
+        """
         model = self.models.activate(name)
         self.store.events.record("model activated", None, by, model=name)
         return model
@@ -158,6 +166,45 @@ class Driftwatch:
         """
         model = self.models.retire(name)
         self.store.events.record("model retired", None, by, model=name)
+        return model
+
+    def train(self, plan: Plan, by: str) -> Job:
+        """Have a candidate trained from labels in the background; asked for twice while it is made, it is made once.
+
+        Raises:
+            TooFewLabels: and what is missing.
+        """
+        self.training.require_enough(plan)
+        args = plan.to_args()
+        job = self.store.jobs.ask(train.KIND, None, train.LANE, by, about=json.dumps(args), **args)
+        self.wake()
+        return job
+
+    def stop_training(self, job_id: str, by: str) -> Job:
+        """Stop a training; nothing of it is kept. Nothing happens to one that has ended.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        job = train.training_job(self.store, job_id)
+        if job.active:
+            self.store.jobs.cancel_one(job.id)
+            self.store.events.record("training stopped", None, by, job=job.id)
+        return train.training_job(self.store, job_id)
+
+    def override_refusal(self, name: str, reason: str, by: str) -> Model:
+        """Let a model be activated that was refused because it forgot too much.
+
+        Raises:
+            InvalidInput: no reason is given, or a very long one.
+            NotFound: there is no such model.
+            Conflict: it is not refused.
+        """
+        reason = reason.strip()
+        if not 0 < len(reason) <= MOST_REASON:
+            raise InvalidInput("reason", reason, f"said in 1 to {MOST_REASON:,} characters")
+        model = self.models.override(name, reason, by)
+        self.store.events.record("model refusal overridden", None, by, model=name, reason=reason)
         return model
 
     # --- why scores are as they are ---
@@ -217,6 +264,7 @@ class Driftwatch:
             fetch.KIND: fetch.Fetching(self.store, self._open_source, self.models, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),
+            train.KIND: self.training,
         }
         self.runner = Runner(self.store, handlers, only)
         self.runner.start()

@@ -52,6 +52,12 @@ class Conflict(DriftwatchError):
     code = "conflict"
 
 
+class TooFewLabels(Conflict):
+    """A network cannot be trained from the labels that there are; the sentence says what is missing."""
+
+    code = "too-few-labels"
+
+
 class SignInNeeded(DriftwatchError):
     """Nobody is signed in, and what was asked for is not for everybody."""
 

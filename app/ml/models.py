@@ -29,6 +29,36 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class PartCount(_Part):
+    """What one part of the labelled items has: chambers, and those of their layers that a network judges."""
+
+    items: int = Field(0, description="chambers")
+    runs: int = 0
+    places: int = Field(0, description="different chambers, whatever the run")
+    good: int = Field(0, description="layers")
+    bad: int = Field(0, description="layers")
+    soft: int = Field(0, description="layers on which people disagree: learnt from as P(bad), not tested on")
+    effective_items: float = Field(0, description="of inverse propensity weights w: (sum of w)² / sum of w²")
+
+
+class Composition(_Part):
+    """The labelled chambers that a model was made with, and what was left out of them."""
+
+    split: str = Field(description="by which they were dealt to training, validation and test")
+    runs: str = Field(description="the range that was chosen; empty for all")
+    resolved_only: bool = Field(description="only those on which an expert ended a disagreement were chosen")
+    labelled: int = Field(description="chambers that fitted the choice")
+    parts: dict[str, PartCount]
+    left_out: dict[str, int] = Field(description="why → chambers")
+    layers_left_out: int = Field(description="judged before any network: empty, or of too few hits")
+    states: dict[str, int] = Field(description="labelled, disputed or resolved → chambers")
+    people: dict[str, int] = Field(description="name → chambers with their label")
+    strategies: dict[str, int] = Field(description="how they were chosen for their first label → chambers")
+    drawn: int = Field(description="of these, drawn at random: as a control, or because somebody asked for that")
+    not_represented: int = Field(description="chambers of the same runs unlike any labelled one in what is chosen by")
+    digest: str = Field(description="tells one set from another")
+
+
 class TrainedOn(_Part):
     """Where the weights come from: enough to make them again."""
 
@@ -39,6 +69,11 @@ class TrainedOn(_Part):
     bad_layers: float = Field(gt=0, description="how many of them are bad; an ambiguous one counts by its probability")
     left_out: str = Field(description="which layers the network was not shown, and why")
     command: str
+    labels: Composition | None = Field(None, description="what people labelled, where it went in")
+    simulated_weight: float | None = Field(
+        None, description="how much all simulated layers counted together, all labelled ones counting 1"
+    )
+    bad_weight: float | None = Field(None, description="how much a labelled bad layer counted, a good one counting 1")
 
 
 class Figures(_Part):
@@ -84,6 +119,7 @@ class Card(_Part):
     origin: str = Field("", description="where it comes from, if it was not trained here")
     figures: Figures | None = Field(None, description="on the kinds of fault that it was trained on")
     figures_all_faults: Figures | None = Field(None, description="on every kind of fault, also those it cannot see")
+    figures_labelled: Figures | None = Field(None, description="on the labelled chambers of the test, as they come")
     calibration: Calibration | None = None
     reliability: list[ReliabilityBin] = Field([], description="on simulated chambers with as many faults as real ones")
     thresholds: dict[str, Threshold]

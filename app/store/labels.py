@@ -128,6 +128,19 @@ class Labels:
         found = self._collection.find(self._subsystem.identity(run, place)).sort("seq", ASCENDING)
         return [self._event(document) for document in found]
 
+    def runs(self, first: int | None = None, last: int | None = None) -> list[int]:
+        """The runs of which there are events, ascending; all, or those from `first` to `last`."""
+        bounds = {"$gte": 0 if first is None else first} | ({} if last is None else {"$lte": last})
+        return sorted(self._collection.distinct("run", {"run": bounds}))
+
+    def of_run(self, run: int) -> dict[Any, list[LabelEvent]]:
+        """place → every event of the item, by seq, of the items of a run that have any."""
+        items: dict[Any, list[LabelEvent]] = {}
+        for document in self._collection.find({"run": run, "subsystem": self._subsystem.name}).sort("seq", ASCENDING):
+            event = self._event(document)
+            items.setdefault(event.place, []).append(event)
+        return items
+
     def places(self, run: int) -> dict[Any, int]:
         """place → number of its newest event, of the items of a run that have any."""
         fields = dict.fromkeys((*self._subsystem.keys, "seq"), 1)

@@ -31,6 +31,8 @@ from app.web import (
     sessions,
     signin,
     statistics,
+    training_api,  # noqa: F401 (the same)
+    trainings,
     transfer_api,  # noqa: F401 (the same)
     transfer_page,
     trends,
@@ -56,6 +58,7 @@ def init_app(app: Flask) -> None:
         agreement,
         problems,
         models_page,
+        trainings,
         saliency,
         transfer_page,
         trends,

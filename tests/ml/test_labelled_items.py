@@ -1,0 +1,184 @@
+"""What people said becomes something to learn from: nothing is counted twice, and nothing is left out unsaid."""
+
+import uuid
+
+import labelled_chambers
+import numpy as np
+import pytest
+from labelled_chambers import RUNS, bad_layers, say, simulated
+
+from app.errors import InvalidInput, TooFewLabels
+from app.ml.labelled_items import Choice, counts_of, labelled_items, labels_of, require_enough
+from app.ml.split import Part, part_of, part_of_place, part_of_run
+from app.subsystems.dt import DT
+from app.subsystems.dt.geometry import all_chambers
+
+RUN = RUNS[0]
+EVERYTHING = Choice()
+
+
+@pytest.fixture
+def run(driftwatch):
+    """The places of a run for training, loaded; nobody labelled any."""
+    labelled_chambers.load(driftwatch, RUN)
+    return list(simulated()[RUN])
+
+
+def only(driftwatch, choice=EVERYTHING):
+    (item,) = labelled_items(driftwatch.store, choice).items
+    return item
+
+
+def test_a_label_says_of_every_layer_whether_it_is_bad(driftwatch, run):
+    say(driftwatch, "ann", RUN, run[0], [2, 3])
+    item = only(driftwatch)
+    layers = {layer.number for layer in run[0].layers}
+    assert item.bad == {layer: float(layer in (2, 3)) for layer in layers}
+    assert np.array_equal(item.targets, [item.bad.get(n, np.nan) for n in range(1, 13)], equal_nan=True)
+    assert (item.run, item.place, item.part, item.people) == (RUN, run[0], Part.TRAINING, ("ann",))
+    assert np.array_equal(item.occupancy.counts, simulated()[RUN][run[0]].occupancy.counts)
+    assert item.open.any()
+
+
+def test_the_last_word_counts_and_what_was_withdrawn_does_not(driftwatch, run):
+    say(driftwatch, "ann", RUN, run[0], [1])
+    say(driftwatch, "ann", RUN, run[0], [2])
+    assert only(driftwatch).bad[2] == 1
+    label = say(driftwatch, "ann", RUN, run[1], [1])
+    driftwatch.labelling.undo("ann", label, str(uuid.uuid4()))
+    found = labelled_items(driftwatch.store, Choice())
+    assert len(found.items) == 1
+    assert found.composition.left_out == {"withdrawn": 1}
+
+
+def test_what_was_only_skipped_is_left_out_and_counted(driftwatch, run):
+    say(driftwatch, "ann", RUN, run[0], (), reason="unclear")
+    say(driftwatch, "ann", RUN, run[1], ())
+    say(driftwatch, "bob", RUN, run[2], (), reason="")
+    say(driftwatch, "ann", RUN, run[2], [1])
+    found = labelled_items(driftwatch.store, Choice())
+    assert [item.place for item in found.items] == sorted((run[1], run[2]), key=all_chambers().index)
+    assert found.composition.left_out == {"skipped": 1}
+
+
+def test_of_a_disputed_chamber_a_layer_is_bad_as_far_as_people_say_so_until_an_expert_decides(make_app):
+    driftwatch = make_app(second_opinions=1).extensions["driftwatch"]
+    labelled_chambers.load(driftwatch, RUN)
+    place = next(iter(simulated()[RUN]))
+    say(driftwatch, "ann", RUN, place, [1, 2])
+    say(driftwatch, "bob", RUN, place, [2, 3])
+    item = only(driftwatch)
+    assert (item.state, item.people) == ("disputed", ("ann", "bob"))
+    assert {layer: p for layer, p in item.bad.items() if p} == {1: 0.5, 2: 1, 3: 0.5}
+    counts = counts_of([item])[Part.TRAINING]
+    assert counts.soft == sum(item.open[[0, 2]])
+    assert labelled_items(driftwatch.store, Choice(resolved_only=True)).items == ()
+    driftwatch.labelling.resolve("eva", RUN, place, [2], str(uuid.uuid4()))
+    item = only(driftwatch, Choice(resolved_only=True))
+    assert {layer: p for layer, p in item.bad.items() if p} == {2: 1}
+    assert (item.state, item.people) == ("resolved", ("eva",))
+
+
+def test_only_the_runs_that_were_chosen_go_in(driftwatch):
+    for run in RUNS[:3]:
+        labelled_chambers.load(driftwatch, run)
+        say(driftwatch, "ann", run, next(iter(simulated()[run])))
+    assert {one.run for one in labels_of(driftwatch.store, Choice())[0]} == set(RUNS[:3])
+    chosen = Choice.of(f"{RUNS[1]}-{RUNS[4]}")
+    assert {one.run for one in labels_of(driftwatch.store, chosen)[0]} == {RUNS[1], RUNS[2]}
+    assert labelled_items(driftwatch.store, chosen).composition.runs == f"{RUNS[1]}-{RUNS[4]}"
+
+
+@pytest.mark.parametrize("runs", ["x", "7-3", "1-2-3", "0", "302634, 302640", "-"])
+def test_what_is_no_range_of_runs_is_refused(runs):
+    with pytest.raises(InvalidInput) as error:
+        Choice.of(runs)
+    assert error.value.field == "runs"
+
+
+def test_a_chamber_whose_run_is_of_another_part_is_in_none_and_counted(driftwatch):
+    labelled_chambers.load(driftwatch, RUN)
+    other = next(place for place in all_chambers() if part_of_place(DT, place) is Part.TEST)
+    occupancy = next(iter(simulated()[RUNS[4]].values())).occupancy
+    assert part_of(DT, RUN, other) is None
+    driftwatch.store.items.store(RUN, [(occupancy.chamber, occupancy)], "tests")
+    say(driftwatch, "ann", RUN, occupancy.chamber, [])
+    found = labelled_items(driftwatch.store, Choice())
+    assert found.items == ()
+    assert found.composition.left_out == {"run and chamber in different parts": 1}
+    assert found.composition.labelled == 1
+
+
+def test_labels_of_a_run_that_was_deleted_are_counted_as_without_histogram(driftwatch, run):
+    say(driftwatch, "ann", RUN, run[0])
+    driftwatch.store.items.remove_run(RUN)
+    found = labelled_items(driftwatch.store, Choice())
+    assert (found.items, found.composition.left_out) == ((), {"no histogram": 1})
+
+
+def test_items_stand_for_those_that_are_like_them(driftwatch, run):
+    """Sixteen chambers, of which three are uncertain; all of these are labelled, and two of the others."""
+    rank = {item.place: item.judgement.certainty for item in driftwatch.store.items.of_run(RUN)}
+    places = sorted(run, key=rank.__getitem__)
+    strata = {place: stratum_of(driftwatch, place) for place in places}
+    for place in places[:6]:
+        say(driftwatch, "ann", RUN, place)
+    items = labelled_items(driftwatch.store, Choice()).items
+    covered = {strata[item.place] for item in items}
+    population = [place for place in places if strata[place] in covered]
+    for item in items:
+        alike = [place for place in population if strata[place] == strata[item.place]]
+        labelled = [other for other in items if strata[other.place] == strata[item.place]]
+        expected = len(alike) / len(labelled) * len(items) / len(population)
+        assert item.weight == pytest.approx(expected)
+    assert sum(item.weight for item in items) == pytest.approx(len(items))
+
+
+def stratum_of(driftwatch, place):
+    judgement = driftwatch.store.items.look(RUN, place).judgement
+    return int(judgement.certainty * 10 + 1e-9), judgement.bad > 0
+
+
+def test_the_random_control_is_told_from_what_was_chosen(driftwatch, run):
+    say(driftwatch, "ann", RUN, run[0], chosen={"strategy": "certain", "control": True})
+    say(driftwatch, "ann", RUN, run[1], chosen={"strategy": "certain", "control": False})
+    say(driftwatch, "ann", RUN, run[2], chosen={"strategy": "random", "control": False})
+    say(driftwatch, "ann", RUN, run[3])
+    found = labelled_items(driftwatch.store, Choice())
+    drawn = {item.place: item.drawn for item in found.items}
+    assert [drawn[place] for place in run[:4]] == [True, False, True, False]
+    assert found.composition.strategies == {"certain": 2, "direct": 1, "random": 1}
+    assert found.composition.drawn == 2
+
+
+def test_the_same_labels_give_the_same_set_and_one_more_gives_another(driftwatch, run):
+    say(driftwatch, "ann", RUN, run[0])
+    before = labelled_items(driftwatch.store, Choice()).composition
+    assert labelled_items(driftwatch.store, Choice()).composition == before
+    say(driftwatch, "ann", RUN, run[0], [12])
+    assert labelled_items(driftwatch.store, Choice()).composition.digest != before.digest
+
+
+def test_what_is_missing_is_named_with_the_runs_where_labels_count(driftwatch, run):
+    say(driftwatch, "ann", RUN, run[0], [])
+    with pytest.raises(TooFewLabels) as error:
+        require_enough(counts_of(labels_of(driftwatch.store, Choice())[0]), driftwatch.store)
+    text = str(error.value)
+    assert "training has 1 of at least 20 chambers, 0 of at least 3 bad layers (labels of the run" in text
+    assert "validation has 0 of at least 5 chambers, 0 of at least 3 bad layers, 0 of at least 3 good layers (" in text
+    following = next(run for run in range(RUN + 1, RUN + 11) if part_of_run(run) is Part.TEST)
+    assert f"no run that is loaded counts there; {following} would" in text
+
+
+def test_enough_labels_of_both_classes_in_every_part_pass(driftwatch):
+    labelled_chambers.label_all(driftwatch)
+    counts = counts_of(labels_of(driftwatch.store, Choice())[0])
+    require_enough(counts, driftwatch.store)
+    found = labelled_items(driftwatch.store, Choice())
+    require_enough(counts_of(found.items), driftwatch.store)
+    assert found.composition.people.keys() == {"ann", "bob"}
+    for one in found.items:
+        assert {layer for layer, p in one.bad.items() if p} == set(bad_layers(one.run, one.place))
+    parts = found.composition.parts
+    assert {part: count.items for part, count in parts.items()} == {"training": 48, "validation": 14, "test": 14}
+    assert found.composition.layers_left_out == sum((~i.open & np.isfinite(i.targets)).sum() for i in found.items)
