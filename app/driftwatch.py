@@ -13,6 +13,7 @@ from app.accounts import Accounts
 from app.errors import REASON_WORDS, Conflict, NotExplained, NotFound
 from app.jobs import delete, explain, fetch
 from app.jobs.runner import Runner
+from app.jobs.score import Scoring
 from app.labelling.labels import Labelling
 from app.ml.saliency import Method, method_named
 from app.registry import Registry
@@ -107,7 +108,8 @@ class Driftwatch:
         """Queue what a program that was killed left undone: between noting a wish and queueing its job, or after."""
         self.reconcile_runs()
         self.labelling.reconcile()
-        for what, of_runs in (("items", self.store.items), ("influences", self.store.influences)):
+        kept = (("items", self.store.items), ("past scores", self.store.past_scores))
+        for what, of_runs in (*kept, ("influences", self.store.influences)):
             loaded = of_runs.runs()
             for orphan in set(loaded) - self.store.runs.known(loaded):
                 log.warning("removing %d %s of run %d, which is not loaded", of_runs.remove_run(orphan), what, orphan)
@@ -208,8 +210,9 @@ class Driftwatch:
 
     def start(self, only: Collection[str] | None = None) -> None:
         """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
+        scoring = Scoring(self.store, self.models)
         handlers = {
-            fetch.KIND: fetch.Fetching(self.store, self._open_source, self.models, self.labelling.project_run),
+            fetch.KIND: fetch.Fetching(self.store, self._open_source, scoring, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),
         }

@@ -25,6 +25,7 @@ from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.labels import Labels
 from app.store.models import Models
+from app.store.past_scores import PastScores
 from app.store.problems import Problems
 from app.store.queue import Queue
 from app.store.runs import Runs
@@ -55,6 +56,10 @@ class Store:
     @property
     def items(self) -> Items:
         return Items(self._database["items"], self.subsystem)
+
+    @property
+    def past_scores(self) -> PastScores:
+        return PastScores(self._database["past_scores"], self.subsystem)
 
     @property
     def influences(self) -> Influences:
@@ -152,6 +157,7 @@ class Store:
                 _upgrade(database, self.subsystem)
                 for keeper in (
                     Items(database["items"], self.subsystem),
+                    PastScores(database["past_scores"], self.subsystem),
                     Influences(database["influences"], self.subsystem),
                     Queue(database["items"], self.subsystem),
                     Labels(database["labels"], self.subsystem),

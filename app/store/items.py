@@ -21,8 +21,9 @@ from pymongo.errors import BulkWriteError
 from app.errors import NotFound, Reason, UnusableHistogram
 from app.labelling.events import LabelState
 from app.store import contamination
+from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.subsystems import Subsystem
-from app.subsystems.dt.verdict import Judgement, Verdict
+from app.subsystems.dt.verdict import Judgement
 
 MOST_LISTED = 100_000  # rows of one list that can be paged through: skipping costs time that grows with the page
 DUPLICATE_KEY = 11_000  # MongoDB's code
@@ -137,6 +138,7 @@ class Items:
     def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
         self._collection = collection
         self._subsystem = subsystem
+        self._past = PastScores(collection.database["past_scores"], subsystem)
         keys = subsystem.keys
         self.SORTS: dict[str, tuple[str, ...]] = {
             "certainty": ("rank", "run", *keys),
@@ -234,12 +236,15 @@ class Items:
     def keep_scores(
         self, run: int, judgements: Iterable[tuple[Any, Judgement, Sequence[Mapping[str, Any]]]], model: str
     ) -> None:
-        """Keep a model's judgement of items of a run, and what was found beside it."""
+        """Keep a model's judgement of items of a run, and what was found beside it.
+
+        What other models said of them is kept first: see `past_scores`.
+        """
         now = datetime.now(UTC)
-        updates = []
+        scored = []
         for place, judgement, findings in judgements:
             state = ItemState.UNJUDGED if judgement.certainty is None else ItemState.JUDGED
-            changes = {
+            fields = {
                 "state": state,
                 "rank": _RANK.get(state, judgement.certainty),
                 "scores": list(judgement.scores),
@@ -251,11 +256,36 @@ class Items:
                 "model": model,
                 "scored_at": now,
             }
-            stage = {name: {"$literal": value} for name, value in changes.items()}
-            stage["embedding"] = "$$REMOVE" if judgement.embedding is None else {"$literal": judgement.embedding}
-            stage["recheck"] = {"$or": ["$recheck", {"$and": ["$labelled", {"$ne": ["$model", model]}]}]}
-            # No upsert: what was deleted meanwhile stays deleted.
-            wanted = {**self._subsystem.identity(run, place), "occupancy": {"$exists": True}}
+            if judgement.embedding is not None:
+                fields["embedding"] = judgement.embedding
+            scored.append(({**self._subsystem.identity(run, place), "occupancy": {"$exists": True}}, fields))
+        self._past.copy(self._collection, run, model)
+        self._write_scores(scored)
+
+    def restore_scores(self, run: int, model: str) -> None:
+        """Put back what a model said of a run's items, where it is kept and their histograms are still the same."""
+        self._past.copy(self._collection, run, model)
+        self._write_scores(
+            (
+                {
+                    **self._subsystem.identity(run, self._subsystem.place_of(d)),
+                    "occupancy": {"$exists": True},
+                    "fetched_at": d["fetched_at"],
+                    "model": {"$ne": model},
+                },
+                {name: d[name] for name in (*FIELDS, *OPTIONAL) if name in d},
+            )
+            for d in self._past.of_run(run, model)
+        )
+
+    def _write_scores(self, scored: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Set the fields of scoring: (which item, fields). No upsert: what was deleted meanwhile stays deleted."""
+        updates = []
+        for wanted, fields in scored:
+            stage: dict[str, Any] = dict.fromkeys(OPTIONAL, "$$REMOVE")
+            stage |= {name: {"$literal": value} for name, value in fields.items()}
+            is_of_another = {"$ne": ["$model", stage["model"]]}
+            stage["recheck"] = {"$or": ["$recheck", {"$and": ["$labelled", is_of_another]}]}
             updates.append(UpdateOne(wanted, [{"$set": stage}, *contamination.STAGES]))
         if updates:
             self._collection.bulk_write(updates, ordered=False)
@@ -378,15 +408,6 @@ class Items:
 
     def item(self, d: Mapping[str, Any]) -> Item:
         """A document of the collection as an item."""
-        judgement = None
-        if d.get("scores"):
-            known = [score for score in d["scores"] if score is not None]
-            judgement = Judgement(
-                scores=tuple(d["scores"]),
-                verdicts=tuple(Verdict(verdict) for verdict in d["verdicts"]),
-                reasons=tuple(d["reasons"]),
-                certainty=min((abs(0.5 - score) for score in known), default=None),
-            )
         return Item(
             run=d["run"],
             place=self._subsystem.place_of(d),
@@ -395,7 +416,7 @@ class Items:
             detail=d.get("detail", ""),
             histogram=self._histogram(d),
             hits=d.get("hits"),
-            judgement=judgement,
+            judgement=judgement_of(d) if d.get("scores") else None,
             findings=tuple(d.get("findings", ())),
             model=d.get("model") or "",
             source=d.get("source", ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -37,6 +37,8 @@ class Run:
         summary: counts over its scored items: see `Items.summary`.
         reasons: how many items are missing for each reason.
         rate: items that arrived a second, while it is being fetched.
+        model: whose scores its items have; empty where they have none, or those of several.
+        kept: other models whose scores of all its items are kept, so that they need not be computed again.
     """
 
     number: int
@@ -52,6 +54,7 @@ class Run:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     model: str = ""
+    kept: Sequence[str] = ()
     summary: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
 

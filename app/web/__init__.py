@@ -20,6 +20,7 @@ from app.web import (
     labels,
     models_page,
     overview,
+    past_api,  # noqa: F401 (the same)
     problems,
     progress,
     runs,
