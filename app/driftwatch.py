@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.accounts import Accounts
 from app.errors import REASON_WORDS, Conflict, NotExplained, NotFound
-from app.jobs import delete, explain, fetch
+from app.jobs import delete, drift, explain, fetch, reevaluate
 from app.jobs.runner import Runner
 from app.jobs.score import Scoring
 from app.labelling.labels import Labelling
@@ -25,6 +25,7 @@ from app.store.influences import Explained
 from app.store.items import Item
 from app.store.jobs import Job, JobState
 from app.store.models import Model
+from app.store.reevaluations import Reevaluation
 from app.store.runs import Run, RunState
 from app.subsystems.dt import DT
 from config import Settings
@@ -52,6 +53,8 @@ class Driftwatch:
         self.accounts = Accounts(self.store, settings)
         self.models = Registry(self.store, settings.model_dir, settings.data_dir)
         self.labelling = Labelling(self.store, self.models, settings)
+        self.drifts = drift.Drifts(self.store, self.models, self.wake)
+        self.reevaluations = reevaluate.Reevaluations(self.store, self.models, self.wake)
 
     # --- runs ---
 
@@ -107,6 +110,7 @@ class Driftwatch:
     def reconcile(self) -> None:
         """Queue what a program that was killed left undone: between noting a wish and queueing its job, or after."""
         self.reconcile_runs()
+        self.reevaluations.reconcile()
         self.labelling.reconcile()
         kept = (("items", self.store.items), ("past scores", self.store.past_scores))
         for what, of_runs in (*kept, ("influences", self.store.influences)):
@@ -146,6 +150,10 @@ class Driftwatch:
         model = self.models.activate(name)
         self.store.events.record("model activated", None, by, model=name)
         return model
+
+    def reevaluate(self, runs: Sequence[int] | None, by: str) -> Reevaluation:
+        """Have runs scored again by the model in use, in the background: see `Reevaluations.begin`."""
+        return self.reevaluations.begin(runs, by)
 
     def retire(self, name: str, by: str) -> Model:
         """Take a model out of the choice; its scores stay.
@@ -210,11 +218,14 @@ class Driftwatch:
 
     def start(self, only: Collection[str] | None = None) -> None:
         """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
-        scoring = Scoring(self.store, self.models)
+        measuring = drift.Measuring(self.store)
+        scoring = Scoring(self.store, self.models, measuring)
         handlers = {
             fetch.KIND: fetch.Fetching(self.store, self._open_source, scoring, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),
+            drift.KIND: drift.Drifting(self.store, self.models, measuring),
+            reevaluate.KIND: reevaluate.Reevaluating(self.store, scoring, self.reevaluations),
         }
         self.runner = Runner(self.store, handlers, only)
         self.runner.start()
@@ -229,7 +240,9 @@ class Driftwatch:
         self.reconcile()
         self.start()
         self.runner.every(RECONCILE_SECONDS, self.reconcile_runs)
+        self.runner.every(RECONCILE_SECONDS, self.reevaluations.reconcile)
         self.runner.every(RECONCILE_SECONDS, self.labelling.reconcile)
+        self.runner.every(RECONCILE_SECONDS, self.drifts.reconcile)
         if self.settings.dqm_poll_minutes:
             self.runner.every(60 * self.settings.dqm_poll_minutes, self.poll)
         if self.settings.dqm_url is None:
@@ -252,7 +265,7 @@ class Driftwatch:
             self.runner.wake()
 
     def _delete(self, number: int, by: str) -> Job:
-        for kind in (fetch.KIND, explain.KIND):
+        for kind in (fetch.KIND, explain.KIND, reevaluate.KIND):
             self.store.jobs.cancel(kind, number)
         job = self.store.jobs.ask(delete.KIND, number, f"delete:{number}", by)
         self.wake()

@@ -95,7 +95,7 @@ class Registry:
             return self._add(convert_keras2(file, name, Path(parent)), by)
 
     def activate(self, name: str) -> Model:
-        """Put a model into use. Runs that were scored by another keep those scores until they are asked for again."""
+        """Put a model into use. Runs that were scored by another keep those scores until they are scored again."""
         self.get(name)
         return self._store.models.activate(name)
 

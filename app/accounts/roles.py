@@ -51,7 +51,9 @@ ACTIONS: dict[str, Role] = {
     "import_model": Role.EXPERT,
     "activate_model": Role.EXPERT,
     "retire_model": Role.EXPERT,
+    "measure_drift": Role.EXPERT,
     "keep_evaluation": Role.EXPERT,  # with its model
+    "reevaluate": Role.ADMIN,
     "delete_run": Role.ADMIN,
     "users": Role.ADMIN,
 }

@@ -103,6 +103,6 @@ class Fetching:
         if not why and not done and set(facts["reasons"]) == {Reason.ABSENT}:
             state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."
             self._store.items.remove_missing(run)
-            facts, missing = {"done": 0, "missing": 0, "summary": {}, "reasons": {}, "model": "", "kept": []}, 0
+            facts, missing = facts | {"missing": 0, "summary": {}, "reasons": {}}, 0
         self._store.runs.update(run, state=state, why=why, finished_at=datetime.now(UTC), **facts)
         log.info("run %d: %s, %d stored, %d missing %s", run, state, done, missing, why)

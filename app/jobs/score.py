@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.jobs.drift import Measuring
 from app.jobs.runner import Work
 from app.registry import Registry
 from app.store import Store
@@ -18,10 +19,11 @@ class Scoring:
 
     Args:
         models: which that is, and its scorer; asked for when there is something to compute (it imports TensorFlow).
+        measuring: measures how far a run is from what its model was trained on, where that is known.
     """
 
-    def __init__(self, store: Store, models: Registry) -> None:
-        self._store, self._models = store, models
+    def __init__(self, store: Store, models: Registry, measuring: Measuring) -> None:
+        self._store, self._models, self._measuring = store, models, measuring
 
     def score(self, run: int, work: Work) -> bool:
         """Give every stored chamber of a run the scores of the model in use; whether any had to be computed."""
@@ -42,12 +44,14 @@ class Scoring:
         summary, reasons = self._store.items.summary(run)
         scored = summary["judged"] + summary["unjudged"]
         models = self._store.items.models(run)
+        model = next(iter(models)) if len(models) == 1 else ""  # of several, none: the run is not complete
         kept = self._store.past_scores.count_by_model(run)
         return {
             "done": scored + summary["unscored"],
             "missing": summary["missing"],
             "reasons": reasons,
             "summary": summary,
-            "model": next(iter(models)) if len(models) == 1 else "",  # of several, none: the run is not complete
-            "kept": sorted(model for model, count in kept.items() if count >= scored),
+            "model": model,
+            "kept": sorted(other for other, count in kept.items() if count >= scored),
+            "drift": self._measuring.measure(run, model) if model else None,
         }

@@ -28,6 +28,8 @@ from app.store.models import Models
 from app.store.past_scores import PastScores
 from app.store.problems import Problems
 from app.store.queue import Queue
+from app.store.reevaluations import Reevaluations
+from app.store.references import References
 from app.store.runs import Runs
 from app.store.users import Users
 from app.subsystems import Subsystem
@@ -84,6 +86,14 @@ class Store:
     @property
     def jobs(self) -> Jobs:
         return Jobs(self._database["jobs"])
+
+    @property
+    def reevaluations(self) -> Reevaluations:
+        return Reevaluations(self._database["reevaluations"])
+
+    @property
+    def references(self) -> References:
+        return References(self._database["references"])
 
     @property
     def events(self) -> Events:
@@ -164,6 +174,7 @@ class Store:
                     Problems(database["problems"], self.subsystem),
                     Runs(database["runs"]),
                     Jobs(database["jobs"]),
+                    Reevaluations(database["reevaluations"]),
                     Users(database),
                     Attempts(database),
                 ):

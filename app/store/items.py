@@ -45,7 +45,7 @@ FREE = datetime(1970, 1, 1, tzinfo=UTC)
 # Not for lists.
 _LARGE = {"occupancy": 0, "embedding": 0}
 
-_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding")
+_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding", "unlike")
 
 # Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
 _RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
@@ -71,6 +71,7 @@ class Item:
             is not labelled, or people disagree on it.
         held_by, held_until, chosen: whose lease it is or was last, until when, and how the item was chosen for them.
         known: a known problem covers it.
+        unlike: how far it is from anything that the model has seen: beyond 1, unlike it; None where that is not known.
     """
 
     run: int
@@ -98,6 +99,7 @@ class Item:
     held_until: datetime | None = None
     chosen: Mapping[str, Any] = field(default_factory=dict)
     known: bool = False
+    unlike: float | None = None
 
 
 @dataclass(frozen=True)
@@ -278,6 +280,21 @@ class Items:
             for d in self._past.of_run(run, model)
         )
 
+    def embeddings(self, run: int, model: str) -> list[tuple[Item, bytes | None]]:
+        """A run's items that this model scored, each with its embedding; without histograms."""
+        scored = {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}, "model": model}
+        return [(self.item(d), d.get("embedding")) for d in self._collection.find(scored, {"occupancy": 0})]
+
+    def keep_unlike(self, run: int, model: str, unlike: Iterable[tuple[Any, float | None]]) -> None:
+        """Keep how unlike anything seen items are to the model that scored them; not where another did meanwhile."""
+        updates = [
+            UpdateOne({**self._subsystem.identity(run, place), "model": model}, {"$set": {"unlike": value}})
+            for place, value in unlike
+            if value is not None
+        ]
+        if updates:
+            self._collection.bulk_write(updates, ordered=False)
+
     def _write_scores(self, scored: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
         """Set the fields of scoring: (which item, fields). No upsert: what was deleted meanwhile stays deleted."""
         updates = []
@@ -434,6 +451,7 @@ class Items:
             held_until=d.get("held_until") if d.get("held_by") else None,
             chosen=d.get("chosen", {}),
             known=d.get("known", False),
+            unlike=d.get("unlike"),
         )
 
 

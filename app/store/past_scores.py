@@ -20,7 +20,7 @@ from app.subsystems.dt.verdict import Judgement, Verdict
 
 # The fields of an item that scoring sets, and that go together from the item to here and back.
 FIELDS = ("state", "rank", "scores", "verdicts", "reasons", "findings", "worst", "bad", "model", "scored_at")
-OPTIONAL = ("embedding",)  # not every chamber has one
+OPTIONAL = ("embedding", "unlike")  # not every chamber has them
 
 
 @dataclass(frozen=True)

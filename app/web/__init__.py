@@ -11,6 +11,8 @@ from app.web import (
     api,
     chamber,
     display,
+    drift,
+    drift_api,  # noqa: F401 (it adds its routes to those of the API)
     errors,
     health,
     influence_api,  # noqa: F401 (it adds its routes to those of the API)
@@ -23,6 +25,8 @@ from app.web import (
     past_api,  # noqa: F401 (the same)
     problems,
     progress,
+    reevaluation_api,  # noqa: F401 (the same)
+    reevaluations,
     runs,
     saliency,
     scores,
@@ -39,6 +43,7 @@ def init_app(app: Flask) -> None:
     sessions.init_app(app)
     access.init_app(app)
     display.init_app(app)
+    reevaluations.init_app(app)
     for module in (
         overview,
         runs,
@@ -50,6 +55,8 @@ def init_app(app: Flask) -> None:
         agreement,
         problems,
         models_page,
+        reevaluations,
+        drift,
         saliency,
         signin,
         account,

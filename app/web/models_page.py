@@ -56,6 +56,7 @@ def show(name: str) -> str:
         events=driftwatch.store.events.of_models(name),
         runs=driftwatch.store.runs.count_by_model().get(name, 0),
         active=driftwatch.model,
+        outlook=driftwatch.reevaluations.outlook(name),
         kept=kept,
         evaluation=kept and _readable(kept),
         pictures=[(picture, words) for picture, words in PICTURES.items() if kept and picture in kept.pictures],

@@ -22,6 +22,8 @@ PAGES = [
     "/problems/",
     "/problems/add",
     "/models/",
+    "/reevaluations/",
+    "/drift/",
     "/users/",
     "/account/",
 ]
