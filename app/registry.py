@@ -135,6 +135,10 @@ class Registry:
                 self._scorers[name] = Scorer(self._folder(self.get(name)))
             return self._scorers[name]
 
+    def is_loaded(self, name: str) -> bool:
+        """Whether the scorer of a model is made here already."""
+        return name in self._scorers
+
     def explainer(self, name: str) -> Explainer:
         """What explains the scores of a model; made once."""
         from app.ml.saliency import Explainer

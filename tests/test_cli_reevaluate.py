@@ -3,6 +3,8 @@ import json
 import pytest
 from queue_of_chambers import PLACES, RUN, load
 
+from app.ml import drift
+
 NEW = "row-cnn-1"
 
 
@@ -48,3 +50,16 @@ def test_what_is_not_said_clearly_is_refused(run_command, scored, arguments, say
     assert refused.exit_code != 0
     assert says in refused.output
     assert scored.store.reevaluations.newest(1) == []
+
+
+def test_drift_is_measured_here_and_there_is_nothing_left_then(run_command, scored, monkeypatch):
+    monkeypatch.setattr(drift, "SEEN", 250)
+    monkeypatch.setattr(drift, "HELD_OUT", 250)
+    assert "nothing is left to measure" in run_command("drift").output
+    scored.activate("chamber-cnn-1", by="eve")
+    assert "asked for" in run_command("drift").output
+    done = run_command("drift", "--wait")
+    assert done.exit_code == 0, done.output
+    assert "every run that chamber-cnn-1 scored is measured" in done.output
+    assert scored.store.runs.get(RUN).drift["model"] == "chamber-cnn-1"
+    assert "nothing is left to measure" in run_command("drift").output

@@ -92,9 +92,10 @@ class Drifts:
         return job
 
     def reconcile(self) -> None:
-        """The same, while no run is at work, and unless it failed before: then somebody has to ask."""
-        last = self._store.jobs.last(KIND, None, self._models.active)
-        if not (last and last.state is JobState.FAILED) and not self._store.jobs.active():
+        """The same while no job is at work, unless TensorFlow had to be loaded for it, or it failed before."""
+        model = self._models.active
+        at_hand = self._models.is_loaded(model) or self._store.references.has(model)
+        if at_hand and not self.failure() and not self._store.jobs.active():
             self.ask(by="drift")
 
     def failure(self) -> str:
