@@ -1,5 +1,4 @@
-"""The commands: `flask fetch`, `runs`, `delete`, `demo-dqm`, `serve`, and those of `cli_models`,
-`cli_transfer` and `cli_users`.
+"""The commands: `flask fetch`, `runs`, `delete`, `demo-dqm`, `serve`, and those of `cli_…`.
 
 The same use cases as the pages; they work whether or not these are being served, on the same database.
 """
@@ -14,7 +13,9 @@ from pathlib import Path
 import click
 from flask import Flask, current_app
 
+from app.cli_drift import drift
 from app.cli_models import evaluate_model, evaluate_saliency, models_group, score, train
+from app.cli_reevaluate import reevaluate, reevaluations_group
 from app.cli_transfer import export, import_file
 from app.cli_users import users_group
 from app.command import acting, command
@@ -29,7 +30,20 @@ LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 
 def init_app(app: Flask) -> None:
     of_models = (score, train, evaluate_model, evaluate_saliency, models_group)
-    for one in (fetch, list_runs, delete, *of_models, export, import_file, users_group, demo_dqm, serve):
+    for one in (
+        fetch,
+        list_runs,
+        delete,
+        drift,
+        reevaluate,
+        reevaluations_group,
+        *of_models,
+        export,
+        import_file,
+        users_group,
+        demo_dqm,
+        serve,
+    ):
         app.cli.add_command(one)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.accounts import Accounts
 from app.errors import REASON_WORDS, Conflict, InvalidInput, NotExplained, NotFound
-from app.jobs import delete, explain, fetch, train
+from app.jobs import delete, drift, explain, fetch, reevaluate, train
 from app.jobs.runner import Runner
+from app.jobs.score import Scoring
 from app.labelling.labels import Labelling
 from app.ml.candidate import Plan
 from app.ml.saliency import Method, method_named
@@ -26,6 +27,7 @@ from app.store.influences import Explained
 from app.store.items import Item
 from app.store.jobs import Job, JobState
 from app.store.models import Model
+from app.store.reevaluations import Reevaluation
 from app.store.runs import Run, RunState
 from app.subsystems.dt import DT
 from app.transfer.exporting import Exporting
@@ -59,6 +61,8 @@ class Driftwatch:
         self.exporting = Exporting(self.store, self.labelling)
         self.importing = Importing(self.store, self.labelling)
         self.training = train.Training(self.store, self.models, settings)
+        self.drifts = drift.Drifts(self.store, self.models, self.wake)
+        self.reevaluations = reevaluate.Reevaluations(self.store, self.models, self.wake)
 
     # --- runs ---
 
@@ -115,8 +119,10 @@ class Driftwatch:
         """Queue what a program that was killed left undone: between noting a wish and queueing its job, or after."""
         self.importing.reconcile()  # before what has no run is taken for left over
         self.reconcile_runs()
+        self.reevaluations.reconcile()
         self.labelling.reconcile()
-        for what, of_runs in (("items", self.store.items), ("influences", self.store.influences)):
+        kept = (("items", self.store.items), ("past scores", self.store.past_scores))
+        for what, of_runs in (*kept, ("influences", self.store.influences)):
             loaded = of_runs.runs()
             for orphan in set(loaded) - self.store.runs.known(loaded):
                 log.warning("removing %d %s of run %d, which is not loaded", of_runs.remove_run(orphan), what, orphan)
@@ -157,6 +163,10 @@ class Driftwatch:
         model = self.models.activate(name)
         self.store.events.record("model activated", None, by, model=name)
         return model
+
+    def reevaluate(self, runs: Sequence[int] | None, by: str) -> Reevaluation:
+        """Have runs scored again by the model in use, in the background: see `Reevaluations.begin`."""
+        return self.reevaluations.begin(runs, by)
 
     def retire(self, name: str, by: str) -> Model:
         """Take a model out of the choice; its scores stay.
@@ -260,11 +270,15 @@ class Driftwatch:
 
     def start(self, only: Collection[str] | None = None) -> None:
         """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
+        measuring = drift.Measuring(self.store)
+        scoring = Scoring(self.store, self.models, measuring)
         handlers = {
-            fetch.KIND: fetch.Fetching(self.store, self._open_source, self.models, self.labelling.project_run),
+            fetch.KIND: fetch.Fetching(self.store, self._open_source, scoring, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),
             train.KIND: self.training,
+            drift.KIND: drift.Drifting(self.store, self.models, measuring),
+            reevaluate.KIND: reevaluate.Reevaluating(self.store, scoring, self.reevaluations),
         }
         self.runner = Runner(self.store, handlers, only)
         self.runner.start()
@@ -279,8 +293,10 @@ class Driftwatch:
         self.reconcile()
         self.start()
         self.runner.every(RECONCILE_SECONDS, self.reconcile_runs)
+        self.runner.every(RECONCILE_SECONDS, self.reevaluations.reconcile)
         self.runner.every(RECONCILE_SECONDS, self.labelling.reconcile)
         self.runner.every(RECONCILE_SECONDS, self.importing.reconcile)
+        self.runner.every(RECONCILE_SECONDS, self.drifts.reconcile)
         if self.settings.dqm_poll_minutes:
             self.runner.every(60 * self.settings.dqm_poll_minutes, self.poll)
         if self.settings.dqm_url is None:
@@ -303,7 +319,7 @@ class Driftwatch:
             self.runner.wake()
 
     def _delete(self, number: int, by: str) -> Job:
-        for kind in (fetch.KIND, explain.KIND):
+        for kind in (fetch.KIND, explain.KIND, reevaluate.KIND):
             self.store.jobs.cancel(kind, number)
         job = self.store.jobs.ask(delete.KIND, number, f"delete:{number}", by)
         self.wake()

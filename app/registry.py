@@ -135,7 +135,7 @@ class Registry:
             return self._add(convert_keras2(file, name, Path(parent)), by)
 
     def activate(self, name: str) -> Model:
-        """Put a model into use. Runs that were scored by another keep those scores until they are asked for again.
+        """Put a model into use. Runs that were scored by another keep those scores until they are scored again.
 
         Raises:
             Conflict: it is refused.
@@ -178,6 +178,10 @@ class Registry:
             if name not in self._scorers:
                 self._scorers[name] = Scorer(self._folder(self.get(name)))
             return self._scorers[name]
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether the scorer of a model is made here already."""
+        return name in self._scorers
 
     def explainer(self, name: str) -> Explainer:
         """What explains the scores of a model; made once."""

@@ -53,7 +53,9 @@ ACTIONS: dict[str, Role] = {
     "import_model": Role.EXPERT,
     "activate_model": Role.EXPERT,
     "retire_model": Role.EXPERT,
+    "measure_drift": Role.EXPERT,
     "keep_evaluation": Role.EXPERT,  # with its model
+    "reevaluate": Role.ADMIN,
     "delete_run": Role.ADMIN,
     "import_data": Role.ADMIN,  # may also export what a second opinion must not be swayed by
     "users": Role.ADMIN,

@@ -1,4 +1,7 @@
-"""Deleting a run: its items, what explains them, then the run itself. What people did stays in the record of events."""
+"""Deleting a run: its items, their earlier scores, what explains them, then the run itself.
+
+What people did stays in the record of events.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ class Deleting:
 
     def __call__(self, job: Job, work: Work) -> None:
         self._store.items.remove_run(job.run)
+        self._store.past_scores.remove_run(job.run)
         self._store.influences.remove_run(job.run)
         self._store.runs.remove(job.run)
 

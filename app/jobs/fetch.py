@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from app.errors import Reason, SourceDown
 from app.jobs.runner import Work
-from app.registry import Registry
+from app.jobs.score import Scoring
 from app.sources import Source
 from app.store import Store
 from app.store.jobs import Job
@@ -31,15 +31,14 @@ class Fetching:
 
     Args:
         open_source: job → where its histograms come from; called when a job needs it.
+        scoring: scores what arrived.
         project: run → what people said of its items before, put on those that arrived now.
-        models: which model is in use, and its scorer; asked for when there is something to score (it imports
-            TensorFlow).
     """
 
     def __init__(
-        self, store: Store, open_source: Callable[[Job], Source], models: Registry, project: Callable[[int], None]
+        self, store: Store, open_source: Callable[[Job], Source], scoring: Scoring, project: Callable[[int], None]
     ) -> None:
-        self._store, self._open_source, self._models, self._project = store, open_source, models, project
+        self._store, self._open_source, self._scoring, self._project = store, open_source, scoring, project
 
     def __call__(self, job: Job, work: Work) -> None:
         why = ""
@@ -49,7 +48,8 @@ class Fetching:
             why = str(error)
         if not work.over:
             self._project(job.run)
-            self._score(job.run, work)
+            self._store.runs.update(job.run, state=RunState.SCORING)
+            self._scoring.score(job.run, work)
         if not work.over:
             self._conclude(job.run, why)
 
@@ -94,39 +94,15 @@ class Fetching:
             if batch:
                 write()
 
-    def _score(self, run: int, work: Work) -> None:
-        model = self._models.active
-        items = self._store.items.to_score(run, model)
-        if not items:
-            return
-        self._store.runs.update(run, state=RunState.SCORING)
-        places, histograms = zip(*items, strict=True)
-        judgements = self._models.scorer(model).judge(histograms)
-        findings = self._store.subsystem.explain(histograms)
-        if not work.over:
-            self._store.items.keep_scores(run, zip(places, judgements, findings, strict=True), model)
-
     def _conclude(self, run: int, why: str) -> None:
-        summary, reasons = self._store.items.summary(run)
-        missing = summary["missing"]
-        done = summary["judged"] + summary["unjudged"] + summary["unscored"]
+        facts = self._scoring.facts(run)
+        done, missing = facts["done"], facts["missing"]
         # A server that is away when what was missing is asked for again takes nothing from what is there.
-        incomplete = not done or done + missing < len(self._store.subsystem.places()) or summary["unscored"]
+        incomplete = not done or done + missing < len(self._store.subsystem.places()) or facts["summary"]["unscored"]
         state = RunState.FAILED if why and incomplete else RunState.FINISHED
-        if not why and not done and set(reasons) == {Reason.ABSENT}:
+        if not why and not done and set(facts["reasons"]) == {Reason.ABSENT}:
             state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."
             self._store.items.remove_missing(run)
-            summary, reasons, missing = {}, {}, 0
-        models = self._store.items.models(run)
-        self._store.runs.update(
-            run,
-            state=state,
-            why=why,
-            done=done,
-            missing=missing,
-            reasons=reasons,
-            summary=summary,
-            model=models.pop() if len(models) == 1 else "",  # of several, none: the run is not complete
-            finished_at=datetime.now(UTC),
-        )
+            facts, missing = facts | {"missing": 0, "summary": {}, "reasons": {}}, 0
+        self._store.runs.update(run, state=state, why=why, finished_at=datetime.now(UTC), **facts)
         log.info("run %d: %s, %d stored, %d missing %s", run, state, done, missing, why)

@@ -150,6 +150,8 @@ class Queue:
             begin = self._random.random()
             after = queue.take(person, wanted, Order.DRAW, chosen, {"draw": {"$gte": begin}})
             return after or queue.take(person, wanted, Order.DRAW, chosen, {"draw": {"$lt": begin}})
+        if strategy is Strategy.UNLIKE:  # those last that nobody compared with what the network has seen
+            return queue.take(person, wanted, Order.UNLIKE, chosen) or queue.take(person, wanted, Order.RANK, chosen)
         if strategy is Strategy.DIVERSE:
             return self._take_unlike(person, wanted, chosen)
         order = {
@@ -188,6 +190,12 @@ class Queue:
             line = Order.CONTAMINATION
             before = queue.count(wanted, line, contamination={"$gt": item.contamination})
             of = queue.count(wanted, line)
+        elif strategy is Strategy.UNLIKE:
+            layer = min(scores, key=lambda n: abs(0.5 - scores[n]))
+            if item.unlike is None:
+                return {"layer": layer, "score": scores[layer], "rank": None, "of": None}
+            before = queue.count(wanted, Order.UNLIKE, unlike={"$gt": item.unlike})
+            of = queue.count(wanted, Order.UNLIKE, unlike={"$gt": 1})
         else:
             layer = min(scores, key=lambda n: abs(0.5 - scores[n]))
             before = queue.count(wanted, Order.RANK, rank={"$lt": judgement.certainty})
@@ -221,13 +229,19 @@ def checked_strategy(text: Strategy | str) -> Strategy:
         raise InvalidInput("strategy", text, f"one of {', '.join(Strategy)}") from None
 
 
-def _place_in_line(strategy: Strategy, rank: int, of: int) -> str:
+def _place_in_line(strategy: Strategy, rank: int | None, of: int | None) -> str:
     if strategy is Strategy.RANDOM:
         return "drawn at random"
     if strategy is Strategy.SCORE:
         return f"{_ordinal(rank)} highest score of {_counted(of)}"
     if strategy is Strategy.CONTAMINATION:
         return f"{_ordinal(rank)} of {_counted(of)} to recheck"
+    if strategy is Strategy.UNLIKE:
+        if rank is None:
+            return "not compared with what the network has seen"
+        if rank > of:
+            return f"after {_counted(of)} unlike anything seen" if of else "none is unlike what was seen"
+        return f"{_ordinal(rank)} of {_counted(of)} unlike anything seen"
     if not of:
         return "none is uncertain"
     if rank > of:

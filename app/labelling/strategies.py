@@ -14,6 +14,7 @@ class Strategy(StrEnum):
     SCORE = "score"
     CONTAMINATION = "contamination"
     DIVERSE = "diverse"
+    UNLIKE = "unlike"
 
 
 STRATEGY_WORDS = {
@@ -22,6 +23,7 @@ STRATEGY_WORDS = {
     Strategy.SCORE: "highest score",
     Strategy.CONTAMINATION: "person and network disagree most",
     Strategy.DIVERSE: "uncertain, and unlike the last ten",
+    Strategy.UNLIKE: "unlike anything the network has seen",
 }
 DIRECT = "direct"  # how a label came that came without the queue
 

@@ -26,8 +26,11 @@ from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.labels import Labels
 from app.store.models import Models
+from app.store.past_scores import PastScores
 from app.store.problems import Problems
 from app.store.queue import Queue
+from app.store.reevaluations import Reevaluations
+from app.store.references import References
 from app.store.runs import Runs
 from app.store.transfer import Transfer
 from app.store.users import Users
@@ -59,6 +62,10 @@ class Store:
         return Items(self._database["items"], self.subsystem)
 
     @property
+    def past_scores(self) -> PastScores:
+        return PastScores(self._database["past_scores"], self.subsystem)
+
+    @property
     def influences(self) -> Influences:
         return Influences(self._database["influences"], self.subsystem)
 
@@ -81,6 +88,14 @@ class Store:
     @property
     def jobs(self) -> Jobs:
         return Jobs(self._database["jobs"])
+
+    @property
+    def reevaluations(self) -> Reevaluations:
+        return Reevaluations(self._database["reevaluations"])
+
+    @property
+    def references(self) -> References:
+        return References(self._database["references"])
 
     @property
     def events(self) -> Events:
@@ -162,12 +177,14 @@ class Store:
                 _upgrade(database, self.subsystem)
                 for keeper in (
                     Items(database["items"], self.subsystem),
+                    PastScores(database["past_scores"], self.subsystem),
                     Influences(database["influences"], self.subsystem),
                     Queue(database["items"], self.subsystem),
                     Labels(database["labels"], self.subsystem),
                     Problems(database["problems"], self.subsystem),
                     Runs(database["runs"]),
                     Jobs(database["jobs"]),
+                    Reevaluations(database["reevaluations"]),
                     Users(database),
                     Attempts(database),
                     Imports(database),

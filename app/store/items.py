@@ -21,6 +21,7 @@ from pymongo.errors import BulkWriteError
 from app.errors import NotFound, Reason, UnusableHistogram
 from app.labelling.events import LabelState
 from app.store import contamination
+from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.summary import bad_layers
@@ -48,7 +49,7 @@ FREE = datetime(1970, 1, 1, tzinfo=UTC)
 # Not for lists.
 _LARGE = {"occupancy": 0, "embedding": 0, "part_scores": 0, "part_rates": 0}
 
-_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding", "part_scores")
+_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding", "part_scores", "unlike")
 
 # Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
 _RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
@@ -74,6 +75,7 @@ class Item:
             is not labelled, or people disagree on it.
         held_by, held_until, chosen: whose lease it is or was last, until when, and how the item was chosen for them.
         known: a known problem covers it.
+        unlike: how far it is from anything that the model has seen: beyond 1, unlike it; None where that is not known.
     """
 
     run: int
@@ -101,6 +103,7 @@ class Item:
     held_until: datetime | None = None
     chosen: Mapping[str, Any] = field(default_factory=dict)
     known: bool = False
+    unlike: float | None = None
 
     @property
     def bad_kinds(self) -> dict[int, str]:
@@ -153,6 +156,7 @@ class Items:
     def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
         self._collection = collection
         self._subsystem = subsystem
+        self._past = PastScores(collection.database["past_scores"], subsystem)
         keys = subsystem.keys
         self.SORTS: dict[str, tuple[str, ...]] = {
             "certainty": ("rank", "run", *keys),
@@ -277,12 +281,15 @@ class Items:
     def keep_scores(
         self, run: int, judgements: Iterable[tuple[Any, Judgement, Sequence[Mapping[str, Any]]]], model: str
     ) -> None:
-        """Keep a model's judgement of items of a run, and what was found beside it."""
+        """Keep a model's judgement of items of a run, and what was found beside it.
+
+        What other models said of them is kept first: see `past_scores`.
+        """
         now = datetime.now(UTC)
-        updates = []
+        scored = []
         for place, judgement, findings in judgements:
             state = ItemState.UNJUDGED if judgement.certainty is None else ItemState.JUDGED
-            changes = {
+            fields = {
                 "state": state,
                 "rank": _RANK.get(state, judgement.certainty),
                 "scores": list(judgement.scores),
@@ -295,11 +302,51 @@ class Items:
                 "model": model,
                 "scored_at": now,
             }
-            stage = {name: {"$literal": value} for name, value in changes.items()}
-            stage["embedding"] = "$$REMOVE" if judgement.embedding is None else {"$literal": judgement.embedding}
-            stage["recheck"] = {"$or": ["$recheck", {"$and": ["$labelled", {"$ne": ["$model", model]}]}]}
-            # No upsert: what was deleted meanwhile stays deleted.
-            wanted = {**self._subsystem.identity(run, place), "occupancy": {"$exists": True}}
+            if judgement.embedding is not None:
+                fields["embedding"] = judgement.embedding
+            scored.append(({**self._subsystem.identity(run, place), "occupancy": {"$exists": True}}, fields))
+        self._past.copy(self._collection, run, model)
+        self._write_scores(scored)
+
+    def restore_scores(self, run: int, model: str) -> None:
+        """Put back what a model said of a run's items, where it is kept and their histograms are still the same."""
+        self._past.copy(self._collection, run, model)
+        self._write_scores(
+            (
+                {
+                    **self._subsystem.identity(run, self._subsystem.place_of(d)),
+                    "occupancy": {"$exists": True},
+                    "fetched_at": d["fetched_at"],
+                    "model": {"$ne": model},
+                },
+                {name: d[name] for name in (*FIELDS, *OPTIONAL) if name in d},
+            )
+            for d in self._past.of_run(run, model)
+        )
+
+    def embeddings(self, run: int, model: str) -> list[tuple[Item, bytes | None]]:
+        """A run's items that this model scored, each with its embedding; without histograms."""
+        scored = {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}, "model": model}
+        return [(self.item(d), d.get("embedding")) for d in self._collection.find(scored, {"occupancy": 0})]
+
+    def keep_unlike(self, run: int, model: str, unlike: Iterable[tuple[Any, float | None]]) -> None:
+        """Keep how unlike anything seen items are to the model that scored them; not where another did meanwhile."""
+        updates = [
+            UpdateOne({**self._subsystem.identity(run, place), "model": model}, {"$set": {"unlike": value}})
+            for place, value in unlike
+            if value is not None
+        ]
+        if updates:
+            self._collection.bulk_write(updates, ordered=False)
+
+    def _write_scores(self, scored: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Set the fields of scoring: (which item, fields). No upsert: what was deleted meanwhile stays deleted."""
+        updates = []
+        for wanted, fields in scored:
+            stage: dict[str, Any] = dict.fromkeys(OPTIONAL, "$$REMOVE")
+            stage |= {name: {"$literal": value} for name, value in fields.items()}
+            is_of_another = {"$ne": ["$model", stage["model"]]}
+            stage["recheck"] = {"$or": ["$recheck", {"$and": ["$labelled", is_of_another]}]}
             updates.append(UpdateOne(wanted, [{"$set": stage}, *contamination.STAGES]))
         if updates:
             self._collection.bulk_write(updates, ordered=False)
@@ -458,15 +505,6 @@ class Items:
 
     def item(self, d: Mapping[str, Any]) -> Item:
         """A document of the collection as an item."""
-        judgement = None
-        if d.get("scores"):
-            known = [score for score in d["scores"] if score is not None]
-            judgement = Judgement(
-                scores=tuple(d["scores"]),
-                verdicts=tuple(Verdict(verdict) for verdict in d["verdicts"]),
-                reasons=tuple(d["reasons"]),
-                certainty=min((abs(0.5 - score) for score in known), default=None),
-            )
         return Item(
             run=d["run"],
             place=self._subsystem.place_of(d),
@@ -475,7 +513,7 @@ class Items:
             detail=d.get("detail", ""),
             histogram=self._histogram(d),
             hits=d.get("hits"),
-            judgement=judgement,
+            judgement=judgement_of(d) if d.get("scores") else None,
             findings=tuple(d.get("findings", ())),
             model=d.get("model") or "",
             source=d.get("source", ""),
@@ -493,6 +531,7 @@ class Items:
             held_until=d.get("held_until") if d.get("held_by") else None,
             chosen=d.get("chosen", {}),
             known=d.get("known", False),
+            unlike=d.get("unlike"),
         )
 
 

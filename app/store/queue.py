@@ -36,6 +36,7 @@ class Order(Enum):
     WORST = ("worst", DESCENDING)
     DRAW = ("draw", ASCENDING)
     CONTAMINATION = ("contamination", DESCENDING)
+    UNLIKE = ("unlike", DESCENDING)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Queue:
             "queue_wheel": (keys[0], "rank"),
             "queue_worst": ("worst", keys[0]),
             "queue_draw": ("draw", keys[0], "rank"),
+            "queue_unlike": ("unlike", keys[0]),
         }
         # All that is counted by stands in the index: even what all its items have in common would else be looked up.
         # Not who holds an item: few are held, and a lease would have to be written into every index.
@@ -262,7 +264,8 @@ class Queue:
             # Where a second opinion is wanted, the first must not be shown.
             filters |= {"labelled": True, "waiting": False, "recheck": True, "contamination": {"$gte": 0}}
         else:
-            filters |= {"waiting": True} | ({"worst": {"$gte": 0}} if order is Order.WORST else {"rank": _JUDGED})
+            known = order in (Order.WORST, Order.UNLIKE)  # by what not every item has
+            filters |= {"waiting": True} | ({order.value[0]: {"$gte": 0}} if known else {"rank": _JUDGED})
         if wanted.run is not None:
             filters["run"] = wanted.run
         if wanted.wheel is not None:
@@ -285,7 +288,7 @@ class Queue:
             return "queue_run"
         if order is Order.RANK:
             return "queue_rank" if wanted.wheel is None else "queue_wheel"
-        return {Order.WORST: "queue_worst", Order.DRAW: "queue_draw"}[order]
+        return {Order.WORST: "queue_worst", Order.DRAW: "queue_draw", Order.UNLIKE: "queue_unlike"}[order]
 
     def _mine(self, person: str, items: Iterable[Where]) -> dict[str, Any] | None:
         identities = [self._subsystem.identity(*where) for where in items]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -33,6 +33,8 @@ _NOT_PACKED = {f"summary.{name}": 0 for name in PACKED}
 
 BUSY = frozenset({RunState.WAITING, RunState.FETCHING, RunState.SCORING, RunState.DELETING})
 
+_NEWEST = [("_id", DESCENDING)]
+
 
 @dataclass(frozen=True)
 class Run:
@@ -44,6 +46,10 @@ class Run:
         summary: counts over its scored items: see `Items.summary`. What is packed in it is read by `spread` only.
         reasons: how many items are missing for each reason.
         rate: items that arrived a second, while it is being fetched.
+        model: whose scores its items have; empty where they have none, or those of several.
+        drift: how far it is from what its model was trained on: "model", and the fields of `app.ml.drift.Drift`; None
+            where that is not measured.
+        kept: other models whose scores of all its items are kept, so that they need not be computed again.
     """
 
     number: int
@@ -59,6 +65,8 @@ class Run:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     model: str = ""
+    kept: Sequence[str] = ()
+    drift: Mapping[str, Any] | None = None
     summary: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
 
@@ -92,6 +100,8 @@ class Runs:
     def make_indexes(self) -> None:
         for key in ("state", "requested_at", "finished_at", "missing", "summary.bad_items", "changed_at"):
             self._collection.create_index([(key, ASCENDING), ("_id", ASCENDING)])
+        self._collection.create_index([("drift.model", ASCENDING), ("_id", ASCENDING)], sparse=True)
+        self._collection.create_index([("done", ASCENDING), ("model", ASCENDING)])  # how far a re-evaluation is
 
     def request(self, number: int, by: str, total: int) -> None:
         """Note that a run is wanted: a new one, or what is missing of a known one.
@@ -173,6 +183,52 @@ class Runs:
         found = self._collection.aggregate([{"$group": {"_id": "$model", "runs": {"$sum": 1}}}])
         return {d["_id"]: d["runs"] for d in found if d["_id"]}
 
+    def count_scored(self, among: Sequence[int] | None = None, model: str | None = None) -> int:
+        """How many runs have chambers, and whose scores are by this model if one is named.
+
+        Args:
+            among: only of these runs.
+        """
+        return self._collection.count_documents(_with_items(among) | ({} if model is None else {"model": model}))
+
+    def count_kept(self, model: str) -> int:
+        """How many runs are scored by another model while the scores by this one are all kept."""
+        return self._collection.count_documents(_with_items(None) | {"kept": model, "model": {"$ne": model}})
+
+    def next_to_score(self, among: Sequence[int] | None, model: str, but: Iterable[int]) -> int | None:
+        """The newest run that nobody works on and whose scores are not by this model; None where there is none.
+
+        Args:
+            among: only of these runs.
+            but: none of these.
+        """
+        wanted = _with_items(among) | {"model": {"$ne": model}, "state": {"$nin": sorted(BUSY)}}
+        found = self._collection.find_one({"$and": [wanted, {"_id": {"$nin": list(but)}}]}, {"_id": 1}, sort=_NEWEST)
+        return found["_id"] if found else None
+
+    def next_to_measure(self, model: str) -> int | None:
+        """The newest run that this model scored and whose drift is not measured; None where there is none."""
+        wanted = _with_items(None) | {"model": model, "drift.model": {"$ne": model}}
+        found = self._collection.find_one(wanted, {"_id": 1}, sort=_NEWEST)
+        return found["_id"] if found else None
+
+    def count_to_measure(self, model: str) -> int:
+        """How many runs this model scored whose drift is not measured."""
+        return self._collection.count_documents(_with_items(None) | {"model": model, "drift.model": {"$ne": model}})
+
+    def keep_drift(self, number: int, drift: Mapping[str, Any]) -> None:
+        """Keep the drift of a run, unless another model scored it meanwhile."""
+        self._collection.update_one({"_id": number, "model": drift["model"]}, {"$set": {"drift": drift}})
+
+    def with_drift(self, first: int, last: int, skip: int = 0, limit: int = 20) -> list[Run]:
+        """A page of the runs of a range whose drift is measured, newest first."""
+        found = self._collection.find(_drifted(first, last)).sort(_NEWEST).skip(skip).limit(limit)
+        return [_run(d) for d in found]
+
+    def count_with_drift(self, first: int, last: int) -> int:
+        """How many runs `with_drift` has, all pages together."""
+        return self._collection.count_documents(_drifted(first, last))
+
     def busy(self) -> list[Run]:
         """Runs on which somebody should be at work."""
         return [_run(d) for d in self._collection.find({"state": {"$in": sorted(BUSY)}}, _NOT_PACKED)]
@@ -233,6 +289,14 @@ class Runs:
 
 def not_loaded(number: int) -> NotFound:
     return NotFound(f"Run {number} is not loaded. An expert can load it on the page “Runs”.")
+
+
+def _with_items(among: Sequence[int] | None) -> dict[str, Any]:
+    return {"done": {"$gt": 0}} | ({} if among is None else {"_id": {"$in": list(among)}})
+
+
+def _drifted(first: int, last: int) -> dict[str, Any]:
+    return {"_id": {"$gte": first, "$lte": last}, "drift.model": {"$exists": True}}
 
 
 def _filter(state: RunState | None) -> dict:

@@ -11,6 +11,8 @@ from app.web import (
     api,
     chamber,
     display,
+    drift,
+    drift_api,  # noqa: F401 (it adds its routes to those of the API)
     errors,
     health,
     influence_api,  # noqa: F401 (it adds its routes to those of the API)
@@ -20,8 +22,11 @@ from app.web import (
     labels,
     models_page,
     overview,
+    past_api,  # noqa: F401 (the same)
     problems,
     progress,
+    reevaluation_api,  # noqa: F401 (the same)
+    reevaluations,
     run_api,  # noqa: F401 (the same)
     run_page,
     runs,
@@ -46,6 +51,7 @@ def init_app(app: Flask) -> None:
     sessions.init_app(app)
     access.init_app(app)
     display.init_app(app)
+    reevaluations.init_app(app)
     for module in (
         overview,
         run_page,
@@ -59,6 +65,8 @@ def init_app(app: Flask) -> None:
         problems,
         models_page,
         trainings,
+        reevaluations,
+        drift,
         saliency,
         transfer_page,
         trends,

@@ -180,6 +180,7 @@ def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Curren
         "blind": blind,
         "evaluation": evaluation,
         "history": [] if blind else labelling.history(item.run, item.place, reader.name),
+        "past": current_driftwatch().store.past_scores.of_item(item.run, item.place, but=item.model),
         "ticked": evaluation["bad"] if evaluation else (),
         "comment": "",
         "stale": stale,

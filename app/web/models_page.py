@@ -80,6 +80,7 @@ def _page(name: str, form: Fields) -> str:
         events=driftwatch.store.events.of_models(name),
         runs=driftwatch.store.runs.count_by_model().get(name, 0),
         active=driftwatch.model,
+        outlook=driftwatch.reevaluations.outlook(name),
         kept=kept,
         evaluation=kept and _readable(kept),
         pictures=[(picture, words) for picture, words in PICTURES.items() if kept and picture in kept.pictures],

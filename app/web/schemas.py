@@ -131,6 +131,7 @@ class ScoresOut(BaseModel):
     reasons: list[str] | None
     findings: list[dict[str, Any]] = Field(description="what simple statistics find wrong: layer, kind, cells, factor")
     certainty: float | None = Field(description="least |0.5 − score| over the judged layers")
+    unlike: float | None = Field(description="distance from all that the model has seen; beyond 1 it is unlike it")
     model: str
     evaluation: dict[str, Any] | None
 
@@ -144,6 +145,7 @@ class ScoresOut(BaseModel):
             "reasons": list(judgement.reasons) if judgement else None,
             "certainty": judgement.certainty if judgement else None,
         }
+        judged["unlike"] = item.unlike
         judged["findings"] = [dict(finding) for finding in item.findings]
         where = {"run": item.run, "wheel": place.wheel, "sector": place.sector, "station": place.station}
         return cls(**where, state=item.state, model=item.model, evaluation=item.evaluation, **judged, **more)

@@ -23,6 +23,8 @@ PAGES = [
     "/problems/add",
     "/models/",
     "/data/",
+    "/reevaluations/",
+    "/drift/",
     "/users/",
     "/account/",
 ]

@@ -181,6 +181,33 @@ def test_diverse_goes_on_with_the_least_certain_where_no_network_left_an_embeddi
     assert [first.item.place, labelling.claim("ann", Strategy.DIVERSE).item.place] == ten[:2]
 
 
+def test_unlike_takes_the_chambers_first_that_are_farthest_from_what_was_seen_then_those_not_compared(
+    labelling, ten, driftwatch
+):
+    driftwatch.store.items.keep_unlike(1, driftwatch.model, [(ten[3], 0.4), (ten[8], 3.0), (ten[6], 1.2)])
+    done, why = [], []
+    for _ in range(4):
+        claimed = labelling.claim("ann", Strategy.UNLIKE)
+        done.append(claimed.item.place)
+        why.append(claimed.why.split("; ")[1])
+        finish(labelling, claimed)
+    assert done == [ten[8], ten[6], ten[3], ten[0]]
+    assert why == [
+        "1st of 2 unlike anything seen",
+        "1st of 1 unlike anything seen",
+        "none is unlike what was seen",
+        "not compared with what the network has seen",
+    ]
+
+
+def test_unlike_keeps_to_a_run_and_a_wheel(labelling, ten, driftwatch):
+    driftwatch.store.items.keep_unlike(1, driftwatch.model, [(place, 2.0 + i) for i, place in enumerate(ten)])
+    wheel = ten[0].wheel
+    assert labelling.claim("ann", Strategy.UNLIKE, run=1).item.place == ten[9]
+    assert labelling.claim("bob", Strategy.UNLIKE, wheel=wheel).item.place.wheel == wheel
+    assert isinstance(labelling.claim("eve", Strategy.UNLIKE, run=2), NothingLeft)
+
+
 # --- known problems ---
 
 
@@ -236,6 +263,7 @@ def test_the_next_item_is_read_from_an_index_whatever_is_done_already(driftwatch
     chosen = PLACES[:12]
     for run in range(1, 9):
         load(driftwatch, run, {place: judgement({3: 0.51 + i / 100}) for i, place in enumerate(chosen)})
+        driftwatch.store.items.keep_unlike(run, driftwatch.model, [(place, i / 6) for i, place in enumerate(chosen)])
         for place in chosen[:4]:
             submit("ann", place, [], run=run)
     queue = driftwatch.store.queue

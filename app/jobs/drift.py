@@ -1,0 +1,104 @@
+"""How far runs are from what their model was trained on: measured when a run is scored, or afterwards.
+
+The reference of a model is made once, by a job, when there are runs that the model in use scored. It then measures the
+runs that were scored before there was a reference, from what is kept of them: no run is judged again. A job that was
+killed goes on where it stood, for what is measured is not measured again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from app.jobs.runner import Work
+from app.ml.drift import Measured, Reference, make_reference, measure
+from app.registry import Registry
+from app.store import Store
+from app.store.jobs import Job, JobState
+
+KIND = "drift"
+LANE = "drift"
+
+
+class Measuring:
+    """Measures single runs, for whichever job has scored them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._references: dict[str, Reference] = {}
+
+    def measure(self, run: int, model: str) -> dict[str, Any] | None:
+        """Keep with each chamber how unlike anything seen it is; the run's drift, None where there is no reference."""
+        reference = self._reference(model)
+        if reference is None:
+            return None
+        scored = self._store.items.embeddings(run, model)
+        drift, unlike = measure(reference, [self._measured(item, embedding) for item, embedding in scored])
+        places = (item.place for item, _ in scored)
+        self._store.items.keep_unlike(run, model, zip(places, unlike, strict=True))
+        return {"model": model, **asdict(drift)}
+
+    def _reference(self, model: str) -> Reference | None:
+        if model not in self._references:
+            made = self._store.references.get(model)
+            if made is None:
+                return None
+            self._references[model] = made
+        return self._references[model]
+
+    def _measured(self, item: Any, embedding: bytes | None) -> Measured:
+        cells = sum(len(part) for part in self._store.subsystem.parts(item.place).values())
+        return Measured(item.hits / cells, item.judgement.scores, embedding)
+
+
+class Drifting:
+    """The handler of the jobs, each of one model. The first one of a process imports TensorFlow."""
+
+    def __init__(self, store: Store, models: Registry, measuring: Measuring) -> None:
+        self._store, self._models, self._measuring = store, models, measuring
+
+    def __call__(self, job: Job, work: Work) -> None:
+        model, runs = job.args["model"], self._store.runs
+        if not self._store.references.has(model):
+            reference = make_reference(self._models.scorer(model), stop=lambda: work.over)
+            if reference is None:
+                return
+            self._store.references.keep(model, reference)
+        while not work.over and (run := runs.next_to_measure(model)) is not None:
+            runs.keep_drift(run, self._measuring.measure(run, model))
+
+    def failed(self, job: Job, why: str) -> None:
+        """The job keeps why, and the page says it."""
+
+
+class Drifts:
+    """What can be asked for.
+
+    Args:
+        wake: has the background look for jobs.
+    """
+
+    def __init__(self, store: Store, models: Registry, wake: Callable[[], None]) -> None:
+        self._store, self._models, self._wake = store, models, wake
+
+    def ask(self, by: str) -> Job | None:
+        """Have measured what is not measured of the runs that the model in use scored; None where nothing is left."""
+        model = self._models.active
+        if self._store.runs.next_to_measure(model) is None:
+            return None
+        job = self._store.jobs.ask(KIND, None, LANE, by, model, model=model)
+        self._wake()
+        return job
+
+    def reconcile(self) -> None:
+        """The same while no job is at work, unless TensorFlow had to be loaded for it, or it failed before."""
+        model = self._models.active
+        at_hand = self._models.is_loaded(model) or self._store.references.has(model)
+        if at_hand and not self.failure() and not self._store.jobs.active():
+            self.ask(by="drift")
+
+    def failure(self) -> str:
+        """Why the last try failed; empty where it did not."""
+        last = self._store.jobs.last(KIND, None, self._models.active)
+        return last.why if last and last.state is JobState.FAILED else ""

@@ -1,0 +1,165 @@
+"""Re-evaluation: runs are scored again by the model in use, the newest first, each by a job of its own.
+
+A job works on its run, so that no fetch and no deletion of that run is at work meanwhile; when it is done it asks for
+the next. Which run is next follows from the runs: the newest one whose scores are not by the model in use. So a program
+that is killed goes on where it stood, and when another model comes into use in the midst, the re-evaluation goes on
+with that one and takes up again what the other had done already.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from app.errors import Conflict, ModelRefused
+from app.jobs.runner import Work
+from app.jobs.score import Scoring
+from app.registry import Registry
+from app.store import Store
+from app.store.jobs import Job
+from app.store.reevaluations import OPEN, Reevaluation, ReevaluationState
+
+log = logging.getLogger(__name__)
+
+KIND = "reevaluate"
+LANE = "reevaluate"  # one run at a time: computing takes all cores
+MOST_FAILED = 20  # runs that cannot be scored; more are not the runs' fault
+
+_RUNNING = (ReevaluationState.RUNNING,)
+_PAUSED = (ReevaluationState.PAUSED,)
+
+
+class Reevaluations:
+    """What can be asked for.
+
+    Args:
+        wake: has the background look for jobs.
+    """
+
+    def __init__(self, store: Store, models: Registry, wake: Callable[[], None]) -> None:
+        self._store, self._models, self._wake = store, models, wake
+
+    def begin(self, runs: Sequence[int] | None, by: str) -> Reevaluation:
+        """Have runs scored again by the model in use; None for all. The same asked for twice is one.
+
+        Raises:
+            NotFound: one of the runs is not loaded.
+            Conflict: another one is not over yet.
+        """
+        if runs is not None:
+            runs = sorted(set(runs), reverse=True)
+            for unknown in set(runs) - self._store.runs.known(runs):
+                self._store.runs.get(unknown)
+        made = self._store.reevaluations.begin(runs, by, self._models.active)
+        if made is None:
+            opened = self._store.reevaluations.opened()
+            if opened is None:  # it ended this very moment
+                return self.begin(runs, by)
+            if opened.runs != runs:
+                raise Conflict("A re-evaluation of other runs is not over yet: wait for it, or cancel it.")
+            return opened
+        self._record("re-evaluation asked for", made, by)
+        return self.go_on(made.id) or self._store.reevaluations.get(made.id)
+
+    def pause(self, reevaluation_id: str, by: str) -> Reevaluation:
+        """Begin no further run; the one at hand is finished.
+
+        Raises:
+            NotFound: there is no such re-evaluation.
+            Conflict: it is not running.
+        """
+        return self._change(reevaluation_id, _RUNNING, ReevaluationState.PAUSED, "re-evaluation paused", by)
+
+    def resume(self, reevaluation_id: str, by: str) -> Reevaluation:
+        """Go on with one that was paused.
+
+        Raises:
+            NotFound: there is no such re-evaluation.
+            Conflict: it is not paused.
+        """
+        changed = self._change(reevaluation_id, _PAUSED, ReevaluationState.RUNNING, "re-evaluation resumed", by)
+        return self.go_on(reevaluation_id) or changed
+
+    def cancel(self, reevaluation_id: str, by: str) -> Reevaluation:
+        """End one; what it has done stays.
+
+        Raises:
+            NotFound: there is no such re-evaluation.
+            Conflict: it is over.
+        """
+        return self._change(reevaluation_id, OPEN, ReevaluationState.CANCELLED, "re-evaluation cancelled", by)
+
+    def go_on(self, reevaluation_id: str) -> Reevaluation | None:
+        """Queue the next run, or end it where none is left; None where it is not open any more.
+
+        A run that somebody else works on is left until that is over: fetching scores it anyway.
+        """
+        known, model = self._store.reevaluations.get(reevaluation_id), self._models.active
+        done, total = self._store.runs.count_scored(known.runs, model), self._store.runs.count_scored(known.runs)
+        noted = self._store.reevaluations.note(reevaluation_id, model, done, total)
+        if noted is None or noted.state is not ReevaluationState.RUNNING:
+            return noted
+        if len(noted.failed) >= MOST_FAILED:
+            run, why = list(noted.failed.items())[-1]
+            why = f"{len(noted.failed)} runs could not be scored, the last of them run {run}: {why}"
+            return self._store.reevaluations.change(reevaluation_id, OPEN, ReevaluationState.FAILED, why)
+        left = self._store.runs.next_to_score(noted.runs, model, but=noted.failed)
+        if left is not None:
+            self._store.jobs.ask(KIND, left, LANE, noted.by, reevaluation_id, reevaluation=reevaluation_id)
+            self._wake()
+        elif done + len(noted.failed) >= total:
+            log.info("re-evaluation by %s: done, %d of %d runs", model, done, total)
+            return self._store.reevaluations.change(reevaluation_id, OPEN, ReevaluationState.DONE)
+        return noted
+
+    def reconcile(self) -> None:
+        """Go on where the next run was not asked for: its program was killed, or it waits for what others do."""
+        opened = self._store.reevaluations.opened()
+        if opened and not any(job.args.get("reevaluation") == opened.id for job in self._store.jobs.active()):
+            self.go_on(opened.id)
+
+    def outlook(self, model: str) -> tuple[int, int]:
+        """Of how many runs the scores are not by a model, and for how many of these its scores are all kept."""
+        runs = self._store.runs
+        return runs.count_scored() - runs.count_scored(model=model), runs.count_kept(model)
+
+    def _change(
+        self, reevaluation_id: str, states: Sequence[ReevaluationState], state: ReevaluationState, what: str, by: str
+    ) -> Reevaluation:
+        known = self._store.reevaluations.get(reevaluation_id)
+        changed = self._store.reevaluations.change(reevaluation_id, states, state)
+        if changed is None:
+            is_now = self._store.reevaluations.get(known.id).state
+            raise Conflict(
+                f"This re-evaluation is {is_now}; only one that is {' or '.join(states)} can become {state}."
+            )
+        self._record(what, changed, by)
+        return changed
+
+    def _record(self, what: str, reevaluation: Reevaluation, by: str) -> None:
+        self._store.events.record(what, None, by, reevaluation=reevaluation.id)
+
+
+class Reevaluating:
+    """The handler of the jobs, each of one run."""
+
+    def __init__(self, store: Store, scoring: Scoring, reevaluations: Reevaluations) -> None:
+        self._store, self._scoring, self._reevaluations = store, scoring, reevaluations
+
+    def __call__(self, job: Job, work: Work) -> None:
+        asked = self._store.reevaluations.get(job.args["reevaluation"])
+        if asked.state is not ReevaluationState.RUNNING:  # paused or cancelled before this run was begun
+            return
+        try:
+            computed = self._scoring.score(job.run, work)
+        except ModelRefused as error:  # it would be the same with every run
+            self._store.reevaluations.change(asked.id, OPEN, ReevaluationState.FAILED, str(error))
+            return
+        if not work.over and self._store.runs.update(job.run, **self._scoring.facts(job.run)):
+            self._store.reevaluations.count(asked.id, "computed" if computed else "restored")
+        self._reevaluations.go_on(asked.id)
+
+    def failed(self, job: Job, why: str) -> None:
+        """The run is left as it is, and the next one taken."""
+        self._store.reevaluations.note_failed(job.args["reevaluation"], job.run, why)
+        self._reevaluations.go_on(job.args["reevaluation"])

@@ -1,0 +1,57 @@
+"""Scoring the chambers of a run that are stored, for every job that does it.
+
+What the model in use said of them before is taken from what was kept, and only the rest is computed. Every step can be
+repeated. Not for which runs are scored: see `fetch` and `reevaluate`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.jobs.drift import Measuring
+from app.jobs.runner import Work
+from app.registry import Registry
+from app.store import Store
+
+
+class Scoring:
+    """Scores runs by the model in use.
+
+    Args:
+        models: which that is, and its scorer; asked for when there is something to compute (it imports TensorFlow).
+        measuring: measures how far a run is from what its model was trained on, where that is known.
+    """
+
+    def __init__(self, store: Store, models: Registry, measuring: Measuring) -> None:
+        self._store, self._models, self._measuring = store, models, measuring
+
+    def score(self, run: int, work: Work) -> bool:
+        """Give every stored chamber of a run the scores of the model in use; whether any had to be computed."""
+        items, model = self._store.items, self._models.active
+        items.restore_scores(run, model)
+        left = items.to_score(run, model)
+        if not left:
+            return False
+        places, histograms = zip(*left, strict=True)
+        judgements = self._models.scorer(model).judge(histograms)
+        findings = self._store.subsystem.explain(histograms)
+        if not work.over:
+            items.keep_scores(run, zip(places, judgements, findings, strict=True), model)
+        return True
+
+    def facts(self, run: int) -> dict[str, Any]:
+        """What the run's document says of its chambers, as they are now: the fields of `Run` that follow from them."""
+        summary, reasons = self._store.items.summary(run)
+        scored = summary["judged"] + summary["unjudged"]
+        models = self._store.items.models(run)
+        model = next(iter(models)) if len(models) == 1 else ""  # of several, none: the run is not complete
+        kept = self._store.past_scores.count_by_model(run)
+        return {
+            "done": scored + summary["unscored"],
+            "missing": summary["missing"],
+            "reasons": reasons,
+            "summary": summary,
+            "model": model,
+            "kept": sorted(other for other, count in kept.items() if count >= scored),
+            "drift": self._measuring.measure(run, model) if model else None,
+        }

@@ -1,0 +1,119 @@
+"""`/drift/`: how far runs are from what their model was trained on, over runs. Measured elsewhere: `app.jobs.drift`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+
+from app.errors import InvalidInput, NotFound
+from app.run_numbers import LARGEST_RUN, run_number
+from app.store.runs import Run
+from app.web.access import needs, person
+from app.web.chamber_lists import query_without, refuse_wrong
+from app.web.current import current_driftwatch
+from app.web.fields import Fields, one_of
+from app.web.models_page import PICTURE_POLICY
+from app.web.paging import SIZES, Page
+
+MOST_DRAWN = 500  # runs in a picture, the newest of the range: more could not be told apart
+LITTLE, CHANGED = 0.1, 0.25  # stability indexes, by the rule of thumb: see `app.ml.drift.Bins`
+
+# name → title, what the values are, and the series with their words.
+PICTURES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "unlike": (
+        "Chambers unlike anything that the model has seen",
+        "share of the run's chambers",
+        {"unlike": "chambers beyond the bound"},
+    ),
+    "stability": (
+        "Population stability against what the model was trained on",
+        "population stability index",
+        {"scores": "scores", "distances": "distances"},
+    ),
+    "hits": (
+        "The same of hits a cell: look at its changes only",
+        "population stability index",
+        {"hits": "hits a cell"},
+    ),
+}
+
+blueprint = Blueprint("drift", __name__, url_prefix="/drift")
+
+
+@blueprint.get("/")
+def index() -> tuple[str, int]:
+    driftwatch, fields = current_driftwatch(), Fields(request.args)
+    first, last = _range(fields)
+    runs, model = driftwatch.store.runs, driftwatch.model
+    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    count = 0 if fields.errors else runs.count_with_drift(first, last)
+    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    listed = [] if fields.errors else runs.with_drift(first, last, page.skip, page.size + 1)
+    return render_template(
+        "drift.html",
+        fields=fields,
+        page=page,
+        sizes=SIZES,
+        runs=listed[: page.size],
+        before=_models_before(listed),
+        pictures={name: words[0] for name, words in PICTURES.items()},
+        query=query_without("page", "size"),
+        most_drawn=MOST_DRAWN,
+        changed=CHANGED,
+        model=model,
+        left=runs.count_to_measure(model),
+        failure=driftwatch.drifts.failure(),
+    ), fields.status
+
+
+@blueprint.post("/")
+@needs("measure_drift")
+def ask() -> Response:
+    """Have measured what is not; where that failed before, again."""
+    current_driftwatch().drifts.ask(by=person().name)
+    return redirect(url_for(".index"), 303)
+
+
+@blueprint.get("/<name>.svg")
+def picture(name: str) -> Response:
+    """A picture over the runs of the address, the newest 500 of them at most."""
+    from app.ml.pictures import over_runs  # it draws with a library that nothing else of this page needs
+
+    if name not in PICTURES:
+        raise NotFound(f"There is no picture {name!r}; there are: {', '.join(PICTURES)}.")
+    fields = Fields(request.args)
+    first, last = _range(fields)
+    refuse_wrong(fields)
+    runs = current_driftwatch().store.runs.with_drift(first, last, limit=MOST_DRAWN)[::-1]
+    title, label, series = PICTURES[name]
+    values = {words: [run.drift[field] for run in runs] for field, words in series.items()}
+    changes = {
+        i: run.drift["model"] for i, run in enumerate(runs) if i and run.drift["model"] != runs[i - 1].drift["model"]
+    }
+    levels = (LITTLE, CHANGED) if name == "stability" else ()
+    svg = over_runs(title, label, [run.number for run in runs], values, changes, levels)
+    response = Response(svg, mimetype="image/svg+xml", headers={"Content-Security-Policy": PICTURE_POLICY})
+    response.headers |= {"Cache-Control": "no-cache", "Content-Disposition": f'inline; filename="drift_{name}.svg"'}
+    response.add_etag()
+    return response.make_conditional(request)
+
+
+def _range(fields: Fields) -> tuple[int, int]:
+    """The runs of the address; what is wrong with them is noted on `fields`."""
+    first = fields.read("first", _run("first"), 1)
+    last = fields.read("last", _run("last"), LARGEST_RUN)
+    if first > last:
+        fields.refuse(InvalidInput("last", fields.given["last"], f"at least {first}, the first run"))
+    return first, last
+
+
+def _run(field: str) -> Callable[[str], int]:
+    return lambda text: run_number(text, field)
+
+
+def _models_before(runs: Sequence[Run]) -> dict[int, str]:
+    """run → the model of the run before it, for runs that another model scored than that; newest first."""
+    changed = [(run, older) for run, older in pairwise(runs) if older.drift["model"] != run.drift["model"]]
+    return {run.number: older.drift["model"] for run, older in changed}

@@ -1,0 +1,51 @@
+"""The part of the API that says how the models that a chamber was scored by judged it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+from spectree import Response as Answers
+
+from app.run_numbers import run_number
+from app.store.past_scores import PastScore
+from app.web.api import REFUSED, blueprint, chamber_at, spec
+from app.web.current import current_driftwatch
+from app.web.schemas import Problem
+
+
+class ModelScoresOut(BaseModel):
+    """What one model said of a chamber: index 0 is layer 1."""
+
+    model: str
+    shown: bool = Field(description="these are the scores that the pages show and rank by")
+    scored_at: datetime
+    worst: float | None = Field(description="the greatest score; null where no layer is judged")
+    scores: list[float | None] = Field(description="12; null where the layer is absent or unjudged")
+    verdicts: list[str] = Field(description="12 words: good, bad, empty, unjudged, absent")
+
+    @classmethod
+    def of(cls, one: PastScore, shown: bool) -> ModelScoresOut:
+        said = one.judgement
+        verdicts = [str(verdict) for verdict in said.verdicts]
+        judged = {"worst": said.worst, "scores": list(said.scores), "verdicts": verdicts}
+        return cls(model=one.model, shown=shown, scored_at=one.scored_at, **judged)
+
+
+class ScoresByModelOut(BaseModel):
+    scores: list[ModelScoresOut]
+
+
+@blueprint.get("/runs/<run>/chambers/<wheel>/<sector>/<station>/scores")
+@spec.validate(
+    resp=Answers(HTTP_200=ScoresByModelOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["chambers"]
+)
+def list_scores_by_model(run: str, wheel: str, sector: str, station: str) -> ScoresByModelOut:
+    """The scores of one chamber by every model that scored it: those that are shown, then the others, newest first."""
+    store = current_driftwatch().store
+    item = store.items.look(run_number(run), chamber_at(wheel, sector, station))
+    past = [ModelScoresOut.of(one, False) for one in store.past_scores.of_item(item.run, item.place, but=item.model)]
+    if item.judgement is None:
+        return ScoresByModelOut(scores=past)
+    now = PastScore(item.model, item.judgement, item.scored_at)
+    return ScoresByModelOut(scores=[ModelScoresOut.of(now, True), *past])

@@ -1,0 +1,43 @@
+"""Re-evaluations as they go out of the API, and what asks for one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+from app.store.reevaluations import Reevaluation, ReevaluationState
+
+
+class ReevaluationRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    runs: StrictInt | StrictStr | None = Field(
+        description="a run number, or several: '302634-302640, 305000'; null for all that are loaded"
+    )
+
+
+class ReevaluationOut(BaseModel):
+    """Runs that are scored again by the model in use, the newest first."""
+
+    id: str
+    state: ReevaluationState
+    runs: list[int] | None = Field(description="those asked for; null for all")
+    model: str = Field(description="by which it goes on, or ended")
+    done: int = Field(description="runs whose scores are by this model")
+    total: int = Field(description="runs that are asked for and have chambers")
+    computed: int = Field(description="runs that had chambers to compute")
+    restored: int = Field(description="runs whose scores by this model were all kept from before")
+    failed: dict[int, str] = Field(description="run: why it could not be scored")
+    why: str
+    by: str
+    asked_at: datetime
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, one: Reevaluation) -> ReevaluationOut:
+        return cls.model_validate(one, from_attributes=True)
+
+
+class ReevaluationsOut(BaseModel):
+    reevaluations: list[ReevaluationOut] = Field(description="the last 50, newest first")
