@@ -13,7 +13,15 @@ from pathlib import Path
 import click
 from flask import Flask, current_app
 
-from app.cli_models import evaluate_model, evaluate_saliency, models_group, score, train
+from app.cli_models import (
+    evaluate_model,
+    evaluate_saliency,
+    learning_curve,
+    models_group,
+    score,
+    simulate_labelling,
+    train,
+)
 from app.cli_users import users_group
 from app.command import acting, command
 from app.driftwatch import Driftwatch
@@ -26,7 +34,7 @@ LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 
 
 def init_app(app: Flask) -> None:
-    of_models = (score, train, evaluate_model, evaluate_saliency, models_group)
+    of_models = (score, train, evaluate_model, evaluate_saliency, simulate_labelling, learning_curve, models_group)
     for one in (fetch, list_runs, delete, *of_models, users_group, demo_dqm, serve):
         app.cli.add_command(one)
 

@@ -51,6 +51,8 @@ ACTIONS: dict[str, Role] = {
     "import_model": Role.EXPERT,
     "activate_model": Role.EXPERT,
     "retire_model": Role.EXPERT,
+    "compare_models": Role.EXPERT,
+    "set_threshold": Role.EXPERT,
     "keep_evaluation": Role.EXPERT,  # with its model
     "delete_run": Role.ADMIN,
     "users": Role.ADMIN,

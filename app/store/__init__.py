@@ -18,6 +18,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
 from app.errors import SettingsError, StoreUnavailable
 from app.store.attempts import Attempts
+from app.store.comparisons import Comparisons
 from app.store.embedded import EmbeddedMongo
 from app.store.events import Events
 from app.store.influences import Influences
@@ -28,6 +29,7 @@ from app.store.models import Models
 from app.store.problems import Problems
 from app.store.queue import Queue
 from app.store.runs import Runs
+from app.store.thresholds import Thresholds
 from app.store.users import Users
 from app.subsystems import Subsystem
 from config import Settings
@@ -87,6 +89,14 @@ class Store:
     @property
     def models(self) -> Models:
         return Models(self._database)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return Thresholds(self._database["model_thresholds"])
+
+    @property
+    def comparisons(self) -> Comparisons:
+        return Comparisons(self._database["model_comparisons"])
 
     @property
     def users(self) -> Users:
@@ -158,6 +168,7 @@ class Store:
                     Problems(database["problems"], self.subsystem),
                     Runs(database["runs"]),
                     Jobs(database["jobs"]),
+                    Thresholds(database["model_thresholds"]),
                     Users(database),
                     Attempts(database),
                 ):

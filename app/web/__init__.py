@@ -10,6 +10,7 @@ from app.web import (
     agreement,
     api,
     chamber,
+    comparison,
     display,
     errors,
     health,
@@ -18,6 +19,7 @@ from app.web import (
     label_api,  # noqa: F401 (the same)
     label_list_api,  # noqa: F401 (the same)
     labels,
+    model_api,  # noqa: F401 (the same)
     models_page,
     overview,
     problems,
@@ -49,6 +51,7 @@ def init_app(app: Flask) -> None:
         agreement,
         problems,
         models_page,
+        comparison,
         saliency,
         signin,
         account,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, render_template, url_for
-from pydantic import ValidationError
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
-from app.errors import NotFound
-from app.ml.evaluation import FALSE_ALARMS, Evaluation, in_words
+from app.errors import InvalidInput, NotFound
+from app.ml import cards
+from app.ml.evaluation import FALSE_ALARMS, LEVELS, CurvePoint, Method, in_words
 from app.ml.models import Card
+from app.registry import USES
 from app.store.models import KeptEvaluation, ModelState
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
+from app.web.fields import Fields, fraction, one_of, percentage
+from app.web.threshold_curve import ThresholdCurve, written
 
 STATE_WORDS = {ModelState.ACTIVE: "in use", ModelState.CANDIDATE: "candidate", ModelState.RETIRED: "retired"}
 STATE_SHAPES = {ModelState.ACTIVE: "good", ModelState.CANDIDATE: "waiting", ModelState.RETIRED: "gone"}
@@ -24,6 +27,11 @@ PICTURES = {  # in the order shown: what each says, for who cannot see it
 PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 blueprint = Blueprint("models_page", __name__, url_prefix="/models")
+
+
+@blueprint.record_once
+def _add_filters(state: object) -> None:
+    state.app.jinja_env.filters["written"] = written
 
 
 @blueprint.get("/")
@@ -45,24 +53,45 @@ def index() -> str:
 
 
 @blueprint.get("/<name>/")
-def show(name: str) -> str:
-    driftwatch = current_driftwatch()
-    model = driftwatch.models.get(name)
-    kept = driftwatch.store.models.evaluation(name)
-    return render_template(
-        "model.html",
-        model=model,
-        card=Card.model_validate(model.card),
-        events=driftwatch.store.events.of_models(name),
-        runs=driftwatch.store.runs.count_by_model().get(name, 0),
-        active=driftwatch.model,
-        kept=kept,
-        evaluation=kept and _readable(kept),
-        pictures=[(picture, words) for picture, words in PICTURES.items() if kept and picture in kept.pictures],
-        rates=FALSE_ALARMS,
-        in_words=in_words,
-        state_of=_state_of,
-    )
+def show(name: str) -> tuple[str, int]:
+    """A model's page; with `score` or `rate` in the address, what that would mean as a threshold."""
+    return _page(name, Fields(request.args))
+
+
+@blueprint.get("/<name>/card.md")
+def card(name: str) -> Response:
+    """The model's card as Markdown."""
+    headers = {"Content-Disposition": f'inline; filename="{name}_card.md"'}
+    return Response(cards.markdown(current_driftwatch().models.known(name)), mimetype="text/markdown", headers=headers)
+
+
+@blueprint.get("/<name>/curve.json")
+def curve(name: str) -> dict[str, object]:
+    """What thresholds mean, by falling score, with the places on the picture."""
+    method = current_driftwatch().models.known(name).method
+    if method is None or not method.curve:
+        raise NotFound(f"The model {name} has no curve: flask evaluate-model {name} --keep makes it.")
+    return {"levels": list(LEVELS), "points": ThresholdCurve(method.curve).document()}
+
+
+@blueprint.post("/<name>/thresholds")
+@needs("set_threshold")
+def set_threshold(name: str) -> Response | tuple[str, int]:
+    """Set from which score a layer is bad, for one use."""
+    form = Fields(request.form)
+    for field, words in (("score", "a score"), ("why", "a reason")):
+        if field not in form.given:
+            form.errors[field] = f"Needed: {words}."
+    use = form.read("use", one_of("use", {use: use for use in USES}), USES[0])
+    score = form.read("score", fraction("score"), 0.0)
+    if not form.errors:
+        try:
+            current_driftwatch().set_threshold(name, use, score, form.given["why"], by=person().name)
+        except InvalidInput as error:
+            form.refuse(error)
+    if form.errors:
+        return _page(name, form)
+    return redirect(url_for(".show", name=name, _anchor="thresholds"), 303)
 
 
 @blueprint.get("/<name>/<picture>.svg")
@@ -110,12 +139,47 @@ def _kept(name: str) -> KeptEvaluation:
     return kept
 
 
-def _readable(kept: KeptEvaluation) -> Evaluation | None:
-    """The figures; None where another version of the program wrote them in a way that this one cannot read."""
-    try:
-        return Evaluation.from_json(kept.figures)
-    except ValidationError:
+def _page(name: str, given: Fields) -> tuple[str, int]:
+    driftwatch = current_driftwatch()
+    known = driftwatch.models.known(name)
+    uses = cards.uses(known)
+    curve = ThresholdCurve(known.method.curve) if known.method and known.method.curve else None
+    wanted = _wanted(given, known.method, uses[0].score)
+    pictures = [(one, words) for one, words in PICTURES.items() if known.kept and one in known.kept.pictures]
+    return render_template(
+        "model.html",
+        model=known.model,
+        card=known.card,
+        labels=cards.labels(known.card),
+        limits=cards.limits(known),
+        uses=uses,
+        fields=given,
+        curve=curve,
+        wanted=wanted,
+        at=curve and wanted and curve.at(wanted),
+        set_before=known.thresholds,
+        use_names=[(use, use) for use in USES],
+        levels=LEVELS,
+        events=driftwatch.store.events.of_models(name),
+        runs=driftwatch.store.runs.count_by_model().get(name, 0),
+        active=driftwatch.model,
+        kept=known.kept,
+        evaluation=known.evaluation,
+        pictures=pictures,
+        rates=FALSE_ALARMS,
+        in_words=in_words,
+        state_of=_state_of,
+    ), given.status
+
+
+def _wanted(given: Fields, method: Method | None, score: float) -> CurvePoint | None:
+    """What the address or the form asks about: the threshold of a rate, or a score; else the one that stands. None
+    where nobody measured what thresholds mean."""
+    rate = given.read("rate", percentage("rate"), None)
+    score = given.read("score", fraction("score"), score)
+    if method is None:
         return None
+    return method.for_false_alarms(rate) if rate is not None else method.meaning(score)
 
 
 def _state_of(state: ModelState) -> tuple[str, str]:
