@@ -92,6 +92,17 @@ class Settings(BaseModel):
         0.0, ge=0, le=1, description="share of chambers that a second person labels without seeing the first label"
     )
 
+    # models
+    forgetting_tolerance: float = Field(
+        0.05,  # 2.5 standard errors of low rate, the hardest kind, on 8,000 chambers
+        ge=0,
+        le=1,
+        description="how much less of a kind of fault than the model in use a model from labels may find, as a share",
+    )
+    forgetting_chambers: int = Field(
+        8_000, ge=400, le=100_000, description="simulated chambers on which that is measured"
+    )
+
     # the DQM server
     dqm_url: Url | None = Field(
         None,

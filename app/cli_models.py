@@ -13,6 +13,8 @@ from app.command import acting, command
 from app.driftwatch import Driftwatch
 from app.errors import DriftwatchError
 from app.ml import cards, models
+from app.ml.candidate import Plan
+from app.ml.labelled_items import Choice
 from app.web.schemas import ModelOut
 
 if TYPE_CHECKING:
@@ -61,22 +63,66 @@ def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
 
 
 @command("train")
-@click.option("--architecture", default="row-cnn", show_default=True, help="Which network to train.")
+@click.option("--architecture", help="Which network to train; row-cnn, or from labels chamber-cnn, if not given.")
 @click.option("--seed", default=2018, show_default=True, help="The same seed gives the same network.")
-@click.option("--chambers", default=8_000, show_default=True, help="Simulated chambers to learn from.")
+@click.option("--chambers", type=int, help="Simulated chambers to learn from; 8000, or with labels 20000.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder to make; the next free name in the model folder, if not given.",
+    help="Folder to make; the next free name in the model folder, if not given. Not with --from-labels.",
 )
-def train(driftwatch: Driftwatch, architecture: str, seed: int, chambers: int, out: Path | None) -> None:
-    """Train a network on simulated chambers. It is not put into use by that."""
+@click.option("--from-labels", is_flag=True, help="Learn from what people labelled besides; keep a candidate.")
+@click.option("--runs", default="", help="Labels of these runs only, such as 302634-302640.")
+@click.option("--resolved-only", is_flag=True, help="Only labels by which an expert ended a disagreement.")
+@click.option(
+    "--simulated-weight",
+    type=float,
+    help="How much all simulated layers count together, all labelled ones counting 1; 3, if not given.",
+)
+def train(
+    driftwatch: Driftwatch,
+    architecture: str | None,
+    seed: int,
+    chambers: int | None,
+    out: Path | None,
+    from_labels: bool,
+    runs: str,
+    resolved_only: bool,
+    simulated_weight: float | None,
+) -> None:
+    """Train a network on simulated chambers, or on these and on labels. It is not put into use by that.
+
+    From labels, what comes of it is kept in the database as a candidate. It is refused, and the exit status is 1, if it
+    finds less of a kind of simulated fault than the model in use, beyond FORGETTING_TOLERANCE.
+    """
+    by = acting(driftwatch, "train")
+    if from_labels:
+        if out:
+            raise click.UsageError("--out does not go with --from-labels: the candidate is kept in the database.")
+        plan = {"architecture": architecture, "chambers": chambers, "simulated_weight": simulated_weight}
+        plan = {name: value for name, value in plan.items() if value is not None}
+        _train_from_labels(driftwatch, Plan(Choice.of(runs, resolved_only), seed=seed, **plan), by)
+        return
+    if runs or resolved_only or simulated_weight is not None:
+        raise click.UsageError("--runs, --resolved-only and --simulated-weight need --from-labels.")
     from app.ml import training
 
-    acting(driftwatch, "train")
+    architecture = architecture or "row-cnn"
     out = out or models.free_folder(driftwatch.settings.model_dir, architecture)
-    card = training.train(architecture, seed, out, chambers, report=lambda line: click.echo(line, err=True))
+    chambers = 8_000 if chambers is None else chambers
+    card = training.train(architecture, seed, out, chambers, report=_tell)
     click.echo(card.model_dump_json(indent=2))
+
+
+def _train_from_labels(driftwatch: Driftwatch, plan: Plan, by: str) -> None:
+    model = driftwatch.training.here(plan, by, report=_tell)
+    click.echo(ModelOut.of(model).model_dump_json(indent=2))
+    if model.refused:
+        raise click.ClickException(f"{model.name} is kept, but refused; flask models override lets it be activated.")
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @click.group("models")
@@ -122,6 +168,15 @@ def activate_model(driftwatch: Driftwatch, name: str) -> None:
     click.echo(f"{driftwatch.activate(name, by=acting(driftwatch, 'activate_model')).name}: in use")
 
 
+@command("override")
+@click.argument("name")
+@click.option("--reason", required=True, help="Why it may be used although it finds less; kept with the model.")
+def override_refusal(driftwatch: Driftwatch, name: str, reason: str) -> None:
+    """Let a model be activated that was refused."""
+    by = acting(driftwatch, "override_refusal")
+    click.echo(f"{driftwatch.override_refusal(name, reason, by=by).name}: {driftwatch.models.get(name).state}")
+
+
 @command("retire")
 @click.argument("name")
 def retire_model(driftwatch: Driftwatch, name: str) -> None:
@@ -164,6 +219,7 @@ for _model_command in (
     add_model,
     import_model,
     activate_model,
+    override_refusal,
     retire_model,
     set_threshold,
 ):
@@ -205,7 +261,7 @@ def evaluate_model(
     if scorers[0].version != REFERENCE:
         scorers.append(_scorer(driftwatch, REFERENCE))
     labelled = read_labelled(real) if real else ()
-    found = evaluation.evaluate(scorers, chambers, seed, labelled, report=lambda line: click.echo(line, err=True))
+    found = evaluation.evaluate(scorers, chambers, seed, labelled, report=_tell)
     click.echo(found.to_json() if as_json else tables(found))
     svg = drawn.pictures(found) if pictures or keep else {}
     if pictures:
@@ -233,7 +289,7 @@ def evaluate_saliency(driftwatch: Driftwatch, name: str | None, chambers: int, s
     from app.ml.tables import aligned
 
     explainer = Explainer(_scorer(driftwatch, name))
-    found = truth.measure(explainer, chambers, seed, report=lambda line: click.echo(line, err=True))
+    found = truth.measure(explainer, chambers, seed, report=_tell)
     if not found[0].blocks:
         raise click.ClickException(f"{explainer.version} finds no block in so few chambers; draw more.")
     if as_json:

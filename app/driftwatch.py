@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Collection
@@ -11,9 +12,10 @@ from typing import Any
 
 from app.accounts import Accounts
 from app.errors import REASON_WORDS, Conflict, InvalidInput, NotExplained, NotFound
-from app.jobs import compare, delete, explain, fetch
+from app.jobs import compare, delete, explain, fetch, train
 from app.jobs.runner import Runner
 from app.labelling.labels import Labelling
+from app.ml.candidate import Plan
 from app.ml.saliency import Method, method_named
 from app.ml.side_by_side import CHAMBERS
 from app.registry import Registry
@@ -36,6 +38,7 @@ DEMONSTRATION_RUNS = (302634, 302635)
 RECONCILE_SECONDS = 10
 FAILURE_STANDS = timedelta(minutes=1)  # what could not be explained is not tried again sooner
 COMPARED_RUNS = range(1, 51)  # how many runs can be asked for: each takes some seconds
+MOST_REASON = 2_000  # characters
 MOST_POLLED = 20  # runs asked for at one look at the server's list, newest first
 
 
@@ -54,6 +57,7 @@ class Driftwatch:
         self.accounts = Accounts(self.store, settings)
         self.models = Registry(self.store, settings.model_dir, settings.data_dir)
         self.labelling = Labelling(self.store, self.models, settings)
+        self.training = train.Training(self.store, self.models, settings)
 
     # --- runs ---
 
@@ -143,7 +147,11 @@ class Driftwatch:
         return self.models.active
 
     def activate(self, name: str, by: str) -> Model:
-        """Put a model into use: what is scored from now on is scored by it."""
+        """Put a model into use: what is scored from now on is scored by it.
+
+        Raises:
+            Conflict: it is refused.
+        """
         model = self.models.activate(name)
         self.store.events.record("model activated", None, by, model=name)
         return model
@@ -184,6 +192,45 @@ class Driftwatch:
         job = self.store.jobs.ask(compare.KIND, None, compare.LANE, by, compare.about(*pair), **args)
         self.wake()
         return job
+
+    def train(self, plan: Plan, by: str) -> Job:
+        """Have a candidate trained from labels in the background; asked for twice while it is made, it is made once.
+
+        Raises:
+            TooFewLabels: and what is missing.
+        """
+        self.training.require_enough(plan)
+        args = plan.to_args()
+        job = self.store.jobs.ask(train.KIND, None, train.LANE, by, about=json.dumps(args), **args)
+        self.wake()
+        return job
+
+    def stop_training(self, job_id: str, by: str) -> Job:
+        """Stop a training; nothing of it is kept. Nothing happens to one that has ended.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        job = train.training_job(self.store, job_id)
+        if job.active:
+            self.store.jobs.cancel_one(job.id)
+            self.store.events.record("training stopped", None, by, job=job.id)
+        return train.training_job(self.store, job_id)
+
+    def override_refusal(self, name: str, reason: str, by: str) -> Model:
+        """Let a model be activated that was refused because it forgot too much.
+
+        Raises:
+            InvalidInput: no reason is given, or a very long one.
+            NotFound: there is no such model.
+            Conflict: it is not refused.
+        """
+        reason = reason.strip()
+        if not 0 < len(reason) <= MOST_REASON:
+            raise InvalidInput("reason", reason, f"said in 1 to {MOST_REASON:,} characters")
+        model = self.models.override(name, reason, by)
+        self.store.events.record("model refusal overridden", None, by, model=name, reason=reason)
+        return model
 
     # --- why scores are as they are ---
 
@@ -243,6 +290,7 @@ class Driftwatch:
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),
             compare.KIND: compare.Comparing(self.store, self.models),
+            train.KIND: self.training,
         }
         self.runner = Runner(self.store, handlers, only)
         self.runner.start()

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from app.store.models import Model
 from app.store.thresholds import SetThreshold
 
 if TYPE_CHECKING:
+    from app.ml.forgetting import Forgetting
     from app.ml.saliency import Explainer
     from app.ml.scoring import Scorer
 
@@ -85,6 +87,44 @@ class Registry:
         self._fill()
         return self._add(folder, by)
 
+    def add_candidate(self, folder: Path, forgetting: Forgetting, by: str) -> Model:
+        """Keep the model of a folder that was made from labels, with what it forgot; refused if that is too much.
+
+        Another model may have taken its name since it was begun: then it gets the next one.
+        """
+        self._fill()
+        card = files.load_card(folder)
+        file = files.verified_file(folder, card).read_bytes()
+        check, refused = forgetting.model_dump(mode="json"), bool(forgetting.forgotten)
+        while True:
+            try:
+                return self._store.models.add(card.name, card.model_dump(mode="json"), file, by, check, refused)
+            except Conflict:
+                card = card.model_copy(update={"name": self.free_name(card.architecture)})
+
+    def free_name(self, architecture: str) -> str:
+        """What the next model of an architecture is called: row-cnn-1, row-cnn-2, …"""
+        names = {model.name for model in self.all()}
+        return next(name for n in count(1) if (name := f"{architecture}-{n}") not in names)
+
+    def folder(self, name: str) -> Path:
+        """A folder with a model's file and card, on this machine.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        return self._folder(self.get(name))
+
+    def override(self, name: str, reason: str, by: str) -> Model:
+        """Let a model that is refused be a candidate.
+
+        Raises:
+            NotFound: there is none of this name.
+            Conflict: it is not refused.
+        """
+        self.get(name)
+        return self._store.models.override(name, reason, by)
+
     def import_keras2(self, file: Path, name: str | None, by: str) -> Model:
         """Keep the row network in a Keras 2 file, as a candidate, named after the file if no name is given.
 
@@ -101,7 +141,11 @@ class Registry:
             return self._add(convert_keras2(file, name, Path(parent)), by)
 
     def activate(self, name: str) -> Model:
-        """Put a model into use. Runs that were scored by another keep those scores until they are asked for again."""
+        """Put a model into use. Runs that were scored by another keep those scores until they are asked for again.
+
+        Raises:
+            Conflict: it is refused.
+        """
         self.get(name)
         return self._store.models.activate(name)
 

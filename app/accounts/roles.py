@@ -48,6 +48,7 @@ ACTIONS: dict[str, Role] = {
     "known_problems": Role.EXPERT,
     "agreement": Role.EXPERT,
     "train": Role.EXPERT,
+    "override_refusal": Role.EXPERT,  # of a model from labels that forgot too much
     "import_model": Role.EXPERT,
     "activate_model": Role.EXPERT,
     "retire_model": Role.EXPERT,

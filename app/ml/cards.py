@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from app.ml.curves import Interval
 from app.ml.evaluation import ALL, FALSE_ALARMS, LEVELS, Evaluation, Method, in_words
@@ -56,11 +57,11 @@ class Known:
     thresholds: Sequence[SetThreshold]
     kept: KeptEvaluation | None = None
 
-    @property
+    @cached_property
     def evaluation(self) -> Evaluation | None:
         return Evaluation.readable(self.kept.figures) if self.kept else None
 
-    @property
+    @cached_property
     def method(self) -> Method | None:
         """Its figures on the simulated test set."""
         return self.evaluation.of(self.model.name) if self.evaluation else None

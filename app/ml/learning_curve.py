@@ -15,8 +15,8 @@ from app.errors import Conflict, TooFewLabels
 from app.ml.curves import Ranking, area, found_at
 from app.ml.last_layers import LastLayers, Seen
 from app.ml.networks import Architecture, architecture
+from app.ml.samples import sample
 from app.ml.scoring import Scorer
-from app.ml.training import sample
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import ORDINARY, RICH, simulate_chambers

@@ -23,7 +23,7 @@ from app.ml.curves import CONFIDENCE, Ranking, found_at
 from app.ml.labelled import LARGEST_SEED
 from app.ml.last_layers import LastLayers, Seen
 from app.ml.networks import Architecture, architecture
-from app.ml.training import sample
+from app.ml.samples import sample
 from app.subsystems.dt.defects import DefectKind
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import ORDINARY, RICH, SimulatedChamber, simulate_chambers, simulate_run

@@ -1,8 +1,9 @@
-"""Training a network on simulated chambers, and writing it with its card: the service behind `flask train`.
+"""Training a network on simulated chambers, and on labelled ones besides, and writing it with its card.
 
-The same command makes the same weights. Chambers, never layers, are dealt to training, validation and test. The first
-are rich in faults; the others have as many as ordinary data, and it is on these that a score of 0.8 means 80 %. Not for
-choosing which model is used: see `models.default_model`.
+The same command makes the same weights, from labels as long as these are the same. Chambers, never layers, are dealt to
+training, validation and test. The simulated ones for the first two are rich in faults; the others have as many as
+ordinary data, and it is on these that a score of 0.8 means 80 %. Not for what a network is shown: see `samples`; nor
+for choosing which model is used: see `models.default_model`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.errors import Conflict, InvalidInput
+from app.errors import Conflict, DriftwatchError, InvalidInput
 from app.ml.backend import keras, numpy_2_forgiven, tensorflow
+from app.ml.labelled_items import LabelledSet
 from app.ml.models import (
     ALARM,
     CARD_FILE,
@@ -37,17 +39,10 @@ from app.ml.models import (
     sha256,
 )
 from app.ml.networks import BAD, Architecture, architecture
-from app.subsystems.dt.preprocess import layer_bins
-from app.subsystems.dt.simulate import (
-    ORDINARY,
-    RICH,
-    SIMULATOR_VERSION,
-    DefectKind,
-    SimulatedChamber,
-    label,
-    simulate_chambers,
-)
-from app.subsystems.dt.verdict import LEAST_HITS_A_CELL, judge_before
+from app.ml.samples import Sample, balanced, labelled_sample, mixed, sample
+from app.ml.split import Part
+from app.subsystems.dt.simulate import ORDINARY, RICH, SIMULATOR_VERSION, simulate_chambers
+from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 
 if TYPE_CHECKING:
     from keras import Model
@@ -61,29 +56,36 @@ SHARES = {  # of the chambers; and of faulty ones among these
 }
 PATIENCE = 15  # epochs without a better validation loss
 SCORES = {SHIFTER: 0.5, ALARM: 0.95}
-AT_ONCE = 2_000  # chambers whose inputs are worked out together: 70 MB
 HITS = (LEAST_HITS_A_CELL, 4.0, 12.0, 50.0, np.inf)  # a cell: levels at which false alarms are counted
 BINS = 10  # of the reliability curve
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """The layers of some simulated chambers that a network is to judge.
+class Taught:
+    """Labelled chambers to learn from besides the simulated ones.
 
     Attributes:
-        inputs: float32 (layers, …), what the architecture takes.
-        bad: float32 (layers,), P(bad) by the simulator's rule.
-        visible: bool (layers,): the architecture can see what makes the layer bad; always true of a good one.
-        hits: float (layers,): hits a cell of its chamber.
+        labelled: those; each part has both good and bad layers.
+        simulated_weight: how much all simulated layers count together in fitting, all labelled ones counting 1.
     """
 
-    inputs: np.ndarray
-    bad: np.ndarray
-    visible: np.ndarray
-    hits: np.ndarray
+    labelled: LabelledSet
+    simulated_weight: float
 
-    def of(self, which: np.ndarray) -> Sample:
-        return Sample(self.inputs[which], self.bad[which], self.visible[which], self.hits[which])
+
+@dataclass(frozen=True)
+class Epoch:
+    """How far fitting is.
+
+    Attributes:
+        number, of: from 1; it can end before the last.
+        loss, validation_loss: cross entropy, weighted as the layers are.
+    """
+
+    number: int
+    of: int
+    loss: float
+    validation_loss: float
 
 
 def train(
@@ -93,8 +95,10 @@ def train(
     chambers: int,
     report: Callable[[str], None],
     replace: bool = False,
+    taught: Taught | None = None,
+    after_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Card:
-    """Train a network on simulated chambers and write `folder/model.keras` and `folder/card.json`, both or neither.
+    """Train a network and write `folder/model.keras` and `folder/card.json`, both or neither.
 
     Args:
         architecture_name: one of `networks.ARCHITECTURES`.
@@ -104,32 +108,44 @@ def train(
             the scores on, 15 % for the figures.
         report: told what is going on, a line at a time.
         replace: overwrite a model of that name.
+        taught: labelled chambers to learn from besides.
+        after_epoch: told of each epoch that is over.
 
     Raises:
         InvalidInput: no such architecture, a seed or a number of chambers out of range, or a name that no model
             can have.
         Conflict: the folder exists, and `replace` was not given.
     """
-    kind = architecture(architecture_name)
-    if not 0 <= seed < 2**32:
-        raise InvalidInput("seed", seed, "a whole number from 0 to 4,294,967,295")
-    if chambers < LEAST_CHAMBERS:
-        raise InvalidInput("chambers", chambers, f"a whole number, {LEAST_CHAMBERS} or more")
+    kind = checked(architecture_name, seed, chambers)
     _check_folder(folder, replace)
 
     samples = {}
     for stream, (name, (share, faulty)) in enumerate(SHARES.items()):
         samples[name] = sample(kind, simulate_chambers(round(share * chambers), _seed(seed, stream), faulty))
         report(f"{name}: {_described(samples[name])}")
-    shown = samples["training"].of(samples["training"].visible)
-    validation = samples["validation"].of(samples["validation"].visible)
+    # Taken out, so that what is not needed any more is not kept: these are hundreds of megabytes.
+    shown, validation, ordinary = (samples.pop(name).seen for name in ("training", "validation", "calibration"))
+    test, more, labelled_test = samples.pop("test"), {}, None
+    if taught:
+        real = {part: labelled_sample(kind, taught.labelled.of(part)) for part in Part}
+        for part, some in real.items():
+            report(f"labelled, {part}: {_described(some)}")
+        to_learn, bad_weight = balanced(real[Part.TRAINING])
+        shown = mixed(shown, to_learn, taught.simulated_weight)
+        validation = mixed(validation, real[Part.VALIDATION], taught.simulated_weight)
+        # Layer for layer: two numbers are found here, and a few labels must not decide them alone.
+        layers = len(ordinary.bad) / len(real[Part.VALIDATION].bad)
+        ordinary, labelled_test = mixed(ordinary, real[Part.VALIDATION], layers), real[Part.TEST]
+        more = {
+            "labels": taught.labelled.composition,
+            "simulated_weight": taught.simulated_weight,
+            "bad_weight": bad_weight,
+        }
 
-    network = _fitted(kind, seed, shown, validation, report)
-    ordinary = samples["calibration"].of(samples["calibration"].visible)
-    calibration = calibrated(ordinary.bad, _log_odds(network, ordinary.inputs))
+    network = _fitted(kind, seed, shown, validation, report, after_epoch)
+    calibration = calibrated(ordinary.bad, _log_odds(network, ordinary.inputs), ordinary.weights)
     _fold_in(network, calibration)
-    test = samples["test"]
-    scores = network.predict(test.inputs, batch_size=4096, verbose=0)[:, BAD]
+    scores = _scores(network, test)
     card = Card(
         name=folder.name,
         architecture=architecture_name,
@@ -142,11 +158,12 @@ def train(
             layers=len(shown.bad),
             bad_layers=round(float(shown.bad.sum()), 1),
             left_out=_left_out(kind),
-            command=f"flask train --architecture {architecture_name} --seed {seed} --chambers {chambers} "
-            f"--out models/{folder.name}",
+            command=_command(architecture_name, seed, chambers, folder, taught),
+            **more,
         ),
         figures=figures(test.bad[test.visible], scores[test.visible]),
         figures_all_faults=figures(test.bad, scores),
+        figures_labelled=labelled_test and figures(labelled_test.bad, _scores(network, labelled_test)),
         calibration=calibration,
         reliability=reliability(test.bad[test.visible], scores[test.visible]),
         thresholds={use: threshold(score, test.bad, scores, test.hits) for use, score in SCORES.items()},
@@ -158,41 +175,39 @@ def train(
     return card
 
 
-def sample(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
-    """The layers of these chambers that a network of this kind would be asked to judge: not empty, not unjudged."""
-    parts = [_sample(kind, chambers[i : i + AT_ONCE]) for i in range(0, len(chambers), AT_ONCE)]
-    columns = zip(*((part.inputs, part.bad, part.visible, part.hits) for part in parts), strict=True)
-    return Sample(*(np.concatenate(column) for column in columns))
+def checked(architecture_name: str, seed: int, chambers: int) -> Architecture:
+    """The architecture of this name, where a network of it can be trained so.
+
+    Raises:
+        InvalidInput: no such architecture, or a seed or a number of chambers out of range.
+    """
+    kind = architecture(architecture_name)
+    if not 0 <= seed < 2**32:
+        raise InvalidInput("seed", seed, "a whole number from 0 to 4,294,967,295")
+    if chambers < LEAST_CHAMBERS:
+        raise InvalidInput("chambers", chambers, f"a whole number, {LEAST_CHAMBERS} or more")
+    return kind
 
 
-def _sample(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
-    occupancies = [chamber.occupancy for chamber in chambers]
-    bins = layer_bins(occupancies)
-    before = judge_before(occupancies, bins)
-    bad = np.stack([chamber.bad for chamber in chambers])
-    visible = np.stack([chamber.bad == _without_rate(chamber) for chamber in chambers]) | kind.sees_rate
-    hits = np.broadcast_to(before.rates[:, None], bad.shape)
-    inputs = kind.inputs(occupancies, bins)
-    return Sample(*(values[before.open] for values in (inputs, bad, visible, hits)))
-
-
-def calibrated(bad: np.ndarray, log_odds: np.ndarray) -> Calibration:
+def calibrated(bad: np.ndarray, log_odds: np.ndarray, weights: np.ndarray | None = None) -> Calibration:
     """The temperature and the shift that make scores likelihoods: Platt (1999), by Newton's method.
 
     Args:
         bad: float (layers,), P(bad).
         log_odds: float (layers,), the network's log P(bad) / P(good).
+        weights: float (layers,), how much each layer counts; 1 if not given.
     """
     x = np.stack((log_odds.astype(np.float64), np.ones(len(log_odds))))
-    weights = np.array([1.0, 0.0])
+    counts = 1.0 if weights is None else weights.astype(np.float64)
+    line = np.array([1.0, 0.0])
     for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(weights @ x, -30, 30)))
+        p = 1 / (1 + np.exp(-np.clip(line @ x, -30, 30)))
         # a weak pull towards leaving the scores alone decides where nothing else does
-        gradient = x @ (p - bad) + 0.1 * (weights - (1, 0))
-        step = np.linalg.solve((x * (p * (1 - p))) @ x.T + 0.1 * np.eye(2), gradient)
-        weights -= np.clip(step, -1, 1)
-    weights[0] = max(weights[0], 0.05)
-    return Calibration(temperature=float(1 / weights[0]), shift=float(weights[1]))
+        gradient = x @ (counts * (p - bad)) + 0.1 * (line - (1, 0))
+        step = np.linalg.solve((x * (counts * p * (1 - p))) @ x.T + 0.1 * np.eye(2), gradient)
+        line -= np.clip(step, -1, 1)
+    line[0] = max(line[0], 0.05)
+    return Calibration(temperature=float(1 / line[0]), shift=float(line[1]))
 
 
 def reliability(bad: np.ndarray, scores: np.ndarray) -> list[ReliabilityBin]:
@@ -266,7 +281,14 @@ def threshold(score: float, bad: np.ndarray, scores: np.ndarray, hits: np.ndarra
     )
 
 
-def _fitted(kind: Architecture, seed: int, shown: Sample, validation: Sample, report: Callable[[str], None]) -> Model:
+def _fitted(
+    kind: Architecture,
+    seed: int,
+    shown: Sample,
+    validation: Sample,
+    report: Callable[[str], None],
+    after_epoch: Callable[[Epoch], None],
+) -> Model:
     k = keras()
     k.utils.set_random_seed(seed)
     tensorflow().config.experimental.enable_op_determinism()
@@ -277,13 +299,17 @@ def _fitted(kind: Architecture, seed: int, shown: Sample, validation: Sample, re
     network.compile(k.optimizers.Adam(rate), "categorical_crossentropy", steps_per_execution=16)
 
     def after(epoch: int, logs: dict[str, float]) -> None:
+        if not math.isfinite(logs["loss"] + logs["val_loss"]):
+            raise DriftwatchError(f"Fitting went astray: the loss of epoch {epoch + 1} is {logs['loss']}.")
+        after_epoch(Epoch(epoch + 1, recipe.epochs, logs["loss"], logs["val_loss"]))
         if epoch % max(1, recipe.epochs // 5) == 0:
             report(f"epoch {epoch + 1}: loss {logs['loss']:.4f}, on validation {logs['val_loss']:.4f}")
 
     history = network.fit(
         shown.inputs,
         _two_columns(shown.bad),
-        validation_data=(validation.inputs, _two_columns(validation.bad)),
+        sample_weight=shown.weights,
+        validation_data=(validation.inputs, _two_columns(validation.bad), validation.weights),
         batch_size=recipe.batch,
         epochs=recipe.epochs,
         verbose=0,
@@ -294,6 +320,10 @@ def _fitted(kind: Architecture, seed: int, shown: Sample, validation: Sample, re
     ).history
     report(f"{len(history['loss'])} epochs; best loss on validation {min(history['val_loss']):.4f}")
     return network
+
+
+def _scores(network: Model, some: Sample) -> np.ndarray:
+    return network.predict(some.inputs, batch_size=4096, verbose=0)[:, BAD]
 
 
 def _log_odds(network: Model, inputs: np.ndarray) -> np.ndarray:
@@ -340,10 +370,14 @@ def _check_folder(folder: Path, replace: bool) -> None:
         raise Conflict(f"{folder} exists already; take another name, or ask for it to be replaced.")
 
 
-def _without_rate(chamber: SimulatedChamber) -> np.ndarray:
-    """float32 (12,): what P(bad) would be if no layer had a wrong voltage."""
-    others = [defect for defect in chamber.defects if defect.kind is not DefectKind.LOW_RATE]
-    return label(chamber.occupancy.chamber, others)
+def _command(architecture_name: str, seed: int, chambers: int, folder: Path, taught: Taught | None) -> str:
+    """What makes the weights again."""
+    of_all = f"--architecture {architecture_name} --seed {seed} --chambers {chambers}"
+    if taught is None:
+        return f"flask train {of_all} --out models/{folder.name}"
+    choice = taught.labelled.composition
+    runs, resolved = f" --runs {choice.runs}" * bool(choice.runs), " --resolved-only" * choice.resolved_only
+    return f"flask train --from-labels {of_all} --simulated-weight {taught.simulated_weight:g}{runs}{resolved}"
 
 
 def _left_out(kind: Architecture) -> str:

@@ -24,6 +24,6 @@ class Events:
         return set(self._collection.distinct("run", {"what": what}))
 
     def of_models(self, name: str | None = None) -> list[dict[str, Any]]:
-        """What was done to one model, or to any, newest first: {"at", "what", "by", "model"}."""
-        fields = {"_id": 0, "at": 1, "what": 1, "by": 1, "model": 1}
+        """What was done to one model, or to any, newest first: {"at", "what", "by", "model", "reason"}."""
+        fields = {"_id": 0, "at": 1, "what": 1, "by": 1, "model": 1, "reason": 1}
         return list(self._collection.find({"model": name or {"$exists": True}}, fields).sort("at", DESCENDING))

@@ -42,7 +42,7 @@ class Job:
     """One piece of work.
 
     Attributes:
-        kind: which handler does it: "fetch", "delete", "explain".
+        kind: which handler does it: "fetch", "delete", "explain", "train".
         run: the run that it works on, and no other job meanwhile; None where it works on no single run.
         lane: jobs of one lane run one after another, in the order in which they were asked for.
         args: what the handler needs besides.
@@ -94,6 +94,7 @@ class Jobs:
         self._collection.create_index([("state", ASCENDING), ("asked_at", ASCENDING)])
         self._collection.create_index([("run", ASCENDING), ("active", ASCENDING)])
         self._collection.create_index([("key", ASCENDING), ("asked_at", ASCENDING)])
+        self._collection.create_index([("kind", ASCENDING), ("asked_at", ASCENDING)])
         self._collection.create_index("ended_at", expireAfterSeconds=KEEP_DAYS * 86_400)
 
     def ask(self, kind: str, run: int | None, lane: str, by: str, about: str = "", **args: object) -> Job:
@@ -227,6 +228,10 @@ class Jobs:
         """The newest of the jobs that were the same, ended or not."""
         found = self._collection.find_one({"key": _key(kind, run, about)}, sort=[("asked_at", DESCENDING)])
         return _job(found) if found else None
+
+    def newest(self, kind: str, limit: int) -> list[Job]:
+        """The last jobs of a kind, ended or not, newest first."""
+        return [_job(d) for d in self._collection.find({"kind": kind}).sort("asked_at", DESCENDING).limit(limit)]
 
     @staticmethod
     def _new(

@@ -27,6 +27,7 @@ class ModelState(StrEnum):
     CANDIDATE = "candidate"
     ACTIVE = "active"
     RETIRED = "retired"
+    REFUSED = "refused"  # it forgot what the model in use knew: not to be activated unless an expert overrides that
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Model:
         name: what scores name.
         card: what is known of it, as JSON: see `app.ml.models.Card`.
         sha256: of its file.
+        refused: it forgot too much, and nobody overrode that: it cannot be activated.
+        check: what a candidate from labels forgot, as `app.ml.forgetting.Forgetting` has it; None for other models.
+        override: {"reason", "by", "at"} where an expert let it pass although it was refused.
     """
 
     name: str
@@ -45,6 +49,9 @@ class Model:
     state: ModelState
     added_at: datetime
     added_by: str
+    refused: bool = False
+    check: Mapping[str, Any] | None = None
+    override: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,19 @@ class Models:
         self._evaluations: Collection = database["model_evaluations"]
         self._files = gridfs.GridFSBucket(database, "model_files")
 
-    def add(self, name: str, card: Mapping[str, Any], file: bytes, by: str) -> Model:
-        """Keep a model as a candidate; the same model again is no change.
+    def add(
+        self,
+        name: str,
+        card: Mapping[str, Any],
+        file: bytes,
+        by: str,
+        check: Mapping[str, Any] | None = None,
+        refused: bool = False,
+    ) -> Model:
+        """Keep a model as a candidate, or as one that is refused; the same model again is no change.
+
+        Args:
+            check: what it forgot.
 
         Raises:
             Conflict: there is another model of this name.
@@ -85,6 +103,8 @@ class Models:
             "retired": False,
             "added_at": datetime.now(UTC),
             "added_by": by,
+            "check": check and dict(check),
+            "refused": refused,
         }
         try:
             self._collection.insert_one({"_id": name, **document})
@@ -151,8 +171,12 @@ class Models:
 
         Raises:
             NotFound: there is no such model.
+            Conflict: it is refused.
         """
-        self.get(name)
+        if self.get(name).refused:
+            raise Conflict(
+                f"The model {name} is refused: it finds less than the one that was in use; override that first."
+            )
         self._collection.update_one({"_id": name}, {"$set": {"retired": False}})
         self._collection.update_one({"_id": _POINTER}, {"$set": {"name": name}}, upsert=True)
         return self.get(name)
@@ -160,6 +184,24 @@ class Models:
     def activate_first(self, name: str) -> None:
         """Put a model into use where none is."""
         self._collection.update_one({"_id": _POINTER}, {"$setOnInsert": {"name": name}}, upsert=True)
+
+    def override(self, name: str, reason: str, by: str) -> Model:
+        """Let a refused model be a candidate.
+
+        Raises:
+            NotFound: there is no such model.
+            Conflict: it is not refused.
+        """
+        override = {"reason": reason, "by": by, "at": datetime.now(UTC)}
+        wanted = {"_id": name, "refused": True}
+        if not self._collection.update_one(wanted, {"$set": {"override": override, "refused": False}}).modified_count:
+            raise Conflict(f"The model {name} is not refused; it is {self.get(name).state}.")
+        return self.get(name)
+
+    def with_sha256(self, sha256: str) -> Model | None:
+        """The model that has this file, if there is one."""
+        document = self._collection.find_one({"sha256": sha256})
+        return _model(document, self.active_name()) if document else None
 
     def retire(self, name: str) -> Model:
         """Take a model out of the choice. Its scores stay.
@@ -175,7 +217,9 @@ class Models:
 
 
 def _model(document: Mapping[str, Any], active: str | None) -> Model:
-    state = ModelState.RETIRED if document["retired"] else ModelState.CANDIDATE
+    refused = document.get("refused", False)
+    state = ModelState.REFUSED if refused else ModelState.CANDIDATE
+    state = ModelState.RETIRED if document["retired"] else state
     return Model(
         name=document["_id"],
         card=document["card"],
@@ -183,4 +227,7 @@ def _model(document: Mapping[str, Any], active: str | None) -> Model:
         state=ModelState.ACTIVE if document["_id"] == active else state,
         added_at=document["added_at"],
         added_by=document["added_by"],
+        refused=refused,
+        check=document.get("check"),
+        override=document.get("override"),
     )

@@ -30,6 +30,8 @@ from app.web import (
     security,
     sessions,
     signin,
+    training_api,  # noqa: F401 (the same)
+    trainings,
     users,
 )
 
@@ -52,6 +54,7 @@ def init_app(app: Flask) -> None:
         problems,
         models_page,
         comparison,
+        trainings,
         saliency,
         signin,
         account,

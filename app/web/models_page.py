@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
+from app.driftwatch import MOST_REASON
 from app.errors import InvalidInput, NotFound
 from app.ml import cards
 from app.ml.evaluation import FALSE_ALARMS, LEVELS, CurvePoint, Method, in_words
-from app.ml.models import Card
+from app.ml.forgetting import Forgetting
+from app.ml.models import SHIFTER, Card
 from app.registry import USES
 from app.store.models import KeptEvaluation, ModelState
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.fields import Fields, fraction, one_of, percentage
 from app.web.threshold_curve import ThresholdCurve, written
+from app.web.training_form import form_and_trainings
 
-STATE_WORDS = {ModelState.ACTIVE: "in use", ModelState.CANDIDATE: "candidate", ModelState.RETIRED: "retired"}
-STATE_SHAPES = {ModelState.ACTIVE: "good", ModelState.CANDIDATE: "waiting", ModelState.RETIRED: "gone"}
+STATE_WORDS = {
+    ModelState.ACTIVE: "in use",
+    ModelState.CANDIDATE: "candidate",
+    ModelState.RETIRED: "retired",
+    ModelState.REFUSED: "refused",
+}
+STATE_SHAPES = {
+    ModelState.ACTIVE: "good",
+    ModelState.CANDIDATE: "waiting",
+    ModelState.RETIRED: "gone",
+    ModelState.REFUSED: "failed",
+}
 PICTURES = {  # in the order shown: what each says, for who cannot see it
     "roc": "Share of bad layers found against the share of good layers flagged, for each method, simulated chambers",
     "reliability": "Share of bad layers against the mean score, in tenths of the score",
@@ -36,20 +49,24 @@ def _add_filters(state: object) -> None:
 
 @blueprint.get("/")
 def index() -> str:
+    return render_template("models.html", **every_model(), **form_and_trainings(Fields({})))
+
+
+def every_model() -> dict[str, object]:
+    """What a template needs to list the models."""
     store, registry = current_driftwatch().store, current_driftwatch().models
     models = registry.all()
     activated: dict[str, dict] = {}
     for event in store.events.of_models():  # newest first
         if event["what"] == "model activated":
             activated.setdefault(event["model"], event)
-    return render_template(
-        "models.html",
-        models=[(model, Card.model_validate(model.card)) for model in reversed(models)],
-        activated=activated,
-        evaluated=store.models.evaluated(),
-        runs=store.runs.count_by_model(),
-        state_of=_state_of,
-    )
+    return {
+        "models": [(model, Card.model_validate(model.card)) for model in reversed(models)],
+        "activated": activated,
+        "evaluated": store.models.evaluated(),
+        "runs": store.runs.count_by_model(),
+        "state_of": _state_of,
+    }
 
 
 @blueprint.get("/<name>/")
@@ -119,6 +136,19 @@ def activate(name: str) -> Response:
     return redirect(url_for(".show", name=name), 303)
 
 
+@blueprint.post("/<name>/override")
+@needs("override_refusal")
+def override(name: str) -> Response | tuple[str, int]:
+    """Let a refused model be activated; its page again where no reason is given."""
+    form = Fields(request.form)
+    try:
+        current_driftwatch().override_refusal(name, form.given.get("reason", ""), by=person().name)
+    except InvalidInput:
+        form.errors["reason"] = f"Needed: why it may be used, in at most {MOST_REASON:,} characters."
+        return _page(name, form)
+    return redirect(url_for(".show", name=name), 303)
+
+
 @blueprint.post("/<name>/retire")
 @needs("retire_model")
 def retire(name: str) -> Response:
@@ -144,16 +174,17 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
     known = driftwatch.models.known(name)
     uses = cards.uses(known)
     curve = ThresholdCurve(known.method.curve) if known.method and known.method.curve else None
-    wanted = _wanted(given, known.method, uses[0].score)
+    wanted = _wanted(given, known.method, next(one.score for one in uses if one.use == SHIFTER))
     pictures = [(one, words) for one, words in PICTURES.items() if known.kept and one in known.kept.pictures]
     return render_template(
         "model.html",
         model=known.model,
         card=known.card,
-        labels=cards.labels(known.card),
         limits=cards.limits(known),
         uses=uses,
         fields=given,
+        form=given,
+        forgetting=known.model.check and Forgetting.model_validate(known.model.check),
         curve=curve,
         wanted=wanted,
         at=curve and wanted and curve.at(wanted),

@@ -72,6 +72,9 @@ class ModelOut(BaseModel):
     added_at: datetime
     added_by: str
     card: dict[str, Any]
+    refused: bool = Field(description="it forgot what the model in use knew, and nobody overrode that")
+    check: dict[str, Any] | None = Field(description="what a candidate from labels forgot")
+    override: dict[str, Any] | None = Field(description="who let it pass although it was refused, when and why")
 
     @classmethod
     def of(cls, model: Model) -> ModelOut:

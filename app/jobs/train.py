@@ -1,0 +1,132 @@
+"""Training from labels: a candidate is made in a process of its own, and added to the registry when it is whole.
+
+Until then nothing is kept but how far it is. A job that was killed begins anew; only a candidate that was added already
+is not made a second time.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from app.errors import NotFound
+from app.jobs.runner import Work
+from app.ml.apart import made_apart
+from app.ml.candidate import Order, Plan, make
+from app.ml.forgetting import Forgetting
+from app.ml.labelled_items import counts_of, labelled_items, labels_of, require_enough
+from app.ml.models import load_card
+from app.ml.training import Epoch
+from app.registry import Registry
+from app.store import Store
+from app.store.jobs import Job
+from app.store.models import Model
+from config import Settings
+
+KIND = "train"
+LANE = "train"  # one at a time: each takes two processors for minutes
+
+log = logging.getLogger(__name__)
+
+
+class Training:
+    """Makes candidates; the handler of training jobs."""
+
+    def __init__(self, store: Store, models: Registry, settings: Settings) -> None:
+        self._store, self._models, self._settings = store, models, settings
+        self._parent = settings.data_dir / "training"
+
+    def __call__(self, job: Job, work: Work) -> None:
+        sha256 = job.progress.get("sha256")
+        if sha256 and (made := self._store.models.with_sha256(sha256)):
+            self._note_model(job, made)
+            return
+        losses: list[list[float]] = []
+        self._store.jobs.note(job, losses=losses, words="collecting the labels")
+
+        def after_epoch(epoch: Epoch) -> None:
+            losses.append([epoch.number, epoch.loss, epoch.validation_loss])
+            self._store.jobs.note(job, losses=losses, epochs=epoch.of)
+
+        def report(line: str) -> None:
+            log.info("%s: %s", job, line)
+            self._store.jobs.note(job, words=line)
+
+        folder = self._parent / job.id
+        shutil.rmtree(self._parent, ignore_errors=True)  # also what a program that was killed left
+        try:
+            order = self.order(Plan.of_args(job.args), folder)
+            self._store.jobs.note(job, labels=order.labelled.composition.model_dump(mode="json"))
+            found = made_apart(order, report, after_epoch, lambda: work.over)
+            if found is None or work.over:
+                return
+            self._store.jobs.note(job, sha256=load_card(order.folder).sha256)
+            self._note_model(job, self.add(order, found, job.by))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def failed(self, job: Job, why: str) -> None:
+        """The job keeps why."""
+
+    def require_enough(self, plan: Plan) -> None:
+        """Refuse a plan for which there are too few labels, as far as can be told without looking at histograms.
+
+        Raises:
+            TooFewLabels: and what is missing.
+        """
+        labels, _ = labels_of(self._store, plan.choice)
+        require_enough(counts_of(labels), self._store)
+
+    def order(self, plan: Plan, folder: Path) -> Order:
+        """All that it takes to carry out a plan, collected now.
+
+        Args:
+            folder: where the model's folder will be made.
+
+        Raises:
+            TooFewLabels: and what is missing.
+        """
+        labelled = labelled_items(self._store, plan.choice)
+        require_enough(counts_of(labelled.items), self._store)
+        return Order(
+            plan=plan,
+            labelled=labelled,
+            folder=folder / self._models.free_name(plan.architecture),
+            active=self._models.folder(self._models.active),
+            test_chambers=self._settings.forgetting_chambers,
+            tolerance=self._settings.forgetting_tolerance,
+        )
+
+    def add(self, order: Order, found: Forgetting, by: str) -> Model:
+        """Keep what was made as a candidate; refused if it forgot too much."""
+        model = self._models.add_candidate(order.folder, found, by)
+        self._store.events.record("model trained", None, by, model=model.name)
+        return model
+
+    def here(self, plan: Plan, by: str, report: Callable[[str], None]) -> Model:
+        """Make and keep a candidate now, in this process.
+
+        Raises:
+            TooFewLabels: and what is missing.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            order = self.order(plan, Path(folder))
+            return self.add(order, make(order, report, lambda epoch: None), by)
+
+    def _note_model(self, job: Job, model: Model) -> None:
+        self._store.jobs.note(job, model=model.name)
+
+
+def training_job(store: Store, job_id: str) -> Job:
+    """A training by its id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    job = store.jobs.get(job_id)
+    if job.kind != KIND:
+        raise NotFound(f"There is no training {job_id!r}.")
+    return job

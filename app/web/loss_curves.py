@@ -1,0 +1,90 @@
+"""The curves of a training: loss after each epoch, on what is learnt from and on validation. Coordinates for an SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+WIDTH, HEIGHT = 640, 260
+LEFT, RIGHT, TOP, BOTTOM = 48, 96, 12, 36  # margins; the right one holds the curves' names
+NEAREST = 16  # between two names
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve.
+
+    Attributes:
+        name: what stands at its end.
+        points: for a polyline.
+        end: where it ends.
+        name_y: where its name stands.
+    """
+
+    name: str
+    points: str
+    end: tuple[float, float]
+    name_y: float
+
+
+class LossCurves:
+    """Both curves in one picture, its axes from nothing to the greatest loss and to the last epoch there can be.
+
+    Attributes:
+        curves: training first; none before the first epoch is over.
+        ticks: (y, words) of the losses at the axis.
+        epochs: (x, number) at the other.
+        best: (x, y, epoch) of the least loss on validation, whose weights are kept.
+    """
+
+    def __init__(self, losses: Sequence[Sequence[float]], epochs: int) -> None:
+        """
+        Args:
+            losses: (epoch, loss, loss on validation), from epoch 1 on.
+            epochs: the most that there can be.
+        """
+        self.width, self.height, self.left, self.top = WIDTH, HEIGHT, LEFT, TOP
+        self.right, self.bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+        self._epochs = max(epochs, 2)
+        greatest = max((max(row[1:]) for row in losses), default=1.0) or 1.0
+        step = _step(greatest)
+        self._top_loss = step * ceil(greatest / step)
+        self.ticks = [(self._y(i * step), f"{i * step:.4g}") for i in range(round(self._top_loss / step) + 1)]
+        every = max(1, ceil(self._epochs / 10))
+        self.epochs = [(self._x(n), n) for n in range(every, self._epochs + 1, every)]
+        self.curves = self._curves(losses) if losses else []
+        best = min(losses, key=lambda row: row[2], default=None)
+        self.best = best and (self._x(best[0]), self._y(best[2]), int(best[0]))
+
+    def _curves(self, losses: Sequence[Sequence[float]]) -> list[Curve]:
+        ends = [(self._x(losses[-1][0]), self._y(losses[-1][column])) for column in (1, 2)]
+        middle, apart = (ends[0][1] + ends[1][1]) / 2, max(abs(ends[0][1] - ends[1][1]), NEAREST) / 2
+        first_is_upper = ends[0][1] <= ends[1][1]
+        names = (middle - apart, middle + apart) if first_is_upper else (middle + apart, middle - apart)
+        lift = max(0.0, max(names) - self.bottom)
+        return [
+            Curve(
+                name=name,
+                points=" ".join(f"{self._x(row[0]):.1f},{self._y(row[column]):.1f}" for row in losses),
+                end=end,
+                name_y=y - lift,
+            )
+            for column, name, end, y in zip((1, 2), ("training", "validation"), ends, names, strict=True)
+        ]
+
+    def _x(self, epoch: float) -> float:
+        return LEFT + (epoch - 1) / (self._epochs - 1) * (self.right - LEFT)
+
+    def _y(self, loss: float) -> float:
+        return self.bottom - loss / self._top_loss * (self.bottom - TOP)
+
+
+def _step(greatest: float) -> float:
+    """1, 2 or 5 times a power of ten, so that at most six of them reach the greatest.
+
+    >>> _step(0.31), _step(1.0), _step(0.07)
+    (0.1, 0.2, 0.02)
+    """
+    power = 10.0 ** floor(log10(greatest))
+    return next(round(power * part, 12) for part in (0.2, 0.5, 1.0, 2.0) if greatest / (power * part) <= 6)

@@ -1,0 +1,59 @@
+"""`/models/training/`: asking for a candidate from labels, following how it is made, and stopping it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+
+from app.errors import TooFewLabels
+from app.jobs.train import training_job
+from app.ml.candidate import Plan
+from app.ml.models import Composition
+from app.web.access import needs, person
+from app.web.current import current_driftwatch
+from app.web.fields import Fields
+from app.web.loss_curves import LossCurves
+from app.web.models_page import every_model
+from app.web.training_form import form_and_trainings, read_plan, training_state
+
+blueprint = Blueprint("trainings", __name__, url_prefix="/models/training")
+
+
+@blueprint.post("/")
+@needs("train")
+def ask() -> Response | tuple[str, int]:
+    """Have a candidate trained; the form again, with what is wrong, where that cannot be."""
+    form = Fields(request.form)
+    plan, refused, status = read_plan(form), "", form.status
+    if plan:
+        try:
+            job = current_driftwatch().train(plan, by=person().name)
+        except TooFewLabels as error:
+            refused, status = str(error), error.status
+        else:
+            return redirect(url_for(".show", job=job.id), 303)
+    return render_template("models.html", **every_model(), **form_and_trainings(form, refused)), status
+
+
+@blueprint.get("/<job>/")
+def show(job: str) -> str:
+    """How far a training is; `?part=progress` is what may change."""
+    training = training_job(current_driftwatch().store, job)
+    progress = training.progress
+    made, labels = progress.get("model"), progress.get("labels")
+    return render_template(
+        "training_progress.html" if request.args.get("part") == "progress" else "training.html",
+        job=training,
+        plan=Plan.of_args(training.args),
+        curves=LossCurves(progress.get("losses", ()), progress.get("epochs", 0)),
+        losses=progress.get("losses", ()),
+        labels=labels and Composition.model_validate(labels),
+        model=made and current_driftwatch().models.get(made),
+        training_state=training_state,
+    )
+
+
+@blueprint.post("/<job>/stop")
+@needs("train")
+def stop(job: str) -> Response:
+    current_driftwatch().stop_training(job, by=person().name)
+    return redirect(url_for(".show", job=job), 303)
