@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from app.ml.scoring import Scorer
 
 REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
+LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
@@ -204,6 +206,36 @@ def set_threshold(
     click.echo(f"{name}: {use} {found.score:g}{means}")
 
 
+@command("compare")
+@click.argument("name")
+@click.argument("other", required=False)
+@click.option("--runs", default=10, show_default=True, help="How many of the last runs to look at.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
+def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: int, as_json: bool) -> None:
+    """Compare two models, NAME and OTHER (the one in use, if not given), and keep the result for their page."""
+    from app.ml.side_by_side import SideBySide
+    from app.ml.tables import of_comparison
+
+    by = acting(driftwatch, "compare_models")
+    other = other or driftwatch.model
+    job = driftwatch.compare(name, other, runs, by=by)
+    driftwatch.start(only=[job.id])
+    while (job := driftwatch.store.jobs.get(job.id)).active:
+        time.sleep(LOOK_SECONDS)
+    kept = driftwatch.store.comparisons.get((name, other))
+    if job.why or kept is None:
+        raise click.ClickException(job.why or "The comparison was stopped.")
+    if as_json:
+        click.echo(kept.figures)
+        return
+    found = SideBySide.readable(kept.figures)
+    for one in found.sets:
+        click.echo(of_comparison(f"{one.name.capitalize()} chambers", one.comparison) + "\n")
+    for change in found.runs:
+        click.echo(f"run {change.run}: {change.appear} bad layers would appear, {change.go} go")
+    click.echo(f"{len(found.contradicted)} layers whose label both contradict; see the page of the comparison")
+
+
 @command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", help="What to call it; the file's name, if not given.")
@@ -222,6 +254,7 @@ for _model_command in (
     override_refusal,
     retire_model,
     set_threshold,
+    compare_models,
 ):
     models_group.add_command(_model_command)
 

@@ -193,6 +193,10 @@ class Driftwatch:
         self.wake()
         return job
 
+    def last_comparison(self, name: str, other: str) -> Job | None:
+        """The newest job that compares, or compared, two models."""
+        return self.store.jobs.last(compare.KIND, None, compare.about(name, other))
+
     def train(self, plan: Plan, by: str) -> Job:
         """Have a candidate trained from labels in the background; asked for twice while it is made, it is made once.
 

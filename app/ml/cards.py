@@ -161,6 +161,9 @@ def _facts(known: Known) -> list[tuple[str, str]]:
         ("Added", f"{_when(model.added_at)} by {model.added_by}"),
         ("File, SHA-256", f"`{model.sha256}`"),
     ]
+    if model.override:
+        override = f"{_when(model.override['at'])} by {model.override['by']}: {model.override['reason']}"
+        facts.append(("Refusal overridden", override))
     if card.trained_on:
         facts.append(("Made by", f"`{card.trained_on.command}`"))
     if card.calibration:

@@ -7,6 +7,7 @@ and so are those that any network was trained on (see `labelled`). Not for showi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import nextafter
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -114,9 +115,11 @@ class CurvePoint(_Part):
         false_alarms: share of the good layers called bad.
         found: share of the bad ones.
         by_statistics: the first at each of `LEVELS`, in their order; None where there are no good layers.
+        down_to: the next lower score that a layer has, −1 if none: all above it and up to `score` mean the same.
     """
 
     score: float
+    down_to: float
     false_alarms: float
     found: float
     by_statistics: tuple[float | None, ...]
@@ -163,9 +166,9 @@ class Method(_Part):
             return None
         if score > self.curve[0].score:
             none = tuple(None if share is None else 0.0 for share in self.curve[0].by_statistics)
-            return CurvePoint(score=score, false_alarms=0.0, found=0.0, by_statistics=none)
-        point = next((point for point in self.curve if point.score <= score), self.curve[-1])
-        return point.model_copy(update={"score": score})
+            return CurvePoint(score=score, down_to=self.curve[0].score, false_alarms=0.0, found=0.0, by_statistics=none)
+        means = (point for point in self.curve if point.down_to < score)  # the first: or the next one that was kept
+        return next(means).model_copy(update={"score": score, "down_to": nextafter(score, -1)})
 
     def for_false_alarms(self, share: float) -> CurvePoint | None:
         """The lowest threshold at which at most this share of the good layers is called bad; None if none is."""
@@ -422,13 +425,14 @@ def _curve(ranking: Ranking, scores: np.ndarray, layers: _Layers) -> tuple[Curve
         shares.append((above / len(ordered)).tolist() if len(ordered) else [None] * len(cuts))
     columns = (
         cuts.tolist(),
+        np.append(ranking.cuts, -1.0)[kept + 1].tolist(),
         (good[kept] / good[-1]).tolist(),
         (bad[kept] / bad[-1]).tolist(),
         zip(*shares, strict=True),
     )
     return tuple(
-        CurvePoint(score=score, false_alarms=false, found=found, by_statistics=tuple(by))
-        for score, false, found, by in zip(*columns, strict=True)
+        CurvePoint(score=score, down_to=below, false_alarms=false, found=found, by_statistics=tuple(by))
+        for score, below, false, found, by in zip(*columns, strict=True)
     )
 
 

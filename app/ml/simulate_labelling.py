@@ -100,7 +100,7 @@ class Curve:
         """Labels at which a rate is reached, between two points by a straight line, and still is after the next ones;
         None where it is not.
 
-        >>> Curve(Strategy.RANDOM, 1, ((0, 0.5), (10, 0.7), (20, 0.9), (40, 0.8)), (0, 1, 3, 4)).needed(0.8)
+        >>> Curve(Strategy.RANDOM, 1, ((0, 0.5), (10, 0.75), (20, 1.0), (40, 0.875)), (0, 1, 3, 4)).needed(0.875)
         15.0
         """
         if self.points[0][1] >= rate:

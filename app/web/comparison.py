@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.errors import InvalidInput, NotFound
-from app.jobs import compare
 from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, LEVELS, in_words
 from app.ml.side_by_side import BINS, CELLS, Cell, SideBySide, Where
 from app.store.jobs import Job, JobState
@@ -79,7 +78,7 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
     if other and other != name:
         driftwatch.models.get(other)
     kept = driftwatch.store.comparisons.get((name, other))
-    job = driftwatch.store.jobs.last(compare.KIND, None, compare.about(name, other))
+    job = driftwatch.last_comparison(name, other)
     found = kept and SideBySide.readable(kept.figures)
     return render_template(
         "comparison.html",

@@ -15,7 +15,7 @@ from app.store.models import KeptEvaluation, ModelState
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.fields import Fields, fraction, one_of, percentage
-from app.web.threshold_curve import ThresholdCurve, written
+from app.web.threshold_curve import ThresholdCurve, threshold
 from app.web.training_form import form_and_trainings
 
 STATE_WORDS = {
@@ -44,7 +44,7 @@ blueprint = Blueprint("models_page", __name__, url_prefix="/models")
 
 @blueprint.record_once
 def _add_filters(state: object) -> None:
-    state.app.jinja_env.filters["written"] = written
+    state.app.jinja_env.filters["threshold"] = threshold
 
 
 @blueprint.get("/")
@@ -60,8 +60,13 @@ def every_model() -> dict[str, object]:
     for event in store.events.of_models():  # newest first
         if event["what"] == "model activated":
             activated.setdefault(event["model"], event)
+    of_models = [(model, Card.model_validate(model.card)) for model in reversed(models)]
     return {
-        "models": [(model, Card.model_validate(model.card)) for model in reversed(models)],
+        "models": of_models,
+        "shifter": {
+            model.name: store.thresholds.standing(model.name).get(SHIFTER) or card.thresholds[SHIFTER]
+            for model, card in of_models
+        },
         "activated": activated,
         "evaluated": store.models.evaluated(),
         "runs": store.runs.count_by_model(),

@@ -57,10 +57,10 @@ class ThresholdCurve:
 
     def document(self) -> list[dict[str, object]]:
         """The points for a script; `text` is the score as a person would write it, and flags the same layers."""
-        following = [point.score for point in self._points[1:]] + [-1.0]
+        places = map(self.at, self._points)
         return [
-            {**point.model_dump(), "text": written(point.score, below), "x": round(x, 1), "y": round(y, 1)}
-            for (x, y), point, below in zip(map(self.at, self._points), self._points, following, strict=True)
+            {**point.model_dump(), "text": threshold(point), "x": round(x, 1), "y": round(y, 1)}
+            for (x, y), point in zip(places, self._points, strict=True)
         ]
 
     def _x(self, false_alarms: float) -> float:
@@ -70,14 +70,16 @@ class ThresholdCurve:
         return HEIGHT * (1 - max(found - self.lowest, 0) / (1 - self.lowest))
 
 
-def written(score: float, above: float = -1.0) -> str:
-    """A score with as few digits as tell it from the next lower one, rounded down so that it flags the same layers.
+def threshold(point: CurvePoint) -> str:
+    """The score of a point for a person: with as few digits as tell it from the next lower one, two at least, and
+    rounded down, so that it flags the same layers.
 
-    >>> written(0.98765, above=0.97), written(0.5), written(0.000012345, above=0.0000111)
-    ('0.98', '0.5', '0.000012')
+    >>> point = CurvePoint(score=0.98765, down_to=0.9871, false_alarms=0.1, found=1, by_statistics=())
+    >>> threshold(point), threshold(point.model_copy(update={"score": 0.000012345, "down_to": -1.0}))
+    ('0.9876', '0.00001')
     """
     for digits in range(2, MOST_DIGITS + 1):
-        rounded = floor(score * 10**digits) / 10**digits
-        if rounded > max(above, 0):
+        rounded = floor(point.score * 10**digits) / 10**digits
+        if rounded > max(point.down_to, 0):
             return f"{rounded:.{digits}f}".rstrip("0").rstrip(".")
-    return f"{score:.{MOST_DIGITS}f}"
+    return f"{point.score:.{MOST_DIGITS}f}"

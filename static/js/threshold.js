@@ -46,9 +46,10 @@ async function start(box) {
   svg.classList.add("active");
 }
 
-// The first point whose score is not above it, as the server chooses it: never fewer false alarms than there would be.
+// As the server chooses it: the point that flags the same layers, else the next one: never fewer false alarms than there
+// would be.
 function atScore(points, score) {
-  const index = points.findIndex((point) => point.score <= score);
+  const index = points.findIndex((point) => point.down_to < score);
   return index < 0 ? points.length - 1 : index;
 }
 

@@ -15,7 +15,7 @@ from app.ml.split import Part
 from app.subsystems.dt.verdict import Verdict
 
 PAIR = ROW, CHAMBER = "row-cnn-1", "chamber-cnn-1"
-WRONG = 0.99  # a score that a label contradicts
+CERTAIN = 0.9  # a score that leaves little doubt
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def compared(_made_apps, demo):
     app = _made_apps(dqm_url=demo.url)
     driftwatch = app.extensions["driftwatch"]
     label_all(driftwatch)
-    run, place = wrong_label()
+    run, place = wrong_label(driftwatch)
     say(driftwatch, "bob", run, place, bad=())
     driftwatch.start()
     job = driftwatch.compare(*PAIR, runs=2, by="ann", chambers=120)
@@ -34,14 +34,15 @@ def compared(_made_apps, demo):
     return app
 
 
-def wrong_label():
-    """A chamber with dead layers, which every model sees."""
-    return next(
-        (run, place)
-        for run in RUNS
-        for place, one in simulated()[run].items()
-        if len(bad_layers(run, place)) >= 4 and any(d.factor == 0 and d.kind == "dead_half" for d in one.defects)
-    )
+def wrong_label(driftwatch):
+    """A chamber that people call bad, and both models too."""
+    scorers = [driftwatch.models.scorer(name) for name in PAIR]
+    for run in RUNS:
+        for place, one in simulated()[run].items():
+            judged = [scorer.judge([one.occupancy])[0].scores for scorer in scorers]
+            if any(all((scores[layer - 1] or 0) > CERTAIN for scores in judged) for layer in bad_layers(run, place)):
+                return run, place
+    raise AssertionError("no chamber that both models call bad")
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +92,10 @@ def test_estimates_on_the_control_have_intervals_that_hold_them(found):
             assert figure is None or 0 <= figure.low <= figure.value <= figure.high <= 1
 
 
-def test_a_label_that_both_contradict_is_offered_for_a_second_look(found):
-    run, place = wrong_label()
-    offered = [one for one in found.contradicted if (one.where.run, one.where.sector) == (run, place.sector)]
+def test_a_label_that_both_contradict_is_offered_for_a_second_look(compared, found):
+    run, place = wrong_label(compared.extensions["driftwatch"])
+    at = {"run": run, "wheel": place.wheel, "station": place.station, "sector": place.sector}
+    offered = [one for one in found.contradicted if one.where.model_dump() == at]
     assert offered
     assert all(one.label is False and min(one.scores) >= 0.5 for one in offered)
     differences = [min(abs(score - one.label) for score in one.scores) for one in found.contradicted]
@@ -163,6 +165,21 @@ def test_an_expert_asks_for_it_on_the_page_and_mistakes_are_said_at_their_field(
     (job,) = driftwatch.store.jobs.active()
     assert (job.kind, job.run, job.args["runs"]) == (compare.KIND, None, 3)
     assert "waiting for its turn" in client.get(f"/models/{ROW}/compare/?with={CHAMBER}").text
+
+
+def test_the_api_asks_and_answers_the_same(compared, found, client, driftwatch):
+    out = compared.test_client().get(f"/api/v1/models/{ROW}/comparisons/{CHAMBER}").json
+    assert (out["under_way"], out["by"]) == (False, "ann")
+    assert SideBySide.model_validate(out["figures"]) == found
+    address = f"/api/v1/models/{ROW}/comparisons/{CHAMBER}"
+    assert client.get(address).json["figures"] is None
+    asked = client.post(address, json={"runs": 4})
+    assert (asked.status_code, asked.json["under_way"]) == (202, True)
+    assert client.post(address, json={"runs": 99}).json["field"] == "runs"
+    assert client.post(f"/api/v1/models/{ROW}/comparisons/{ROW}", json={}).status_code == 400
+    assert client.get(f"/api/v1/models/{ROW}/comparisons/none-such").status_code == 404
+    (job,) = driftwatch.store.jobs.active()
+    assert job.args["runs"] == 4
 
 
 def test_figures_of_another_version_are_said_to_be_so(client, driftwatch):

@@ -76,6 +76,7 @@ def test_an_expert_sets_a_threshold_with_a_reason_and_the_page_says_what_it_mean
     page = client.get(answer.headers["Location"]).text
     assert "by tests: fewer alarms &lt;b&gt;" in page
     assert f"<b>0.5 → {point.score:.6g}</b>" in page.replace("&#43;", "+")
+    assert f'data-label="threshold">{point.score:.6g}<' in client.get("/models/").text
     (event, *_) = driftwatch.store.events.of_models(ROW)
     assert (event["what"], event["by"]) == ("threshold set", "tests")
     (standing,) = driftwatch.store.thresholds.of(ROW)
