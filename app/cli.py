@@ -14,7 +14,15 @@ import click
 from flask import Flask, current_app
 
 from app.cli_drift import drift
-from app.cli_models import evaluate_model, evaluate_saliency, models_group, score, train
+from app.cli_models import (
+    evaluate_model,
+    evaluate_saliency,
+    learning_curve,
+    models_group,
+    score,
+    simulate_labelling,
+    train,
+)
 from app.cli_reevaluate import reevaluate, reevaluations_group
 from app.cli_transfer import export, import_file
 from app.cli_users import users_group
@@ -29,7 +37,7 @@ LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 
 
 def init_app(app: Flask) -> None:
-    of_models = (score, train, evaluate_model, evaluate_saliency, models_group)
+    of_models = (score, train, evaluate_model, evaluate_saliency, simulate_labelling, learning_curve, models_group)
     for one in (
         fetch,
         list_runs,

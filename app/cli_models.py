@@ -1,8 +1,9 @@
-"""The commands about models: `flask score`, `train`, `models`, `evaluate-model`, `evaluate-saliency`."""
+"""The commands about models: `flask score`, `train`, `models`, `evaluate-model`, `simulate-labelling` and the like."""
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -12,7 +13,7 @@ import click
 from app.command import acting, command
 from app.driftwatch import Driftwatch
 from app.errors import DriftwatchError
-from app.ml import models
+from app.ml import cards, models
 from app.ml.candidate import Plan
 from app.ml.labelled_items import Choice
 from app.web.schemas import ModelOut
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from app.ml.scoring import Scorer
 
 REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
+LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
@@ -144,9 +146,13 @@ def list_models(driftwatch: Driftwatch, as_json: bool) -> None:
 
 @command("show")
 @click.argument("name")
-def show_model(driftwatch: Driftwatch, name: str) -> None:
+@click.option("--markdown", is_flag=True, help="For people: data, labels, figures, thresholds, limits.")
+def show_model(driftwatch: Driftwatch, name: str, markdown: bool) -> None:
     """Show a model's card."""
     acting(driftwatch, "view")
+    if markdown:
+        click.echo(cards.markdown(driftwatch.models.known(name)), nl=False)
+        return
     click.echo(ModelOut.of(driftwatch.models.get(name)).model_dump_json(indent=2))
 
 
@@ -180,6 +186,56 @@ def retire_model(driftwatch: Driftwatch, name: str) -> None:
     click.echo(f"{driftwatch.retire(name, by=acting(driftwatch, 'retire_model')).name}: retired")
 
 
+@command("threshold")
+@click.argument("name")
+@click.option("--use", default=models.SHIFTER, show_default=True, help="Whose: shifter or alarm.")
+@click.option("--score", type=float, help="From which a layer is bad.")
+@click.option("--false-alarms", "rate", type=float, help="In place of a score: the share of good layers, such as 0.01.")
+@click.option("--why", default="", help="The reason, for those who come later.")
+def set_threshold(
+    driftwatch: Driftwatch, name: str, use: str, score: float | None, rate: float | None, why: str
+) -> None:
+    """Set from which score of a model a layer is bad. It holds for what is scored from then on."""
+    by = acting(driftwatch, "set_threshold")
+    if (score is None) == (rate is None):
+        raise click.UsageError("Give either --score or --false-alarms.")
+    if rate is not None:
+        score = driftwatch.models.threshold_for(name, rate)
+    found = driftwatch.set_threshold(name, use, score, why, by=by)
+    means = "" if found.false_alarms is None else f", {found.false_alarms:.2%} false alarms, {found.found:.1%} found"
+    click.echo(f"{name}: {use} {found.score:g}{means}")
+
+
+@command("compare")
+@click.argument("name")
+@click.argument("other", required=False)
+@click.option("--runs", default=10, show_default=True, help="How many of the last runs to look at.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
+def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: int, as_json: bool) -> None:
+    """Compare two models, NAME and OTHER (the one in use, if not given), and keep the result for their page."""
+    from app.ml.side_by_side import SideBySide
+    from app.ml.tables import of_comparison
+
+    by = acting(driftwatch, "compare_models")
+    other = other or driftwatch.model
+    job = driftwatch.compare(name, other, runs, by=by)
+    driftwatch.start(only=[job.id])
+    while (job := driftwatch.store.jobs.get(job.id)).active:
+        time.sleep(LOOK_SECONDS)
+    kept = driftwatch.store.comparisons.get((name, other))
+    if job.why or kept is None:
+        raise click.ClickException(job.why or "The comparison was stopped.")
+    if as_json:
+        click.echo(kept.figures)
+        return
+    found = SideBySide.readable(kept.figures)
+    for one in found.sets:
+        click.echo(of_comparison(f"{one.name.capitalize()} chambers", one.comparison) + "\n")
+    for change in found.runs:
+        click.echo(f"run {change.run}: {change.appear} bad layers would appear, {change.go} go")
+    click.echo(f"{len(found.contradicted)} layers whose label both contradict; see the page of the comparison")
+
+
 @command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", help="What to call it; the file's name, if not given.")
@@ -197,6 +253,8 @@ for _model_command in (
     activate_model,
     override_refusal,
     retire_model,
+    set_threshold,
+    compare_models,
 ):
     models_group.add_command(_model_command)
 
@@ -273,4 +331,67 @@ def evaluate_saliency(driftwatch: Driftwatch, name: str | None, chambers: int, s
         return
     header, *rows = truth.table(found)
     click.echo(f"{explainer.version}: {found[0].blocks} layers with a block that it finds")
+    click.echo(aligned(header, rows))
+
+
+@command("simulate-labelling")
+@click.option("--seeds", default=5, show_default=True, help="How often all is repeated, with other runs and draws.")
+@click.option("--seed", default=1, show_default=True, help="The first of them; the same gives the same.")
+@click.option("--runs", default=40, show_default=True, help="Simulated runs; every other place of them is labelled.")
+@click.option("--rate", default=0.95, show_default=True, help="Share found at 1 % false alarms that is wanted.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of the table.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Where to write the curves, as SVG.")
+def simulate_labelling(
+    driftwatch: Driftwatch, seeds: int, seed: int, runs: int, rate: float, as_json: bool, picture: Path | None
+) -> None:
+    """Measure how many labels each strategy of the queue needs: uncertain, diverse, and random ones.
+
+    On simulated runs with faults that the network was not taught; an oracle labels what a strategy asks for next, and
+    the network learns from it. Needs no database, and some minutes.
+    """
+    from app.ml import pictures
+    from app.ml import simulate_labelling as simulation
+    from app.ml.tables import aligned
+
+    setup = simulation.Setup(
+        seeds=seeds, first_seed=seed, runs=runs, rate=rate, control=driftwatch.settings.control_share
+    )
+    outcome = simulation.simulate_labelling(setup, report=lambda line: click.echo(line, err=True))
+    if picture:
+        picture.write_bytes(pictures.labels_needed(outcome))
+    if as_json:
+        click.echo(json.dumps(simulation.as_document(outcome)))
+        return
+    header, *rows = simulation.table(outcome)
+    click.echo(aligned(header, rows))
+
+
+@command("learning-curve")
+@click.argument("name", required=False, metavar="[MODEL]")
+@click.option("--runs", default="", help="Labels of these runs only, such as 302634-302640.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a point, in place of the table.")
+def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json: bool) -> None:
+    """Tell whether more labels would help: fit MODEL (the one in use, if not given) to more and more of them.
+
+    To nested subsets of the labelled chambers of the training part; measured on those of the test part. MODEL must not
+    have learnt from labels. Changes nothing.
+    """
+    from app.ml import learning_curve as curve
+    from app.ml.labelled_items import Choice, labelled_items
+    from app.ml.split import Part
+    from app.ml.tables import aligned
+
+    acting(driftwatch, "view")
+    labels = labelled_items(driftwatch.store, Choice.of(runs))
+    training, test = ([(one.occupancy, one.targets) for one in labels.of(part)] for part in (Part.TRAINING, Part.TEST))
+    scorer = driftwatch.models.scorer(name)
+    points = curve.learning_curve(scorer, training, test, report=lambda line: click.echo(line, err=True))
+    if as_json:
+        for point in points:
+            click.echo(point.model_dump_json())
+        return
+    header = ["labelled chambers", "found at 1 %", "least–most of the orders", "area"]
+    rows = [
+        [f"{p.labels:,}", f"{p.found:.1%}", f"{p.found_least:.1%}–{p.found_most:.1%}", f"{p.area:.4f}"] for p in points
+    ]
     click.echo(aligned(header, rows))

@@ -12,12 +12,13 @@ from typing import Any
 
 from app.accounts import Accounts
 from app.errors import REASON_WORDS, Conflict, InvalidInput, NotExplained, NotFound
-from app.jobs import delete, drift, explain, fetch, reevaluate, train
+from app.jobs import compare, delete, drift, explain, fetch, reevaluate, train
 from app.jobs.runner import Runner
 from app.jobs.score import Scoring
 from app.labelling.labels import Labelling
 from app.ml.candidate import Plan
 from app.ml.saliency import Method, method_named
+from app.ml.side_by_side import CHAMBERS
 from app.registry import Registry
 from app.sources import Source
 from app.sources.demo_process import DemoProcess
@@ -29,6 +30,7 @@ from app.store.jobs import Job, JobState
 from app.store.models import Model
 from app.store.reevaluations import Reevaluation
 from app.store.runs import Run, RunState
+from app.store.thresholds import SetThreshold
 from app.subsystems.dt import DT
 from app.transfer.exporting import Exporting
 from app.transfer.importing import Importing
@@ -39,6 +41,7 @@ log = logging.getLogger(__name__)
 DEMONSTRATION_RUNS = (302634, 302635)
 RECONCILE_SECONDS = 10
 FAILURE_STANDS = timedelta(minutes=1)  # what could not be explained is not tried again sooner
+COMPARED_RUNS = range(1, 51)  # how many runs can be asked for: each takes some seconds
 MOST_REASON = 2_000  # characters
 MOST_POLLED = 20  # runs asked for at one look at the server's list, newest first
 
@@ -178,6 +181,37 @@ class Driftwatch:
         self.store.events.record("model retired", None, by, model=name)
         return model
 
+    def set_threshold(self, name: str, use: str, score: float, why: str, by: str) -> SetThreshold:
+        """Set from which score a layer is bad: see `Registry.set_threshold`."""
+        threshold = self.models.set_threshold(name, use, score, why, by)
+        self.store.events.record("threshold set", None, by, model=name, use=use, score=score)
+        return threshold
+
+    def compare(self, name: str, other: str, runs: int, by: str, chambers: int = CHAMBERS) -> Job:
+        """Have two models compared in the background: on the frozen sets, on all labels, on the last runs.
+
+        Args:
+            runs: how many of the last ones.
+            chambers: simulated ones to test on.
+
+        Raises:
+            NotFound: there is no model of one of the names.
+            InvalidInput: they are the same, or so many runs are not compared.
+        """
+        pair = (self.models.get(name).name, self.models.get(other).name)
+        if name == other:
+            raise InvalidInput("with", other, f"another model than {name}")
+        if runs not in COMPARED_RUNS:
+            raise InvalidInput("runs", runs, f"a whole number from {COMPARED_RUNS[0]} to {COMPARED_RUNS[-1]}")
+        args = {"model": pair[0], "other": pair[1], "runs": runs, "chambers": chambers}
+        job = self.store.jobs.ask(compare.KIND, None, compare.LANE, by, compare.about(*pair), **args)
+        self.wake()
+        return job
+
+    def last_comparison(self, name: str, other: str) -> Job | None:
+        """The newest job that compares, or compared, two models."""
+        return self.store.jobs.last(compare.KIND, None, compare.about(name, other))
+
     def train(self, plan: Plan, by: str) -> Job:
         """Have a candidate trained from labels in the background; asked for twice while it is made, it is made once.
 
@@ -276,6 +310,7 @@ class Driftwatch:
             fetch.KIND: fetch.Fetching(self.store, self._open_source, scoring, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),
+            compare.KIND: compare.Comparing(self.store, self.models),
             train.KIND: self.training,
             drift.KIND: drift.Drifting(self.store, self.models, measuring),
             reevaluate.KIND: reevaluate.Reevaluating(self.store, scoring, self.reevaluations),

@@ -12,14 +12,17 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.errors import Conflict, ModelRefused
+from app.errors import Conflict, InvalidInput, ModelRefused, NotFound
 from app.ml import models as files
+from app.ml.cards import Known
 from app.store import Store
 from app.store.models import Model
+from app.store.thresholds import SetThreshold
 
 if TYPE_CHECKING:
     from app.ml.forgetting import Forgetting
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from app.ml.scoring import Scorer
 
 log = logging.getLogger(__name__)
+
+USES = (files.SHIFTER, files.ALARM)
+MOST_WHY = 500
 
 
 class Registry:
@@ -152,6 +158,72 @@ class Registry:
         self.get(name)
         return self._store.models.retire(name)
 
+    def known(self, name: str) -> Known:
+        """All that is known of a model.
+
+        Raises:
+            NotFound: there is no model of this name.
+        """
+        model = self.get(name)
+        card = files.Card.model_validate(model.card)
+        return Known(model, card, self._store.thresholds.of(name), self._store.models.evaluation(name))
+
+    def threshold_for(self, name: str, false_alarms: float) -> float:
+        """The lowest score at which at most this share of good layers is called bad.
+
+        Raises:
+            NotFound: there is no such model, or nobody measured it.
+            InvalidInput: no score has so few.
+        """
+        method = self.known(name).method
+        if method is None or not method.curve:
+            raise NotFound(f"The model {name} has no curve: flask evaluate-model {name} --keep makes it.")
+        point = method.for_false_alarms(false_alarms)
+        if point is None:
+            least = method.curve[0].false_alarms
+            raise InvalidInput("false alarms", false_alarms, f"a share of the good layers, {least:.2g} or more")
+        return point.score
+
+    def set_threshold(self, name: str, use: str, score: float, why: str, by: str) -> SetThreshold:
+        """Set from which score a layer is bad, for one use. What was scored before keeps its verdicts.
+
+        Args:
+            use: "shifter" or "alarm".
+            why: the reason, for those who come later.
+
+        Raises:
+            NotFound: there is no such model.
+            InvalidInput: no such use, a score that is none or that would call a person to a layer that is good, no
+                reason or one that is too long.
+        """
+        scores = self.thresholds(name)
+        if use not in USES:
+            raise InvalidInput("use", use, f"one of {', '.join(USES)}")
+        if not 0 < score <= 1:
+            raise InvalidInput("score", score, "a number above 0, and 1 at most")
+        if use == files.ALARM and score < scores[files.SHIFTER]:
+            raise InvalidInput("score", score, f"{scores[files.SHIFTER]:g} or more, from which a layer is bad")
+        if use == files.SHIFTER and score > scores.get(files.ALARM, 1):
+            raise InvalidInput("score", score, f"{scores[files.ALARM]:g} or less, from which a person is called")
+        if not 0 < len(why.strip()) <= MOST_WHY:
+            raise InvalidInput("why", why, f"a reason, of up to {MOST_WHY} characters")
+        method = self.known(name).method
+        meaning = method and method.meaning(score)
+        threshold = SetThreshold(
+            model=name,
+            use=use,
+            score=score,
+            before=scores.get(use),
+            why=why.strip(),
+            by=by,
+            at=datetime.now(UTC),
+            false_alarms=meaning and meaning.false_alarms,
+            found=meaning and meaning.found,
+            false_alarms_by_hits=meaning.by_hits if meaning else {},
+        )
+        self._store.thresholds.add(threshold)
+        return threshold
+
     def keep_evaluation(self, card: files.Card, figures: str, pictures: Mapping[str, bytes], by: str) -> None:
         """Keep what a model was found to be worth, for its page.
 
@@ -169,15 +241,29 @@ class Registry:
         drawn = {name: content.decode() for name, content in pictures.items()}
         self._store.models.keep_evaluation(card.name, figures, drawn, by)
 
+    def thresholds(self, name: str) -> dict[str, float]:
+        """use → the score from which a layer is bad: what was set last, else what the card says.
+
+        Raises:
+            NotFound: there is no model of this name.
+        """
+        card = files.Card.model_validate(self.get(name).card)
+        standing = self._store.thresholds.standing(name)
+        return {use: one.score for use, one in (card.thresholds | standing).items()}
+
     def scorer(self, name: str | None = None) -> Scorer:
-        """What judges histograms: of the model in use, or of another; made once, for it imports TensorFlow."""
+        """What judges histograms: of the model in use, or of another; made once, for it imports TensorFlow.
+
+        It judges by the shifter's threshold that stands now: see `thresholds`.
+        """
         from app.ml.scoring import Scorer
 
         name = name or self.active
         with self._lock:
             if name not in self._scorers:
                 self._scorers[name] = Scorer(self._folder(self.get(name)))
-            return self._scorers[name]
+            scorer = self._scorers[name]
+        return scorer.at(self.thresholds(name)[files.SHIFTER])
 
     def is_loaded(self, name: str) -> bool:
         """Whether the scorer of a model is made here already."""

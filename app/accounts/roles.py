@@ -54,6 +54,8 @@ ACTIONS: dict[str, Role] = {
     "activate_model": Role.EXPERT,
     "retire_model": Role.EXPERT,
     "measure_drift": Role.EXPERT,
+    "compare_models": Role.EXPERT,
+    "set_threshold": Role.EXPERT,
     "keep_evaluation": Role.EXPERT,  # with its model
     "reevaluate": Role.ADMIN,
     "delete_run": Role.ADMIN,

@@ -29,7 +29,7 @@ from app.labelling.events import (
 )
 from app.labelling.problems import Problems, checked_layers
 from app.labelling.queue import Claimed, NothingLeft, Queue
-from app.labelling.strategies import DIRECT, Strategy
+from app.labelling.strategies import DEFAULT, DIRECT, Strategy
 from app.registry import Registry
 from app.store import Store
 from app.store.items import Item, ItemQuery, ItemState
@@ -149,7 +149,7 @@ class Labelling:
     def claim(
         self,
         person: str,
-        strategy: Strategy | str = Strategy.CERTAIN,
+        strategy: Strategy | str = DEFAULT,
         run: int | None = None,
         wheel: int | None = None,
         leave_out_known: bool = False,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from app.errors import InvalidInput
 from app.labelling.events import Kind, Seen
-from app.labelling.strategies import DIRECT, Strategy, farthest_first
+from app.labelling.strategies import DIRECT, DIVERSE_AMONG, UNLIKE, Strategy, farthest_first
 from app.registry import Registry
 from app.store import Store
 from app.store.items import Item
@@ -19,8 +19,6 @@ from config import Settings
 
 MOST_ALSO_HELD = 2  # besides the one that is given: the one on the screen, and one that an undo brought back
 TRIES = 5  # to take what others take at the same moment
-DIVERSE_AMONG = 200  # least certain items
-UNLIKE = 10  # the last so many items of the person
 
 
 @dataclass(frozen=True)

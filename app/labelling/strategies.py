@@ -26,6 +26,9 @@ STRATEGY_WORDS = {
     Strategy.UNLIKE: "unlike anything the network has seen",
 }
 DIRECT = "direct"  # how a label came that came without the queue
+DEFAULT = Strategy.CERTAIN
+DIVERSE_AMONG = 200  # least certain items
+UNLIKE = 10  # the last so many items of the person
 
 
 def farthest_first(candidates: Sequence[bytes | None], taken: Sequence[bytes]) -> list[int]:

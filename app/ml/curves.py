@@ -15,6 +15,7 @@ RESAMPLES = 200  # enough for the ends of a 95 % interval to within a tenth of i
 CONFIDENCE = 0.95
 LEAST_FALSE_ALARMS = 1e-4  # where the drawn curve begins: a tenth of the least rate in the tables
 MOST_POINTS = 120  # of a curve that is kept
+MOST_LOG_ODDS = 12.0  # a score of 0.999994: beyond, thresholds are kept by what they flag alone
 RELIABILITY_BINS = 10
 
 _AT_ONCE = 20  # resamples: 20 × 40,000 layers are 6 MB
@@ -150,6 +151,18 @@ def thinned(ranking: Ranking) -> list[tuple[float, float]]:
         last = np.searchsorted(x, grid, side="right") - 1
         kept = np.unique(np.concatenate(([0, np.searchsorted(x, 0, side="right") - 1], last)))
     return list(zip(x[kept].tolist(), y[kept].tolist(), strict=True))
+
+
+def representative(ranking: Ranking) -> np.ndarray:
+    """int: some cuts of many, rising, that stand for the rest: evenly in the share of good layers flagged (log) and in
+    the score (log odds); of few cuts, all."""
+    if len(ranking.cuts) <= 2 * MOST_POINTS:
+        return np.arange(len(ranking.cuts))
+    good, _ = ranking.above()
+    shares = np.searchsorted(good / good[-1], np.geomspace(LEAST_FALSE_ALARMS, 1, MOST_POINTS), side="right") - 1
+    scores = 1 / (1 + np.exp(np.linspace(-MOST_LOG_ODDS, MOST_LOG_ODDS, MOST_POINTS)))
+    cuts = np.searchsorted(-ranking.cuts, -scores, side="right") - 1
+    return np.unique(np.concatenate((shares, cuts)).clip(0))
 
 
 @dataclass(frozen=True)

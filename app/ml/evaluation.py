@@ -7,12 +7,24 @@ and so are those that any network was trained on (see `labelled`). Not for showi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import nextafter
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.errors import InvalidInput
-from app.ml.curves import RESAMPLES, Bin, Interval, Ranking, bootstrap, last_allowed, reliability, thinned
+from app.ml.curves import (
+    LEAST_FALSE_ALARMS,
+    RESAMPLES,
+    Bin,
+    Interval,
+    Ranking,
+    bootstrap,
+    last_allowed,
+    reliability,
+    representative,
+    thinned,
+)
 from app.ml.labelled import LabelledChamber, fitting_seed, simulated_test_set
 from app.ml.models import SHIFTER
 from app.ml.scoring import Scorer
@@ -25,6 +37,7 @@ SEED = 302_635
 LEAST_CHAMBERS = 50  # with fewer, there can be no bad layer
 FALSE_ALARMS = (0.001, 0.01, 0.05)  # shares of the good layers
 SHOWN = FALSE_ALARMS.index(0.01)  # the one of the tables by kind and statistics
+BAND = tuple(np.geomspace(LEAST_FALSE_ALARMS, 1, 25).tolist())  # where the interval of a ROC is worked out
 OWN = "own"  # the threshold that a rule brings with it
 
 # Hits a cell of the chamber where it is alive: from, to. The last is the promise of the issue: from 6 up.
@@ -94,6 +107,29 @@ class AtThreshold(_Part):
     by_statistics: tuple[Rate, ...]
 
 
+class CurvePoint(_Part):
+    """What a score would mean as a threshold.
+
+    Attributes:
+        score: from which a layer is called bad.
+        false_alarms: share of the good layers called bad.
+        found: share of the bad ones.
+        by_statistics: the first at each of `LEVELS`, in their order; None where there are no good layers.
+        down_to: the next lower score that a layer has, −1 if none: all above it and up to `score` mean the same.
+    """
+
+    score: float
+    down_to: float
+    false_alarms: float
+    found: float
+    by_statistics: tuple[float | None, ...]
+
+    @property
+    def by_hits(self) -> dict[str, float]:
+        """Level of statistics → share of its good layers called bad, where there are any."""
+        return {level: share for level, share in zip(LEVELS, self.by_statistics, strict=True) if share is not None}
+
+
 class Method(_Part):
     """One method on one set of chambers.
 
@@ -102,7 +138,9 @@ class Method(_Part):
         network: whether it is one, whose scores are probabilities.
         area: under the ROC curve, with its interval; None where the set lacks good or bad layers, as is `found` empty.
         roc: (share of good layers flagged, share of bad ones found), thinned.
+        band: of networks, the second with its interval at some of the first.
         reliability, calibration_error: of networks, on the chambers of the set that are ordinary.
+        curve: of networks, what thresholds mean, by falling score; thinned. Nothing where an earlier version wrote it.
     """
 
     name: str
@@ -115,6 +153,26 @@ class Method(_Part):
     thresholds: tuple[AtThreshold, ...]
     reliability: tuple[Bin, ...]
     calibration_error: float | None
+    curve: tuple[CurvePoint, ...] = ()
+    band: tuple[Found, ...] = ()
+
+    def meaning(self, score: float) -> CurvePoint | None:
+        """What a threshold means, to the resolution of the curve: never fewer false alarms than it would give.
+
+        Returns:
+            None where there is no curve.
+        """
+        if not self.curve:
+            return None
+        if score > self.curve[0].score:
+            none = tuple(None if share is None else 0.0 for share in self.curve[0].by_statistics)
+            return CurvePoint(score=score, down_to=self.curve[0].score, false_alarms=0.0, found=0.0, by_statistics=none)
+        means = (point for point in self.curve if point.down_to < score)  # the first: or the next one that was kept
+        return next(means).model_copy(update={"score": score, "down_to": nextafter(score, -1)})
+
+    def for_false_alarms(self, share: float) -> CurvePoint | None:
+        """The lowest threshold at which at most this share of the good layers is called bad; None if none is."""
+        return next((point for point in reversed(self.curve) if point.false_alarms <= share), None)
 
     def share(self, kind: str = ALL_KINDS, statistics: str = ALL) -> float | None:
         """What is found at 1 % false alarms; None where there are no such layers."""
@@ -139,6 +197,7 @@ class Comparison(_Part):
         ambiguous: judged layers that do not count, since they are neither good nor bad, or it is not known.
         unjudged: layers left out because their chamber has too few hits to tell.
         kinds: that some bad layer has.
+        places: words for the parts of the detector in which some bad layer is; groups of all statistics.
     """
 
     chambers: int
@@ -148,6 +207,7 @@ class Comparison(_Part):
     unjudged: int
     kinds: tuple[str, ...]
     methods: tuple[Method, ...]
+    places: tuple[str, ...] = ()
 
 
 class Evaluation(_Part):
@@ -166,6 +226,18 @@ class Evaluation(_Part):
     @classmethod
     def from_json(cls, text: str | bytes) -> Evaluation:
         return cls.model_validate_json(text)
+
+    @classmethod
+    def readable(cls, text: str | bytes) -> Evaluation | None:
+        """The same; None where another version of the program wrote it in a way that this one cannot read."""
+        try:
+            return cls.from_json(text)
+        except ValidationError:
+            return None
+
+    def of(self, model: str) -> Method | None:
+        """A network on the simulated chambers, by its name."""
+        return next((method for method in self.simulated.methods if method.name == model and method.network), None)
 
 
 def evaluate(
@@ -223,8 +295,14 @@ def compare(
     kinds = tuple(sorted({kind for some in layer_kinds for kind in some}))
     masks = {kind: np.array([kind in some for some in layer_kinds], bool) for kind in kinds}
     masks[ALL_KINDS] = np.ones(len(bad), bool)
+    where = [_places(one) for one in labelled]
+    masks_of_places = {
+        place: mask
+        for place in sorted({place for some in where for place in some})
+        if (mask := np.array([place in where[i] for i in chamber], bool))[bad].any()
+    }
     ordinary = np.array([one.ordinary for one in labelled], bool)[chamber]
-    layers = _Layers(bad, chamber, ordinary, layer_rates, masks)
+    layers = _Layers(bad, chamber, ordinary, layer_rates, masks, masks_of_places)
 
     methods = []
     for method in (*scorers, *others):
@@ -244,7 +322,14 @@ def compare(
         unjudged=unjudged,
         kinds=kinds,
         methods=tuple(methods),
+        places=tuple(masks_of_places),
     )
+
+
+def _places(one: LabelledChamber) -> tuple[str, str]:
+    """Parts of the detector that a chamber belongs to, in words."""
+    chamber = one.occupancy.chamber
+    return f"station {chamber.station}", f"wheel {chamber.wheel:+d}".replace("-", "−").replace("+0", "0")
 
 
 class _Layers:
@@ -257,8 +342,9 @@ class _Layers:
         ordinary: np.ndarray,
         rates: np.ndarray,
         masks: dict[str, np.ndarray],
+        places: dict[str, np.ndarray],
     ) -> None:
-        self.bad, self.chamber, self.ordinary, self.masks = bad, chamber, ordinary, masks
+        self.bad, self.chamber, self.ordinary, self.masks, self.places = bad, chamber, ordinary, masks, places
         self.levels = {name: (rates >= low) & (rates < high) for name, (low, high) in LEVELS.items()}
 
 
@@ -301,12 +387,15 @@ def _method(
 ) -> Method:
     bad = layers.bad
     both = bool(bad.any() and not bad.all())
-    area, found, roc, groups = None, (), (), ()
+    area, found, roc, groups, points, band = None, (), (), (), (), ()
     if both:
         ranking = Ranking.of(bad, scores)
-        area, *shares = bootstrap(ranking, layers.chamber, FALSE_ALARMS, seed)
-        found = tuple(Found(false_alarms=f, found=share) for f, share in zip(FALSE_ALARMS, shares, strict=True))
+        rates = (*FALSE_ALARMS, *(BAND if network else ()))
+        area, *shares = bootstrap(ranking, layers.chamber, rates, seed)
+        each = tuple(Found(false_alarms=f, found=share) for f, share in zip(rates, shares, strict=True))
+        found, band = each[: len(FALSE_ALARMS)], each[len(FALSE_ALARMS) :]
         roc, groups = tuple(thinned(ranking)), _groups(ranking, scores, layers)
+        points = _curve(ranking, scores, layers) if network else ()
     usual = layers.ordinary
     curve, error = reliability(bad[usual], scores[usual]) if network and usual.any() else ((), None)
     return Method(
@@ -320,6 +409,30 @@ def _method(
         thresholds=tuple(_at_threshold(use, cut, scores, layers) for use, cut in cuts.items()),
         reliability=curve,
         calibration_error=error,
+        curve=points,
+        band=band,
+    )
+
+
+def _curve(ranking: Ranking, scores: np.ndarray, layers: _Layers) -> tuple[CurvePoint, ...]:
+    good, bad = ranking.above()
+    kept = representative(ranking)
+    cuts = ranking.cuts[kept]
+    shares = []
+    for level in layers.levels.values():
+        ordered = np.sort(scores[level & ~layers.bad])
+        above = len(ordered) - np.searchsorted(ordered, cuts, side="left")
+        shares.append((above / len(ordered)).tolist() if len(ordered) else [None] * len(cuts))
+    columns = (
+        cuts.tolist(),
+        np.append(ranking.cuts, -1.0)[kept + 1].tolist(),
+        (good[kept] / good[-1]).tolist(),
+        (bad[kept] / bad[-1]).tolist(),
+        zip(*shares, strict=True),
+    )
+    return tuple(
+        CurvePoint(score=score, down_to=below, false_alarms=false, found=found, by_statistics=tuple(by))
+        for score, below, false, found, by in zip(*columns, strict=True)
     )
 
 
@@ -334,6 +447,10 @@ def _groups(ranking: Ranking, scores: np.ndarray, layers: _Layers) -> tuple[Grou
             if which.any():
                 shares = tuple(float(some[which].mean()) for some in flagged)
                 groups.append(Group(kind=kind, statistics=statistics, layers=int(which.sum()), found=shares))
+    for place, there in layers.places.items():
+        which = layers.bad & there
+        shares = tuple(float(some[which].mean()) for some in flagged)
+        groups.append(Group(kind=place, statistics=ALL, layers=int(which.sum()), found=shares))
     return tuple(groups)
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from app.ml.simulate_labelling import Outcome
 LEAST_LAYERS = 10  # of a kind, for a bar to say something
+FIRST_LABELS = 5  # where "none yet" stands on a logarithmic axis
 BARS = 5  # methods in the picture by kind: the networks, then the best of the others
 MANY_RUNS, TICKS = 60, 9  # runs from which their points are small; run numbers below the axis
 
@@ -47,6 +49,9 @@ def roc(compared: Comparison, of: str) -> bytes:
             label = f"{method.name}  {method.area.value:.4f}"
             width = 1.8 if method.network else 1.1
             axes.plot(x, y, dashes, color=colour, linewidth=width, drawstyle="steps-post", label=label)
+            if method.band:
+                rates, low, high = zip(*((b.false_alarms, b.found.low, b.found.high) for b in method.band), strict=True)
+                axes.fill_between(rates, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set(xscale="log", xlim=(LEAST_FALSE_ALARMS, 1), ylim=(0, 1.02))
         axes.set(xlabel="share of good layers flagged", ylabel="share of bad layers found")
         axes.set_title(title, fontsize=10, loc="left")
@@ -57,7 +62,7 @@ def roc(compared: Comparison, of: str) -> bytes:
     return written.getvalue()
 
 
-def reliability(compared: Comparison) -> bytes:
+def reliability(compared: Comparison, of: str = "ordinary simulated chambers") -> bytes:
     """The networks: what share of the layers of a score is bad. On the diagonal a score is a probability."""
     title = "What a score means"
     with _figure(title, 5.6, 4.6) as (_, axes, written):
@@ -75,7 +80,7 @@ def reliability(compared: Comparison) -> bytes:
                 means, shares, errors, color=colour, linestyle=dashes, linewidth=1.2, marker=marker, ms=4, label=label
             )
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean score of the layers", ylabel="share of them that is bad")
-        axes.set_title(f"{title}: ordinary simulated chambers", fontsize=10, loc="left")
+        axes.set_title(f"{title}: {of}", fontsize=10, loc="left")
         axes.legend(loc="upper left")
     return written.getvalue()
 
@@ -140,6 +145,29 @@ def over_runs(
         axes.set_title(title, fontsize=10, loc="left")
         if len(series) > 1:
             figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+    return written.getvalue()
+
+
+def labels_needed(outcome: Outcome) -> bytes:
+    """What is found against the labels given, for each strategy: a line a seed, the first labels drawn as one."""
+    setup = outcome.setup
+    title = "What the labels of each strategy are worth"
+    with _figure(title, 7.2, 4.6) as (figure, axes, written):
+        axes.axhline(setup.rate, color="#888888", linewidth=0.8, linestyle=":")
+        strategies = list(dict.fromkeys(curve.strategy for curve in outcome.curves))
+        for strategy, colour, dashes in zip(strategies, COLOURS, DASHES, strict=False):
+            needed = outcome.labels(strategy)
+            label = f"{strategy}: {needed.value:,.0f} labels ({needed.low:,.0f}–{needed.high:,.0f})"
+            for curve in (one for one in outcome.curves if one.strategy is strategy):
+                labels, found = zip(*curve.points, strict=True)
+                x = [max(number, FIRST_LABELS) for number in labels]
+                axes.plot(x, found, dashes, color=colour, linewidth=1.2, alpha=0.8, label=label)
+                label = None
+        axes.set(xscale="log", xlabel=f"labelled chambers ({FIRST_LABELS}: none yet)", ylim=(None, 1))
+        axes.set_ylabel("share of bad layers found at 1 % false alarms")
+        axes.set_title(title, fontsize=10, loc="left")
+        legend = figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", alignment="left")
+        legend.set_title(f"labels until {100 * setup.rate:g} % are found", {"size": 8.5})
     return written.getvalue()
 
 

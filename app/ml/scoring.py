@@ -5,6 +5,7 @@ Importing this imports no TensorFlow; making a `Scorer` does.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,7 @@ class Scorer:
     Attributes:
         card: what is known of the model.
         version: the model's name, which goes with every score.
+        threshold: from which score a layer is bad: the shifter's of the card, unless `at` said otherwise.
 
     Raises:
         ModelRefused: the file is not its card's, or the network is not what the card says.
@@ -43,6 +45,7 @@ class Scorer:
     def __init__(self, folder: Path) -> None:
         self.card = load_card(folder)
         self.version = self.card.name
+        self.threshold = self.card.threshold
         try:
             self._architecture = architecture(self.card.architecture)
         except InvalidInput as error:
@@ -53,6 +56,12 @@ class Scorer:
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ModelRefused(f"The file of the model {self.version} cannot be loaded: {error}") from error
         self._forward = self._traced()
+
+    def at(self, threshold: float) -> Scorer:
+        """The same model with another threshold: it shares the network."""
+        other = copy.copy(self)
+        other.threshold = threshold
+        return other
 
     @property
     def network(self) -> Model:
@@ -75,7 +84,7 @@ class Scorer:
         bins = layer_bins(occupancies)
         before = judge_before(occupancies, bins)
         scores, embeddings = self._run(self._architecture.inputs(occupancies, bins)[before.open])
-        return judge(before, scores, self.card.threshold, embeddings)
+        return judge(before, scores, self.threshold, embeddings)
 
     def scores(self, inputs: np.ndarray) -> np.ndarray:
         """P(bad) of layers that are ready for the network.

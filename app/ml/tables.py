@@ -10,13 +10,14 @@ from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, LEVELS, Comparison, 
 
 def tables(evaluation: Evaluation) -> str:
     """All of it as aligned text, for a terminal."""
-    parts = [_tables("Simulated chambers", evaluation.simulated)]
+    parts = [of_comparison("Simulated chambers", evaluation.simulated)]
     if evaluation.real:
-        parts.append(_tables("Real chambers", evaluation.real))
+        parts.append(of_comparison("Real chambers", evaluation.real))
     return "\n\n".join(parts)
 
 
-def _tables(title: str, found: Comparison) -> str:
+def of_comparison(title: str, found: Comparison) -> str:
+    """All methods on one set of chambers."""
     head = (
         f"{title}: {found.chambers:,}; {found.good:,} good and {found.bad:,} bad layers. Left out: {found.ambiguous:,} "
         f"ambiguous or unknown, {found.unjudged:,} with too few hits."

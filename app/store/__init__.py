@@ -18,6 +18,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
 from app.errors import SettingsError, StoreUnavailable
 from app.store.attempts import Attempts
+from app.store.comparisons import Comparisons
 from app.store.embedded import EmbeddedMongo
 from app.store.events import Events
 from app.store.imports import Imports
@@ -32,6 +33,7 @@ from app.store.queue import Queue
 from app.store.reevaluations import Reevaluations
 from app.store.references import References
 from app.store.runs import Runs
+from app.store.thresholds import Thresholds
 from app.store.transfer import Transfer
 from app.store.users import Users
 from app.subsystems import Subsystem
@@ -114,6 +116,14 @@ class Store:
         return Imports(self._database)
 
     @property
+    def thresholds(self) -> Thresholds:
+        return Thresholds(self._database["model_thresholds"])
+
+    @property
+    def comparisons(self) -> Comparisons:
+        return Comparisons(self._database["model_comparisons"])
+
+    @property
     def users(self) -> Users:
         return Users(self._database)
 
@@ -185,6 +195,7 @@ class Store:
                     Runs(database["runs"]),
                     Jobs(database["jobs"]),
                     Reevaluations(database["reevaluations"]),
+                    Thresholds(database["model_thresholds"]),
                     Users(database),
                     Attempts(database),
                     Imports(database),

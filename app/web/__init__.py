@@ -10,6 +10,7 @@ from app.web import (
     agreement,
     api,
     chamber,
+    comparison,
     display,
     drift,
     drift_api,  # noqa: F401 (it adds its routes to those of the API)
@@ -20,6 +21,7 @@ from app.web import (
     label_api,  # noqa: F401 (the same)
     label_list_api,  # noqa: F401 (the same)
     labels,
+    model_api,  # noqa: F401 (the same)
     models_page,
     overview,
     past_api,  # noqa: F401 (the same)
@@ -64,6 +66,7 @@ def init_app(app: Flask) -> None:
         agreement,
         problems,
         models_page,
+        comparison,
         trainings,
         reevaluations,
         drift,

@@ -80,6 +80,22 @@ def fraction(field: str) -> Callable[[str], float]:
     return parse
 
 
+def percentage(field: str) -> Callable[[str], float]:
+    """A reader of per cents, with or without their sign, as a share.
+
+    >>> percentage("rate")("0.5 %")
+    0.005
+    """
+
+    def parse(text: str) -> float:
+        written = text.strip().removesuffix("%").strip().replace(",", ".")
+        if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{0,12})?|\.[0-9]{1,12}", written) or not 0 < float(written) <= 100:
+            raise InvalidInput(field, text, "a number of per cent, above 0 and 100 at most")
+        return float(written) / 100
+
+    return parse
+
+
 def one_of(field: str, allowed: Mapping[str, T]) -> Callable[[str], T]:
     """A reader of words."""
 

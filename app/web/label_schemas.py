@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.labelling.events import Kind, LabelEvent, Seen, SkipReason
 from app.labelling.labels import Current
 from app.labelling.queue import Where
-from app.labelling.strategies import Strategy
+from app.labelling.strategies import DEFAULT, Strategy
 from app.run_numbers import LARGEST_RUN
 from app.subsystems.dt.geometry import LAYERS, Chamber
 from app.web.schemas import Problem
@@ -67,7 +67,7 @@ class SeenState(_Strict):
 
 
 class ClaimIn(_Strict):
-    strategy: Strategy = Strategy.CERTAIN
+    strategy: Strategy = DEFAULT
     run: int | None = Field(None, ge=1, le=LARGEST_RUN, description="of this run only")
     wheel: int | None = Field(None, ge=-2, le=2, description="of this wheel only")
     leave_out_known: bool = Field(False, description="none that an expert marked as a known problem")

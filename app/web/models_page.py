@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
-from pydantic import ValidationError
 
 from app.driftwatch import MOST_REASON
 from app.errors import InvalidInput, NotFound
-from app.ml.evaluation import FALSE_ALARMS, Evaluation, in_words
+from app.ml import cards
+from app.ml.evaluation import FALSE_ALARMS, LEVELS, CurvePoint, Method, in_words
 from app.ml.forgetting import Forgetting
-from app.ml.models import Card
+from app.ml.models import SHIFTER, Card
 from app.pictures import POLICY
+from app.registry import USES
 from app.store.models import KeptEvaluation, ModelState
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
-from app.web.fields import Fields
+from app.web.fields import Fields, fraction, one_of, percentage
+from app.web.threshold_curve import ThresholdCurve, threshold
 from app.web.training_form import form_and_trainings
 
 STATE_WORDS = {
@@ -39,6 +41,11 @@ PICTURES = {  # in the order shown: what each says, for who cannot see it
 blueprint = Blueprint("models_page", __name__, url_prefix="/models")
 
 
+@blueprint.record_once
+def _add_filters(state: object) -> None:
+    state.app.jinja_env.filters["threshold"] = threshold
+
+
 @blueprint.get("/")
 def index() -> str:
     return render_template("models.html", **every_model(), **form_and_trainings(Fields({})))
@@ -52,8 +59,13 @@ def every_model() -> dict[str, object]:
     for event in store.events.of_models():  # newest first
         if event["what"] == "model activated":
             activated.setdefault(event["model"], event)
+    of_models = [(model, Card.model_validate(model.card)) for model in reversed(models)]
     return {
-        "models": [(model, Card.model_validate(model.card)) for model in reversed(models)],
+        "models": of_models,
+        "shifter": {
+            model.name: store.thresholds.standing(model.name).get(SHIFTER) or card.thresholds[SHIFTER]
+            for model, card in of_models
+        },
         "activated": activated,
         "evaluated": store.models.evaluated(),
         "runs": store.runs.count_by_model(),
@@ -62,32 +74,45 @@ def every_model() -> dict[str, object]:
 
 
 @blueprint.get("/<name>/")
-def show(name: str) -> str:
-    return _page(name, Fields({}))
+def show(name: str) -> tuple[str, int]:
+    """A model's page; with `score` or `rate` in the address, what that would mean as a threshold."""
+    return _page(name, Fields(request.args))
 
 
-def _page(name: str, form: Fields) -> str:
-    """The page of a model, with what was written into its form."""
-    driftwatch = current_driftwatch()
-    model = driftwatch.models.get(name)
-    kept = driftwatch.store.models.evaluation(name)
-    return render_template(
-        "model.html",
-        model=model,
-        form=form,
-        forgetting=model.check and Forgetting.model_validate(model.check),
-        card=Card.model_validate(model.card),
-        events=driftwatch.store.events.of_models(name),
-        runs=driftwatch.store.runs.count_by_model().get(name, 0),
-        active=driftwatch.model,
-        outlook=driftwatch.reevaluations.outlook(name),
-        kept=kept,
-        evaluation=kept and _readable(kept),
-        pictures=[(picture, words) for picture, words in PICTURES.items() if kept and picture in kept.pictures],
-        rates=FALSE_ALARMS,
-        in_words=in_words,
-        state_of=_state_of,
-    )
+@blueprint.get("/<name>/card.md")
+def card(name: str) -> Response:
+    """The model's card as Markdown."""
+    headers = {"Content-Disposition": f'inline; filename="{name}_card.md"'}
+    return Response(cards.markdown(current_driftwatch().models.known(name)), mimetype="text/markdown", headers=headers)
+
+
+@blueprint.get("/<name>/curve.json")
+def curve(name: str) -> dict[str, object]:
+    """What thresholds mean, by falling score, with the places on the picture."""
+    method = current_driftwatch().models.known(name).method
+    if method is None or not method.curve:
+        raise NotFound(f"The model {name} has no curve: flask evaluate-model {name} --keep makes it.")
+    return {"levels": list(LEVELS), "points": ThresholdCurve(method.curve).document()}
+
+
+@blueprint.post("/<name>/thresholds")
+@needs("set_threshold")
+def set_threshold(name: str) -> Response | tuple[str, int]:
+    """Set from which score a layer is bad, for one use."""
+    form = Fields(request.form)
+    for field, words in (("score", "a score"), ("why", "a reason")):
+        if field not in form.given:
+            form.errors[field] = f"Needed: {words}."
+    use = form.read("use", one_of("use", {use: use for use in USES}), USES[0])
+    score = form.read("score", fraction("score"), 0.0)
+    if not form.errors:
+        try:
+            current_driftwatch().set_threshold(name, use, score, form.given["why"], by=person().name)
+        except InvalidInput as error:
+            form.refuse(error)
+    if form.errors:
+        return _page(name, form)
+    return redirect(url_for(".show", name=name, _anchor="thresholds"), 303)
 
 
 @blueprint.get("/<name>/<picture>.svg")
@@ -124,7 +149,7 @@ def override(name: str) -> Response | tuple[str, int]:
         current_driftwatch().override_refusal(name, form.given.get("reason", ""), by=person().name)
     except InvalidInput:
         form.errors["reason"] = f"Needed: why it may be used, in at most {MOST_REASON:,} characters."
-        return _page(name, form), 400
+        return _page(name, form)
     return redirect(url_for(".show", name=name), 303)
 
 
@@ -148,12 +173,49 @@ def _kept(name: str) -> KeptEvaluation:
     return kept
 
 
-def _readable(kept: KeptEvaluation) -> Evaluation | None:
-    """The figures; None where another version of the program wrote them in a way that this one cannot read."""
-    try:
-        return Evaluation.from_json(kept.figures)
-    except ValidationError:
+def _page(name: str, given: Fields) -> tuple[str, int]:
+    driftwatch = current_driftwatch()
+    known = driftwatch.models.known(name)
+    uses = cards.uses(known)
+    curve = ThresholdCurve(known.method.curve) if known.method and known.method.curve else None
+    wanted = _wanted(given, known.method, next(one.score for one in uses if one.use == SHIFTER))
+    pictures = [(one, words) for one, words in PICTURES.items() if known.kept and one in known.kept.pictures]
+    return render_template(
+        "model.html",
+        model=known.model,
+        card=known.card,
+        limits=cards.limits(known),
+        uses=uses,
+        fields=given,
+        form=given,
+        forgetting=known.model.check and Forgetting.model_validate(known.model.check),
+        curve=curve,
+        wanted=wanted,
+        at=curve and wanted and curve.at(wanted),
+        set_before=known.thresholds,
+        use_names=[(use, use) for use in USES],
+        levels=LEVELS,
+        events=driftwatch.store.events.of_models(name),
+        runs=driftwatch.store.runs.count_by_model().get(name, 0),
+        active=driftwatch.model,
+        outlook=driftwatch.reevaluations.outlook(name),
+        kept=known.kept,
+        evaluation=known.evaluation,
+        pictures=pictures,
+        rates=FALSE_ALARMS,
+        in_words=in_words,
+        state_of=_state_of,
+    ), given.status
+
+
+def _wanted(given: Fields, method: Method | None, score: float) -> CurvePoint | None:
+    """What the address or the form asks about: the threshold of a rate, or a score; else the one that stands. None
+    where nobody measured what thresholds mean."""
+    rate = given.read("rate", percentage("rate"), None)
+    score = given.read("score", fraction("score"), score)
+    if method is None:
         return None
+    return method.for_false_alarms(rate) if rate is not None else method.meaning(score)
 
 
 def _state_of(state: ModelState) -> tuple[str, str]:

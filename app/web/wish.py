@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Response, request
 
 from app.errors import InvalidInput
-from app.labelling.strategies import Strategy
+from app.labelling.strategies import DEFAULT, Strategy
 from app.run_numbers import run_number
 from app.subsystems.dt.geometry import WHEELS
 from app.web import fields
@@ -23,7 +23,7 @@ REMEMBERED = 365 * 24 * 3600  # seconds
 class Wish:
     """The arguments of a claim."""
 
-    strategy: Strategy = Strategy.CERTAIN
+    strategy: Strategy = DEFAULT
     run: int | None = None
     wheel: int | None = None
     leave_out_known: bool = False
