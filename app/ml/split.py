@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -42,6 +42,7 @@ def part_of(subsystem: Subsystem, run: int, place: Any) -> Part | None:
     return part if part is part_of_place(subsystem, place) else None
 
 
+@lru_cache(maxsize=10_000)  # asked for each chamber of a run
 def part_of_run(run: int) -> Part:
     """The part of a run.
 

@@ -107,7 +107,7 @@ def test_a_candidate_that_was_added_before_the_program_was_killed_is_not_made_ag
     before = names(driftwatch)
     jobs = driftwatch.store.jobs._collection
     jobs.update_many({"kind": "train"}, {"$set": {"state": "queued", "active": True}, "$unset": {"progress.model": ""}})
-    driftwatch.wake()
+    driftwatch.start()  # the command before put the background away
     again = ended(driftwatch, job)
     assert (again.state, again.progress["model"]) == (JobState.DONE, job.progress["model"])
     assert names(driftwatch) == before
