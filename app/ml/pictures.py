@@ -42,7 +42,10 @@ def roc(compared: Comparison, of: str) -> bytes:
     """All methods: bad layers found against good layers flagged, on a logarithmic axis that begins at 0.01 %."""
     title = f"Bad layers found, {of}"
     with _figure(title, 7.2, 4.6) as (drawn, axes, written):
-        for method, colour, dashes in zip(_by_area(compared.methods), cycle(COLOURS), cycle(_styles()), strict=False):
+        names = [method.name for method in compared.methods]  # so that a method looks alike in every picture
+        styles = dict(zip(names, zip(cycle(COLOURS), cycle(_styles()), strict=False), strict=False))
+        for method in _by_area(compared.methods):
+            colour, dashes = styles[method.name]
             x, y = zip(*method.roc, strict=True)
             # What is found without any false alarm is drawn from the left edge on.
             x = [max(false, LEAST_FALSE_ALARMS / 10) for false in x]

@@ -7,13 +7,13 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from app.errors import InvalidInput, NotFound
 from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, LEVELS, in_words
 from app.ml.side_by_side import BINS, CELLS, Cell, SideBySide, Where
+from app.pictures import POLICY
 from app.store.jobs import Job, JobState
 from app.subsystems.dt.geometry import Chamber
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.display import chamber_url
 from app.web.fields import Fields, whole_number
-from app.web.models_page import PICTURE_POLICY
 
 USUAL_RUNS = 10
 SET_WORDS = {
@@ -55,7 +55,7 @@ def picture(name: str, other: str, picture: str) -> Response:
     kept = current_driftwatch().store.comparisons.get((name, other))
     if kept is None or picture not in kept.pictures:
         raise NotFound(f"There is no picture {picture!r} of {name} beside {other}.")
-    headers = {"Content-Security-Policy": PICTURE_POLICY, "Cache-Control": "no-cache"}
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
     return Response(kept.pictures[picture], mimetype="image/svg+xml", headers=headers)
 
 

@@ -8,13 +8,13 @@ from itertools import pairwise
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.errors import InvalidInput, NotFound
+from app.pictures import POLICY
 from app.run_numbers import LARGEST_RUN, run_number
 from app.store.runs import Run
 from app.web.access import needs, person
 from app.web.chamber_lists import query_without, refuse_wrong
 from app.web.current import current_driftwatch
 from app.web.fields import Fields, one_of
-from app.web.models_page import PICTURE_POLICY
 from app.web.paging import SIZES, Page
 
 MOST_DRAWN = 500  # runs in a picture, the newest of the range: more could not be told apart
@@ -94,7 +94,7 @@ def picture(name: str) -> Response:
     }
     levels = (LITTLE, CHANGED) if name == "stability" else ()
     svg = over_runs(title, label, [run.number for run in runs], values, changes, levels)
-    response = Response(svg, mimetype="image/svg+xml", headers={"Content-Security-Policy": PICTURE_POLICY})
+    response = Response(svg, mimetype="image/svg+xml", headers={"Content-Security-Policy": POLICY})
     response.headers |= {"Cache-Control": "no-cache", "Content-Disposition": f'inline; filename="drift_{name}.svg"'}
     response.add_etag()
     return response.make_conditional(request)
