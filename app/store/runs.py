@@ -43,7 +43,8 @@ class Run:
     Attributes:
         total, done, missing: items of the run, those stored, and those that cannot be had (with reasons on the items).
         why: why it failed or was not found, one sentence.
-        summary: counts over its scored items: see `Items.summary`. What is packed in it is read by `spread` only.
+        summary: counts over its scored items: see `Items.summary`; without what is packed, for which see
+            `Runs.summaries`.
         reasons: how many items are missing for each reason.
         rate: items that arrived a second, while it is being fetched.
         model: whose scores its items have; empty where they have none, or those of several.

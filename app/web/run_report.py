@@ -115,11 +115,6 @@ class RunReport:
     def change(self, item: Item) -> Change:
         return self.changes.get(item.place, Change(comparable=False))
 
-    @property
-    def is_new(self) -> bool | None:
-        """Whether anything appeared; None where nothing can be compared."""
-        return bool(self.appeared) if self.reference else None
-
     @cached_property
     def sentence(self) -> str:
         """The run in one sentence, for the logbook."""

@@ -194,7 +194,7 @@ def _draw(axes: object, panel: Panel, thinned: Thinned, bottom: float, scale: _S
     apart = thinned.greatest > thinned.least
     x, middle = (thinned.first + thinned.last) / 2, y(thinned.middle)
     ranges = _strokes(x[apart], x[apart], y(thinned.least[apart]), y(thinned.greatest[apart]))
-    axes.plot(*ranges, color=inks.range, lw=1.3)
+    axes.plot(*ranges, color=inks.range, lw=1.7)
     if len(x) <= MARKED:
         axes.plot(x, middle, color=inks.line, lw=0.8, marker="o", ms=3)
     else:

@@ -12,7 +12,7 @@ PAGES = [
     "/fetch/302634/delete",
     "/run/302635/",
     "/trends/",
-    "/trends/chamber/?wheel=0",
+    "/trends/chamber/",
     "/eval/",
     "/eval/302635/-1/2/1/",
     "/eval/302635/-1/2/1/?scale=log",
