@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, request
 from spectree import Response as Answers
 from spectree import SpecTree
+from spectree.plugins.flask_plugin import FlaskPlugin
 
 from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_number, run_numbers
@@ -48,8 +49,25 @@ def _refuse(_request, _response, error: Exception | None, *_: object) -> None:
     raise InvalidInput(field, first["input"], first["msg"].removeprefix("Input should be "))
 
 
+class _Plugin(FlaskPlugin):
+    """What SpecTree does with a request and an answer, but for two cases that it does not expect."""
+
+    def request_validation(self, request: Any, query: Any, json: Any, *others: Any) -> None:
+        """Refuse a form where JSON is wanted: it would be no body at all."""
+        if json and request.mimetype in self.FORM_MIMETYPE:
+            raise InvalidInput("Content-Type", request.mimetype, "application/json")
+        super().request_validation(request, query, json, *others)
+
+    def validate_response(self, resp: Any, *others: Any) -> Any:
+        """Leave an answer as it is that is made while it is sent: it would be read into memory."""
+        if isinstance(resp, Response) and resp.is_streamed:
+            return resp, None
+        return super().validate_response(resp, *others)
+
+
 spec = SpecTree(
     "flask",
+    backend=_Plugin,
     title="Driftwatch",
     version="1",
     mode="strict",

@@ -107,6 +107,16 @@ def test_what_is_no_json_is_refused(client):
     problem(client.post("/api/v1/runs", data=b"\xff\xfe", content_type="application/json"), 400)
 
 
+def test_a_form_where_json_is_wanted_is_refused(client, driftwatch):
+    answer = client.post("/api/v1/runs", data={"runs": "302635"})  # as curl sends it without a header
+    assert (answer.status_code, answer.json["field"], answer.json["accepted"]) == (
+        400,
+        "Content-Type",
+        "application/json",
+    )
+    assert driftwatch.store.runs.count() == 0
+
+
 def test_a_body_of_two_megabytes_is_too_large(client, driftwatch):
     body = json.dumps({"runs": "302635 " * 300_000})
     problem(client.post("/api/v1/runs", data=body, content_type="application/json"), 413)
