@@ -10,6 +10,7 @@ from typing import Any
 
 from app.jobs.drift import Measuring
 from app.jobs.runner import Work
+from app.ml.models import SHIFTER
 from app.registry import Registry
 from app.store import Store
 
@@ -28,7 +29,7 @@ class Scoring:
     def score(self, run: int, work: Work) -> bool:
         """Give every stored chamber of a run the scores of the model in use; whether any had to be computed."""
         items, model = self._store.items, self._models.active
-        items.restore_scores(run, model)
+        items.restore_scores(run, model, self._models.thresholds(model)[SHIFTER])
         left = items.to_score(run, model)
         if not left:
             return False

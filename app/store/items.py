@@ -25,7 +25,7 @@ from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.summary import bad_layers
-from app.subsystems.dt.verdict import Judgement, Verdict
+from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 
 MOST_LISTED = 100_000  # rows of one list that can be paged through: skipping costs time that grows with the page
 UPGRADED_AT_ONCE = 1_000  # items
@@ -308,8 +308,12 @@ class Items:
         self._past.copy(self._collection, run, model)
         self._write_scores(scored)
 
-    def restore_scores(self, run: int, model: str) -> None:
-        """Put back what a model said of a run's items, where it is kept and their histograms are still the same."""
+    def restore_scores(self, run: int, model: str, threshold: float) -> None:
+        """Put back what a model said of a run's items, where it is kept and their histograms are still the same.
+
+        Args:
+            threshold: the score from which a part is bad by now, whatever it was then.
+        """
         self._past.copy(self._collection, run, model)
         self._write_scores(
             (
@@ -319,7 +323,7 @@ class Items:
                     "fetched_at": d["fetched_at"],
                     "model": {"$ne": model},
                 },
-                {name: d[name] for name in (*FIELDS, *OPTIONAL) if name in d},
+                {name: d[name] for name in (*FIELDS, *OPTIONAL) if name in d} | _verdicts(d, threshold),
             )
             for d in self._past.of_run(run, model)
         )
@@ -533,6 +537,13 @@ class Items:
             known=d.get("known", False),
             unlike=d.get("unlike"),
         )
+
+
+def _verdicts(document: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+    """The fields of scoring that follow from a threshold."""
+    judgement = at_threshold(judgement_of(document), threshold)
+    verdicts, reasons = [str(verdict) for verdict in judgement.verdicts], list(judgement.reasons)
+    return {"verdicts": verdicts, "reasons": reasons, "bad": judgement.bad}
 
 
 def _new() -> dict[str, Any]:

@@ -17,8 +17,8 @@ def items(driftwatch):
 
 
 def scored(score, embedding=None):
-    verdict = Verdict.BAD if score >= 0.5 else Verdict.GOOD
-    return Judgement((score,) * 12, (verdict,) * 12, ("a reason",) * 12, abs(0.5 - score), embedding)
+    verdict, reason = (Verdict.BAD, f"score {score:.2f} ≥ 0.5") if score >= 0.5 else (Verdict.GOOD, "")
+    return Judgement((score,) * 12, (verdict,) * 12, (reason,) * 12, abs(0.5 - score), embedding)
 
 
 def keep(items, model, scores, run=1):
@@ -47,26 +47,35 @@ def test_scores_come_back_as_they_were_and_those_they_replace_are_kept_too(items
     keep(items, "a", (0.1, 0.2, 0.9))
     before = document(items)
     keep(items, "b", (0.6, 0.7, 0.8))
-    items.restore_scores(1, "a")
+    items.restore_scores(1, "a", 0.5)
     assert document(items) == before
     assert driftwatch.store.past_scores.count_by_model(1) == {"a": 3, "b": 3}
-    items.restore_scores(1, "b")
+    items.restore_scores(1, "b", 0.5)
     assert items.get(1, PLACES[0]).judgement.worst == 0.6
 
 
 def test_what_is_put_back_twice_or_is_not_kept_changes_nothing(items):
     keep(items, "a", (0.1, 0.2, 0.9))
     before = document(items)
-    items.restore_scores(1, "a")
-    items.restore_scores(1, "none-such")
+    items.restore_scores(1, "a", 0.5)
+    items.restore_scores(1, "none-such", 0.5)
     assert document(items) == before
+
+
+def test_what_comes_back_has_the_verdicts_of_the_threshold_that_stands_now(items):
+    keep(items, "a", (0.1, 0.2, 0.9))
+    keep(items, "b", (0.6, 0.7, 0.8))
+    items.restore_scores(1, "a", 0.15)
+    assert [item.judgement.bad for item in items.of_run(1)] == [0, 12, 12]
+    assert items.get(1, PLACES[1]).judgement.reasons[0] == "score 0.20 ≥ 0.15"
+    assert items.summary(1)[0]["bad_items"] == 2
 
 
 def test_scores_of_another_histogram_are_not_put_back(items):
     keep(items, "a", (0.1, 0.2, 0.9))
     keep(items, "b", (0.6, 0.7, 0.8))
     items.store(1, [(PLACES[0], simulate_chamber(302636, PLACES[0]).occupancy)], "test")
-    items.restore_scores(1, "a")
+    items.restore_scores(1, "a", 0.5)
     assert [(item.state, item.model) for item in items.of_run(1)] == [
         (ItemState.UNSCORED, ""),
         (ItemState.JUDGED, "a"),
@@ -79,7 +88,7 @@ def test_labels_stay_and_disagree_with_the_scores_that_came_back(items):
     keep(items, "b", (0.6, 0.7, 0.8))
     said = {"labelled": True, "evaluation": {"bad": [1], "state": "labelled"}, "model": "b"}
     items._collection.update_one({"wheel": -2}, {"$set": said})
-    items.restore_scores(1, "a")
+    items.restore_scores(1, "a", 0.5)
     found = items.get(1, PLACES[0])
     assert (found.evaluation, found.contamination, found.contaminated) == (said["evaluation"], 0.9, 1)
     assert items._collection.find_one({"wheel": -2})["recheck"]
@@ -88,7 +97,7 @@ def test_labels_stay_and_disagree_with_the_scores_that_came_back(items):
 def test_scores_that_came_without_an_embedding_leave_none_of_another_model(items):
     items.keep_scores(1, [(PLACES[0], scored(0.1), [])], "a")
     keep(items, "b", (0.6,))
-    items.restore_scores(1, "a")
+    items.restore_scores(1, "a", 0.5)
     assert "embedding" not in document(items)
 
 

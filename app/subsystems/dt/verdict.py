@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -160,7 +160,7 @@ def judge(
     bad = scores >= threshold
     verdicts[is_open] = np.where(bad, np.array(Verdict.BAD, object), np.array(Verdict.GOOD, object))
     written = np.full(scores.shape, "", object)
-    written[bad] = [f"score {score:.2f} ≥ {threshold:g}" for score in scores[bad]]
+    written[bad] = [_reached(score, threshold) for score in scores[bad]]
     reasons[is_open] = written
     every = np.full(verdicts.shape, None, object)
     every[is_open] = scores
@@ -170,6 +170,26 @@ def judge(
         Judgement(tuple(s), tuple(v), tuple(r), min((abs(0.5 - x) for x in s if x is not None), default=None), e)
         for s, v, r, e in zip(every.tolist(), verdicts.tolist(), reasons.tolist(), kept, strict=True)
     ]
+
+
+def at_threshold(judgement: Judgement, threshold: float) -> Judgement:
+    """The same scores with the verdicts and reasons of another threshold.
+
+    >>> was = Judgement((0.4, 1.0), (Verdict.GOOD, Verdict.EMPTY), ("", "no hits, 147 expected"), 0.1)
+    >>> at_threshold(was, 0.3).verdicts, at_threshold(was, 0.3).reasons
+    ((<Verdict.BAD: 'bad'>, <Verdict.EMPTY: 'empty'>), ('score 0.40 ≥ 0.3', 'no hits, 147 expected'))
+    """
+    layers = list(zip(judgement.scores, judgement.verdicts, judgement.reasons, strict=True))
+    for i, (score, verdict, _) in enumerate(layers):
+        if verdict in (Verdict.GOOD, Verdict.BAD):
+            is_bad = score >= threshold
+            layers[i] = (score, Verdict.BAD, _reached(score, threshold)) if is_bad else (score, Verdict.GOOD, "")
+    _, verdicts, reasons = zip(*layers, strict=True)
+    return replace(judgement, verdicts=verdicts, reasons=reasons)
+
+
+def _reached(score: float, threshold: float) -> str:
+    return f"score {score:.2f} ≥ {threshold:g}"
 
 
 def _least_certain(is_open: np.ndarray, scores: np.ndarray, embeddings: np.ndarray) -> list[bytes | None]:
