@@ -78,8 +78,10 @@ def learning_curve(
     tested, _ = _seen(kind, last_layers, test)
     tested = tested.of((tested.bad == 0) | (tested.bad == 1))
     bad = int(tested.bad.sum())
-    if bad < LEAST_BAD or len(tested.bad) - bad < LEAST_GOOD:
-        raise TooFewLabels(f"The test part has {bad} bad layers, at least {LEAST_BAD} are needed.")
+    good = len(tested.bad) - bad
+    if bad < LEAST_BAD or good < LEAST_GOOD:
+        needed = f"at least {LEAST_BAD} and {LEAST_GOOD} are needed"
+        raise TooFewLabels(f"The test part has {bad} bad layers and {good} good ones, {needed}.")
     known, chamber = _seen(kind, last_layers, training)
     sizes = [0, *_sizes(len(training))]
     figures: dict[int, list[tuple[float, float]]] = {size: [] for size in sizes}

@@ -20,6 +20,7 @@ from app.ml.evaluation import Comparison, compare
 from app.ml.labelled import LabelledChamber, simulated_test_set
 from app.ml.learning_curve import LearningPoint, learning_curve
 from app.ml.scoring import Scorer
+from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import Judgement, Verdict
@@ -272,12 +273,12 @@ def _matrix(
     cells = []
     for is_bad, is_called in ((True, True), (True, False), (False, True), (False, False)):
         which = counts & (truth == is_bad) & (called == is_called)
-        tenths = np.minimum((scores[which] * BINS).astype(int), BINS - 1)
+        steps = np.minimum((scores[which] * BINS).astype(int), BINS - 1)
         there = np.flatnonzero(which.any(axis=1)).tolist() if known else []
         cells.append(
             Cell(
                 layers=int(which.sum()),
-                scores=tuple(np.bincount(tenths, minlength=BINS).tolist()),
+                scores=tuple(np.bincount(steps, minlength=BINS).tolist()),
                 chambers=tuple(known[i].where for i in there[:MOST_IN_CELL]),
                 more=max(len(there) - MOST_IN_CELL, 0),
             )
@@ -354,7 +355,7 @@ def _difference(one: Layer) -> float:
 
 def _scores(judgements: Sequence[Judgement]) -> np.ndarray:
     """float (n, 12); NaN where a layer is absent or unjudged."""
-    return np.array([judgement.scores for judgement in judgements], np.float64).reshape(len(judgements), -1)
+    return np.array([judgement.scores for judgement in judgements], np.float64).reshape(-1, LAYERS)
 
 
 def _bad(judgement: Judgement) -> set[int]:
