@@ -26,14 +26,12 @@ from app.cli_models import (
 from app.cli_reevaluate import reevaluate, reevaluations_group
 from app.cli_transfer import export, import_file
 from app.cli_users import users_group
-from app.command import acting, command
+from app.command import LOOK_SECONDS, acting, command
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_numbers
 from app.store.runs import Run, RunState
 from app.web.schemas import RunOut
-
-LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 
 
 def init_app(app: Flask) -> None:

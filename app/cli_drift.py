@@ -6,11 +6,9 @@ import time
 
 import click
 
-from app.command import acting, command
+from app.command import LOOK_SECONDS, acting, command
 from app.driftwatch import Driftwatch
 from app.store.jobs import JobState
-
-LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 
 
 @command("drift")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from app.command import acting, command
+from app.command import LOOK_SECONDS, acting, command
 from app.driftwatch import Driftwatch
 from app.errors import DriftwatchError
 from app.ml import cards, models
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from app.ml.scoring import Scorer
 
 REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
-LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
@@ -166,7 +165,7 @@ def add_model(driftwatch: Driftwatch, folder: Path) -> None:
 @command("activate")
 @click.argument("name")
 def activate_model(driftwatch: Driftwatch, name: str) -> None:
-    """Put a model into use. What other models scored keeps those scores until it is asked for again."""
+    """Put a model into use. What other models scored keeps those scores until it is re-evaluated."""
     click.echo(f"{driftwatch.activate(name, by=acting(driftwatch, 'activate_model')).name}: in use")
 
 

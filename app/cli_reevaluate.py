@@ -8,14 +8,13 @@ from collections.abc import Callable
 
 import click
 
-from app.command import acting, command
+from app.command import LOOK_SECONDS, acting, command
 from app.driftwatch import Driftwatch
 from app.errors import NotFound
 from app.run_numbers import run_numbers
 from app.store.reevaluations import Reevaluation, ReevaluationState
 from app.web.reevaluation_schemas import ReevaluationOut
 
-LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 LISTED = 20
 
 

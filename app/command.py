@@ -16,6 +16,8 @@ from app.driftwatch import Driftwatch
 from app.errors import DriftwatchError, SignInNeeded
 from app.store import unavailable
 
+LOOK_SECONDS = 0.2  # between two looks at what the background is doing
+
 
 def command(name: str) -> Callable:
     """A command that gets the `Driftwatch`, puts it away at the end, and answers expected errors with one sentence."""

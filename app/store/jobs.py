@@ -42,7 +42,7 @@ class Job:
     """One piece of work.
 
     Attributes:
-        kind: which handler does it: "fetch", "delete", "explain", "train".
+        kind: which handler does it, such as "fetch".
         run: the run that it works on, and no other job meanwhile; None where it works on no single run.
         lane: jobs of one lane run one after another, in the order in which they were asked for.
         args: what the handler needs besides.
