@@ -68,7 +68,6 @@ def test_what_comes_back_has_the_verdicts_of_the_threshold_that_stands_now(items
     items.restore_scores(1, "a", 0.15)
     assert [item.judgement.bad for item in items.of_run(1)] == [0, 12, 12]
     assert items.get(1, PLACES[1]).judgement.reasons[0] == "score 0.20 ≥ 0.15"
-    assert items.summary(1)[0]["bad_items"] == 2
 
 
 def test_scores_of_another_histogram_are_not_put_back(items):
