@@ -47,9 +47,9 @@ def export(
 ) -> None:
     """Write what is kept to a file that other programs read, and that `flask import` reads back.
 
-    KIND is one or more of runs, histograms, scores, labels, problems, models; or all; or training-2018, the format of
-    the study of 2018; or good-runs, as JSON: the good lumisections of each run where --lumisections gives them, else a
-    list of runs. Several kinds, and CSV, become a zip with a manifest.
+    KIND is one or more of runs, histograms, models, thresholds, labels, scores, past_scores, problems; or all; or
+    training-2018, the format of the study of 2018; or good-runs, as JSON: the good lumisections of each run where
+    --lumisections gives them, else a list of runs. Several kinds, and CSV, become a zip with a manifest.
     """
     by = acting(driftwatch, "export")
     between = run_range(runs) if runs else None

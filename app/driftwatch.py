@@ -62,7 +62,9 @@ class Driftwatch:
         self.models = Registry(self.store, settings.model_dir, settings.data_dir)
         self.labelling = Labelling(self.store, self.models, settings)
         self.exporting = Exporting(self.store, self.labelling)
-        self.importing = Importing(self.store, self.labelling)
+        self._measuring = drift.Measuring(self.store)
+        self.scoring = Scoring(self.store, self.models, self._measuring)
+        self.importing = Importing(self.store, self.labelling, self.scoring.facts)
         self.training = train.Training(self.store, self.models, settings)
         self.drifts = drift.Drifts(self.store, self.models, self.wake)
         self.reevaluations = reevaluate.Reevaluations(self.store, self.models, self.wake)
@@ -304,16 +306,14 @@ class Driftwatch:
 
     def start(self, only: Collection[str] | None = None) -> None:
         """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
-        measuring = drift.Measuring(self.store)
-        scoring = Scoring(self.store, self.models, measuring)
         handlers = {
-            fetch.KIND: fetch.Fetching(self.store, self._open_source, scoring, self.labelling.project_run),
+            fetch.KIND: fetch.Fetching(self.store, self._open_source, self.scoring, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),
             compare.KIND: compare.Comparing(self.store, self.models),
             train.KIND: self.training,
-            drift.KIND: drift.Drifting(self.store, self.models, measuring),
-            reevaluate.KIND: reevaluate.Reevaluating(self.store, scoring, self.reevaluations),
+            drift.KIND: drift.Drifting(self.store, self.models, self._measuring),
+            reevaluate.KIND: reevaluate.Reevaluating(self.store, self.scoring, self.reevaluations),
         }
         self.runner = Runner(self.store, handlers, only)
         self.runner.start()

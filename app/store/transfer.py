@@ -15,9 +15,9 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from app.store import contamination
-from app.store.items import _RANK, DUPLICATE_KEY, SCORED, ItemState, _new
+from app.store.items import _OF_SCORES, _RANK, DUPLICATE_KEY, SCORED, ItemState, _new
 from app.store.models import _POINTER
-from app.store.runs import RunState
+from app.store.runs import _NOT_PACKED, RunState
 from app.subsystems import Subsystem
 
 Document = Mapping[str, Any]
@@ -25,8 +25,8 @@ Document = Mapping[str, Any]
 AT_ONCE = 200  # documents read from the database in one go: 250 chambers with histograms are 1 MB
 MOST_CLAUSES = 300  # of one query that looks documents up
 
-_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "rank", "model", "scored_at", "embedding")
-_COLLECTIONS = {"histograms": "items", "scores": "items"}  # others are named like their kind
+# Others are named like their kind.
+_COLLECTIONS = {"histograms": "items", "scores": "items", "thresholds": "model_thresholds"}
 
 
 class Transfer:
@@ -54,21 +54,28 @@ class Transfer:
             "runs": {"_id": of_run, "state": {"$ne": RunState.DELETING}},
             "histograms": {"run": of_run, **mine},
             "scores": {"run": of_run, **mine, "state": {"$in": sorted(SCORED)}},
+            "past_scores": {"run": of_run, **mine},
             "labels": {"run": of_run, **mine},
+            "thresholds": {},
             "problems": mine | ({"since": {"$lte": runs[1]}, "$nor": [{"until": {"$lt": runs[0]}}]} if runs else {}),
         }[kind]
-        order = {"histograms": place, "scores": place, "labels": [*place, "seq"]}.get(kind, ["_id"])
-        without = {"histograms": dict.fromkeys((*_OF_SCORES, "chosen"), 0), "scores": {"occupancy": 0}}.get(kind)
+        orders = {"histograms": place, "scores": place, "past_scores": [*place, "model"], "labels": [*place, "seq"]}
+        order = orders.get(kind, ["_id"])
+        without = {
+            "runs": _NOT_PACKED,
+            "histograms": dict.fromkeys((*_OF_SCORES, "part_rates", "chosen"), 0),
+            "scores": {"occupancy": 0},
+        }.get(kind)
         index = "_".join(f"{name}_1" for name in order) if order != ["_id"] else "_id_"  # there is one for each order
         found = self._of(kind).find(wanted, without).sort([(name, ASCENDING) for name in order]).hint(index)
         yield from found.batch_size(AT_ONCE)
 
     def known(self, kind: str, filters: Sequence[Document]) -> list[dict[str, Any]]:
-        """The documents that any of some filters finds, without files and embeddings."""
+        """The documents that any of some filters finds, without files, embeddings and what is packed."""
         found: list[dict[str, Any]] = []
         for first in range(0, len(filters), MOST_CLAUSES):
             wanted = {"$or": filters[first : first + MOST_CLAUSES]}
-            found += self._of(kind).find(wanted, {"embedding": 0})
+            found += self._of(kind).find(wanted, {"embedding": 0, **_NOT_PACKED})
         return found
 
     def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
@@ -86,7 +93,12 @@ class Transfer:
             for document in documents:
                 self._add_model(document)
             return
-        update = {"histograms": self._histogram, "scores": self._scores}.get(kind, _as_it_is)
+        update = {
+            "histograms": self._histogram,
+            "scores": self._scores,
+            "past_scores": self._past_scores,
+            "thresholds": _threshold,
+        }.get(kind, _as_it_is)
         try:
             self._of(kind).bulk_write([update(document) for document in documents], ordered=False)
         except BulkWriteError as error:
@@ -97,17 +109,28 @@ class Transfer:
         """One update of an item without scores, which nobody said anything of."""
         state = ItemState.MISSING if "missing" in document else ItemState.UNSCORED
         begin = {**_new(), "state": state, "rank": _RANK[state], "model": None, **document}
+        if "occupancy" in document:
+            histogram = self._subsystem.decode(self._subsystem.place_of(document), document["occupancy"])
+            begin["part_rates"] = self._subsystem.pack_rates(histogram)
         identity = self._identity(document)
         return UpdateOne(identity, {"$setOnInsert": {k: v for k, v in begin.items() if k not in identity}}, upsert=True)
 
     def _scores(self, document: Document) -> UpdateOne:
         """One update of an item that has a histogram and no scores; with what people said of it, as far as known."""
-        fields = {"rank": _RANK.get(document["state"]), **document}
+        fields = self._scored(document)
         identity = self._identity(fields)
         stage = {name: {"$literal": value} for name, value in fields.items() if name not in identity}
         stage["recheck"] = {"$or": ["$recheck", document["recheck"]]}
         wanted = {**identity, "state": ItemState.UNSCORED}
         return UpdateOne(wanted, [{"$set": stage}, *contamination.STAGES])
+
+    def _past_scores(self, document: Document) -> UpdateOne:
+        return _inserted(self._scored(document), (*self._identity(document), "model"))
+
+    def _scored(self, document: Document) -> dict[str, Any]:
+        """Scores with what follows from them."""
+        packed = self._subsystem.pack_scores(document["scores"])
+        return {"rank": _RANK.get(document["state"]), "part_scores": packed, **document}
 
     def _add_model(self, document: Document) -> None:
         fields = dict(document)
@@ -145,5 +168,14 @@ def _from_to(runs: tuple[int, int]) -> dict[str, int]:
 
 
 def _as_it_is(document: Document) -> UpdateOne:
-    rest = {name: value for name, value in document.items() if name != "_id"}
-    return UpdateOne({"_id": document["_id"]}, {"$setOnInsert": rest}, upsert=True)
+    return _inserted(document, ("_id",))
+
+
+def _threshold(document: Document) -> UpdateOne:
+    return _inserted(document, ("model", "use", "at"))
+
+
+def _inserted(document: Document, identity: Sequence[str]) -> UpdateOne:
+    """One update that adds a document where none has the same identity."""
+    rest = {name: value for name, value in document.items() if name not in identity}
+    return UpdateOne({name: document[name] for name in identity}, {"$setOnInsert": rest}, upsert=True)

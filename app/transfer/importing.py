@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 200  # rows looked up, kept aside or written in one go
 LARGEST_DOCUMENT = 15_000_000  # bytes: MongoDB keeps 16 MB
 
+_OF_A_RUN = ("histograms", "past_scores")  # kinds that need no more than their run
+
 
 @dataclass(frozen=True)
 class _Checked:
@@ -47,10 +49,14 @@ class _Checked:
 
 
 class Importing:
-    """The use cases: `driftwatch.importing`."""
+    """The use cases: `driftwatch.importing`.
 
-    def __init__(self, store: Store, labelling: Labelling) -> None:
-        self._store, self._labelling = store, labelling
+    Args:
+        facts: run → the fields of its document that follow from its chambers.
+    """
+
+    def __init__(self, store: Store, labelling: Labelling, facts: Callable[[int], Mapping[str, Any]]) -> None:
+        self._store, self._labelling, self._facts = store, labelling, facts
         self._kinds = all_kinds(store.subsystem)
 
     def check(self, path: Path, name: str, by: str) -> Import:
@@ -193,7 +199,7 @@ class Importing:
             differing = [name for name in kind.own if any(document.get(name) != f.get(name) for f in there)]
             why = f"another stands in its place, and stays: it differs in {', '.join(differing) or 'its id'}"
             return _wrong(row, Outcome.CONFLICT, why)
-        if kind.name == "histograms" and document["run"] not in needed:
+        if kind.name in _OF_A_RUN and document["run"] not in needed:
             return _wrong(row, Outcome.BAD, f"run {document['run']} is neither loaded nor in the file")
         if kind.name == "scores" and _key(kind, kind.unique(document)[0]) not in needed:
             return _wrong(row, Outcome.BAD, "there is no histogram of this chamber, nor in the file")
@@ -202,9 +208,9 @@ class Importing:
     def _needed(self, import_id: str, kind: Kind, documents: Sequence[Document]) -> frozenset[Any]:
         """What the rows of a kind are built on, as far as it is in the database or new in this file.
 
-        For histograms the numbers of runs; for scores the keys of items that have a histogram.
+        For histograms and past scores the numbers of runs; for scores the keys of items that have a histogram.
         """
-        if kind.name == "histograms":
+        if kind.name in _OF_A_RUN:
             runs = self._kinds["runs"]
             numbers = sorted({document["run"] for document in documents})
             there = self._store.transfer.known("runs", [{"_id": number} for number in numbers])
@@ -278,14 +284,11 @@ class Importing:
     def _write(self, import_id: str) -> None:
         """Add all that is new; done twice, or from the midst of it on, it comes to the same."""
         runs: set[int] = set()  # that got histograms or scores
-        counted: set[int] = set()  # whose counts came with them
         places: set[Any] = set()
         for kind in self._kinds.values():
             for documents in self._to_add(import_id, kind):
                 self._store.transfer.add(kind.name, documents)
-                if kind.name == "runs":
-                    counted |= {document["_id"] for document in documents if document["done"]}
-                elif kind.name in ("histograms", "scores"):
+                if kind.name in ("histograms", "scores", "past_scores"):
                     runs |= {document["run"] for document in documents}
                 elif kind.name == "labels":
                     self._labelling.reconcile()
@@ -298,19 +301,10 @@ class Importing:
         for place in sorted(places):
             self._store.imports.renew(import_id)
             self._store.problems.note_place(place)
-        for run in sorted(runs - counted):
+        for run in sorted(runs):
             self._store.imports.renew(import_id)
-            self._count(run)
+            self._store.runs.update(run, **self._facts(run))
         self._store.imports.end(import_id)
-
-    def _count(self, run: int) -> None:
-        """Note on a run what it has by now."""
-        summary, reasons = self._store.items.summary(run)
-        done = summary["judged"] + summary["unjudged"] + summary["unscored"]
-        models = self._store.items.models(run)
-        model = models.pop() if len(models) == 1 else ""
-        counts = {"done": done, "missing": summary["missing"], "summary": summary, "reasons": reasons}
-        self._store.runs.update(run, model=model, **counts)
 
     def _to_add(self, import_id: str, kind: Kind) -> Iterator[list[Document]]:
         for batch in self._store.imports.new(import_id, kind.name, AT_ONCE):

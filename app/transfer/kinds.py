@@ -21,7 +21,8 @@ from app.errors import InvalidInput, Reason
 from app.labelling.events import Kind as EventKind
 from app.labelling.events import SkipReason
 from app.labelling.problems import checked_layers
-from app.ml.models import NAME, Card
+from app.ml.forgetting import Forgetting
+from app.ml.models import ALARM, NAME, SHIFTER, Card
 from app.run_numbers import run_number
 from app.store.items import ItemState
 from app.store.models import ModelState
@@ -264,6 +265,26 @@ class ScoresKind(Kind):
         return self._title_of_place(document)
 
 
+class PastScoresKind(ScoresKind):
+    name = "past_scores"
+    words = "what models said of layers before the scores of others took their place"
+
+    def __init__(self, subsystem: Subsystem) -> None:
+        super().__init__(subsystem)
+        fetched_at = Column("fetched_at", Type.TIME, "when the histogram was fetched that they are of")
+        self.columns = (*(column for column in self.columns if column.name != "recheck"), fetched_at)
+
+    def document(self, row: Row) -> Document:
+        document = super().document({**row, "recheck": False}) | {"fetched_at": row["fetched_at"]}
+        return {name: value for name, value in document.items() if name != "recheck"}
+
+    def unique(self, document: Mapping[str, Any]) -> list[Document]:
+        return [{**self._identity_of(document), "model": document["model"]}]
+
+    def title(self, document: Mapping[str, Any]) -> str:
+        return f"{document['model']}, {self._title_of_place(document)}"
+
+
 class LabelsKind(Kind):
     name = "labels"
     words = "everything that people said of chambers, also what they withdrew"
@@ -391,11 +412,16 @@ class ModelsKind(Kind):
     words = "the models with their cards, their files and what they were found to be worth"
     columns = (
         Column("name", Type.TEXT, "what scores name"),
-        Column("state", Type.TEXT, "active, candidate or retired"),
+        Column("state", Type.TEXT, "active, candidate, retired or refused"),
         Column("added_at", Type.TIME, "when it was added"),
         Column("added_by", Type.TEXT, "who added it"),
         Column("sha256", Type.TEXT, "of its file"),
         Column("card", Type.JSON, "what is known of it"),
+        Column("refused", Type.YES_NO, "it forgot too much, and nobody let it pass"),
+        Column("check", Type.JSON, "what it forgot, where it was made from labels", optional=True),
+        Column("overridden_at", Type.TIME, "when it was let pass although it was refused", optional=True),
+        Column("overridden_by", Type.TEXT, "who let it pass", optional=True),
+        Column("overridden_for", Type.TEXT, "the reason", optional=True),
         Column("evaluated_at", Type.TIME, "when it was evaluated", optional=True),
         Column("evaluated_by", Type.TEXT, "who kept the evaluation", optional=True),
         Column("evaluation", Type.TEXT, "figures, as JSON", optional=True),
@@ -405,12 +431,19 @@ class ModelsKind(Kind):
     own = ("sha256", "card")
 
     def row(self, document: Mapping[str, Any]) -> Document:
-        evaluation = document["evaluation"] or {}
-        state = ModelState.RETIRED if document["retired"] else ModelState.CANDIDATE
+        evaluation, override = document["evaluation"] or {}, document.get("override") or {}
+        refused = document.get("refused", False)
+        state = ModelState.REFUSED if refused else ModelState.CANDIDATE
+        state = ModelState.RETIRED if document["retired"] else state
         return {
             "name": document["_id"],
             "state": str(ModelState.ACTIVE if document["active"] else state),
             **{name: document[name] for name in ("added_at", "added_by", "sha256", "card", "file")},
+            "refused": refused,
+            "check": document.get("check"),
+            "overridden_at": override.get("at"),
+            "overridden_by": override.get("by"),
+            "overridden_for": override.get("reason"),
             "evaluated_at": evaluation.get("at"),
             "evaluated_by": evaluation.get("by"),
             "evaluation": evaluation.get("figures"),
@@ -432,6 +465,7 @@ class ModelsKind(Kind):
             raise InvalidInput("sha256", row["sha256"], f"{sha256}, that of the file, on the card too")
         document = {"_id": name, "card": row["card"], "sha256": sha256, "retired": state == ModelState.RETIRED}
         document |= {"added_at": row["added_at"], "added_by": row["added_by"], "file": row["file"]}
+        document |= self._check(row, state)
         return document | {"active": state == ModelState.ACTIVE, "evaluation": self._evaluation(row)}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
@@ -441,24 +475,97 @@ class ModelsKind(Kind):
         return document["_id"]
 
     @staticmethod
+    def _check(row: Row, state: str) -> Document:
+        """What it forgot, and whether it may be activated all the same."""
+        if row["refused"] and state not in (ModelState.REFUSED, ModelState.RETIRED):
+            raise InvalidInput("refused", True, f"false, where the state is {state}")
+        if state == ModelState.REFUSED and not row["refused"]:
+            raise InvalidInput("refused", False, "true, where the state is refused")
+        if row["refused"] and row["check"] is None:
+            raise InvalidInput("check", None, "given, where a model is refused")
+        if row["check"] is not None:
+            try:
+                Forgetting.model_validate(row["check"])
+            except ValidationError:
+                raise InvalidInput("check", row["check"], "what `flask models show` has of a model") from None
+        names = {"reason": "overridden_for", "by": "overridden_by", "at": "overridden_at"}
+        override = _together(row, names, "it was let pass")
+        found = {"refused": row["refused"], "check": row["check"]}
+        return found | ({} if override is None else {"override": override})
+
+    @staticmethod
     def _evaluation(row: Row) -> Document | None:
         names = {"figures": "evaluation", "pictures": "pictures", "at": "evaluated_at", "by": "evaluated_by"}
-        found = {field: row[name] for field, name in names.items()}
-        missing = [names[field] for field, value in found.items() if value is None]
-        if len(missing) == len(found):
+        found = _together(row, names, "there is an evaluation")
+        if found is None:
             return None
-        if missing:
-            raise InvalidInput(missing[0], None, "given, where there is an evaluation")
         pictures = found["pictures"]
         if not isinstance(pictures, dict) or not all(isinstance(picture, str) for picture in pictures.values()):
             raise InvalidInput("pictures", pictures, "an object of names and SVG texts")
         return found
 
 
+class ThresholdsKind(Kind):
+    name = "thresholds"
+    words = "the thresholds that were set for models: which, who, when and why"
+    columns = (
+        Column("model", Type.TEXT, "whose it is"),
+        Column("use", Type.TEXT, "shifter or alarm"),
+        Column("score", Type.NUMBER, "from which a layer is bad"),
+        Column("before", Type.NUMBER, "what it stood at until then", optional=True),
+        Column("why", Type.TEXT, "the reason"),
+        Column("by", Type.TEXT, "who set it"),
+        Column("at", Type.TIME, "when"),
+        Column("false_alarms", Type.NUMBER, "share of good layers called bad, as known then", optional=True),
+        Column("found", Type.NUMBER, "share of bad layers called bad, as known then", optional=True),
+        Column("false_alarms_by_hits", Type.JSON, "the first by hits a cell"),
+    )
+    own = tuple(column.name for column in columns)
+
+    def row(self, document: Mapping[str, Any]) -> Document:
+        return {column.name: document[column.name] for column in self.columns}
+
+    def document(self, row: Row) -> Document:
+        _model_name("model", row["model"])
+        _one_of("use", row["use"], (SHIFTER, ALARM))
+        _name("by", row["by"])
+        for name in ("score", "before", "false_alarms", "found"):
+            if row[name] is not None and not 0 <= row[name] <= 1:
+                raise InvalidInput(name, row[name], "a number from 0 to 1")
+        by_hits = row["false_alarms_by_hits"]
+        if not isinstance(by_hits, dict) or not all(type(share) in (int, float) for share in by_hits.values()):
+            raise InvalidInput("false_alarms_by_hits", by_hits, "an object of numbers")
+        return dict(row)
+
+    def unique(self, document: Mapping[str, Any]) -> list[Document]:
+        return [{name: document[name] for name in ("model", "use", "at")}]
+
+    def title(self, document: Mapping[str, Any]) -> str:
+        return f"{document['model']}, {document['use']} {document['score']:g}"
+
+
 def all_kinds(subsystem: Subsystem) -> dict[str, Kind]:
     """name → kind, in the order in which an import needs them: what is built on comes first."""
-    kinds = (RunsKind, HistogramsKind, ModelsKind, LabelsKind, ScoresKind, ProblemsKind)
+    kinds = (
+        RunsKind,
+        HistogramsKind,
+        ModelsKind,
+        ThresholdsKind,
+        LabelsKind,
+        ScoresKind,
+        PastScoresKind,
+        ProblemsKind,
+    )
     return {kind.name: kind(subsystem) for kind in kinds}
+
+
+def _together(row: Row, names: Mapping[str, str], where: str) -> Document | None:
+    """field → the value of its column, for columns that are given together or not at all."""
+    found = {field: row[name] for field, name in names.items()}
+    missing = [names[field] for field, value in found.items() if value is None]
+    if missing and len(missing) < len(found):
+        raise InvalidInput(missing[0], None, f"given, where {where}")
+    return None if missing else found
 
 
 def _one_of(field: str, value: str | None, accepted: Sequence[str]) -> str:
@@ -486,9 +593,18 @@ def _counts(field: str, value: Any) -> None:
 
 
 def _findings(value: Any) -> None:
-    accepted = "a list of objects with layer, kind, cells, text and makes_bad"
-    if not isinstance(value, list) or not all({"layer", "kind", "text", "makes_bad"} <= one.keys() for one in value):
-        raise InvalidInput("findings", value, accepted)
+    if not isinstance(value, list) or not all(map(_is_finding, value)):
+        raise InvalidInput("findings", value, "a list of objects with layer, kind, cells, text and makes_bad")
+
+
+def _is_finding(one: Document) -> bool:
+    return (
+        type(one.get("layer")) is int
+        and isinstance(one.get("kind"), str)
+        and isinstance(one.get("text"), str)
+        and isinstance(one.get("makes_bad"), bool)
+        and type(one.get("significance", 0.0)) in (int, float)
+    )
 
 
 def _name(field: str, value: str) -> None:

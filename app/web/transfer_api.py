@@ -76,7 +76,9 @@ class ImportOut(BaseModel):
 @needs("export")
 @spec.validate(resp=Answers("HTTP_200", HTTP_503=Problem, **REFUSED), tags=["data"])
 def export(kinds: str, query: ExportQuery) -> Response:
-    """Runs, histograms, scores, labels, problems, models, or several with commas between, or all, or training-2018.
+    """Runs, histograms, models, thresholds, labels, scores, past_scores, problems; several with commas between, or all.
+
+    Or training-2018, the format of the study of 2018.
 
     One kind as JSON Lines or Parquet is one file; CSV, and several kinds, are a zip with a manifest.
     """

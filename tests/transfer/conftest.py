@@ -13,6 +13,13 @@ def filled(driftwatch):
     driftwatch.models.retire("row-cnn-1")
     card = models.load_card(ROOT / "models" / "chamber-cnn-1")
     driftwatch.models.keep_evaluation(card, '{"of": "=no version"}', {"roc": b"<svg/>"}, by="ann")
+    driftwatch.set_threshold(card.name, "shifter", 0.6, "=fewer false alarms", by="ann")
+    file = (ROOT / "models" / "row-cnn-1" / models.MODEL_FILE).read_bytes()
+    for name in ("row-cnn-8", "row-cnn-9"):  # made from labels, and forgetful
+        named = models.load_card(ROOT / "models" / "row-cnn-1").model_copy(update={"name": name})
+        check = {"against": card.name, "chambers": 10, "seed": 1, "tolerance": 0.05, "kinds": []}
+        driftwatch.store.models.add(name, named.model_dump(mode="json"), file, "ann", check, refused=True)
+    driftwatch.override_refusal("row-cnn-8", "=it is good enough", by="ann")
     return driftwatch
 
 

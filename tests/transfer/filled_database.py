@@ -17,7 +17,10 @@ from app.subsystems.dt.verdict import Judgement, Verdict
 RUN = 302635
 PLACES = [chamber for chamber in all_chambers() if chamber.station in (2, 4)][:8]
 HISTOGRAMS = {place: simulated.occupancy for place, simulated in simulate_run(RUN).items()}
-LEASE = ("held_by", "held_until", "held_at", "chosen")  # who holds a chamber just now is in no export
+# In no export: who holds a chamber just now, and when what follows from the chambers of a run was worked out last.
+LEFT_OUT = {"items": ("held_by", "held_until", "held_at", "chosen"), "runs": ("changed_at",)}
+# Added under another id, for nothing names them by it.
+WITHOUT_ID = ("past_scores", "model_thresholds")
 NASTY = '=1+1, "quoted"\r\n−2\n\t@here, \'tis\x00 µ\u2028'
 FINDING = {
     "kind": "block",
@@ -65,11 +68,8 @@ def fill(driftwatch, run=RUN, places=PLACES, text=NASTY):
     if len(places) > 3:
         say("ann", places[3])
         store.items.keep_scores(run, [(places[3], judgement(places[3], 0.9), [])], "row-cnn-1")
-    summary, reasons = store.items.summary(run)
-    models = store.items.models(run)
-    model = models.pop() if len(models) == 1 else ""
-    counts = {"done": len(places) - 1, "missing": 1, "summary": summary, "reasons": reasons, "model": model}
-    store.runs.update(run, state=RunState.FINISHED, source="=a source", finished_at=datetime.now(UTC), **counts)
+    facts = driftwatch.scoring.facts(run)
+    store.runs.update(run, state=RunState.FINISHED, source="=a source", finished_at=datetime.now(UTC), **facts)
     assert first.comment == text.strip()
     labelling.problems.add("eve", places[0], [1, 2], f"dead {text}"[:400], since=run - 1, cells=(3, 9))
     ended = labelling.problems.add("eve", places[1], [2], "noisy", since=run - 1)
@@ -77,14 +77,15 @@ def fill(driftwatch, run=RUN, places=PLACES, text=NASTY):
 
 
 def whole(driftwatch):
-    """Every document that an export has a part in, by collection; without leases."""
+    """Every document that an export has a part in, by collection."""
     with MongoClient(driftwatch.settings.mongodb_uri, tz_aware=True) as client:
         database = client.get_default_database()
         found = {}
         for name in ("runs", "items", "labels", "problems", "models", "model_evaluations"):
             documents = {d.pop("_id"): d for d in database[name].find()}
-            found[name] = {
-                i: {k: v for k, v in d.items() if k not in LEASE or name != "items"} for i, d in documents.items()
-            }
+            left_out = LEFT_OUT.get(name, ())
+            found[name] = {i: {k: v for k, v in d.items() if k not in left_out} for i, d in documents.items()}
+        for name in WITHOUT_ID:
+            found[name] = {str(sorted(d.items())): d for d in database[name].find({}, {"_id": 0})}
         found["files"] = sorted((f["filename"], f["length"]) for f in database["model_files.files"].find())
         return found

@@ -217,6 +217,7 @@ def test_parts_imported_one_after_another_come_to_the_same_as_all_at_once(readab
         imported(empty, saved(readable, [kind]))
     imported(empty, saved(readable, ["histograms"], "parquet"))
     imported(empty, saved(readable, ["scores"], "csv"))
+    imported(empty, saved(readable, ["past_scores"], "csv"))
     assert whole(empty) == whole(readable)
 
 
