@@ -22,7 +22,7 @@ def measured(driftwatch):
 def test_the_page_lists_the_runs_with_their_figures_and_says_where_the_model_changed(client, measured):
     page = client.get("/drift/?size=50").text
     assert page.count("changed from row-cnn-1") == 1
-    row = page[page.index("run=11") : page.index("run=10")]
+    row = page[page.index("/run/11/") : page.index("/run/10/")]
     assert "changed from row-cnn-1" in row
     assert "50.0 %" in page
     assert "<b>0.30</b>" in page
