@@ -11,6 +11,7 @@ R. Fergus, ECCV 2014 (occlusion).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import lru_cache
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import InvalidInput
-from app.ml.backend import keras, tensorflow
+from app.ml.backend import THREADS, keras, tensorflow
 from app.ml.networks import BAD, architecture
 from app.ml.scoring import Scorer
 from app.subsystems.dt.carry_back import as_expected
@@ -39,7 +40,9 @@ _WITHIN = 0.7 * COMPLETE  # the rest is for the rounding of what comes after
 WINDOW, STRIDE = 6, 3  # cells that occlusion replaces at once, and how far it then goes on
 _AT_ONCE = 4096  # layers in one batch: some 12 MB
 _INTEGRATED_AT_ONCE = 256  # layers, of which all steps are held
-_CHAMBERS_AT_ONCE = 16  # of which all windows are held: as many layers
+
+
+_Influences = tuple[np.ndarray, np.ndarray, np.ndarray]  # on the cells, around, on the bins: see `Influence`
 
 
 class Method(StrEnum):
@@ -166,7 +169,8 @@ class Explainer:
         logit, normal = np.full((2, *exists.shape), np.nan, np.float32)
         logit[exists], normal[exists] = self.logits(inputs[exists]), self.logits(expected[exists])
         if method is Method.OCCLUSION:
-            influences = self._occlude(occupancies, baselines, logit)
+            with ThreadPoolExecutor(THREADS) as pool:
+                influences = list(pool.map(self._occlude, occupancies, baselines, logit))
         else:
             given = np.zeros(inputs.shape)
             given[exists] = self._attribute(method, inputs[exists], expected[exists], seed)
@@ -288,33 +292,24 @@ class Explainer:
             gained[part] = (slopes[part] * ways).reshape(len(ways), -1).sum(axis=1, dtype=np.float64)
         return _Steps(layer, begin, width, low, middle, high, slopes, gained * width - (high - low))
 
-    def _occlude(
-        self, occupancies: Sequence[Occupancy], baselines: Sequence[Occupancy], logit: np.ndarray
-    ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """What a window of cells does to the logit, shared among them: the mean of two answers.
+    def _occlude(self, occupancy: Occupancy, baseline: Occupancy, own: np.ndarray) -> _Influences:
+        """What a window of cells of a chamber does to the logit, shared among them: the mean of two answers.
 
         What the layer loses when the window is as expected, and what the layer as expected gains by the window: the
         last and the first of the orders that a Shapley value (1953) is the mean of. Neither is enough: a piece of a
         wide block is not missed, and a few empty cells among few hits say nothing by themselves. What the median window
         gains is taken off: any piece of real data is worse than a layer exactly as expected.
         """
-        found = []
-        for start in range(0, len(occupancies), _CHAMBERS_AT_ONCE):
-            some = slice(start, start + _CHAMBERS_AT_ONCE)
-            given = list(zip(occupancies[some], baselines[some], logit[some], strict=True))
-            inputs = [self._occluded(occupancy, baseline) for occupancy, baseline, _ in given]
-            logits = np.split(self.logits(np.concatenate(inputs)), np.cumsum([len(one) for one in inputs[:-1]]))
-            for (occupancy, _, own), values in zip(given, logits, strict=True):
-                rows, cells = _windows(occupancy.cells.tobytes(), occupancy.chamber.columns)
-                without, alone, clean = np.split(values, (len(rows), 2 * len(rows)))
-                usual = np.zeros(LAYERS)
-                for layer, level in zip(np.unique(rows), clean, strict=True):
-                    usual[layer] = max(level, np.median(alone[rows == layer]))
-                share = (own[rows] - without + alone - usual[rows]) / 2 * STRIDE / WINDOW / cells.sum(axis=1)
-                result = np.zeros(occupancy.counts.shape)
-                np.add.at(result, rows, share[:, None] * cells)
-                found.append((result, np.zeros(LAYERS), np.zeros((LAYERS, BINS))))
-        return found
+        rows, cells = _windows(occupancy.cells.tobytes(), occupancy.chamber.columns)
+        logits = self.logits(self._occluded(occupancy, baseline))
+        without, alone, clean = np.split(logits, (len(rows), 2 * len(rows)))
+        usual = np.zeros(LAYERS)
+        for layer, level in zip(np.unique(rows), clean, strict=True):
+            usual[layer] = max(level, np.median(alone[rows == layer]))
+        share = (own[rows] - without + alone - usual[rows]) / 2 * STRIDE / WINDOW / cells.sum(axis=1)
+        result = np.zeros(occupancy.counts.shape)
+        np.add.at(result, rows, share[:, None] * cells)
+        return result, np.zeros(LAYERS), np.zeros((LAYERS, BINS))
 
     def _occluded(self, occupancy: Occupancy, baseline: Occupancy) -> np.ndarray:
         """float32 (2 k + layers, …): what the network takes of a layer with each window as expected, with all but the
