@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 60  # seconds until a test gives up; never a measure of speed
+PATIENCE = 180  # seconds until a test gives up; never a measure of speed
 
 
 def wait_until(is_so: Callable[[], object], patience: float = PATIENCE) -> None:

@@ -42,7 +42,7 @@ HEALING = (Reason.SERVER_ERROR, Reason.NO_ANSWER, Reason.NOT_JSON)
 
 
 def fetched(fault):
-    settings = Settings(dqm_retries=1, dqm_backoff=0, dqm_read_timeout=0.5)
+    settings = Settings(dqm_retries=1, dqm_backoff=0, dqm_read_timeout=2)
     with DemoServer(DemoOptions(faults=(fault,), retry_after=0.1)) as server:
         client = Jsonfairy(settings, server.url)
         results = dict(client.fetch(RUN, all_chambers()[:40], threading.Event()))

@@ -29,7 +29,7 @@ def compared(_made_apps, demo):
     driftwatch.start()
     job = driftwatch.compare(*PAIR, runs=2, by="ann", chambers=120)
     assert driftwatch.compare(*PAIR, runs=2, by="ben", chambers=120).id == job.id  # it is under way already
-    wait_until(lambda: not driftwatch.store.jobs.get(job.id).active, patience=120)
+    wait_until(lambda: not driftwatch.store.jobs.get(job.id).active)
     assert driftwatch.store.jobs.get(job.id).why == ""
     return app
 
