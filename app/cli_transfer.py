@@ -12,8 +12,8 @@ import click
 from app.command import acting, command
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
+from app.run_numbers import run_range
 from app.store.imports import WRONG, CheckedRow, Import, Outcome
-from app.transfer.exporting import run_range
 from app.transfer.good_runs import MOST_BAD, read_lumisections
 
 GOOD_RUNS = "good-runs"

@@ -25,6 +25,23 @@ def run_number(value: object, field: str = "run") -> int:
     return int(text)
 
 
+def run_range(text: str, field: str = "runs") -> tuple[int, int]:
+    """The first and the last run that a text names.
+
+    Raises:
+        InvalidInput: neither a run nor two with a dash between.
+
+    >>> run_range("302634-302640"), run_range("302635")
+    ((302634, 302640), (302635, 302635))
+    """
+    first, dash, last = text.replace("–", "-").partition("-")
+    low = run_number(first, field)
+    high = run_number(last, field) if dash else low
+    if high < low:
+        raise InvalidInput(field, text, "a range that begins with its lower run: 302634-302640")
+    return low, high
+
+
 def run_numbers(text: str, field: str = "runs") -> list[int]:
     """Several: numbers and ranges, separated by commas, spaces or line ends; each once, in the order written.
 
@@ -40,11 +57,7 @@ def run_numbers(text: str, field: str = "runs") -> list[int]:
     if not parts:
         raise InvalidInput(field, text, "one or more run numbers: 302634-302640, 305000")
     for part in parts:
-        first, dash, last = part.partition("-")
-        low = run_number(first, field)
-        high = run_number(last, field) if dash else low
-        if high < low:
-            raise InvalidInput(field, part, "a range that begins with its lower run: 302634-302640")
+        low, high = run_range(part, field)
         if high - low + 1 + len(numbers) > MOST_RUNS_AT_ONCE:
             raise InvalidInput(field, text, f"at most {MOST_RUNS_AT_ONCE} runs at once")
         numbers.update(dict.fromkeys(range(low, high + 1)))

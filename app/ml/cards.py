@@ -13,7 +13,7 @@ from functools import cached_property
 from app.ml.curves import Interval
 from app.ml.evaluation import ALL, FALSE_ALARMS, LEVELS, Evaluation, Method, in_words
 from app.ml.models import Card, Composition
-from app.store.models import KeptEvaluation, Model
+from app.store.models import KeptFigures, Model
 from app.store.thresholds import SetThreshold
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
@@ -55,7 +55,7 @@ class Known:
     model: Model
     card: Card
     thresholds: Sequence[SetThreshold]
-    kept: KeptEvaluation | None = None
+    kept: KeptFigures | None = None
 
     @cached_property
     def evaluation(self) -> Evaluation | None:

@@ -5,25 +5,11 @@ see `app.ml.side_by_side`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pymongo.collection import Collection
 
-
-@dataclass(frozen=True)
-class KeptComparison:
-    """What was found.
-
-    Attributes:
-        figures: JSON, as `app.ml.side_by_side.SideBySide` writes it.
-        pictures: name → SVG.
-    """
-
-    figures: str
-    pictures: Mapping[str, str]
-    at: datetime
-    by: str
+from app.store.models import KeptFigures
 
 
 class Comparisons:
@@ -37,10 +23,10 @@ class Comparisons:
         kept = {"figures": figures, "pictures": dict(pictures), "at": datetime.now(UTC), "by": by}
         self._collection.replace_one({"_id": _id(pair)}, kept, upsert=True)
 
-    def get(self, pair: tuple[str, str]) -> KeptComparison | None:
+    def get(self, pair: tuple[str, str]) -> KeptFigures | None:
         """What was found of a pair; None where it was not compared."""
         kept = self._collection.find_one({"_id": _id(pair)}, {"_id": 0})
-        return KeptComparison(**kept) if kept else None
+        return KeptFigures(**kept) if kept else None
 
 
 def _id(pair: tuple[str, str]) -> dict[str, str]:

@@ -49,10 +49,10 @@ FREE = datetime(1970, 1, 1, tzinfo=UTC)
 # Not for lists.
 _LARGE = {"occupancy": 0, "embedding": 0, "part_scores": 0, "part_rates": 0}
 
-_OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding", "part_scores", "unlike")
+OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding", "part_scores", "unlike")
 
 # Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
-_RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
+RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Items:
 
     def upgrade(self) -> None:
         """Give items of the time before there were labels what a new one begins with."""
-        begin = {**_new(), "draw": {"$rand": {}}}
+        begin = {**new_item(), "draw": {"$rand": {}}}
         self._collection.update_many({"draw": {"$exists": False}}, [{"$set": begin}])
 
     def upgrade_history(self) -> None:
@@ -226,13 +226,13 @@ class Items:
         A histogram replaces a reason, never the other way round.
         """
         now = datetime.now(UTC)
-        missing = {"state": ItemState.MISSING, "rank": _RANK[ItemState.MISSING], "model": None}
+        missing = {"state": ItemState.MISSING, "rank": RANK[ItemState.MISSING], "model": None}
         updates = []
         for place, result in results:
             if isinstance(result, UnusableHistogram):
                 changes = {
                     "$set": {"missing": result.reason, "detail": result.detail, "fetched_at": now, "source": source},
-                    "$setOnInsert": _new() | missing,
+                    "$setOnInsert": new_item() | missing,
                 }
                 # An item that has a histogram does not match, and cannot be inserted a second time.
                 wanted = {**self._subsystem.identity(run, place), "state": ItemState.MISSING}
@@ -243,13 +243,13 @@ class Items:
                         "hits": result.hits,
                         "part_rates": self._subsystem.pack_rates(result),
                         "state": ItemState.UNSCORED,
-                        "rank": _RANK[ItemState.UNSCORED],
+                        "rank": RANK[ItemState.UNSCORED],
                         "model": None,
                         "fetched_at": now,
                         "source": source,
                     },
-                    "$unset": dict.fromkeys(("missing", "detail", *_OF_SCORES, *contamination.FIELDS), ""),
-                    "$setOnInsert": _new(),
+                    "$unset": dict.fromkeys(("missing", "detail", *OF_SCORES, *contamination.FIELDS), ""),
+                    "$setOnInsert": new_item(),
                 }
                 wanted = self._subsystem.identity(run, place)
             updates.append(UpdateOne(wanted, changes, upsert=True))
@@ -291,7 +291,7 @@ class Items:
             state = ItemState.UNJUDGED if judgement.certainty is None else ItemState.JUDGED
             fields = {
                 "state": state,
-                "rank": _RANK.get(state, judgement.certainty),
+                "rank": RANK.get(state, judgement.certainty),
                 "scores": list(judgement.scores),
                 "verdicts": [str(verdict) for verdict in judgement.verdicts],
                 "reasons": list(judgement.reasons),
@@ -546,7 +546,7 @@ def _verdicts(document: Mapping[str, Any], threshold: float) -> dict[str, Any]:
     return {"verdicts": verdicts, "reasons": reasons, "bad": judgement.bad}
 
 
-def _new() -> dict[str, Any]:
+def new_item() -> dict[str, Any]:
     """What an item that is new begins with, besides what came of it."""
     begin = {"waiting": True, "labelled": False, "recheck": False, "held_until": FREE, "known": False}
     return {**begin, "draw": random.random()}

@@ -20,7 +20,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import Conflict, NotFound
 
-_POINTER = "@active"  # no model can have this name
+POINTER = "@active"  # no model can have this name
 
 
 class ModelState(StrEnum):
@@ -55,11 +55,11 @@ class Model:
 
 
 @dataclass(frozen=True)
-class KeptEvaluation:
-    """What `flask evaluate-model --keep` found of a model.
+class KeptFigures:
+    """What was found of a model, or of two side by side.
 
     Attributes:
-        figures: JSON, as `app.ml.evaluation.Evaluation` writes it.
+        figures: JSON, as `app.ml.evaluation.Evaluation` or `app.ml.side_by_side.SideBySide` writes it.
         pictures: name → SVG.
     """
 
@@ -130,7 +130,7 @@ class Models:
         Raises:
             NotFound: there is none of this name; says which there are.
         """
-        document = self._collection.find_one({"_id": name}) if name != _POINTER else None
+        document = self._collection.find_one({"_id": name}) if name != POINTER else None
         if document is None:
             names = ", ".join(model.name for model in self.all()) or "none yet"
             raise NotFound(f"There is no model {name!r}; there are: {names}.")
@@ -139,7 +139,7 @@ class Models:
     def all(self) -> list[Model]:
         """Every model, oldest first."""
         active = self.active_name()
-        found = self._collection.find({"_id": {"$ne": _POINTER}}).sort([("added_at", ASCENDING), ("_id", ASCENDING)])
+        found = self._collection.find({"_id": {"$ne": POINTER}}).sort([("added_at", ASCENDING), ("_id", ASCENDING)])
         return [_model(document, active) for document in found]
 
     def keep_evaluation(self, name: str, figures: str, pictures: Mapping[str, str], by: str) -> None:
@@ -152,10 +152,10 @@ class Models:
         kept = {"figures": figures, "pictures": dict(pictures), "at": datetime.now(UTC), "by": by}
         self._evaluations.replace_one({"_id": name}, kept, upsert=True)
 
-    def evaluation(self, name: str) -> KeptEvaluation | None:
+    def evaluation(self, name: str) -> KeptFigures | None:
         """What was kept of a model; None where it was not evaluated."""
         kept = self._evaluations.find_one({"_id": name}, {"_id": 0})
-        return KeptEvaluation(**kept) if kept else None
+        return KeptFigures(**kept) if kept else None
 
     def evaluated(self) -> set[str]:
         """The models of which something was kept."""
@@ -163,7 +163,7 @@ class Models:
 
     def active_name(self) -> str | None:
         """The model whose scores are shown and ranked by; None in a database that is new."""
-        pointer = self._collection.find_one({"_id": _POINTER})
+        pointer = self._collection.find_one({"_id": POINTER})
         return pointer["name"] if pointer else None
 
     def activate(self, name: str) -> Model:
@@ -178,12 +178,12 @@ class Models:
                 f"The model {name} is refused: it finds less than the one that was in use; override that first."
             )
         self._collection.update_one({"_id": name}, {"$set": {"retired": False}})
-        self._collection.update_one({"_id": _POINTER}, {"$set": {"name": name}}, upsert=True)
+        self._collection.update_one({"_id": POINTER}, {"$set": {"name": name}}, upsert=True)
         return self.get(name)
 
     def activate_first(self, name: str) -> None:
         """Put a model into use where none is."""
-        self._collection.update_one({"_id": _POINTER}, {"$setOnInsert": {"name": name}}, upsert=True)
+        self._collection.update_one({"_id": POINTER}, {"$setOnInsert": {"name": name}}, upsert=True)
 
     def override(self, name: str, reason: str, by: str) -> Model:
         """Let a refused model be a candidate.

@@ -29,7 +29,7 @@ AT_ONCE = 100_000  # runs of one answer: more than there are
 
 # Kept with the counts of a run, and read for many runs at once only.
 PACKED = ("worst_scores", "certainties")
-_NOT_PACKED = {f"summary.{name}": 0 for name in PACKED}
+NOT_PACKED = {f"summary.{name}": 0 for name in PACKED}
 
 BUSY = frozenset({RunState.WAITING, RunState.FETCHING, RunState.SCORING, RunState.DELETING})
 
@@ -154,7 +154,7 @@ class Runs:
         Raises:
             NotFound: nobody asked for it yet.
         """
-        document = self._collection.find_one({"_id": number}, _NOT_PACKED)
+        document = self._collection.find_one({"_id": number}, NOT_PACKED)
         if document is None:
             raise not_loaded(number)
         return _run(document)
@@ -171,7 +171,7 @@ class Runs:
         key = {"number": "_id", "bad_items": "summary.bad_items"}.get(sort, sort)
         direction = DESCENDING if descending else ASCENDING
         order = [(key, direction)] if key == "_id" else [(key, direction), ("_id", direction)]
-        found = self._collection.find(_filter(state), _NOT_PACKED).sort(order).skip(skip).limit(limit)
+        found = self._collection.find(_filter(state), NOT_PACKED).sort(order).skip(skip).limit(limit)
         return [_run(d) for d in found]
 
     def count(self, state: RunState | None = None) -> int:
@@ -232,7 +232,7 @@ class Runs:
 
     def busy(self) -> list[Run]:
         """Runs on which somebody should be at work."""
-        return [_run(d) for d in self._collection.find({"state": {"$in": sorted(BUSY)}}, _NOT_PACKED)]
+        return [_run(d) for d in self._collection.find({"state": {"$in": sorted(BUSY)}}, NOT_PACKED)]
 
     def newest(self, state: RunState = RunState.FINISHED) -> Run | None:
         """The finished run with the highest number."""
@@ -242,8 +242,8 @@ class Runs:
     def near(self, number: int, model: str, each_side: int) -> list[Run]:
         """Finished runs that a model scored, the nearest by number before and after a run."""
         wanted = {"state": RunState.FINISHED, "model": model}
-        before = self._collection.find({**wanted, "_id": {"$lt": number}}, _NOT_PACKED).sort("_id", DESCENDING)
-        after = self._collection.find({**wanted, "_id": {"$gt": number}}, _NOT_PACKED).sort("_id", ASCENDING)
+        before = self._collection.find({**wanted, "_id": {"$lt": number}}, NOT_PACKED).sort("_id", DESCENDING)
+        after = self._collection.find({**wanted, "_id": {"$gt": number}}, NOT_PACKED).sort("_id", ASCENDING)
         return [_run(d) for found in (before, after) for d in found.hint("_id_").limit(each_side)]
 
     def beside(self, number: int) -> tuple[int | None, int | None]:

@@ -15,9 +15,9 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from app.store import contamination
-from app.store.items import _OF_SCORES, _RANK, DUPLICATE_KEY, SCORED, ItemState, _new
-from app.store.models import _POINTER
-from app.store.runs import _NOT_PACKED, RunState
+from app.store.items import DUPLICATE_KEY, OF_SCORES, RANK, SCORED, ItemState, new_item
+from app.store.models import POINTER
+from app.store.runs import NOT_PACKED, RunState
 from app.subsystems import Subsystem
 
 Document = Mapping[str, Any]
@@ -62,8 +62,8 @@ class Transfer:
         orders = {"histograms": place, "scores": place, "past_scores": [*place, "model"], "labels": [*place, "seq"]}
         order = orders.get(kind, ["_id"])
         without = {
-            "runs": _NOT_PACKED,
-            "histograms": dict.fromkeys((*_OF_SCORES, "part_rates", "chosen"), 0),
+            "runs": NOT_PACKED,
+            "histograms": dict.fromkeys((*OF_SCORES, "part_rates", "chosen"), 0),
             "scores": {"occupancy": 0},
         }.get(kind)
         index = "_".join(f"{name}_1" for name in order) if order != ["_id"] else "_id_"  # there is one for each order
@@ -75,7 +75,7 @@ class Transfer:
         found: list[dict[str, Any]] = []
         for first in range(0, len(filters), MOST_CLAUSES):
             wanted = {"$or": filters[first : first + MOST_CLAUSES]}
-            found += self._of(kind).find(wanted, {"embedding": 0, **_NOT_PACKED})
+            found += self._of(kind).find(wanted, {"embedding": 0, **NOT_PACKED})
         return found
 
     def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
@@ -108,7 +108,7 @@ class Transfer:
     def _histogram(self, document: Document) -> UpdateOne:
         """One update of an item without scores, which nobody said anything of."""
         state = ItemState.MISSING if "missing" in document else ItemState.UNSCORED
-        begin = {**_new(), "state": state, "rank": _RANK[state], "model": None, **document}
+        begin = {**new_item(), "state": state, "rank": RANK[state], "model": None, **document}
         if "occupancy" in document:
             histogram = self._subsystem.decode(self._subsystem.place_of(document), document["occupancy"])
             begin["part_rates"] = self._subsystem.pack_rates(histogram)
@@ -130,7 +130,7 @@ class Transfer:
     def _scored(self, document: Document) -> dict[str, Any]:
         """Scores with what follows from them."""
         packed = self._subsystem.pack_scores(document["scores"])
-        return {"rank": _RANK.get(document["state"]), "part_scores": packed, **document}
+        return {"rank": RANK.get(document["state"]), "part_scores": packed, **document}
 
     def _add_model(self, document: Document) -> None:
         fields = dict(document)
@@ -143,14 +143,14 @@ class Transfer:
             kept = self._database["model_evaluations"]
             kept.update_one({"_id": document["_id"]}, {"$setOnInsert": evaluation}, upsert=True)
         if active:
-            models.update_one({"_id": _POINTER}, {"$setOnInsert": {"name": document["_id"]}}, upsert=True)
+            models.update_one({"_id": POINTER}, {"$setOnInsert": {"name": document["_id"]}}, upsert=True)
 
     # --- documents ---
 
     def _models(self) -> Iterator[dict[str, Any]]:
-        pointer = self._database["models"].find_one({"_id": _POINTER}) or {}
+        pointer = self._database["models"].find_one({"_id": POINTER}) or {}
         order = [("added_at", ASCENDING), ("_id", ASCENDING)]
-        for document in self._database["models"].find({"_id": {"$ne": _POINTER}}).sort(order):
+        for document in self._database["models"].find({"_id": {"$ne": POINTER}}).sort(order):
             document["active"] = document["_id"] == pointer.get("name")
             document["evaluation"] = self._database["model_evaluations"].find_one({"_id": document["_id"]})
             document["file"] = self._files.open_download_stream_by_name(document["sha256"]).read()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from app.errors import InvalidInput, NotFound
 from app.labelling.events import Kind as EventKind
-from app.run_numbers import run_number
 from app.store import Store
 from app.transfer import the_2018_format
 from app.transfer.formats import FORMATS, Format, Pieces, Row
@@ -130,23 +129,6 @@ class Exporting:
                 files.append({"name": name, "rows": counted.rows, "sha256": digest.hexdigest(), **described(kind)})
             archive.writestr(MANIFEST, json.dumps({**about.manifest(), "files": files}, indent=2))
         yield sink.taken()
-
-
-def run_range(text: str, field: str = "runs") -> tuple[int, int]:
-    """The first and the last run that a text names.
-
-    Raises:
-        InvalidInput: neither a run nor two with a dash between.
-
-    >>> run_range("302634-302640"), run_range("302635")
-    ((302634, 302640), (302635, 302635))
-    """
-    first, dash, last = text.replace("–", "-").partition("-")
-    low = run_number(first, field)
-    high = run_number(last, field) if dash else low
-    if high < low:
-        raise InvalidInput(field, text, "a range that begins with its lower run: 302634-302640")
-    return low, high
 
 
 class _Counted:

@@ -12,7 +12,7 @@ from app.ml.forgetting import Forgetting
 from app.ml.models import SHIFTER, Card
 from app.pictures import POLICY
 from app.registry import USES
-from app.store.models import KeptEvaluation, ModelState
+from app.store.models import KeptFigures, ModelState
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.fields import Fields, fraction, one_of, percentage
@@ -160,7 +160,7 @@ def retire(name: str) -> Response:
     return redirect(url_for(".show", name=name), 303)
 
 
-def _kept(name: str) -> KeptEvaluation:
+def _kept(name: str) -> KeptFigures:
     """What was kept of a model.
 
     Raises:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from spectree import Response as Answers
 
 from app.errors import Conflict
+from app.run_numbers import run_range
 from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
-from app.transfer.exporting import run_range
 from app.transfer.good_runs import MOST_BAD
 from app.web.access import needs, person
 from app.web.api import REFUSED, blueprint, spec

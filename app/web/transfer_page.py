@@ -11,8 +11,9 @@ from typing import IO
 from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
 
 from app.errors import InvalidInput
+from app.run_numbers import run_range
 from app.store.imports import WRONG, Import, Outcome
-from app.transfer.exporting import Export, run_range
+from app.transfer.exporting import Export
 from app.transfer.good_runs import MOST_BAD
 from app.transfer.the_2018_format import NAME as TRAINING_2018
 from app.web.access import needs, person
