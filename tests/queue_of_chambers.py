@@ -8,7 +8,7 @@ from app.driftwatch import Driftwatch
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import simulate_run
-from app.subsystems.dt.verdict import Judgement, Verdict
+from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 
 RUN = 302635
 PLACES = [Chamber(wheel=wheel, station=2, sector=sector) for wheel in (-1, 0, 2) for sector in (1, 4, 7, 10)]
@@ -41,6 +41,6 @@ def path(place: Chamber, run: int = RUN) -> str:
 def _judgement(place: Chamber, given: Mapping[int, float]) -> Judgement:
     present = {layer.number for layer in place.layers}
     scores = tuple(given.get(layer, 0.05) if layer in present else None for layer in range(1, 13))
-    verdicts = tuple(Verdict.ABSENT if s is None else Verdict.BAD if s >= 0.5 else Verdict.GOOD for s in scores)
+    verdicts = tuple(Verdict.ABSENT if s is None else Verdict.GOOD for s in scores)
     certainty = min(abs(0.5 - s) for s in scores if s is not None)
-    return Judgement(scores, verdicts, ("",) * 12, certainty, None)
+    return at_threshold(Judgement(scores, verdicts, ("",) * 12, certainty, None), 0.5)
