@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -80,6 +81,7 @@ class Queue:
     def __init__(self, store: Store, models: Registry, settings: Settings) -> None:
         self._store, self._models, self._settings = store, models, settings
         self._random = random.Random()
+        self._claiming: dict[str, threading.Lock] = {}  # by person
 
     def claim(
         self,
@@ -92,10 +94,22 @@ class Queue:
     ) -> Claimed | NothingLeft:
         """See `Labelling.claim`."""
         strategy = checked_strategy(strategy)
-        kept = list(also_held)[:MOST_ALSO_HELD]
+        with self._claiming.setdefault(person, threading.Lock()):  # a page that is loaded again asks while the old one
+            return self._claim(person, strategy, run, wheel, leave_out_known, list(also_held)[:MOST_ALSO_HELD])
+
+    def _claim(
+        self,
+        person: str,
+        strategy: Strategy,
+        run: int | None,
+        wheel: int | None,
+        leave_out_known: bool,
+        kept: list[Where],
+    ) -> Claimed | NothingLeft:
         asked = {"strategy": str(strategy), "run": run, "wheel": wheel, "leave_out_known": leave_out_known}
         wanted = Wanted(self._models.active, run, wheel, leave_out_known, strategy is Strategy.CONTAMINATION)
         queue = self._store.queue
+        queue.renew(person, kept)  # the same page, when it was left, may have given them back a moment ago
         held = queue.held(person)
         for item in held:
             where = (item.run, item.place)

@@ -1,5 +1,6 @@
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import product
 
@@ -48,6 +49,23 @@ def test_what_is_released_or_expired_is_free_again(labelling, ten, expire):
     expire()
     assert labelling.held_by("bob") == []
     assert labelling.claim("ann").item.place == ten[0]
+
+
+def test_what_a_page_still_shows_is_not_given_again_though_it_was_given_back(labelling, ten):
+    """The page is loaded again: what the old one gives back arrives after the new one was drawn."""
+    labelling.claim("ann")
+    labelling.release("ann", [(1, ten[0])])
+    assert labelling.claim("ann", also_held=[(1, ten[0])]).item.place == ten[1]
+    assert {held.item.place for held in labelling.held_by("ann")} == set(ten[:2])
+
+
+def test_two_claims_of_one_person_at_the_same_moment_are_given_the_same(labelling, ten):
+    for _ in range(20):
+        with ThreadPoolExecutor(2) as pool:
+            claims = [pool.submit(labelling.claim, "ann") for _ in range(2)]
+        given = {claim.result().item.place for claim in claims}
+        assert given == {ten[0]} == {held.item.place for held in labelling.held_by("ann")}
+        labelling.release("ann", [(1, ten[0])])
 
 
 def test_a_lease_is_renewed_by_its_holder_also_late_and_by_nobody_else(labelling, ten, expire):
