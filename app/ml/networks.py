@@ -41,8 +41,8 @@ class Architecture:
         build: makes one, untrained; it takes (layers, …) and gives (layers, 2): P(good), P(bad).
         inputs: makes what it takes of each layer from n chambers and their float32 (n, 12, 47) `layer_bins`, in hits a
             cell: float32 (n, 12, …). What stands where there is no layer does not matter.
-        altered: makes what it takes of single layers of one chamber, each with other counts: float32 (k, …) of counts
-            (k, 12, columns) and the layers' rows (k,).
+        altered: makes what it takes of single layers of one chamber, each with other counts: float32 (k, …) of the
+            layers' rows (k,) and their counts (k, columns).
         carry_back: shares out the influence of what it takes among the cells: see `carry_back`.
         shape: what it takes of one layer.
         takes: the same for a person, for the card.
@@ -95,9 +95,11 @@ def chamber_cnn() -> Model:
     return k.Model(given, layers.Dense(2, activation="softmax")(x), name="chamber_cnn")
 
 
-def _altered_rows(occupancy: Occupancy, counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    bins = layer_bins([Occupancy(occupancy.chamber, one) for one in counts])
-    return row_scaled(bins[np.arange(len(rows)), rows])
+def _altered_rows(occupancy: Occupancy, rows: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    counts = np.repeat(occupancy.counts.astype(np.float32)[None], len(rows), axis=0)
+    altered = np.arange(len(rows)), rows
+    counts[altered] = lines
+    return row_scaled(layer_bins([Occupancy(occupancy.chamber, one) for one in counts])[altered])
 
 
 ARCHITECTURES = {

@@ -316,14 +316,9 @@ class Explainer:
         window so, and with all of it so."""
         rows, cells = _windows(occupancy.cells.tobytes(), occupancy.chamber.columns)
         layers = np.unique(rows)
-        altered = np.concatenate((rows, rows, layers))
-        as_is, normal = occupancy.counts.astype(np.float32), baseline.counts.astype(np.float32)
-        counts = np.repeat(as_is[None], len(altered), axis=0)
-        lines = np.concatenate(
-            (np.where(cells, normal[rows], as_is[rows]), np.where(cells, as_is[rows], normal[rows]), normal[layers])
-        )
-        counts[np.arange(len(altered)), altered] = lines
-        return self._architecture.altered(occupancy, counts, altered)
+        as_is, normal = (one.counts.astype(np.float32) for one in (occupancy, baseline))
+        lines = np.where(cells, normal[rows], as_is[rows]), np.where(cells, as_is[rows], normal[rows]), normal[layers]
+        return self._architecture.altered(occupancy, np.concatenate((rows, rows, layers)), np.concatenate(lines))
 
 
 @lru_cache(maxsize=256)

@@ -123,7 +123,7 @@ def test_a_layer_changed_by_itself_gives_what_the_whole_chamber_would_give():
     counts = np.repeat(occupancy.counts[None].astype(np.float32), 4, axis=0)
     for one, row in zip(counts, rows, strict=True):
         one[row, 8:14] = 77.5
-    given = altered_residuals(occupancy, counts, rows)
+    given = altered_residuals(occupancy, rows, counts[np.arange(4), rows])
     whole = layer_residuals([Occupancy(CHAMBER, one) for one in counts])[np.arange(4), rows]
     others = [channel for channel in range(given.shape[-1]) if channel != PARTNER]
     assert np.array_equal(given[:, :, others][:, :BINS], whole[:, :, others][:, :BINS])

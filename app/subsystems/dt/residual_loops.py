@@ -25,58 +25,30 @@ def _compiled(function: Callable) -> Callable:
 
 
 @_compiled
-def residuals_of(counts, layout, only, rates, at, out, ratios):
+def residuals_of(counts, layout, rates, at, out, ratios):
     """Fill in what the network takes of chambers with the same cells, but for what `finish` does.
 
     Args:
         counts: float32 (k, 12, W), hits; what stands where no cell is does not matter.
         layout: a `residuals.Layout`.
-        only: int (k,), 0 to 11 for this layer alone, which leaves out what it is told of the profiles of other
-            superlayers; −1 for all.
         rates: float32 (k, 12), hits a cell of the layers, robustly; filled in likewise.
         at: int (k,), where in `out` each chamber belongs.
         out: float32 (n, 12, 49, 15), zeros.
         ratios: float32 (k, 12, 47, 4), ones; what the logarithms are of that `finish` takes.
     """
     x = np.zeros(counts.shape[1:], np.float32)
-    by_siblings, by_shape = np.zeros_like(x), np.zeros_like(x)
+    capped = np.zeros_like(x)
     for chamber in range(counts.shape[0]):
-        first, end, wanted, after = 0, 12, 0, 12  # layers that matter; of these, those to fill in
-        if only[chamber] >= 0:
-            first, wanted = only[chamber] // 4 * 4, only[chamber]
-            end, after = first + 4, wanted + 1
-        rate_of = rates[chamber].reshape((12, 1))
-        for layer in range(first, end):
+        for layer in range(12):
             for cell in range(x.shape[1]):
                 x[layer, cell] = counts[chamber, layer, cell] if layout.cells[layer, cell] else _F(0)
-        capped = _capped(x, layout, first, end)
-        shape = _shape(capped, layout, first, end)
-        for layer in range(first, end):
-            total = _F(0)
-            for cell in range(x.shape[1]):
-                curve = shape[layer, cell]
-                capped[layer, cell] = min(capped[layer, cell], curve + _F(4) * np.sqrt(curve + _F(1)))
-                total += capped[layer, cell]
-            rate_of[layer, 0] = total / layout.lengths[layer]
-        siblings = _median_of_others(_smoothed(capped, layout, 0, first, end))
-        for layer in range(first, end):
-            for cell in range(x.shape[1]):
-                by_shape[layer, cell] = _deviation(x[layer, cell], shape[layer, cell])  # 0 where no cell is
-                siblings[layer, cell] = siblings[layer, cell] if layout.cells[layer, cell] else _F(0)
-        for layer in range(wanted, after):
-            for cell in range(x.shape[1]):
-                by_siblings[layer, cell] = _deviation(x[layer, cell], siblings[layer, cell])
-        own, sibling_rates = _smoothed(capped, layout, 1, wanted, after), _median_of_others(rate_of)
-        rate, into = _chamber_rate(rate_of, layout), out[at[chamber]]
-        _fill_curves(by_shape, layout, first, end, into)
-        bins = (x, siblings, shape, own, by_siblings, by_shape, rate_of, rate, layout)
-        _fill_bins(*bins, wanted, after, into, ratios[chamber])
-        facts = (x, siblings, shape, by_shape, rate_of, sibling_rates, rate, layout)
-        _fill_facts(*facts, first, end, wanted, after, into)
+        _cap(x, layout, 0, 12, capped)
+        rate_of = rates[chamber].reshape((12, 1))
+        _fill_layers(x, capped, layout, 0, 12, 0, 12, rate_of, out[at[chamber]], ratios[chamber])
 
 
 @_compiled
-def finish(logs, layout, only, rates, at, out):
+def finish(logs, layout, rates, at, out):
     """Fill in the logarithms, and the profiles of other superlayers that are made of them.
 
     Args:
@@ -85,12 +57,78 @@ def finish(logs, layout, only, rates, at, out):
     for chamber in range(logs.shape[0]):
         into = out[at[chamber]]
         for layer in range(12):
-            if layout.exists[layer] and (only[chamber] < 0 or only[chamber] == layer):
+            if layout.exists[layer]:
                 for b in range(logs.shape[2]):
                     for i in range(4):
                         into[layer, b, 4 + i] = logs[chamber, layer, b, i]
-        if only[chamber] < 0:
-            _fill_partners(_chamber_rate(rates[chamber].reshape((12, 1)), layout), layout, into)
+        _fill_partners(_chamber_rate(rates[chamber].reshape((12, 1)), layout), layout, into)
+
+
+@_compiled
+def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios):
+    """Fill in what the network takes of single layers of one chamber, each with other counts in it, but for the
+    logarithms and what it is told of the profiles of other superlayers.
+
+    Args:
+        counts: float32 (12, W), hits of the chamber.
+        rows: int (k,), 0 to 11, which layer has other counts; lines: float32 (k, W), these.
+        rates: float32 (12,), as `residuals_of` filled them in for the chamber.
+        out: float32 (k, 49, 15); ratios: float32 (k, 47, 4), what the logarithms are of.
+    """
+    as_is = np.zeros(counts.shape, np.float32)
+    for layer in range(12):
+        for cell in range(counts.shape[1]):
+            as_is[layer, cell] = counts[layer, cell] if layout.cells[layer, cell] else _F(0)
+    capped_as_is = np.zeros_like(as_is)
+    _cap(as_is, layout, 0, 12, capped_as_is)
+    x, capped, rate_of = as_is.copy(), np.zeros_like(as_is), np.zeros((12, 1), np.float32)
+    into, ratios_into = np.zeros((12, *out.shape[1:]), np.float32), np.zeros((12, *ratios.shape[1:]), np.float32)
+    for i in range(rows.size):
+        row = rows[i]
+        first = row // 4 * 4
+        for cell in range(x.shape[1]):
+            x[row, cell] = lines[i, cell] if layout.cells[row, cell] else _F(0)
+        capped[first : first + 4] = capped_as_is[first : first + 4]
+        _cap(x, layout, row, row + 1, capped)
+        rate_of[:, 0] = rates
+        _fill_layers(x, capped, layout, first, first + 4, row, row + 1, rate_of, into, ratios_into)
+        out[i], ratios[i] = into[row], ratios_into[row]
+        x[row] = as_is[row]
+
+
+@_compiled
+def _fill_layers(x, capped, layout, first, end, wanted, after, rate_of, out, ratios):
+    """Fill in the layers from `wanted` to `after` of one chamber, of which those from `first` to `end` matter to it.
+
+    Args:
+        x: float32 (12, W), counts, 0 where no cell is; capped: the same of `_cap`, which is cut down further.
+        rate_of: float32 (12, 1), filled in for the layers that matter.
+        out: float32 (12, 49, 15), zeros; ratios: float32 (12, 47, 4), ones.
+    """
+    by_siblings, by_shape = np.zeros_like(x), np.zeros_like(x)
+    shape = _shape(capped, layout, first, end)
+    for layer in range(first, end):
+        total = _F(0)
+        for cell in range(x.shape[1]):
+            curve = shape[layer, cell]
+            capped[layer, cell] = min(capped[layer, cell], curve + _F(4) * np.sqrt(curve + _F(1)))
+            total += capped[layer, cell]
+        rate_of[layer, 0] = total / layout.lengths[layer]
+    siblings = _median_of_others(_smoothed(capped, layout, 0, first, end))
+    for layer in range(first, end):
+        for cell in range(x.shape[1]):
+            by_shape[layer, cell] = _deviation(x[layer, cell], shape[layer, cell])  # 0 where no cell is
+            siblings[layer, cell] = siblings[layer, cell] if layout.cells[layer, cell] else _F(0)
+    for layer in range(wanted, after):
+        for cell in range(x.shape[1]):
+            by_siblings[layer, cell] = _deviation(x[layer, cell], siblings[layer, cell])
+    own, sibling_rates = _smoothed(capped, layout, 1, wanted, after), _median_of_others(rate_of)
+    rate = _chamber_rate(rate_of, layout)
+    _fill_curves(by_shape, layout, first, end, out)
+    bins = (x, siblings, shape, own, by_siblings, by_shape, rate_of, rate, layout)
+    _fill_bins(*bins, wanted, after, out, ratios)
+    facts = (x, siblings, shape, by_shape, rate_of, sibling_rates, rate, layout)
+    _fill_facts(*facts, first, end, wanted, after, out)
 
 
 @_compiled
@@ -165,9 +203,8 @@ def _ranked(values, rank):
 
 
 @_compiled
-def _capped(x, layout, first, end):
-    """Counts with what stands far above the layer's upper quartile cut down."""
-    result = np.zeros_like(x)
+def _cap(x, layout, first, end, into):
+    """Fill in counts with what stands far above the layer's upper quartile cut down."""
     existing = np.empty(x.shape[1], np.float32)
     for layer in range(first, end):
         if not layout.exists[layer]:
@@ -180,8 +217,7 @@ def _capped(x, layout, first, end):
         quartile = _ranked(existing[:number], int(0.75 * number))
         limit = 3 * quartile + 5 * np.sqrt(quartile + 1)
         for cell in range(x.shape[1]):
-            result[layer, cell] = min(x[layer, cell], limit)
-    return result
+            into[layer, cell] = min(x[layer, cell], limit)
 
 
 @_compiled
@@ -404,8 +440,11 @@ def _fill_facts(
             least, greatest = min(least, rates[layer, 0]), max(greatest, rates[layer, 0])
             total += rates[layer, 0]
         superlayers[superlayer] = (total - least - greatest) / 2
+    empty = np.empty(x.shape[1])
     for layer in range(first, end):
         superlayer = layer // 4
+        if layer % 4 == 0:
+            _empty_alive(shape, layer, empty)
         if layout.exists[layer]:
             length, rate = layout.lengths[layer], rates[layer, 0]
             ours, level = superlayers[superlayer], sibling_rates[layer, 0]
@@ -419,7 +458,7 @@ def _fill_facts(
                 found[layer, 5] = _together(by_shape, layer) / length / 3
             found[layer, 6] = length / 96
             found[layer, 7] = superlayer == 1
-            _dead_cells(x[layer], shape[layer], layout.cells[layer], length, own[layer])
+            _dead_cells(x[layer], shape[layer], empty, layout.cells[layer], length, own[layer])
             _patterns(x[layer], shape[layer], own[layer], found[layer])
             _six_adjacent(x[layer], siblings[layer], shape[layer], own[layer], found[layer])
     for layer in range(wanted, after):
@@ -458,17 +497,24 @@ def _within_3(value):
 
 
 @_compiled
-def _dead_cells(x, shape, cells, length, own):
+def _empty_alive(shape, four, into):
+    """Fill in float64 (W,): P(no hits) of a cell that lives, by the curve of a superlayer, which its layers share."""
+    for cell in range(shape.shape[1]):
+        curve = max(shape[four, cell], shape[four + 1, cell], shape[four + 2, cell], shape[four + 3, cell])
+        into[cell] = np.exp(-min(curve, 8.0))
+
+
+@_compiled
+def _dead_cells(x, shape, empty, cells, length, own):
     """Cells without hits, cells with few, and the log of the likelihood that a share is dead over that of none."""
     dead, alone, gain, low = 0, 0.0, length * np.log(1 - _SCATTERED), 0
     for cell in range(x.size):
         if cells[cell]:
-            empty = np.exp(-min(shape[cell], 8.0))  # P(no hits) of a cell that lives
-            alone += empty
+            alone += empty[cell]
             low += x[cell] < 0.4 * shape[cell]
             if x[cell] == 0:
                 dead += 1
-                gain += np.log1p(_SCATTERED / (1 - _SCATTERED) / max(empty, 1e-4))
+                gain += np.log1p(_SCATTERED / (1 - _SCATTERED) / max(empty[cell], 1e-4))
     own[1] = (dead - alone) / length * 3
     own[2] = np.arcsinh(gain) / 2
     own[3] = low / length * 3

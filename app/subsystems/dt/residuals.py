@@ -24,12 +24,12 @@ CHANNELS = 15  # of a bin
 FACTS = 30  # of a layer as a whole; kept in the two rows after the bins
 ROWS = BINS + FACTS // CHANNELS
 STEPS = (2, 4, 8)  # cells; every so many can be dead together: see `residual_loops`
+LOGS = (4, 5, 6, 7)  # channels that are logarithms
 PARTNER = 13  # the channel that comes from other superlayers
 
 _SMOOTH = (0.09, 0.05)  # σ of the smoothing, in lengths of the layer: of the siblings, of the layer itself
 _PARTS = 16  # a layer is cut into so many for the fit of the shape
 _DEGREE = 4  # of the shape
-_AT_ONCE = 64  # altered layers: each is worked out in the place of a whole chamber, 35 kB
 
 
 class Layout(NamedTuple):
@@ -73,57 +73,50 @@ def layer_residuals(occupancies: Sequence[Occupancy]) -> np.ndarray:
     result = np.zeros((len(occupancies), LAYERS, ROWS, CHANNELS), np.float32)
     for cells, those in alike(occupancies).items():
         counts = np.array([occupancies[i].counts for i in those], np.float32)
-        rates = np.zeros((len(those), LAYERS), np.float32)
-        _fill_in(counts, layout_of(*cells), np.full(len(those), -1), rates, np.array(those), result)
+        _fill_in(counts, layout_of(*cells), np.array(those), result)
     return result
 
 
-def altered_residuals(occupancy: Occupancy, counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def altered_residuals(occupancy: Occupancy, rows: np.ndarray, lines: np.ndarray) -> np.ndarray:
     """What the network takes of single layers of a chamber, each with other counts in it.
 
     Args:
-        counts: float32 (k, 12, columns), the chamber's but for one layer.
         rows: int (k,), which layer that is, from 0.
+        lines: float32 (k, columns), its counts.
 
     Returns:
         float32 (k, 49, 15), of that layer. The same as from `layer_residuals`, but that the other superlayers' profile
         is taken from the chamber as it is.
     """
+    from app.subsystems.dt.residual_loops import altered_residuals_of  # imports a compiler
+
     layout = layout_of(occupancy.cells.tobytes(), occupancy.chamber.columns)
-    as_is, rates = _of_one_layout(occupancy.counts[None].astype(np.float32), layout, np.array([-1]))
-    result = np.empty((len(rows), ROWS, CHANNELS), np.float32)
-    for start in range(0, len(rows), _AT_ONCE):
-        some = rows[start : start + _AT_ONCE]
-        altered, _ = _of_one_layout(counts[start : start + _AT_ONCE], layout, some, np.tile(rates, (len(some), 1)))
-        result[start : start + _AT_ONCE] = altered[np.arange(len(some)), some]
+    counts, as_is = occupancy.counts.astype(np.float32), np.zeros((1, LAYERS, ROWS, CHANNELS), np.float32)
+    (rates,) = _fill_in(counts[None], layout, np.zeros(1, int), as_is)
+    result, ratios = (np.empty((len(rows), *shape), np.float32) for shape in ((ROWS, CHANNELS), (BINS, len(LOGS))))
+    altered_residuals_of(counts, rows, lines, layout, rates, result, ratios)
+    result[:, :BINS, LOGS] = np.log(ratios)
     result[:, :BINS, PARTNER] = as_is[0, rows, :BINS, PARTNER]
     return result
 
 
-def _of_one_layout(
-    counts: np.ndarray, layout: Layout, only: np.ndarray, rates: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    out = np.zeros((len(counts), LAYERS, ROWS, CHANNELS), np.float32)
-    rates = np.zeros((len(counts), LAYERS), np.float32) if rates is None else rates
-    _fill_in(np.ascontiguousarray(counts), layout, only, rates, np.arange(len(counts)), out)
-    return out, rates
+def _fill_in(counts: np.ndarray, layout: Layout, at: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Fill in chambers with the same cells; their layers' rates, float32 (k, 12), hits a cell."""
+    from app.subsystems.dt.residual_loops import finish, residuals_of
 
-
-def _fill_in(
-    counts: np.ndarray, layout: Layout, only: np.ndarray, rates: np.ndarray, at: np.ndarray, out: np.ndarray
-) -> None:
-    from app.subsystems.dt.residual_loops import finish, residuals_of  # imports a compiler
-
-    ratios = np.ones((len(counts), LAYERS, BINS, 4), np.float32)
-    residuals_of(counts, layout, only, rates, at, out, ratios)
+    rates, ratios = np.zeros(counts.shape[:2], np.float32), np.ones((len(counts), LAYERS, BINS, 4), np.float32)
+    residuals_of(counts, layout, rates, at, out, ratios)
     np.log(ratios, out=ratios)  # a quarter of the time of a loop's logarithms
-    finish(ratios, layout, only, rates, at, out)
+    finish(ratios, layout, rates, at, out)
+    return rates
 
 
 def compile_loops() -> None:
     """Have the loops compiled and kept for later, once on a machine: some twenty seconds."""
     chamber = all_chambers()[0]
-    layer_residuals([Occupancy(chamber, np.where(chamber.read_out, 1, -1))])
+    even = Occupancy(chamber, np.where(chamber.read_out, 1, -1))
+    layer_residuals([even])
+    altered_residuals(even, np.zeros(1, int), np.ones((1, chamber.columns), np.float32))
 
 
 @lru_cache(maxsize=256)
