@@ -112,7 +112,8 @@ def _compared(occupancy: Occupancy, row: int) -> list[Step]:
 def _expected(occupancy: Occupancy, row: int, cells: np.ndarray) -> Step:
     text = (
         f"{WINDOW} neighbouring cells at a time, beginning at every {STRIDE}rd, are given these hits instead of their "
-        "own, and the layer is scored again by all the steps above."
+        "own, and the layer is scored again by all the steps above. Then the other way round: these cells keep their "
+        "hits, and all others of the layer are given what is expected."
     )
     return _of_counts("What is expected of each cell", text, cells, expected_hits(occupancy)[row, cells], ".1f")
 
@@ -124,7 +125,10 @@ def _in_bins(explained: Explained, row: int) -> Step:
 
 def _on_cells(explained: Explained, row: int, cells: np.ndarray, architecture: str) -> Step:
     if explained.method is Method.OCCLUSION:
-        text = "What the logit of bad loses by that, shared among the cells that were replaced."
+        text = (
+            "The mean of what the logit of bad loses by the first, and of what it gains by the second beyond what any "
+            "piece of this layer gains; shared among the cells."
+        )
     elif architecture == "row-cnn":
         text = "Each bin's influence, given to the two cells that it lies between by their weights; the sum is kept."
     else:

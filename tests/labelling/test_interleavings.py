@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, register_random, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from items import PLACES, judgement, key, load
@@ -32,6 +32,8 @@ def interleavings(driftwatch) -> type[RuleBasedStateMachine]:
     """The steps, on a database that each example empties."""
     labelling, database = driftwatch.labelling, driftwatch.store._database
     driftwatch.store.ping()
+    for chance in (labelling._random, labelling._queue._random):
+        register_random(chance)  # or the same steps would not always do the same
 
     class Interleavings(RuleBasedStateMachine):
         def __init__(self):
