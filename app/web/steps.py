@@ -126,8 +126,8 @@ def _in_bins(explained: Explained, row: int) -> Step:
 def _on_cells(explained: Explained, row: int, cells: np.ndarray, architecture: str) -> Step:
     if explained.method is Method.OCCLUSION:
         text = (
-            "The mean of what the logit of bad loses by the first, and of what it gains by the second beyond what any "
-            "piece of this layer gains; shared among the cells."
+            "The mean of what the logit of bad loses by the first, and of what it gains by the second beyond what the "
+            "median piece of this layer gains; shared among the cells."
         )
     elif architecture == "row-cnn":
         text = "Each bin's influence, given to the two cells that it lies between by their weights; the sum is kept."
