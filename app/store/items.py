@@ -127,6 +127,7 @@ class ItemQuery:
         run: of this run only.
         place: key → value, for the keys of the subsystem: {"wheel": -1}.
         least, most: bounds of the worst score.
+        part_least, part_most: some part has a score from the first up to the second, or 1 where that is the second.
         uncertain: with a certainty below this.
         labelled: those that somebody labelled, or those that nobody did; None for both.
         by: labelled by this person, alone or among others.
@@ -141,6 +142,8 @@ class ItemQuery:
     place: Mapping[str, int] = field(default_factory=dict)
     least: float | None = None
     most: float | None = None
+    part_least: float | None = None
+    part_most: float | None = None
     uncertain: float | None = None
     labelled: bool | None = None
     by: str | None = None
@@ -496,6 +499,10 @@ class Items:
         bounds = {"$gte": query.least, "$lte": query.most}
         if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
             wanted["worst"] = bounds
+        upper = "$lte" if query.part_most == 1 else "$lt"
+        bounds = {"$gte": query.part_least, upper: query.part_most}
+        if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
+            wanted["scores"] = {"$elemMatch": bounds}
         if query.uncertain is not None:
             wanted["rank"] = {"$lt": query.uncertain}
         return wanted

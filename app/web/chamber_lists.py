@@ -79,10 +79,8 @@ class ChamberList:
         """The filters of the address; what is wrong with them is noted on `fields`."""
         driftwatch = current_driftwatch()
         models = [model.name for model in driftwatch.models.all()]
-        least = fields.read("least", fraction("least"), None)
-        most = fields.read("most", fraction("most"), None)
-        if least is not None and most is not None and least > most:
-            fields.refuse(InvalidInput("most", fields.given["most"], f"at least {least:g}, the lower end"))
+        least, most = read_bounds(fields, "least", "most")
+        layers = read_bounds(fields, "layer_least", "layer_most") if self.base.labelled else (None, None)
         run = fields.read("run", run_number, None)
         uncertain = fields.read("uncertain", fraction("uncertain"), None) if "certainty" in self.sorts else None
         sorts = self.sorts if run is None else self.sorts + self.of_a_run
@@ -102,6 +100,8 @@ class ChamberList:
             place=read_place(fields),
             least=least,
             most=most,
+            part_least=layers[0],
+            part_most=layers[1],
             sort=sort,
             descending=fields.read("descending", one_of("descending", YES_OR_NO), sort in ("score", "contamination")),
         )
@@ -119,6 +119,14 @@ def read_page(fields: Fields, count: Any) -> tuple[int, Page, bool]:
     if not fields.errors:
         page = fields.read("page", lambda text: Page.of(text, size, page.count), page)
     return size, page, rows > MOST_LISTED
+
+
+def read_bounds(fields: Fields, lower: str, upper: str) -> tuple[float | None, float | None]:
+    """Two scores, of which the second is not below the first; None where they are not given."""
+    least, most = (fields.read(name, fraction(name), None) for name in (lower, upper))
+    if least is not None and most is not None and least > most:
+        fields.refuse(InvalidInput(upper, fields.given[upper], f"at least {least:g}, the lower end"))
+    return least, most
 
 
 def read_place(fields: Fields) -> dict[str, int]:

@@ -90,6 +90,10 @@ def test_labels_say_what_a_score_means(make_app, sign_in):
     assert steps["0.9–1.0"] == ["2", "1", "50.0 %", "0.945"]
     assert steps["0.5–0.6"] == ["1", "1", "100.0 %", "0.550"]
     assert steps["0.0–0.1"][:2] == ["33", "1"]
+    links = {head: cells[0][1] for head, cells in table(page, "What a score means")}
+    assert [listed(client, links[head]) for head in ("0.0–0.1", "0.5–0.6", "0.9–1.0")] == [3, 1, 2]
+    wrong = client.get("/data/contamination/?layer_least=0.9&layer_most=0.1")
+    assert (wrong.status_code, "at least 0.9, the lower end" in wrong.text) == (400, True)
     for which in ("scores", "calibration"):
         picture = client.get(f"/data/statistics/picture/{which}.svg?scheme=dark")
         assert (picture.status_code, picture.mimetype) == (200, "image/svg+xml")
