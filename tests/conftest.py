@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import waitress
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pymongo import MongoClient
+from shared_by_apps import SharedRule, SharedTemplates
 from waiting import wait_until
 from waitress import wasyncore
 
@@ -26,6 +29,28 @@ from app.store.embedded import EmbeddedMongo
 from config import ROOT, Settings
 
 LOADED_RUNS = (302634, 302635)
+BEGUN_FIRST = (
+    "tests/test_serving.py",
+    "tests/ml/test_training.py",
+    "tests/jobs",
+    "tests/browser",
+    "tests/ml",
+    "tests/web",
+)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: one worker more than there are cores, for a test waits a part of its time for the background."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that no worker is left alone with one of them in the end."""
+
+    def place(item: pytest.Item) -> int:
+        return next((i for i, path in enumerate(BEGUN_FIRST) if item.nodeid.startswith(path)), len(BEGUN_FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -52,26 +77,60 @@ def demo() -> Iterator[DemoServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def _made_apps(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Flask]]:
-    made: list[Flask] = []
+class _Apps:
+    """Makes applications, each on an empty database if none is named.
 
-    def make(**settings: object) -> Flask:
-        name = f"test_{uuid.uuid4().hex}"
-        given = {"mongodb_uri": f"{mongodb}/{name}", "data_dir": tmp_path_factory.mktemp("app"), **settings}
-        app = create_app(Settings(**given))
+    A database is used again when its application was put away, for to empty it is much quicker than to make its
+    indexes anew; but not one that was served: a page that is being left may still ask for something.
+    """
+
+    def __init__(self, server: str, client: MongoClient, folders: pytest.TempPathFactory, served: dict) -> None:
+        self._server, self._client, self._folders, self._served = server, client, folders, served
+        self._lent: dict[Flask, str] = {}  # the database of each; "" for one that was named
+        self._free: list[str] = []
+
+    def __call__(self, **settings: object) -> Flask:
+        name = ""
+        if "mongodb_uri" not in settings:
+            name = self._free.pop() if self._free else f"test_{uuid.uuid4().hex}"
+            settings["mongodb_uri"] = f"{self._server}/{name}"
+        app = create_app(Settings(**{"data_dir": self._folders.mktemp("app"), **settings}))
         app.testing = True
-        made.append(app)
+        self._lent[app] = name
         return app
 
-    yield make
-    for app in made:
-        app.extensions["driftwatch"].close()
+    def put_away(self, apps: Collection[Flask]) -> None:
+        for app in apps:
+            app.extensions["driftwatch"].close()
+        was_served = {app.extensions["driftwatch"].settings.mongodb_uri for app in self._served.values()}
+        for name in filter(None, [self._lent.pop(app) for app in apps]):
+            if f"{self._server}/{name}" in was_served:
+                self._client.drop_database(name)
+            else:
+                for collection in self._client[name].list_collection_names():
+                    self._client[name][collection].delete_many({})
+                self._free.append(name)
+
+    def close_all(self) -> None:
+        for app in self._lent:
+            app.extensions["driftwatch"].close()
+
+
+@pytest.fixture(scope="session")
+def _made_apps(mongodb: str, tmp_path_factory: pytest.TempPathFactory, _served: dict[str, Flask]) -> Iterator[_Apps]:
+    with MongoClient(mongodb) as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Flask, "url_rule_class", SharedRule)
+        patch.setattr(Flask, "jinja_options", {"bytecode_cache": SharedTemplates()})
+        quick = partial(PasswordHasher, time_cost=1, memory_cost=1_024)  # a password of a test is worth no more
+        patch.setattr("app.accounts.passwords.PasswordHasher", quick)
+        apps = _Apps(mongodb, client, tmp_path_factory, _served)
+        yield apps
+        apps.close_all()
 
 
 @pytest.fixture
-def make_app(_made_apps: Callable[..., Flask], mongodb: str) -> Iterator[Callable[..., Flask]]:
-    """Makes an application on a database of its own, put away after the test: `make_app(dqm_url=demo.url)`."""
+def make_app(_made_apps: _Apps) -> Iterator[Callable[..., Flask]]:
+    """Makes an application on an empty database of its own, put away after the test: `make_app(dqm_url=demo.url)`."""
     made: list[Flask] = []
 
     def make(**settings: object) -> Flask:
@@ -79,12 +138,7 @@ def make_app(_made_apps: Callable[..., Flask], mongodb: str) -> Iterator[Callabl
         return made[-1]
 
     yield make
-    for app in made:
-        app.extensions["driftwatch"].close()
-    with MongoClient(mongodb) as client:
-        for name in {urlsplit(app.extensions["driftwatch"].settings.mongodb_uri or "").path[1:] for app in made}:
-            if name.startswith("test_"):
-                client.drop_database(name)
+    _made_apps.put_away(made)
 
 
 @pytest.fixture
@@ -148,7 +202,7 @@ def driftwatch(app: Flask) -> Driftwatch:
 
 
 @pytest.fixture(scope="session")
-def loaded(_made_apps: Callable[..., Flask], demo: DemoServer) -> Flask:
+def loaded(_made_apps: _Apps, demo: DemoServer) -> Flask:
     """An application with two runs fetched and scored. Shared by all tests: look, do not change."""
     app = _made_apps(dqm_url=demo.url)
     driftwatch = app.extensions["driftwatch"]
@@ -200,11 +254,13 @@ def live_server(loaded: Flask, serve: Callable[[Flask], str]) -> str:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
+    expect.set_options(timeout=30_000)  # ms until a test gives up; never a measure of speed
     with sync_playwright() as playwright:
         arguments = ["--disable-gpu", "--disable-background-networking", "--disable-component-update"]
         if os.getuid() == 0:
             arguments.append("--no-sandbox")
-        chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        # The same engine without windows takes half the time for a page.
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         browser.close()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from app.driftwatch import Driftwatch
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.simulate import simulate_chamber
 from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 
 RUN = 302635
@@ -16,9 +16,8 @@ PLACES = [Chamber(wheel=wheel, station=2, sector=sector) for wheel in (-1, 0, 2)
 
 def load(driftwatch: Driftwatch, scores: Mapping[Chamber, Mapping[int, float]], run: int = RUN) -> None:
     """Store chambers of a run and their scores, as those of the model in use; 0.05 for layers that are not named."""
-    simulated = simulate_run(run)
     driftwatch.store.runs.request(run, "tests", len(scores))
-    driftwatch.store.items.store(run, [(place, simulated[place].occupancy) for place in scores], "tests")
+    driftwatch.store.items.store(run, [(place, simulate_chamber(run, place).occupancy) for place in scores], "tests")
     score(driftwatch, scores, run)
     driftwatch.store.runs.update(run, state=RunState.FINISHED, done=len(scores), model=driftwatch.model)
 

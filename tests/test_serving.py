@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import urllib.request
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from config import ROOT, Settings
 
@@ -48,8 +49,27 @@ def serving(tmp_path, preexec_fn=None, **settings):
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.wait()
-        process.stdout.close()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        finally:
+            process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory):
+    """A folder in whose data a command fetched and scored a run. Look, do not change."""
+    folder = tmp_path_factory.mktemp("fetched")
+    assert flask(folder, "fetch", "302700", "--wait").returncode == 0
+    return folder
+
+
+@pytest.fixture
+def with_a_run(fetched, tmp_path):
+    """A folder with a copy of these data."""
+    return shutil.copytree(fetched, tmp_path, dirs_exist_ok=True)
 
 
 def line_that_begins(process, words):
@@ -94,7 +114,7 @@ def test_a_newcomer_gets_two_scored_runs_and_ctrl_c_stops_all_that_was_started(t
         started = [*children(process.pid), *processes_with(str(tmp_path))]
         assert len(started) >= 2  # a mongod and a DQM server at least
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
         wait_until(lambda: not any(alive(pid) for pid in started))
 
 
@@ -103,12 +123,11 @@ def test_it_ends_when_told_even_if_it_was_started_in_the_background_of_a_shell(t
     for told in (signal.SIGINT, signal.SIGTERM):
         with serving(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as (process, _):
             process.send_signal(told)
-            assert process.wait(30) == 0
+            assert process.wait(PATIENCE) == 0
 
 
-def test_whoever_starts_it_is_let_in_as_the_admin_once(tmp_path):
-    assert flask(tmp_path, "fetch", "302700").returncode == 0
-    with serving(tmp_path) as (process, url):
+def test_whoever_starts_it_is_let_in_as_the_admin_once(with_a_run):
+    with serving(with_a_run) as (process, url):
         link = line_that_begins(process, "Sign in as admin, once").split()[-1]
         assert link.startswith(f"{url}/sign-in/link/")
         session = requests.Session()
@@ -117,39 +136,37 @@ def test_whoever_starts_it_is_let_in_as_the_admin_once(tmp_path):
         assert session.post(link).status_code == 200
         assert session.delete(f"{url}/api/v1/runs/302700").status_code == 202
         assert requests.post(link).status_code == 403
-        assert flask(tmp_path, "users", "list").stdout.split()[:2] == ["admin", "admin"]
+        assert flask(with_a_run, "users", "list").stdout.split()[:2] == ["admin", "admin"]
 
 
 def test_no_link_is_printed_where_others_could_use_it_and_nobody_is_let_in_by_that(tmp_path):
-    with serving(tmp_path, HOST="0.0.0.0") as (process, url):
+    with serving(tmp_path, HOST="0.0.0.0", DQM_URL="http://127.0.0.1:9") as (process, url):
         wait_until(lambda: get(f"{url}/healthz"))
         process.send_signal(signal.SIGINT)
         assert "sign-in/link" not in process.stdout.read()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
 
 
-def test_a_second_start_finds_the_data_and_the_commands_see_them_meanwhile_and_afterwards(tmp_path):
-    assert flask(tmp_path, "fetch", "302700", "--wait").returncode == 0
-    before = flask(tmp_path, "runs", "--json").stdout
+def test_a_second_start_finds_the_data_and_the_commands_see_them_meanwhile_and_afterwards(with_a_run):
+    before = flask(with_a_run, "runs", "--json").stdout
     assert json.loads(before)["number"] == 302700
-    with serving(tmp_path) as (_, url):
+    with serving(with_a_run) as (_, url):
         assert [run["number"] for run in get(f"{url}/api/v1/runs")["runs"]] == [302700]
-        assert flask(tmp_path, "runs", "--json").stdout == before
-        assert flask(tmp_path, "fetch", "302701", "--wait").returncode == 0
+        assert flask(with_a_run, "runs", "--json").stdout == before
+        assert flask(with_a_run, "fetch", "302701", "--wait").returncode == 0
         assert get(f"{url}/api/v1/runs/302701")["done"] == 250  # the server still has its database
-    after = flask(tmp_path, "runs", "--json").stdout.splitlines()
+    after = flask(with_a_run, "runs", "--json").stdout.splitlines()
     assert [json.loads(line)["number"] for line in after] == [302701, 302700]
-    assert processes_with(str(tmp_path)) == []
+    assert processes_with(str(with_a_run)) == []
 
 
-def test_serving_pages_loads_no_tensorflow_and_the_first_job_does(tmp_path):
-    assert flask(tmp_path, "fetch", "302700", "--wait").returncode == 0
-    with serving(tmp_path) as (process, url):
+def test_serving_pages_loads_no_tensorflow_and_the_first_job_does(with_a_run):
+    with serving(with_a_run) as (process, url):
         for page in ("/", "/fetch/", "/eval/302700/-1/2/1/", "/data/net_scores/", "/api/v1/scores", "/healthz"):
             with urllib.request.urlopen(url + page) as answer:
                 assert answer.status == 200
         assert "tensorflow" not in maps_of(process.pid)
-        assert flask(tmp_path, "fetch", "302701").returncode == 0
+        assert flask(with_a_run, "fetch", "302701").returncode == 0
         wait_until(lambda: get(f"{url}/api/v1/runs/302701")["state"] == "finished")
         assert "tensorflow" in maps_of(process.pid)
 

@@ -77,9 +77,9 @@ class Runner:
         self._working: dict[str, tuple[Job, Work]] = {}
         self._lock = threading.Lock()
         self._stopping = False
-        pools = {"default": ThreadPoolExecutor(2), "work": ThreadPoolExecutor(THREADS)}
+        self._pools = {"default": ThreadPoolExecutor(2), "work": ThreadPoolExecutor(THREADS)}
         defaults = {"misfire_grace_time": None, "coalesce": True}
-        self._scheduler = _Scheduler(executors=pools, job_defaults=defaults, timezone=UTC)
+        self._scheduler = _Scheduler(executors=self._pools, job_defaults=defaults, timezone=UTC)
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns when a tick takes over a second
 
     def also(self, only: Collection[str]) -> None:
@@ -118,7 +118,10 @@ class Runner:
         for _, work in working:
             work.stop.set()
         if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+            # To wait here would be to hold a lock that a job needs which adds another: neither would ever end.
+            self._scheduler.shutdown(wait=False)
+            for pool in self._pools.values():
+                pool.shutdown()
 
     def _expire_dead_neighbours(self) -> None:
         """End the leases of programs that were killed on this machine, rather than wait until they run out."""

@@ -15,7 +15,7 @@ from app.ml.saliency import DEFAULT, Explainer, Method
 from app.ml.scoring import Scorer
 from app.store.jobs import JobState
 from app.subsystems.dt.geometry import all_chambers
-from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.simulate import simulate_chamber
 from config import ROOT
 
 RUN = 302640
@@ -26,9 +26,8 @@ PLACES = all_chambers()[: 3 * BATCH]
 @pytest.fixture
 def run(driftwatch):
     """The number of a run with 75 chambers, not scored."""
-    simulated = simulate_run(RUN)
     driftwatch.store.runs.request(RUN, "ann", total=len(PLACES))
-    driftwatch.store.items.store(RUN, [(place, simulated[place].occupancy) for place in PLACES], "tests")
+    driftwatch.store.items.store(RUN, [(place, simulate_chamber(RUN, place).occupancy) for place in PLACES], "tests")
     driftwatch.store.runs.update(RUN, state="finished")
     return RUN
 

@@ -6,7 +6,7 @@ from waiting import wait_until
 
 from app.ml import drift
 from app.store.jobs import JobState
-from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.simulate import simulate_chamber
 
 MODEL, OTHER = "chamber-cnn-1", "row-cnn-1"
 
@@ -22,9 +22,9 @@ def scored(driftwatch):
     """Two runs of three chambers, scored by the model in use while it has no reference."""
     driftwatch.start()
     for run in (7, 8):
-        occupancies = simulate_run(run)
         driftwatch.store.runs.request(run, "tests", 3)
-        driftwatch.store.items.store(run, [(place, occupancies[place].occupancy) for place in PLACES[:3]], "tests")
+        chambers = [(place, simulate_chamber(run, place).occupancy) for place in PLACES[:3]]
+        driftwatch.store.items.store(run, chambers, "tests")
         driftwatch.store.runs.update(run, state="finished", done=3)
     driftwatch.activate(OTHER, by="eve")
     driftwatch.activate(MODEL, by="eve")

@@ -9,6 +9,12 @@ from app.subsystems.dt.simulate import simulate_chambers
 from config import ROOT
 
 
+@pytest.fixture(autouse=True)
+def few_simulated(monkeypatch):
+    """Few simulated chambers besides: what is asked here does not hang on them."""
+    monkeypatch.setattr("app.ml.learning_curve.SIMULATED", 300)
+
+
 @pytest.fixture(scope="module")
 def scorer():
     return Scorer(ROOT / "models" / "row-cnn-1")

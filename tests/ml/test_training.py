@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from app.errors import Conflict, InvalidInput
 from app.ml import training
 from app.ml.models import CARD_FILE, MODEL_FILE, Calibration, load_card, verified_file
-from app.ml.networks import architecture
+from app.ml.networks import ARCHITECTURES, architecture
 from app.ml.scoring import Scorer
 from app.subsystems.dt.defects import DefectKind
 from app.subsystems.dt.simulate import RICH, SIMULATOR_VERSION, simulate_chambers
@@ -17,7 +18,16 @@ CHAMBERS = training.LEAST_CHAMBERS
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def few_epochs():
+    """Fitting that ends early: nothing here asks for a good network."""
+    kind = ARCHITECTURES["row-cnn"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "row-cnn", replace(kind, recipe=replace(kind.recipe, epochs=6)))
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(few_epochs, tmp_path_factory):
     """Two small models of the same seed, one of another."""
     folder, told = tmp_path_factory.mktemp("models"), []
     for name, seed in (("one", 3), ("again", 3), ("other", 4)):

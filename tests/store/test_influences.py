@@ -8,7 +8,7 @@ from app.ml.saliency import Influence, Method
 from app.store.influences import Explained
 from app.store.items import ItemState
 from app.subsystems.dt.geometry import all_chambers
-from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.simulate import simulate_chamber
 
 RUN, MODEL = 302640, "chamber-cnn-1"
 PLACES = all_chambers()[:3]
@@ -26,8 +26,7 @@ def influences(store):
 
 @pytest.fixture
 def items(store):
-    simulated = simulate_run(RUN)
-    store.items.store(RUN, [(place, simulated[place].occupancy) for place in PLACES], "tests")
+    store.items.store(RUN, [(place, simulate_chamber(RUN, place).occupancy) for place in PLACES], "tests")
     return store.items.of_run(RUN, histograms=True)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from app.store.items import ItemQuery
 from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.simulate import simulate_chamber
 from app.subsystems.dt.verdict import Judgement, Verdict
 
 PLACE = Chamber(0, 1, 1)
@@ -15,7 +15,7 @@ PLACE = Chamber(0, 1, 1)
 def judged(driftwatch):
     """One chamber with scores and an embedding."""
     items = driftwatch.store.items
-    items.store(1, [(PLACE, simulate_run(302635)[PLACE].occupancy)], "test")
+    items.store(1, [(PLACE, simulate_chamber(302635, PLACE).occupancy)], "test")
     embedding = np.float16([1, 2, 3]).tobytes()
     judgement = Judgement((0.5,) * 12, (Verdict.BAD,) * 12, ("",) * 12, 0.0, embedding)
     items.keep_scores(1, [(PLACE, judgement, [])], driftwatch.model)

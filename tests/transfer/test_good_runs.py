@@ -8,15 +8,14 @@ from filled_database import PLACES, judgement
 from app.errors import InvalidInput
 from app.labelling.events import Seen
 from app.store.runs import RunState
-from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.simulate import simulate_chamber
 from app.transfer.good_runs import read_lumisections
 
 
 def load(driftwatch, run, bad, places=PLACES[:4], **changes):
     store = driftwatch.store
-    simulated = simulate_run(run)
     store.runs.request(run, "tests", len(places))
-    store.items.store(run, [(place, simulated[place].occupancy) for place in places], "tests")
+    store.items.store(run, [(place, simulate_chamber(run, place).occupancy) for place in places], "tests")
     judged = [(place, judgement(place, 0.9 if i < bad else 0.1), []) for i, place in enumerate(places)]
     store.items.keep_scores(run, judged, driftwatch.model)
     summary, reasons = store.items.summary(run)

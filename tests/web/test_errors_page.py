@@ -1,10 +1,10 @@
 import pytest
 
 
-@pytest.fixture
-def away(make_app):
+@pytest.fixture(scope="module")
+def away(_made_apps):
     """An application whose database cannot be reached."""
-    return make_app(mongodb_uri="mongodb://127.0.0.1:9/driftwatch").test_client()
+    return _made_apps(mongodb_uri="mongodb://127.0.0.1:9/driftwatch").test_client()
 
 
 @pytest.mark.parametrize("path", ["/", "/fetch/", "/eval/302635/0/1/1/", "/data/net_scores/"])

@@ -6,7 +6,7 @@ import pytest
 from waiting import wait_until
 
 from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.simulate import simulate_chamber
 
 RUN = 302640
 DEAD = Chamber(wheel=0, station=1, sector=4)
@@ -26,7 +26,7 @@ def run(driftwatch):
     counts = np.random.default_rng(1).poisson(40, (12, DEAD.columns))
     counts[5, 19:31] = 0
     dead = Occupancy.from_rows(DEAD, np.where(DEAD.read_out, counts, -1))
-    chambers = [(DEAD, dead), (ABSENT, simulate_run(RUN)[ABSENT].occupancy)]
+    chambers = [(DEAD, dead), (ABSENT, simulate_chamber(RUN, ABSENT).occupancy)]
     store, model = driftwatch.store, driftwatch.model
     store.runs.request(RUN, "ann", total=2)
     store.items.store(RUN, chambers, "tests")
