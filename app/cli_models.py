@@ -194,7 +194,10 @@ def retire_model(driftwatch: Driftwatch, name: str) -> None:
 def set_threshold(
     driftwatch: Driftwatch, name: str, use: str, score: float | None, rate: float | None, why: str
 ) -> None:
-    """Set from which score of a model a layer is bad. It holds for what is scored from then on."""
+    """Set from which score of a model a layer is bad. It holds for what is scored from then on.
+
+    Runs that it scored before keep their verdicts until `flask reevaluate`, which computes nothing for that.
+    """
     by = acting(driftwatch, "set_threshold")
     if (score is None) == (rate is None):
         raise click.UsageError("Give either --score or --false-alarms.")
@@ -203,6 +206,9 @@ def set_threshold(
     found = driftwatch.set_threshold(name, use, score, why, by=by)
     means = "" if found.false_alarms is None else f", {found.false_alarms:.2%} false alarms, {found.found:.1%} found"
     click.echo(f"{name}: {use} {found.score:g}{means}")
+    if name == driftwatch.model and (runs := driftwatch.reevaluations.outlook(name).other_threshold):
+        have = "run has" if runs == 1 else "runs have"
+        click.echo(f"{runs:,} {have} verdicts of another threshold until: flask reevaluate --all")
 
 
 @command("compare")

@@ -199,6 +199,7 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
         runs=driftwatch.store.runs.count_by_model().get(name, 0),
         active=driftwatch.model,
         outlook=driftwatch.reevaluations.outlook(name),
+        bad_from=driftwatch.models.bad_from(name),
         kept=known.kept,
         evaluation=known.evaluation,
         pictures=pictures,
