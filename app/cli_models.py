@@ -21,7 +21,6 @@ from app.web.schemas import ModelOut
 if TYPE_CHECKING:
     from app.ml.scoring import Scorer
 
-REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
 SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
@@ -296,8 +295,8 @@ def evaluate_model(
     if keep:
         by = acting(driftwatch, "keep_evaluation")
         driftwatch.models.get(scorers[0].version)  # before minutes are spent
-    if scorers[0].version != REFERENCE:
-        scorers.append(_scorer(driftwatch, REFERENCE))
+    if scorers[0].version != models.REFERENCE:
+        scorers.append(_scorer(driftwatch, models.REFERENCE))
     labelled = read_labelled(real) if real else ()
     found = evaluation.evaluate(scorers, chambers, seed, labelled, report=_tell)
     click.echo(found.to_json() if as_json else tables(found))
