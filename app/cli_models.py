@@ -222,9 +222,15 @@ def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: i
 
     by = acting(driftwatch, "compare_models")
     other = other or driftwatch.model
+    if other == name:
+        raise click.UsageError(f"{name} is the one in use: name another to compare it with.")
     job = driftwatch.compare(name, other, runs, by=by)
     driftwatch.start(only=[job.id])
+    told = ""
     while (job := driftwatch.store.jobs.get(job.id)).active:
+        if (step := job.progress.get("step", "")) != told:
+            told = step
+            _tell(told)
         time.sleep(LOOK_SECONDS)
     kept = driftwatch.store.comparisons.get((name, other))
     if job.why or kept is None:
@@ -236,7 +242,8 @@ def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: i
     for one in found.sets:
         click.echo(of_comparison(f"{one.name.capitalize()} chambers", one.comparison) + "\n")
     for change in found.runs:
-        click.echo(f"run {change.run}: {change.appear} bad layers would appear, {change.go} go")
+        layers = f"{change.appear:,} bad layer{'s' * (change.appear != 1)}"
+        click.echo(f"run {change.run}: {layers} would appear, {change.go:,} go")
     click.echo(f"{len(found.contradicted)} layers whose label both contradict; see the page of the comparison")
 
 
@@ -381,12 +388,14 @@ def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json:
     have learnt from labels. Changes nothing.
     """
     from app.ml import learning_curve as curve
-    from app.ml.labelled_items import Choice, labelled_items
+    from app.ml.labelled_items import counts_of, labelled_items, require_enough
     from app.ml.split import Part
     from app.ml.tables import aligned
 
     acting(driftwatch, "view")
     labels = labelled_items(driftwatch.store, Choice.of(runs))
+    counts = counts_of(labels.items)
+    require_enough(counts, driftwatch.store, {Part.TRAINING: curve.FIRST, Part.TEST: 1})
     training, test = ([(one.occupancy, one.targets) for one in labels.of(part)] for part in (Part.TRAINING, Part.TEST))
     scorer = driftwatch.models.scorer(name)
     points = curve.learning_curve(scorer, training, test, report=lambda line: click.echo(line, err=True))
@@ -399,3 +408,7 @@ def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json:
         [f"{p.labels:,}", f"{p.found:.1%}", f"{p.found_least:.1%}–{p.found_most:.1%}", f"{p.area:.4f}"] for p in points
     ]
     click.echo(aligned(header, rows))
+    tested = counts[Part.TEST]
+    click.echo(f"measured on {tested.bad:,} bad and {tested.good:,} good layers of the test part")
+    if points[0].found_least == 1:
+        click.echo("all of them are found without any label: only other labels of the test part can tell more")

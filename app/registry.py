@@ -272,11 +272,7 @@ class Registry:
             if name not in self._scorers:
                 self._scorers[name] = Scorer(self._folder(self.get(name)))
             scorer = self._scorers[name]
-        return scorer.at(self.thresholds(name)[files.SHIFTER])
-
-    def is_loaded(self, name: str) -> bool:
-        """Whether the scorer of a model is made here already."""
-        return name in self._scorers
+        return scorer.at(self.bad_from(name))
 
     def explainer(self, name: str) -> Explainer:
         """What explains the scores of a model; made once."""
