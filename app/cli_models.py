@@ -21,7 +21,6 @@ from app.web.schemas import ModelOut
 if TYPE_CHECKING:
     from app.ml.scoring import Scorer
 
-REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
 SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
@@ -194,7 +193,10 @@ def retire_model(driftwatch: Driftwatch, name: str) -> None:
 def set_threshold(
     driftwatch: Driftwatch, name: str, use: str, score: float | None, rate: float | None, why: str
 ) -> None:
-    """Set from which score of a model a layer is bad. It holds for what is scored from then on."""
+    """Set from which score of a model a layer is bad. It holds for what is scored from then on.
+
+    Runs that it scored before keep their verdicts until `flask reevaluate`, which computes nothing for that.
+    """
     by = acting(driftwatch, "set_threshold")
     if (score is None) == (rate is None):
         raise click.UsageError("Give either --score or --false-alarms.")
@@ -203,6 +205,9 @@ def set_threshold(
     found = driftwatch.set_threshold(name, use, score, why, by=by)
     means = "" if found.false_alarms is None else f", {found.false_alarms:.2%} false alarms, {found.found:.1%} found"
     click.echo(f"{name}: {use} {found.score:g}{means}")
+    if name == driftwatch.model and (runs := driftwatch.reevaluations.outlook(name).other_threshold):
+        have = "run has" if runs == 1 else "runs have"
+        click.echo(f"{runs:,} {have} verdicts of another threshold until: flask reevaluate --all")
 
 
 @command("compare")
@@ -217,9 +222,15 @@ def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: i
 
     by = acting(driftwatch, "compare_models")
     other = other or driftwatch.model
+    if other == name:
+        raise click.UsageError(f"{name} is the one in use: name another to compare it with.")
     job = driftwatch.compare(name, other, runs, by=by)
     driftwatch.start(only=[job.id])
+    told = ""
     while (job := driftwatch.store.jobs.get(job.id)).active:
+        if (step := job.progress.get("step", "")) != told:
+            told = step
+            _tell(told)
         time.sleep(LOOK_SECONDS)
     kept = driftwatch.store.comparisons.get((name, other))
     if job.why or kept is None:
@@ -231,7 +242,8 @@ def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: i
     for one in found.sets:
         click.echo(of_comparison(f"{one.name.capitalize()} chambers", one.comparison) + "\n")
     for change in found.runs:
-        click.echo(f"run {change.run}: {change.appear} bad layers would appear, {change.go} go")
+        layers = f"{change.appear:,} bad layer{'s' * (change.appear != 1)}"
+        click.echo(f"run {change.run}: {layers} would appear, {change.go:,} go")
     click.echo(f"{len(found.contradicted)} layers whose label both contradict; see the page of the comparison")
 
 
@@ -290,8 +302,8 @@ def evaluate_model(
     if keep:
         by = acting(driftwatch, "keep_evaluation")
         driftwatch.models.get(scorers[0].version)  # before minutes are spent
-    if scorers[0].version != REFERENCE:
-        scorers.append(_scorer(driftwatch, REFERENCE))
+    if scorers[0].version != models.REFERENCE:
+        scorers.append(_scorer(driftwatch, models.REFERENCE))
     labelled = read_labelled(real) if real else ()
     found = evaluation.evaluate(scorers, chambers, seed, labelled, report=_tell)
     click.echo(found.to_json() if as_json else tables(found))
@@ -376,12 +388,14 @@ def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json:
     have learnt from labels. Changes nothing.
     """
     from app.ml import learning_curve as curve
-    from app.ml.labelled_items import Choice, labelled_items
+    from app.ml.labelled_items import counts_of, labelled_items, require_enough
     from app.ml.split import Part
     from app.ml.tables import aligned
 
     acting(driftwatch, "view")
     labels = labelled_items(driftwatch.store, Choice.of(runs))
+    counts = counts_of(labels.items)
+    require_enough(counts, driftwatch.store, {Part.TRAINING: curve.FIRST, Part.TEST: 1})
     training, test = ([(one.occupancy, one.targets) for one in labels.of(part)] for part in (Part.TRAINING, Part.TEST))
     scorer = driftwatch.models.scorer(name)
     points = curve.learning_curve(scorer, training, test, report=lambda line: click.echo(line, err=True))
@@ -394,3 +408,7 @@ def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json:
         [f"{p.labels:,}", f"{p.found:.1%}", f"{p.found_least:.1%}–{p.found_most:.1%}", f"{p.area:.4f}"] for p in points
     ]
     click.echo(aligned(header, rows))
+    tested = counts[Part.TEST]
+    click.echo(f"measured on {tested.bad:,} bad and {tested.good:,} good layers of the test part")
+    if points[0].found_least == 1:
+        click.echo("all of them are found without any label: only other labels of the test part can tell more")

@@ -12,11 +12,12 @@ from typing import Any
 
 from app.accounts import Accounts
 from app.errors import REASON_WORDS, Conflict, InvalidInput, NotExplained, NotFound
-from app.jobs import compare, delete, drift, explain, fetch, reevaluate, train
+from app.jobs import compare, delete, drift, evaluate, explain, fetch, reevaluate, train
 from app.jobs.runner import Runner
 from app.jobs.score import Scoring
 from app.labelling.labels import Labelling
 from app.ml.candidate import Plan
+from app.ml.evaluating import CHAMBERS as EVALUATED_ON
 from app.ml.saliency import Method, method_named
 from app.ml.side_by_side import CHAMBERS
 from app.registry import Registry
@@ -214,6 +215,25 @@ class Driftwatch:
         """The newest job that compares, or compared, two models."""
         return self.store.jobs.last(compare.KIND, None, compare.about(name, other))
 
+    def evaluate(self, name: str, by: str, chambers: int = EVALUATED_ON) -> Job:
+        """Have a model compared with simpler methods in the background, and the result kept for its page.
+
+        Args:
+            chambers: simulated ones to test on.
+
+        Raises:
+            NotFound: there is no model of this name.
+        """
+        name = self.models.get(name).name
+        job, is_new = self._ask(evaluate.KIND, evaluate.LANE, by, name, model=name, chambers=chambers)
+        if is_new:
+            self.store.events.record("model evaluation asked for", None, by, model=name)
+        return job
+
+    def last_evaluation(self, name: str) -> Job | None:
+        """The newest job that evaluates, or evaluated, a model."""
+        return self.store.jobs.last(evaluate.KIND, None, name)
+
     def train(self, plan: Plan, by: str) -> Job:
         """Have a candidate trained from labels in the background; asked for twice while it is made, it is made once.
 
@@ -222,8 +242,9 @@ class Driftwatch:
         """
         self.training.require_enough(plan)
         args = plan.to_args()
-        job = self.store.jobs.ask(train.KIND, None, train.LANE, by, about=json.dumps(args), **args)
-        self.wake()
+        job, is_new = self._ask(train.KIND, train.LANE, by, json.dumps(args), **args)
+        if is_new:
+            self.store.events.record("training asked for", None, by, job=job.id)
         return job
 
     def stop_training(self, job_id: str, by: str) -> Job:
@@ -252,6 +273,13 @@ class Driftwatch:
         model = self.models.override(name, reason, by)
         self.store.events.record("model refusal overridden", None, by, model=name, reason=reason)
         return model
+
+    def _ask(self, kind: str, lane: str, by: str, about: str, **args: object) -> tuple[Job, bool]:
+        """Queue a job that works on no run; where the same is under way already, that one, and False."""
+        before = self.store.jobs.last(kind, None, about)
+        job = self.store.jobs.ask(kind, None, lane, by, about, **args)
+        self.wake()
+        return job, before is None or before.id != job.id
 
     # --- why scores are as they are ---
 
@@ -311,6 +339,7 @@ class Driftwatch:
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),
             compare.KIND: compare.Comparing(self.store, self.models),
+            evaluate.KIND: evaluate.Evaluations(self.store, self.models),
             train.KIND: self.training,
             drift.KIND: drift.Drifting(self.store, self.models, self._measuring),
             reevaluate.KIND: reevaluate.Reevaluating(self.store, self.scoring, self.reevaluations),

@@ -185,7 +185,8 @@ class Registry:
         return point.score
 
     def set_threshold(self, name: str, use: str, score: float, why: str, by: str) -> SetThreshold:
-        """Set from which score a layer is bad, for one use. What was scored before keeps its verdicts.
+        """Set from which score a layer is bad, for one use. What was scored before keeps its verdicts until the run is
+        scored again, or re-evaluated.
 
         Args:
             use: "shifter" or "alarm".
@@ -251,10 +252,18 @@ class Registry:
         standing = self._store.thresholds.standing(name)
         return {use: one.score for use, one in (card.thresholds | standing).items()}
 
+    def bad_from(self, name: str) -> float:
+        """The score from which a layer is bad, by the shifter's threshold that stands.
+
+        Raises:
+            NotFound: there is no model of this name.
+        """
+        return self.thresholds(name)[files.SHIFTER]
+
     def scorer(self, name: str | None = None) -> Scorer:
         """What judges histograms: of the model in use, or of another; made once, for it imports TensorFlow.
 
-        It judges by the shifter's threshold that stands now: see `thresholds`.
+        It judges by the shifter's threshold that stands now: see `bad_from`.
         """
         from app.ml.scoring import Scorer
 
@@ -263,11 +272,7 @@ class Registry:
             if name not in self._scorers:
                 self._scorers[name] = Scorer(self._folder(self.get(name)))
             scorer = self._scorers[name]
-        return scorer.at(self.thresholds(name)[files.SHIFTER])
-
-    def is_loaded(self, name: str) -> bool:
-        """Whether the scorer of a model is made here already."""
-        return name in self._scorers
+        return scorer.at(self.bad_from(name))
 
     def explainer(self, name: str) -> Explainer:
         """What explains the scores of a model; made once."""

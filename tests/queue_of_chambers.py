@@ -11,6 +11,7 @@ from app.subsystems.dt.simulate import simulate_chamber
 from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 
 RUN = 302635
+THRESHOLD = 0.5  # that of the card of the model in use
 PLACES = [Chamber(wheel=wheel, station=2, sector=sector) for wheel in (-1, 0, 2) for sector in (1, 4, 7, 10)]
 
 
@@ -19,7 +20,8 @@ def load(driftwatch: Driftwatch, scores: Mapping[Chamber, Mapping[int, float]], 
     driftwatch.store.runs.request(run, "tests", len(scores))
     driftwatch.store.items.store(run, [(place, simulate_chamber(run, place).occupancy) for place in scores], "tests")
     score(driftwatch, scores, run)
-    driftwatch.store.runs.update(run, state=RunState.FINISHED, done=len(scores), model=driftwatch.model)
+    done = {"done": len(scores), "model": driftwatch.model, "threshold": THRESHOLD}
+    driftwatch.store.runs.update(run, state=RunState.FINISHED, **done)
 
 
 def score(driftwatch: Driftwatch, scores: Mapping[Chamber, Mapping[int, float]], run: int = RUN) -> None:
@@ -42,4 +44,4 @@ def _judgement(place: Chamber, given: Mapping[int, float]) -> Judgement:
     scores = tuple(given.get(layer, 0.05) if layer in present else None for layer in range(1, 13))
     verdicts = tuple(Verdict.ABSENT if s is None else Verdict.GOOD for s in scores)
     certainty = min(abs(0.5 - s) for s in scores if s is not None)
-    return at_threshold(Judgement(scores, verdicts, ("",) * 12, certainty, None), 0.5)
+    return at_threshold(Judgement(scores, verdicts, ("",) * 12, certainty, None), THRESHOLD)

@@ -52,6 +52,15 @@ def test_what_is_not_said_clearly_is_refused(run_command, scored, arguments, say
     assert scored.store.reevaluations.newest(1) == []
 
 
+def test_the_command_that_sets_a_threshold_says_how_many_runs_are_of_another(run_command, scored):
+    assert run_command("reevaluate", "--all", "--wait").exit_code == 0
+    done = run_command("models", "threshold", NEW, "--score", "0.6", "--why", "fewer alarms")
+    assert done.stdout.endswith("2 runs have verdicts of another threshold until: flask reevaluate --all\n")
+    assert run_command("reevaluate", "--all", "--wait").exit_code == 0
+    again = run_command("models", "threshold", NEW, "--score", "0.6", "--why", "the same")
+    assert again.stdout == f"{NEW}: shifter 0.6\n"
+
+
 def test_drift_is_measured_here_and_there_is_nothing_left_then(run_command, scored, monkeypatch):
     monkeypatch.setattr(drift, "SEEN", 250)
     monkeypatch.setattr(drift, "HELD_OUT", 250)

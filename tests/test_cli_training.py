@@ -26,6 +26,15 @@ def test_too_few_labels_are_refused_with_what_is_missing(run_command, driftwatch
     assert len(driftwatch.models.all()) == 2
 
 
+def test_a_learning_curve_without_labels_says_what_is_missing_and_in_which_runs_labels_would_count(run_command):
+    ran = run_command("learning-curve")
+    assert ran.exit_code == 1
+    assert "Error: Too few labels: training has 0 of at least 10 chambers" in ran.output
+    assert "test has 0 of at least 1 chambers" in ran.output
+    assert "no run that is loaded counts there" in ran.output
+    assert "validation" not in ran.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

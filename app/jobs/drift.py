@@ -92,11 +92,14 @@ class Drifts:
         return job
 
     def reconcile(self) -> None:
-        """The same while no job is at work, unless TensorFlow had to be loaded for it, or it failed before."""
-        model = self._models.active
-        at_hand = self._models.is_loaded(model) or self._store.references.has(model)
-        if at_hand and not self.failure() and not self._store.jobs.active():
+        """The same while no job is at work, unless it failed before."""
+        if not self.failure() and not self._store.jobs.active():
             self.ask(by="drift")
+
+    def under_way(self) -> bool:
+        """Whether runs of the model in use are being measured, or wait for it."""
+        last = self._store.jobs.last(KIND, None, self._models.active)
+        return last is not None and last.active
 
     def failure(self) -> str:
         """Why the last try failed; empty where it did not."""

@@ -1,15 +1,17 @@
 """Re-evaluation: runs are scored again by the model in use, the newest first, each by a job of its own.
 
 A job works on its run, so that no fetch and no deletion of that run is at work meanwhile; when it is done it asks for
-the next. Which run is next follows from the runs: the newest one whose scores are not by the model in use. So a program
-that is killed goes on where it stood, and when another model comes into use in the midst, the re-evaluation goes on
-with that one and takes up again what the other had done already.
+the next. Which run is next follows from the runs: the newest one whose scores are not by the model in use, or whose
+verdicts are not of the threshold that stands for it. So a program that is killed goes on where it stood, and when
+another model comes into use in the midst, or another threshold is set, the re-evaluation goes on with that one and
+takes up again what it had done already. Where only the threshold is another one, nothing is computed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from app.errors import Conflict, ModelRefused
 from app.jobs.runner import Work
@@ -27,6 +29,22 @@ MOST_FAILED = 20  # runs that cannot be scored; more are not the runs' fault
 
 _RUNNING = (ReevaluationState.RUNNING,)
 _PAUSED = (ReevaluationState.PAUSED,)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """How many runs are not as a model would leave them.
+
+    Attributes:
+        other_model: their scores are not all by this model.
+        kept: those of them of which its scores are all kept, so that nothing must be computed.
+        other_threshold: their scores are by this model, and their verdicts of another threshold than the one that
+            stands for it, or nobody knows of which; nothing must be computed.
+    """
+
+    other_model: int
+    kept: int
+    other_threshold: int
 
 
 class Reevaluations:
@@ -95,7 +113,8 @@ class Reevaluations:
         A run that somebody else works on is left until that is over: fetching scores it anyway.
         """
         known, model = self._store.reevaluations.get(reevaluation_id), self._models.active
-        done, total = self._store.runs.count_scored(known.runs, model), self._store.runs.count_scored(known.runs)
+        threshold, runs = self._models.bad_from(model), self._store.runs
+        done, total = runs.count_scored(known.runs, model, threshold), runs.count_scored(known.runs)
         noted = self._store.reevaluations.note(reevaluation_id, model, done, total)
         if noted is None or noted.state is not ReevaluationState.RUNNING:
             return noted
@@ -103,7 +122,7 @@ class Reevaluations:
             run, why = list(noted.failed.items())[-1]
             why = f"{len(noted.failed)} runs could not be scored, the last of them run {run}: {why}"
             return self._store.reevaluations.change(reevaluation_id, OPEN, ReevaluationState.FAILED, why)
-        left = self._store.runs.next_to_score(noted.runs, model, but=noted.failed)
+        left = runs.next_to_score(noted.runs, model, threshold, but=noted.failed)
         if left is not None:
             self._store.jobs.ask(KIND, left, LANE, noted.by, reevaluation_id, reevaluation=reevaluation_id)
             self._wake()
@@ -118,10 +137,12 @@ class Reevaluations:
         if opened and not any(job.args.get("reevaluation") == opened.id for job in self._store.jobs.active()):
             self.go_on(opened.id)
 
-    def outlook(self, model: str) -> tuple[int, int]:
-        """Of how many runs the scores are not by a model, and for how many of these its scores are all kept."""
+    def outlook(self, model: str) -> Outlook:
+        """What a re-evaluation by a model would have to do."""
         runs = self._store.runs
-        return runs.count_scored() - runs.count_scored(model=model), runs.count_kept(model)
+        scored = runs.count_scored(model=model)
+        current = runs.count_scored(model=model, threshold=self._models.bad_from(model))
+        return Outlook(runs.count_scored() - scored, runs.count_kept(model), scored - current)
 
     def _change(
         self, reevaluation_id: str, states: Sequence[ReevaluationState], state: ReevaluationState, what: str, by: str

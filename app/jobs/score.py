@@ -1,7 +1,8 @@
 """Scoring the chambers of a run that are stored, for every job that does it.
 
-What the model in use said of them before is taken from what was kept, and only the rest is computed. Every step can be
-repeated. Not for which runs are scored: see `fetch` and `reevaluate`.
+What the model in use said of them before is taken from what was kept, verdicts of another threshold are made anew from
+the scores, and only the rest is computed. Every step can be repeated. Not for which runs are scored: see `fetch` and
+`reevaluate`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Any
 
 from app.jobs.drift import Measuring
 from app.jobs.runner import Work
-from app.ml.models import SHIFTER
 from app.registry import Registry
 from app.store import Store
 
@@ -27,9 +27,15 @@ class Scoring:
         self._store, self._models, self._measuring = store, models, measuring
 
     def score(self, run: int, work: Work) -> bool:
-        """Give every stored chamber of a run the scores of the model in use; whether any had to be computed."""
+        """Give every stored chamber of a run the scores of the model in use, and verdicts of its threshold.
+
+        Returns:
+            Whether any scores had to be computed.
+        """
         items, model = self._store.items, self._models.active
-        items.restore_scores(run, model, self._models.thresholds(model)[SHIFTER])
+        threshold = self._models.bad_from(model)
+        items.restore_scores(run, model, threshold)
+        items.apply_threshold(run, model, threshold)
         left = items.to_score(run, model)
         if not left:
             return False
@@ -44,7 +50,7 @@ class Scoring:
         """What the run's document says of its chambers, as they are now: the fields of `Run` that follow from them."""
         summary, reasons = self._store.items.summary(run)
         scored = summary["judged"] + summary["unjudged"]
-        models = self._store.items.models(run)
+        models, thresholds = self._store.items.models(run), self._store.items.thresholds(run)
         model = next(iter(models)) if len(models) == 1 else ""  # of several, none: the run is not complete
         kept = self._store.past_scores.count_by_model(run)
         return {
@@ -53,6 +59,7 @@ class Scoring:
             "reasons": reasons,
             "summary": summary,
             "model": model,
+            "threshold": next(iter(thresholds)) if len(thresholds) == 1 else None,
             "kept": sorted(other for other, count in kept.items() if count >= scored),
             "drift": self._measuring.measure(run, model) if model else None,
         }

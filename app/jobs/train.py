@@ -14,12 +14,11 @@ from pathlib import Path
 
 from app.errors import NotFound
 from app.jobs.runner import Work
-from app.ml.apart import made_apart
-from app.ml.candidate import Order, Plan, make
+from app.ml.apart import Told, done_apart
+from app.ml.candidate import Making, Order, Plan, make
 from app.ml.forgetting import Forgetting
 from app.ml.labelled_items import counts_of, labelled_items, labels_of, require_enough
 from app.ml.models import load_card
-from app.ml.training import Epoch
 from app.registry import Registry
 from app.store import Store
 from app.store.jobs import Job
@@ -47,24 +46,24 @@ class Training:
         losses: list[list[float]] = []
         self._store.jobs.note(job, losses=losses, words="collecting the labels")
 
-        def after_epoch(epoch: Epoch) -> None:
-            losses.append([epoch.number, epoch.loss, epoch.validation_loss])
-            self._store.jobs.note(job, losses=losses, epochs=epoch.of)
-
-        def report(line: str) -> None:
-            log.info("%s: %s", job, line)
-            self._store.jobs.note(job, words=line)
+        def told(what: Told) -> None:
+            if epoch := what.get("epoch"):
+                losses.append([epoch["number"], epoch["loss"], epoch["validation_loss"]])
+                self._store.jobs.note(job, losses=losses, epochs=epoch["of"])
+            else:
+                log.info("%s: %s", job, what["words"])
+                self._store.jobs.note(job, words=what["words"])
 
         folder = self._parent / job.id
         shutil.rmtree(self._parent, ignore_errors=True)  # also what a program that was killed left
         try:
             order = self.order(Plan.of_args(job.args), folder)
             self._store.jobs.note(job, labels=order.labelled.composition.model_dump(mode="json"))
-            found = made_apart(order, report, after_epoch, lambda: work.over)
+            found = done_apart(Making(order), told, lambda: work.over)
             if found is None or work.over:
                 return
             self._store.jobs.note(job, sha256=load_card(order.folder).sha256)
-            self._note_model(job, self.add(order, found, job.by))
+            self._note_model(job, self.add(order, Forgetting.model_validate(found), job.by))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

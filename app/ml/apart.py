@@ -1,7 +1,8 @@
-"""Making a candidate in a process of its own, which yields to all others: pages stay quick, and to stop it is easy.
+"""Minutes of work in a process of its own, which yields to all others: pages stay quick, and to stop it is easy.
 
-`made_apart` is for whoever wants one; `python -m app.ml.apart` is the process. It gets its order on its standard input,
-tells how far it is on its standard output, and ends when its standard input does: also when who started it is killed.
+`done_apart` is for whoever wants some done; `python -m app.ml.apart` is the process. It gets its task on its standard
+input, tells how far it is on its standard output, and ends when its standard input does: also when who started it is
+killed. Not for what the tasks do: see `candidate` and `evaluating`.
 """
 
 from __future__ import annotations
@@ -12,34 +13,34 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from app.errors import DriftwatchError
-from app.ml.candidate import Order, make
-from app.ml.forgetting import Forgetting
-from app.ml.training import Epoch
 from config import ROOT
 
 LOOK_SECONDS = 0.2  # between two looks at whether it is to stop
 NICE = 10  # of Unix' 19: what serves pages has the processor first
 
+Told = Mapping[str, Any]  # what a task tells of how far it is
 
-def made_apart(
-    order: Order,
-    report: Callable[[str], None],
-    after_epoch: Callable[[Epoch], None],
-    is_over: Callable[[], bool],
-) -> Forgetting | None:
-    """Do what `candidate.make` does, in a process of its own.
+
+class Task(Protocol):
+    """What can be done apart: it can be pickled, and what it tells and gives is JSON."""
+
+    def __call__(self, tell: Callable[[Told], None]) -> Any: ...
+
+
+def done_apart(task: Task, told: Callable[[Told], None], is_over: Callable[[], bool]) -> Any | None:
+    """Do a task in a process of its own.
 
     Args:
+        told: called with what the task tells.
         is_over: asked all the time; once it is so, the process is ended.
 
     Returns:
-        what the candidate forgot; None where it was to stop. What was written until then is for the caller to remove.
+        what the task gave; None where it was to stop. What it wrote until then is for the caller to remove.
 
     Raises:
         DriftwatchError: the process failed, or was ended by somebody else.
@@ -55,19 +56,14 @@ def made_apart(
     watcher.start()
     found, why = None, ""
     try:
-        with suppress(BrokenPipeError):  # it ended before it had read its order
-            pickle.dump(order, process.stdin)
+        with suppress(BrokenPipeError):  # it ended before it had read its task
+            pickle.dump(task, process.stdin)
             process.stdin.flush()
         for line in process.stdout:
-            told: dict[str, Any] = json.loads(line)
-            if "epoch" in told:
-                after_epoch(Epoch(**told["epoch"]))
-            elif "found" in told:
-                found = Forgetting.model_validate(told["found"])
-            elif "why" in told:
-                why = told["why"]
-            else:
-                report(told["words"])
+            message = json.loads(line)
+            found, why = message.get("found", found), message.get("why", why)
+            if "told" in message:
+                told(message["told"])
     finally:
         process.kill()
         process.wait()
@@ -76,7 +72,7 @@ def made_apart(
         with suppress(BrokenPipeError):
             process.stdin.close()
     if found is None and not is_over():
-        raise DriftwatchError(why or f"The process that trains ended by itself (code {process.returncode}).")
+        raise DriftwatchError(why or f"The process that did it ended by itself (code {process.returncode}).")
     return None if is_over() else found
 
 
@@ -92,20 +88,20 @@ def _end_when(process: subprocess.Popen, is_over: Callable[[], bool]) -> None:
 
 def _main() -> None:
     os.nice(NICE)
-    order = pickle.load(sys.stdin.buffer)  # from who started us, and nobody else
+    task: Task = pickle.load(sys.stdin.buffer)  # from who started us, and nobody else
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:
-        found = make(order, lambda line: _tell(words=line), lambda epoch: _tell(epoch=asdict(epoch)))
+        found = task(lambda told: _say(told=told))
     except DriftwatchError as error:
-        _tell(why=str(error))
+        _say(why=str(error))
     except Exception as error:
-        _tell(why=f"Unexpected error: {type(error).__name__}: {error}")
+        _say(why=f"Unexpected error: {type(error).__name__}: {error}")
         raise
     else:
-        _tell(found=found.model_dump(mode="json"))
+        _say(found=found)
 
 
-def _tell(**what: object) -> None:
+def _say(**what: object) -> None:
     print(json.dumps(what), flush=True)
 
 

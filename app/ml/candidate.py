@@ -1,6 +1,6 @@
 """A candidate: a network made from simulated chambers and from labels, and what it forgot. All but the database.
 
-`Plan` is what a person chooses; `Order` is a plan with all that it takes, so that another process can carry it out.
+`Plan` is what a person chooses, `Order` a plan with all that it takes, and `Making` that as a task for another process.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from app.errors import InvalidInput
 from app.ml import forgetting, training
+from app.ml.apart import Told
 from app.ml.forgetting import Forgetting
 from app.ml.labelled_items import Choice, LabelledSet
 from app.ml.training import Epoch, Taught
@@ -104,3 +105,15 @@ def make(order: Order, report: Callable[[str], None], after_epoch: Callable[[Epo
     found = forgetting.check(Scorer(order.folder), Scorer(order.active), order.test_chambers, order.tolerance, report)
     report(f"{order.folder.name} {found}")
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Making:
+    """Carrying out an order, as a task; the candidate is in the order's folder then."""
+
+    order: Order
+
+    def __call__(self, tell: Callable[[Told], None]) -> dict[str, Any]:
+        """What it forgot, a `Forgetting`; tells {"words"}, and {"epoch"} after each."""
+        found = make(self.order, lambda line: tell({"words": line}), lambda epoch: tell({"epoch": asdict(epoch)}))
+        return found.model_dump(mode="json")

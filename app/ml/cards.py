@@ -73,13 +73,16 @@ def uses(known: Known) -> list[Use]:
     found = []
     standing = {one.use: one for one in reversed(known.thresholds)}
     for use in dict.fromkeys((*known.card.thresholds, *standing)):
-        if use in standing:
-            one = standing[use]
-            found.append(Use(use, one.score, one.false_alarms, one.false_alarms_by_hits, one.found, one))
+        one = standing.get(use)
+        score = (one or known.card.thresholds[use]).score
+        meaning = method and method.meaning(score)
+        if one is None:
+            given = known.card.thresholds[use]
+            found.append(Use(use, score, given.false_alarms, given.false_alarms_by_hits, meaning and meaning.found))
+        elif one.false_alarms is None and meaning:  # it was set before the model was evaluated
+            found.append(Use(use, score, meaning.false_alarms, meaning.by_hits, meaning.found, one))
         else:
-            one = known.card.thresholds[use]
-            meaning = method and method.meaning(one.score)
-            found.append(Use(use, one.score, one.false_alarms, one.false_alarms_by_hits, meaning and meaning.found))
+            found.append(Use(use, score, one.false_alarms, one.false_alarms_by_hits, one.found, one))
     return found
 
 

@@ -379,7 +379,7 @@ def _scores(
 
 
 def _thresholds(scorer: Scorer) -> dict[str, float]:
-    return {SHIFTER: scorer.card.threshold} | {use: one.score for use, one in scorer.card.thresholds.items()}
+    return {use: one.score for use, one in scorer.card.thresholds.items()} | {SHIFTER: scorer.threshold}
 
 
 def _method(

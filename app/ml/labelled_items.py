@@ -20,7 +20,7 @@ from app.labelling.events import Kind, LabelEvent, LabelState, independent_label
 from app.labelling.strategies import DIRECT, Strategy
 from app.ml.models import Composition, PartCount
 from app.ml.split import SPLIT, Part, part_of, part_of_run
-from app.run_numbers import run_number
+from app.run_numbers import run_range
 from app.store import Store
 from app.store.items import Item
 from app.subsystems.dt.geometry import LAYERS
@@ -65,14 +65,10 @@ class Choice:
         """
         if not runs.strip():
             return cls(resolved_only=resolved_only)
-        first, _, last = runs.replace("–", "-").partition("-")
         try:
-            low, high = run_number(first), run_number(last or first)
-        except InvalidInput:
-            low, high = 1, 0
-        if low > high:
-            raise InvalidInput("runs", runs, "a run or a range of runs, such as 302634-302640")
-        return cls(low, high, resolved_only)
+            return cls(*run_range(runs), resolved_only)
+        except InvalidInput:  # of the whole, not of its half
+            raise InvalidInput("runs", runs, "a run or a range of runs, such as 302634-302640") from None
 
     @property
     def runs(self) -> str:
@@ -180,19 +176,24 @@ def labelled_items(store: Store, choice: Choice) -> LabelledSet:
     return LabelledSet(kept, _composition(kept, items, left_out, strata, choice))
 
 
-def require_enough(counts: Mapping[Part, PartCount], store: Store) -> None:
+def require_enough(
+    counts: Mapping[Part, PartCount], store: Store, least_items: Mapping[Part, int] = LEAST_ITEMS
+) -> None:
     """Refuse to train where a part has too few labels, or none of a class.
+
+    Args:
+        least_items: for each part that is needed, of how many items; if not given, those of a training.
 
     Raises:
         TooFewLabels: says for every part what it has, what it needs, and in which runs labels count for it.
     """
     missing = []
-    for part in Part:
+    for part, least_of_part in least_items.items():
         has = counts.get(part, PartCount())
         wanted = [
             f"{has_now} of at least {least} {what}"
             for what, has_now, least in (
-                ("chambers", has.items, LEAST_ITEMS[part]),
+                ("chambers", has.items, least_of_part),
                 ("bad layers", has.bad, LEAST_BAD),
                 ("good layers", has.good, LEAST_GOOD),
             )

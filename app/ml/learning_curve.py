@@ -66,9 +66,9 @@ def learning_curve(
     if scorer.card.trained_on and scorer.card.trained_on.labels:
         raise Conflict(f"The model {scorer.version} learnt from labels already; take one that did not.")
     if len(training) < FIRST:
-        raise TooFewLabels(f"Training has {len(training)} labelled chambers, at least {FIRST} are needed.")
+        raise TooFewLabels(f"Too few labels: {len(training)} of at least {FIRST} chambers for training.")
     if not test:
-        raise TooFewLabels("The test part has no labelled chamber.")
+        raise TooFewLabels("Too few labels: no chamber for the test.")
     kind = architecture(scorer.card.architecture)
     rich, usual = (
         sample(kind, simulate_chambers(SIMULATED, _HIGH | stream, share))
@@ -81,7 +81,7 @@ def learning_curve(
     good = len(tested.bad) - bad
     if bad < LEAST_BAD or good < LEAST_GOOD:
         needed = f"at least {LEAST_BAD} and {LEAST_GOOD} are needed"
-        raise TooFewLabels(f"The test part has {bad} bad layers and {good} good ones, {needed}.")
+        raise TooFewLabels(f"Too few labels: {bad} bad layers and {good} good ones for the test, {needed}.")
     known, chamber = _seen(kind, last_layers, training)
     sizes = [0, *_sizes(len(training))]
     figures: dict[int, list[tuple[float, float]]] = {size: [] for size in sizes}

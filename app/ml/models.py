@@ -20,6 +20,7 @@ from app.errors import InvalidInput, ModelRefused
 MODEL_FILE, CARD_FILE, ACTIVE_FILE = "model.keras", "card.json", "active"
 SHIFTER = "shifter"  # the use whose threshold makes a layer bad on the pages
 ALARM = "alarm"  # the use whose threshold calls a person
+REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"

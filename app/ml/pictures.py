@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from app.ml.simulate_labelling import Outcome
 LEAST_LAYERS = 10  # of a kind, for a bar to say something
+LEAST_IN_BIN = 5  # layers of a tenth of the score, for a point to say something
 FIRST_LABELS = 5  # where "none yet" stands on a logarithmic axis
 BARS = 5  # methods in the picture by kind: the networks, then the best of the others
 MANY_RUNS, TICKS = 60, 9  # runs from which their points are small; run numbers below the axis
@@ -66,25 +67,31 @@ def roc(compared: Comparison, of: str) -> bytes:
 
 
 def reliability(compared: Comparison, of: str = "ordinary simulated chambers") -> bytes:
-    """The networks: what share of the layers of a score is bad. On the diagonal a score is a probability."""
+    """The networks: what share of the layers of a score is bad. On the diagonal a score is a probability.
+
+    Tenths of the score with few layers are left out: what they show is chance.
+    """
     title = "What a score means"
-    with _figure(title, 5.6, 4.6) as (_, axes, written):
+    with _figure(title, 7.2, 4.6) as (drawn, axes, written):
         axes.plot((0, 1), (0, 1), color="#888888", linewidth=0.8, label="a probability")
         networks = [method for method in compared.methods if method.reliability]
         for method, colour, dashes, marker in zip(
             networks, cycle(COLOURS), cycle(DASHES), cycle("osD^v"), strict=False
         ):
-            bins = [one for one in method.reliability if one.layers]
+            bins = [one for one in method.reliability if one.layers >= LEAST_IN_BIN]
             shares = [one.bad for one in bins]
             errors = [(one.bad * (1 - one.bad) / one.layers) ** 0.5 for one in bins]
-            label = f"{method.name}, calibration error {100 * method.calibration_error:.2f} %"
+            label = f"{method.name}  {100 * method.calibration_error:.2f} %"
             means = [one.mean_score for one in bins]
             axes.errorbar(
                 means, shares, errors, color=colour, linestyle=dashes, linewidth=1.2, marker=marker, ms=4, label=label
             )
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean score of the layers", ylabel="share of them that is bad")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        tenths = f"of tenths with {LEAST_IN_BIN} layers or more"
+        axes.set(xlabel=f"mean score, {tenths}", ylabel="share of the layers that is bad")
         axes.set_title(f"{title}: {of}", fontsize=10, loc="left")
-        axes.legend(loc="upper left")
+        legend = drawn.legend(*axes.get_legend_handles_labels(), loc="outside right upper", alignment="left")
+        legend.set_title("calibration error", {"size": 8.5})
     return written.getvalue()
 
 

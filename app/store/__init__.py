@@ -208,7 +208,7 @@ class Store:
 
 
 def _upgrade(database: Database, subsystem: Subsystem) -> None:
-    """Once in a database's life each, and harmless a second time: what came with labels, and with trends."""
+    """Once in a database's life each, and harmless a second time: what came with labels, trends and thresholds."""
     if database["upgrades"].find_one({"_id": "labels"}) is None:
         Items(database["items"], subsystem).upgrade()
         database["upgrades"].replace_one({"_id": "labels"}, {"at": datetime.now(UTC)}, upsert=True)
@@ -217,6 +217,13 @@ def _upgrade(database: Database, subsystem: Subsystem) -> None:
         items.upgrade_history()
         Runs(database["runs"]).upgrade(items.summary)
         database["upgrades"].replace_one({"_id": "trends"}, {"at": datetime.now(UTC)}, upsert=True)
+    if database["upgrades"].find_one({"_id": "thresholds"}) is None:
+        was_set = Thresholds(database["model_thresholds"]).models()
+        runs = Runs(database["runs"])
+        for model in Models(database).all():
+            if model.name not in was_set:  # else nobody knows which stood when
+                runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
+        database["upgrades"].replace_one({"_id": "thresholds"}, {"at": datetime.now(UTC)}, upsert=True)
 
 
 def unavailable(error: PyMongoError) -> StoreUnavailable:

@@ -49,7 +49,10 @@ FREE = datetime(1970, 1, 1, tzinfo=UTC)
 # Not for lists.
 _LARGE = {"occupancy": 0, "embedding": 0, "part_scores": 0, "part_rates": 0}
 
-OF_SCORES = ("scores", "verdicts", "reasons", "findings", "worst", "bad", "embedding", "part_scores", "unlike")
+OF_SCORES = (
+    *("scores", "verdicts", "reasons", "findings", "worst", "bad"),
+    *("embedding", "part_scores", "unlike", "threshold"),
+)
 
 # Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
 RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
@@ -305,8 +308,9 @@ class Items:
                 "model": model,
                 "scored_at": now,
             }
-            if judgement.embedding is not None:
-                fields["embedding"] = judgement.embedding
+            for name in ("embedding", "threshold"):
+                if getattr(judgement, name) is not None:
+                    fields[name] = getattr(judgement, name)
             scored.append(({**self._subsystem.identity(run, place), "occupancy": {"$exists": True}}, fields))
         self._past.copy(self._collection, run, model)
         self._write_scores(scored)
@@ -330,6 +334,25 @@ class Items:
             )
             for d in self._past.of_run(run, model)
         )
+
+    def apply_threshold(self, run: int, model: str, threshold: float) -> None:
+        """Make anew the verdicts of a run's items that this model scored, where they are of another threshold.
+
+        Scores, and what people said, stay.
+        """
+        wanted = {
+            "run": run,
+            "subsystem": self._subsystem.name,
+            "state": {"$in": sorted(SCORED)},
+            "model": model,
+            "threshold": {"$ne": threshold},
+        }
+        updates = [
+            UpdateOne({"_id": d["_id"], "model": model, "scored_at": d["scored_at"]}, {"$set": _verdicts(d, threshold)})
+            for d in self._collection.find(wanted, dict.fromkeys(("scores", "verdicts", "reasons", "scored_at"), 1))
+        ]
+        if updates:
+            self._collection.bulk_write(updates, ordered=False)
 
     def embeddings(self, run: int, model: str) -> list[tuple[Item, bytes | None]]:
         """A run's items that this model scored, each with its embedding; without histograms."""
@@ -362,6 +385,11 @@ class Items:
         """The models whose scores the items of a run have; mostly one."""
         scored = {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}}
         return set(self._collection.distinct("model", scored))
+
+    def thresholds(self, run: int) -> set[float | None]:
+        """Those at which the verdicts of a run's items were made; None where that is not known of some."""
+        scored = {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}}
+        return {d["_id"] for d in self._collection.aggregate([{"$match": scored}, {"$group": {"_id": "$threshold"}}])}
 
     def summary(self, run: int) -> tuple[dict[str, Any], dict[str, int]]:
         """What a run's items come to.
@@ -550,7 +578,7 @@ def _verdicts(document: Mapping[str, Any], threshold: float) -> dict[str, Any]:
     """The fields of scoring that follow from a threshold."""
     judgement = at_threshold(judgement_of(document), threshold)
     verdicts, reasons = [str(verdict) for verdict in judgement.verdicts], list(judgement.reasons)
-    return {"verdicts": verdicts, "reasons": reasons, "bad": judgement.bad}
+    return {"verdicts": verdicts, "reasons": reasons, "bad": judgement.bad, "threshold": threshold}
 
 
 def new_item() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from app.subsystems.dt.verdict import Judgement, Verdict
 
 # The fields of an item that scoring sets, and that go together from the item to here and back.
 FIELDS = ("state", "rank", "scores", "verdicts", "reasons", "findings", "worst", "bad", "model", "scored_at")
-OPTIONAL = ("embedding", "unlike", "part_scores")  # not every chamber has them
+OPTIONAL = ("embedding", "unlike", "part_scores", "threshold")  # not every chamber has them
 
 
 @dataclass(frozen=True)
@@ -86,4 +86,5 @@ def judgement_of(document: Mapping[str, Any]) -> Judgement:
         verdicts=tuple(Verdict(verdict) for verdict in document["verdicts"]),
         reasons=tuple(document["reasons"]),
         certainty=min((abs(0.5 - score) for score in known), default=None),
+        threshold=document.get("threshold"),
     )

@@ -40,9 +40,9 @@ class Reevaluation:
     Attributes:
         runs: those asked for; None for all.
         model: by which it goes on, or ended.
-        done, total: runs whose scores are by this model, and all that are asked for and have chambers; as of the last
-            run that was scored.
-        computed, restored: runs that had chambers to compute, and those whose scores were all kept from before.
+        done, total: runs whose scores are by this model and whose verdicts are of its threshold, and all that are asked
+            for and have chambers; as of the last run that was scored.
+        computed, restored: runs that had chambers to compute, and those of which its scores were there or kept.
         failed: run → why it could not be scored by this model.
         why: it failed as a whole, one sentence.
     """

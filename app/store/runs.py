@@ -48,6 +48,7 @@ class Run:
         reasons: how many items are missing for each reason.
         rate: items that arrived a second, while it is being fetched.
         model: whose scores its items have; empty where they have none, or those of several.
+        threshold: at which their verdicts were made; None where that is not known, or at several.
         drift: how far it is from what its model was trained on: "model", and the fields of `app.ml.drift.Drift`; None
             where that is not measured.
         kept: other models whose scores of all its items are kept, so that they need not be computed again.
@@ -66,6 +67,7 @@ class Run:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     model: str = ""
+    threshold: float | None = None
     kept: Sequence[str] = ()
     drift: Mapping[str, Any] | None = None
     summary: Mapping[str, int] = field(default_factory=dict)
@@ -102,7 +104,10 @@ class Runs:
         for key in ("state", "requested_at", "finished_at", "missing", "summary.bad_items", "changed_at"):
             self._collection.create_index([(key, ASCENDING), ("_id", ASCENDING)])
         self._collection.create_index([("drift.model", ASCENDING), ("_id", ASCENDING)], sparse=True)
-        self._collection.create_index([("done", ASCENDING), ("model", ASCENDING)])  # how far a re-evaluation is
+        if "done_1_model_1" in self._collection.index_information():  # of the time when runs knew no threshold
+            self._collection.drop_index("done_1_model_1")
+        how_far_a_reevaluation_is = [("done", ASCENDING), ("model", ASCENDING), ("threshold", ASCENDING)]
+        self._collection.create_index(how_far_a_reevaluation_is)
 
     def request(self, number: int, by: str, total: int) -> None:
         """Note that a run is wanted: a new one, or what is missing of a known one.
@@ -184,26 +189,34 @@ class Runs:
         found = self._collection.aggregate([{"$group": {"_id": "$model", "runs": {"$sum": 1}}}])
         return {d["_id"]: d["runs"] for d in found if d["_id"]}
 
-    def count_scored(self, among: Sequence[int] | None = None, model: str | None = None) -> int:
+    def count_scored(
+        self, among: Sequence[int] | None = None, model: str | None = None, threshold: float | None = None
+    ) -> int:
         """How many runs have chambers, and whose scores are by this model if one is named.
 
         Args:
             among: only of these runs.
+            threshold: only those whose verdicts were made at it.
         """
-        return self._collection.count_documents(_with_items(among) | ({} if model is None else {"model": model}))
+        wanted = {name: value for name, value in (("model", model), ("threshold", threshold)) if value is not None}
+        return self._collection.count_documents(_with_items(among) | wanted)
 
     def count_kept(self, model: str) -> int:
         """How many runs are scored by another model while the scores by this one are all kept."""
         return self._collection.count_documents(_with_items(None) | {"kept": model, "model": {"$ne": model}})
 
-    def next_to_score(self, among: Sequence[int] | None, model: str, but: Iterable[int]) -> int | None:
-        """The newest run that nobody works on and whose scores are not by this model; None where there is none.
+    def next_to_score(
+        self, among: Sequence[int] | None, model: str, threshold: float, but: Iterable[int]
+    ) -> int | None:
+        """The newest run that nobody works on and whose scores are not by this model, or whose verdicts are not of this
+        threshold; None where there is none.
 
         Args:
             among: only of these runs.
             but: none of these.
         """
-        wanted = _with_items(among) | {"model": {"$ne": model}, "state": {"$nin": sorted(BUSY)}}
+        wanted = _with_items(among) | {"state": {"$nin": sorted(BUSY)}}
+        wanted["$or"] = [{"model": {"$ne": model}}, {"threshold": {"$ne": threshold}}]
         found = self._collection.find_one({"$and": [wanted, {"_id": {"$nin": list(but)}}]}, {"_id": 1}, sort=_NEWEST)
         return found["_id"] if found else None
 
@@ -282,6 +295,11 @@ class Runs:
         for d in list(self._collection.find(old, {"_id": 1})):
             summary, _ = summarise(d["_id"])
             self._collection.update_one({"_id": d["_id"], **old}, {"$set": {"summary": summary}})
+
+    def upgrade_threshold(self, model: str, threshold: float) -> None:
+        """Give runs of the time before they knew their threshold the only one that their model ever had."""
+        old = {"model": model, "threshold": {"$exists": False}}
+        self._collection.update_many(old, {"$set": {"threshold": threshold}})
 
     def known(self, numbers: list[int]) -> set[int]:
         """Those of the given runs that we have."""

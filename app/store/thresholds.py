@@ -56,6 +56,10 @@ class Thresholds:
         order = [("at", DESCENDING), ("_id", DESCENDING)]
         return [SetThreshold(**d) for d in self._collection.find({"model": model}, {"_id": 0}).sort(order)]
 
+    def models(self) -> set[str]:
+        """The models of which any was ever set."""
+        return set(self._collection.distinct("model"))
+
     def standing(self, model: str) -> dict[str, SetThreshold]:
         """use → the newest one."""
         return {one.use: one for one in reversed(self.of(model))}

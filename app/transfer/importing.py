@@ -203,13 +203,22 @@ class Importing:
             return _wrong(row, Outcome.BAD, f"run {document['run']} is neither loaded nor in the file")
         if kind.name == "scores" and _key(kind, kind.unique(document)[0]) not in needed:
             return _wrong(row, Outcome.BAD, "there is no histogram of this chamber, nor in the file")
+        if kind.name == "thresholds" and document["model"] not in needed:
+            return _wrong(row, Outcome.BAD, f"there is no model {document['model']}, nor in the file")
         return row
 
     def _needed(self, import_id: str, kind: Kind, documents: Sequence[Document]) -> frozenset[Any]:
         """What the rows of a kind are built on, as far as it is in the database or new in this file.
 
-        For histograms and past scores the numbers of runs; for scores the keys of items that have a histogram.
+        For histograms and past scores the numbers of runs; for scores the keys of items that have a histogram; for
+        thresholds the names of models.
         """
+        if kind.name == "thresholds":
+            models = self._kinds["models"]
+            names = sorted({document["model"] for document in documents})
+            found = {model["_id"] for model in self._store.transfer.known("models", [{"_id": n} for n in names])}
+            staged = self._store.imports.find_keys(import_id, [_key(models, {"_id": name}) for name in names])
+            return frozenset(found | {n for n in names if _is_new(staged.get(_key(models, {"_id": n})))})
         if kind.name in _OF_A_RUN:
             runs = self._kinds["runs"]
             numbers = sorted({document["run"] for document in documents})

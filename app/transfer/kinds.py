@@ -201,6 +201,7 @@ class HistogramsKind(Kind):
 
 class ScoresKind(Kind):
     name = "scores"
+    version = 2
     words = "what the network said of each layer, and what simple statistics found"
     own = ("model", "scores", "verdicts")
     _lists = ("verdicts", "reasons", "findings")
@@ -212,6 +213,7 @@ class ScoresKind(Kind):
             *self._place_columns(),
             Column("model", Type.TEXT, "whose scores they are"),
             Column("scored_at", Type.TIME, "when"),
+            Column("threshold", Type.NUMBER, "score from which a layer was called bad, where known", optional=True),
             Column("certainty", Type.NUMBER, "least |0.5 - score| over the judged layers", optional=True),
             Column("worst", Type.NUMBER, "greatest score", optional=True),
             Column("bad", Type.INTEGER, "how many layers are bad or empty"),
@@ -243,6 +245,8 @@ class ScoresKind(Kind):
         for verdict in row["verdicts"]:
             _one_of("verdicts", verdict, [str(one) for one in Verdict])
         _findings(row["findings"])
+        if row["threshold"] is not None and not 0 < row["threshold"] <= 1:
+            raise InvalidInput("threshold", row["threshold"], "a number above 0, and 1 at most, or nothing")
         expected = {
             "certainty": min((abs(0.5 - score) for score in judged), default=None),
             "worst": max(judged, default=None),
@@ -256,7 +260,7 @@ class ScoresKind(Kind):
         document |= {name: row[name] for name in (*self._lists, "worst", "bad", "recheck")}
         document |= {"rank": row["certainty"]} if judged else {}
         document["state"] = str(ItemState.JUDGED if judged else ItemState.UNJUDGED)
-        return document | ({} if row["embedding"] is None else {"embedding": row["embedding"]})
+        return document | {name: row[name] for name in ("threshold", "embedding") if row[name] is not None}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [self._identity_of(document)]

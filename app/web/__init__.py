@@ -15,6 +15,7 @@ from app.web import (
     drift,
     drift_api,  # noqa: F401 (it adds its routes to those of the API)
     errors,
+    evaluation_api,  # noqa: F401 (it adds its routes to those of the API)
     health,
     influence_api,  # noqa: F401 (it adds its routes to those of the API)
     label,

@@ -8,12 +8,12 @@ from app.errors import InvalidInput, NotFound
 from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, LEVELS, in_words
 from app.ml.side_by_side import BINS, CELLS, Cell, SideBySide, Where
 from app.pictures import POLICY
-from app.store.jobs import Job, JobState
 from app.subsystems.dt.geometry import Chamber
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.display import chamber_url
 from app.web.fields import Fields, whole_number
+from app.web.models_page import why_failed
 
 USUAL_RUNS = 10
 SET_WORDS = {
@@ -89,7 +89,7 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
         kept=kept,
         found=found,
         under_way=job if job and job.active else None,
-        failed=_why(job, kept),
+        failed=why_failed(job, kept),
         usual_runs=USUAL_RUNS,
         set_words=SET_WORDS,
         rates=FALSE_ALARMS,
@@ -102,13 +102,6 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
         chamber_of=_chamber,
         in_words=in_words,
     ), given.status
-
-
-def _why(job: Job | None, kept: object) -> str:
-    """Why the last try failed, unless there is something newer."""
-    if job is None or job.state is not JobState.FAILED or (kept and kept.at > job.ended_at):
-        return ""
-    return job.why
 
 
 def _runs(text: str) -> int:

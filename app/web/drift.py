@@ -65,6 +65,7 @@ def index() -> tuple[str, int]:
         model=model,
         left=runs.count_to_measure(model),
         failure=driftwatch.drifts.failure(),
+        under_way=driftwatch.drifts.under_way(),
     ), fields.status
 
 

@@ -35,6 +35,7 @@ class ThresholdOut(BaseModel):
 class ThresholdsOut(BaseModel):
     thresholds: list[ThresholdOut] = Field(description="those that stand")
     history: list[ThresholdOut] = Field(description="all that were set, newest first")
+    runs_of_another: int = Field(description="runs scored by this model whose verdicts are of another threshold")
 
 
 class ThresholdRequest(BaseModel):
@@ -76,7 +77,7 @@ def list_thresholds(name: str) -> ThresholdsOut:
 @needs("set_threshold")
 @spec.validate(resp=Answers(HTTP_200=ThresholdsOut, **REFUSED, **ANSWERS), tags=["models"])
 def set_threshold(name: str, json: ThresholdRequest) -> ThresholdsOut:
-    """Set from which score a layer is bad; it holds for what is scored from then on."""
+    """Set from which score a layer is bad; it holds for what is scored from then on, also by a re-evaluation."""
     current_driftwatch().set_threshold(name, json.use, json.score, json.why, by=person().name)
     return _thresholds(name)
 
@@ -118,4 +119,6 @@ def _thresholds(name: str) -> ThresholdsOut:
         origin = {"why": one.set.why, "by": one.set.by, "at": one.set.at} if one.set else {}
         figures = {"score": one.score, "false_alarms": one.false_alarms, "found": one.found}
         standing.append(ThresholdOut(use=one.use, false_alarms_by_hits=dict(one.by_hits), **figures, **origin))
-    return ThresholdsOut(thresholds=standing, history=[ThresholdOut.model_validate(one) for one in known.thresholds])
+    history = [ThresholdOut.model_validate(one) for one in known.thresholds]
+    outlook = current_driftwatch().reevaluations.outlook(name)
+    return ThresholdsOut(thresholds=standing, history=history, runs_of_another=outlook.other_threshold)

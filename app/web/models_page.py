@@ -9,10 +9,12 @@ from app.errors import InvalidInput, NotFound
 from app.ml import cards
 from app.ml.evaluation import FALSE_ALARMS, LEVELS, CurvePoint, Method, in_words
 from app.ml.forgetting import Forgetting
-from app.ml.models import SHIFTER, Card
+from app.ml.models import SHIFTER, Card, Threshold
 from app.pictures import POLICY
 from app.registry import USES
+from app.store.jobs import Job, JobState
 from app.store.models import KeptFigures, ModelState
+from app.store.thresholds import SetThreshold
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.fields import Fields, fraction, one_of, percentage
@@ -54,7 +56,7 @@ def index() -> str:
 def every_model() -> dict[str, object]:
     """What a template needs to list the models."""
     store, registry = current_driftwatch().store, current_driftwatch().models
-    models = registry.all()
+    models, evaluated = registry.all(), store.models.evaluated()
     activated: dict[str, dict] = {}
     for event in store.events.of_models():  # newest first
         if event["what"] == "model activated":
@@ -62,15 +64,20 @@ def every_model() -> dict[str, object]:
     of_models = [(model, Card.model_validate(model.card)) for model in reversed(models)]
     return {
         "models": of_models,
-        "shifter": {
-            model.name: store.thresholds.standing(model.name).get(SHIFTER) or card.thresholds[SHIFTER]
-            for model, card in of_models
-        },
+        "shifter": {model.name: _shifters(model.name, card, model.name in evaluated) for model, card in of_models},
         "activated": activated,
-        "evaluated": store.models.evaluated(),
+        "evaluated": evaluated,
         "runs": store.runs.count_by_model(),
         "state_of": _state_of,
     }
+
+
+def _shifters(name: str, card: Card, is_evaluated: bool) -> SetThreshold | Threshold | cards.Use:
+    """A model's threshold for the shifter; what it means from the evaluation, where it was set before that."""
+    one = current_driftwatch().store.thresholds.standing(name).get(SHIFTER) or card.thresholds[SHIFTER]
+    if one.false_alarms is None and is_evaluated:
+        return next(use for use in cards.uses(current_driftwatch().models.known(name)) if use.use == SHIFTER)
+    return one
 
 
 @blueprint.get("/<name>/")
@@ -133,6 +140,14 @@ def figures(name: str) -> Response:
     return Response(_kept(name).figures, mimetype="application/json", headers=headers)
 
 
+@blueprint.post("/<name>/evaluate")
+@needs("keep_evaluation")
+def evaluate(name: str) -> Response:
+    """Have it evaluated in the background, again if it was before."""
+    current_driftwatch().evaluate(name, by=person().name)
+    return redirect(url_for(".show", name=name, _anchor="evaluation"), 303)
+
+
 @blueprint.post("/<name>/activate")
 @needs("activate_model")
 def activate(name: str) -> Response:
@@ -179,6 +194,7 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
     uses = cards.uses(known)
     curve = ThresholdCurve(known.method.curve) if known.method and known.method.curve else None
     wanted = _wanted(given, known.method, next(one.score for one in uses if one.use == SHIFTER))
+    job = driftwatch.last_evaluation(name)
     pictures = [(one, words) for one, words in PICTURES.items() if known.kept and one in known.kept.pictures]
     return render_template(
         "model.html",
@@ -199,13 +215,23 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
         runs=driftwatch.store.runs.count_by_model().get(name, 0),
         active=driftwatch.model,
         outlook=driftwatch.reevaluations.outlook(name),
+        bad_from=driftwatch.models.bad_from(name),
         kept=known.kept,
+        evaluating=job if job and job.active else None,
+        evaluation_failed=why_failed(job, known.kept),
         evaluation=known.evaluation,
         pictures=pictures,
         rates=FALSE_ALARMS,
         in_words=in_words,
         state_of=_state_of,
     ), given.status
+
+
+def why_failed(job: Job | None, kept: KeptFigures | None) -> str:
+    """Why the last try to make some figures failed; empty where it did not, or where there are newer ones."""
+    if job is None or job.state is not JobState.FAILED or (kept and kept.at > job.ended_at):
+        return ""
+    return job.why
 
 
 def _wanted(given: Fields, method: Method | None, score: float) -> CurvePoint | None:

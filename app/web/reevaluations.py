@@ -85,6 +85,7 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
         ended=[one for one in found if not one.open],
         active=active,
         outlook=driftwatch.reevaluations.outlook(active),
+        bad_from=driftwatch.models.bad_from(active),
         shapes=STATE_SHAPES,
         written=written,
         error=error,

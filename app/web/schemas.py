@@ -102,6 +102,7 @@ class RunOut(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     model: str
+    threshold: float | None = Field(description="score from which its layers were called bad; null where not known")
     summary: dict[str, int]
     reasons: dict[str, int] = Field(description="how many chambers are missing for each reason")
 

@@ -88,6 +88,14 @@ def test_it_is_measured_by_itself_while_nothing_else_is_at_work_and_not_again_af
     assert scored.drifts.failure() == ""
 
 
+def test_it_is_measured_by_itself_also_where_the_program_was_started_again_since(scored):
+    scored.models._scorers.clear()  # as in a program that has scored nothing yet
+    scored.drifts.reconcile()
+    assert scored.drifts.under_way()
+    wait_until(lambda: not scored.drifts.under_way())
+    assert scored.store.runs.count_to_measure(MODEL) == 0
+
+
 def test_what_another_model_scored_meanwhile_is_not_marked(driftwatch):
     load(driftwatch, {PLACES[0]: {3: 0.6}}, 7)
     driftwatch.store.items.keep_unlike(7, OTHER, [(PLACES[0], 2.0)])

@@ -11,10 +11,12 @@ from queue_of_chambers import PLACES, load
 from waiting import wait_until
 
 from app.errors import Conflict, NotFound
+from app.jobs.reevaluate import Outlook
 from app.labelling.events import Seen
 from app.ml.scoring import Scorer
 from app.store.jobs import JobState
 from app.store.reevaluations import ReevaluationState
+from app.subsystems.dt.verdict import at_threshold
 from config import ROOT
 
 OLD, NEW = "chamber-cnn-1", "row-cnn-1"
@@ -66,16 +68,16 @@ def test_all_runs_get_the_scores_of_the_model_in_use_the_newest_first_and_keep_t
 
 def test_going_back_to_an_earlier_model_computes_nothing(scored, monkeypatch):
     scored.start()
-    before = scored.store.items.look(9, PLACES[1]).judgement
+    before = at_threshold(scored.store.items.look(9, PLACES[1]).judgement, 0.5)  # with the reasons of that
     ended(scored, scored.reevaluate(None, by="root"))
     assert scored.store.items.look(9, PLACES[1]).judgement != before
     scored.activate(OLD, by="eve")
-    assert scored.reevaluations.outlook(OLD) == (3, 3)
+    assert scored.reevaluations.outlook(OLD) == Outlook(other_model=3, kept=3, other_threshold=0)
     computed = judged(scored, monkeypatch)
     over = ended(scored, scored.reevaluate(None, by="root"))
     assert (over.computed, over.restored, computed) == (0, 3, [])
     assert scored.store.items.look(9, PLACES[1]).judgement == before
-    assert scored.reevaluations.outlook(OLD) == (0, 0)
+    assert scored.reevaluations.outlook(OLD) == Outlook(other_model=0, kept=0, other_threshold=0)
 
 
 def test_only_the_runs_that_are_named_are_scored_again(scored):
@@ -263,3 +265,153 @@ def test_who_did_what_is_recorded(scored):
         ("resumed", "eve"),
         ("cancelled", "eve"),
     ]
+
+
+# --- another threshold ---
+
+SET = 0.6  # above the 0.51 of the chambers' layer 7
+
+
+@pytest.fixture
+def judged_at_another(driftwatch):
+    """Three runs with three chambers each, scored by the model in use, whose threshold was set since."""
+    for run in RUNS:
+        load(driftwatch, SMALL, run)
+    driftwatch.set_threshold(OLD, "shifter", SET, "fewer alarms", by="eve")
+    return driftwatch
+
+
+def verdicts(driftwatch, run):
+    """(verdict of layer 7, bad layers, threshold) of a run's chambers: each once."""
+    items = [item.judgement for item in driftwatch.store.items.of_run(run)]
+    return {(str(one.verdicts[6]), one.bad, one.threshold) for one in items}
+
+
+def test_a_threshold_that_is_set_is_applied_to_all_runs_from_the_scores_that_are_there(judged_at_another, monkeypatch):
+    computed = judged(judged_at_another, monkeypatch)
+    item = judged_at_another.store.items.look(8, PLACES[0])
+    judged_at_another.labelling.submit("ann", 8, PLACES[0], [7], "label-of-ann", Seen.of(item))
+    before = judged_at_another.store.items.look(8, PLACES[0])
+    assert judged_at_another.reevaluations.outlook(OLD) == Outlook(other_model=0, kept=0, other_threshold=3)
+    judged_at_another.start()
+    over = ended(judged_at_another, judged_at_another.reevaluate(None, by="root"))
+    assert (over.state, over.done, over.total) == (ReevaluationState.DONE, 3, 3)
+    assert (over.computed, over.restored, computed) == (0, 3, [])
+    for run in RUNS:
+        assert verdicts(judged_at_another, run) == {("good", 0, SET)}
+        known = judged_at_another.store.runs.get(run)
+        assert (known.threshold, known.summary["bad_parts"]) == (SET, 0)
+    after = judged_at_another.store.items.look(8, PLACES[0])
+    assert (after.evaluation, after.scored_at, after.contamination) == (
+        before.evaluation,
+        before.scored_at,
+        before.contamination,
+    )
+    assert after.judgement.scores == before.judgement.scores
+    assert judged_at_another.reevaluations.outlook(OLD) == Outlook(other_model=0, kept=0, other_threshold=0)
+    judged_at_another.set_threshold(OLD, "shifter", 0.5, "as it was", by="eve")
+    assert judged_at_another.reevaluations.outlook(OLD).other_threshold == 3
+    ended(judged_at_another, judged_at_another.reevaluate(None, by="root"))
+    again = judged_at_another.store.items.look(9, PLACES[0]).judgement
+    assert (again.bad, again.reasons[6]) == (1, "score 0.51 ≥ 0.5")
+
+
+def test_only_the_runs_that_are_named_get_the_threshold(judged_at_another):
+    judged_at_another.start()
+    over = ended(judged_at_another, judged_at_another.reevaluate([8], by="root"))
+    assert (over.done, over.total) == (1, 1)
+    assert {run: judged_at_another.store.runs.get(run).threshold for run in RUNS} == {7: 0.5, 8: SET, 9: 0.5}
+    assert judged_at_another.reevaluations.outlook(OLD).other_threshold == 2
+
+
+def test_a_threshold_set_in_the_midst_is_gone_on_with_from_the_start(judged_at_another, monkeypatch):
+    facts, asked_for = judged_at_another.scoring.facts, []
+
+    def somebody_sets_another(run):
+        asked_for.append(run)
+        if len(asked_for) == 2:
+            judged_at_another.set_threshold(OLD, "shifter", 0.51, "on the edge", by="eve")
+        return facts(run)
+
+    monkeypatch.setattr(judged_at_another.scoring, "facts", somebody_sets_another)
+    judged_at_another.start()
+    assert ended(judged_at_another, judged_at_another.reevaluate(None, by="root")).done == 3
+    assert asked_for == [9, 8, 9, 8, 7]
+    assert [verdicts(judged_at_another, run) for run in RUNS] == [{("bad", 1, 0.51)}] * 3
+
+
+def test_a_run_whose_verdicts_are_of_several_thresholds_or_of_none_that_is_known_is_not_up_to_date(judged_at_another):
+    items = judged_at_another.store.items
+    items._collection.update_one({"run": 9}, {"$set": {"threshold": SET}})
+    assert judged_at_another.scoring.facts(9)["threshold"] is None
+    items._collection.update_many({"run": 9}, {"$unset": {"threshold": ""}})  # of the time before it was kept
+    assert judged_at_another.scoring.facts(9)["threshold"] is None
+    judged_at_another.start()
+    ended(judged_at_another, judged_at_another.reevaluate([9], by="root"))
+    assert verdicts(judged_at_another, 9) == {("good", 0, SET)}
+
+
+def test_runs_from_before_they_knew_their_threshold_get_the_only_one_that_their_model_ever_had(driftwatch, make_app):
+    load(driftwatch, SMALL, 7)
+    driftwatch.activate(NEW, by="eve")
+    load(driftwatch, SMALL, 8)
+    driftwatch.set_threshold(NEW, "shifter", 0.4, "more alarms", by="eve")
+    database = driftwatch.store._database
+    database["runs"].update_many({}, {"$unset": {"threshold": ""}})
+    database["upgrades"].delete_many({})
+    again = make_app(mongodb_uri=driftwatch.settings.mongodb_uri).extensions["driftwatch"]
+    assert [again.store.runs.get(run).threshold for run in (7, 8)] == [0.5, None]
+    assert again.reevaluations.outlook(NEW) == Outlook(other_model=1, kept=0, other_threshold=1)
+
+
+def test_what_is_put_back_of_a_model_has_the_verdicts_of_its_threshold_by_now(scored):
+    scored.start()
+    ended(scored, scored.reevaluate(None, by="root"))
+    scored.set_threshold(OLD, "shifter", SET, "fewer alarms", by="eve")
+    scored.activate(OLD, by="eve")
+    ended(scored, scored.reevaluate(None, by="root"))
+    assert verdicts(scored, 7) == {("good", 0, SET)}
+    assert scored.reevaluations.outlook(OLD) == Outlook(other_model=0, kept=0, other_threshold=0)
+
+
+KILLED = """
+import sys, time
+from config import Settings
+from app.driftwatch import Driftwatch
+d = Driftwatch(Settings.from_environment())
+d.scoring.facts = lambda run: time.sleep(600)  # the chambers have their verdicts, the run does not know of it
+d.reconcile(); d.start()
+time.sleep(600)
+"""
+
+WHOLE = """
+import sys, time
+from config import Settings
+from app.driftwatch import Driftwatch
+d = Driftwatch(Settings.from_environment())
+d.reconcile(); d.start()
+while d.store.reevaluations.opened():
+    time.sleep(0.1); d.reevaluations.reconcile()
+d.close()
+print("tensorflow" in sys.modules)
+"""
+
+
+def test_a_process_killed_while_it_applies_a_threshold_loses_nothing_and_none_needs_tensorflow(judged_at_another):
+    settings = judged_at_another.settings
+    environment = {**os.environ, "MONGODB_URI": settings.mongodb_uri, "DQM_URL": settings.dqm_url}
+    asked = judged_at_another.reevaluate(None, by="root")
+    with subprocess.Popen([sys.executable, "-c", KILLED], cwd=ROOT, env=environment) as process:
+        try:
+            wait_until(lambda: verdicts(judged_at_another, 9) == {("good", 0, SET)})
+        finally:
+            process.send_signal(signal.SIGKILL)
+    assert judged_at_another.store.runs.get(9).threshold == 0.5
+    assert verdicts(judged_at_another, 8) == {("bad", 1, 0.5)}
+    again = subprocess.run([sys.executable, "-c", WHOLE], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert again.stdout == "False\n", again.stderr
+    over = judged_at_another.store.reevaluations.get(asked.id)
+    assert (over.state, over.done, over.failed) == (ReevaluationState.DONE, 3, {})
+    for run in RUNS:
+        assert verdicts(judged_at_another, run) == {("good", 0, SET)}
+        assert judged_at_another.store.runs.get(run).threshold == SET

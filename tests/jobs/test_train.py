@@ -1,13 +1,10 @@
 """Training from labels: a candidate comes of it or nothing does, whatever happens on the way."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import labelled_chambers
 import pytest
+from killed import is_alive, killed_while
 from labelled_chambers import RUNS
 from waiting import wait_until
 
@@ -18,7 +15,6 @@ from app.ml.labelled_items import Choice, labelled_items
 from app.ml.models import Card
 from app.store.jobs import JobState
 from app.store.models import ModelState
-from config import ROOT
 
 ROWS = "row-cnn-1"
 SMALL = {"architecture": "row-cnn", "seed": 3, "chambers": 600}
@@ -48,6 +44,8 @@ def trained(_made_apps):
     driftwatch.start()
     job = driftwatch.train(PLAN, by="eva")
     assert driftwatch.train(PLAN, by="bob").id == job.id
+    asked = list(driftwatch.store.events._collection.find({"what": "training asked for"}))
+    assert [(event["by"], event["job"]) for event in asked] == [("eva", job.id)]
     return app, ended(driftwatch, job)
 
 
@@ -187,44 +185,17 @@ def test_a_plan_comes_back_from_a_jobs_arguments(driftwatch):
 
 COMMAND = "flask train --from-labels --architecture row-cnn --seed 3 --chambers 600 --simulated-weight 3"
 
-WORKER = """
-import sys, time
-from pathlib import Path
-from app.driftwatch import Driftwatch
-from config import Settings
-where = dict(mongodb_uri=sys.argv[1], data_dir=Path(sys.argv[2]))
-driftwatch = Driftwatch(Settings(forgetting_tolerance=1, forgetting_chambers=400, **where))
-driftwatch.start()
-time.sleep(600)
-"""
-
 
 def test_killed_in_the_midst_it_begins_anew_and_only_one_candidate_comes_of_it(driftwatch, tmp_path):
     before = names(driftwatch)
     job = driftwatch.train(PLAN, by="eva")
-    arguments = [sys.executable, "-c", WORKER, driftwatch.settings.mongodb_uri, str(tmp_path)]
-    worker = subprocess.Popen(arguments, cwd=ROOT, start_new_session=True)
-    wait_until(lambda: driftwatch.store.jobs.get(job.id).progress.get("losses"), patience=240)
-    trainers = children(worker.pid)
-    os.kill(worker.pid, signal.SIGKILL)  # it alone: what it started must notice by itself
-    worker.wait()
+    trainers = killed_while(
+        driftwatch, tmp_path, lambda: driftwatch.store.jobs.get(job.id).progress.get("losses"), **TOLERANT
+    )
     assert trainers
-    wait_until(lambda: not any(is_alive(pid) for pid in trainers))
+    wait_until(lambda: not any(map(is_alive, trainers)))
     driftwatch.start()
     job = ended(driftwatch, job)
     assert job.state is JobState.DONE
     assert names(driftwatch) - before == {job.progress["model"]}
     assert job.progress["losses"][0][0] == 1
-
-
-def children(pid):
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
-    return [int(one) for one in found]
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

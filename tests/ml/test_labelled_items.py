@@ -89,11 +89,11 @@ def test_only_the_runs_that_were_chosen_go_in(driftwatch):
     assert labelled_items(driftwatch.store, chosen).composition.runs == f"{RUNS[1]}-{RUNS[4]}"
 
 
-@pytest.mark.parametrize("runs", ["x", "7-3", "1-2-3", "0", "302634, 302640", "-"])
+@pytest.mark.parametrize("runs", ["x", "7-3", "1-2-3", "0", "302634, 302640", "-", "302634-"])
 def test_what_is_no_range_of_runs_is_refused(runs):
     with pytest.raises(InvalidInput) as error:
         Choice.of(runs)
-    assert error.value.field == "runs"
+    assert (error.value.field, error.value.value) == ("runs", repr(runs))
 
 
 def test_a_chamber_whose_run_is_of_another_part_is_in_none_and_counted(driftwatch):

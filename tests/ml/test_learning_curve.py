@@ -34,7 +34,7 @@ def test_every_subset_is_measured_on_the_same_test_and_the_first_point_is_the_mo
 
 
 def test_too_few_labels_or_a_model_that_learnt_from_labels_are_refused(scorer, labelled):
-    with pytest.raises(TooFewLabels, match="Training has 9"):
+    with pytest.raises(TooFewLabels, match="9 of at least 10 chambers for training"):
         learning_curve(scorer, labelled[:9], labelled[25:])
     good = [(occupancy, np.where(np.isnan(bad), bad, 0)) for occupancy, bad in labelled[25:]]
     with pytest.raises(TooFewLabels, match="0 bad layers"):

@@ -18,7 +18,7 @@ def items(driftwatch):
 
 def scored(score, embedding=None):
     verdict, reason = (Verdict.BAD, f"score {score:.2f} ≥ 0.5") if score >= 0.5 else (Verdict.GOOD, "")
-    return Judgement((score,) * 12, (verdict,) * 12, (reason,) * 12, abs(0.5 - score), embedding)
+    return Judgement((score,) * 12, (verdict,) * 12, (reason,) * 12, abs(0.5 - score), embedding, 0.5)
 
 
 def keep(items, model, scores, run=1):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -286,3 +287,16 @@ def test_memory_does_not_grow_with_the_file(empty, tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_a_threshold_of_a_model_that_is_neither_there_nor_in_the_file_is_bad(filled, empty, saved, imported):
+    (threshold,) = filled.store.thresholds.of("chamber-cnn-1")
+    filled.store.thresholds.add(replace(threshold, model="cnn-9"))
+    checked = check(empty, saved(filled, ["models", "thresholds"]))
+    assert checked.counts["thresholds"] == {"new": 1, "bad": 1}
+    (row,) = rows_of(empty, checked, Outcome.BAD)
+    assert row.why == "cnn-9, shifter 0.6: there is no model cnn-9, nor in the file."
+    alone = check(empty, saved(filled, ["thresholds"]))
+    assert alone.counts["thresholds"] == {"bad": 2}
+    imported(empty, saved(filled, ["models"]))
+    assert check(empty, saved(filled, ["thresholds"])).counts["thresholds"] == {"new": 1, "bad": 1}

@@ -62,6 +62,29 @@ def test_pages_that_rank_by_the_model_say_how_far_it_is_while_it_is_under_way(cl
         assert LINE not in client.get(address).text
 
 
+def test_a_threshold_that_is_set_says_how_many_runs_are_of_another_and_offers_to_re_evaluate(client, driftwatch):
+    for run in (RUN, RUN + 1):
+        load(driftwatch, {PLACES[0]: {7: 0.51}}, run)
+    assert "with verdicts of its threshold." in client.get("/reevaluations/").text
+    here = f"/models/{driftwatch.model}"
+    assert "verdicts of another threshold" not in client.get(f"{here}/").text
+    for use, score in (("alarm", "1"), ("shifter", "0.6")):
+        answer = client.post(f"{here}/thresholds", data={"use": use, "score": score, "why": "fewer alarms"})
+        page = client.get(answer.headers["Location"]).text
+        assert ("2 runs scored by chamber-cnn-1 have verdicts of another threshold" in page) == (use == "shifter")
+    assert "Re-evaluate all runs" in page
+    assert "2 runs scored by chamber-cnn-1 have verdicts of another threshold" in client.get("/reevaluations/").text
+    assert client.get(f"/api/v1{here}/thresholds").json["runs_of_another"] == 2
+    assert client.get(f"/api/v1/runs/{RUN}").json["threshold"] == 0.5
+    driftwatch.start()
+    assert client.post("/reevaluations/", data={"all": "true"}).status_code == 303
+    wait_until(lambda: not driftwatch.store.reevaluations.opened())
+    assert "verdicts of another threshold" not in client.get(f"{here}/").text
+    assert client.get(f"/api/v1{here}/thresholds").json["runs_of_another"] == 0
+    assert client.get(f"/api/v1/runs/{RUN}").json["threshold"] == 0.6
+    assert "bad from 0.6" in client.get(f"/run/{RUN}/").text
+
+
 def test_only_an_admin_may_and_everybody_may_look(app, anonymous, sign_in, scored):
     expert = app.test_client()
     sign_in(expert, "expert")

@@ -11,6 +11,7 @@ from app.ml.labelled import LabelledChamber
 from app.ml.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers, simulate_run
 from app.subsystems.dt.verdict import Verdict
+from app.web.display import percent
 from config import ROOT
 
 ROW = "row-cnn-1"
@@ -120,6 +121,15 @@ def test_what_cannot_be_a_threshold_is_said_at_its_field_and_nothing_is_kept(cli
     assert f'id="{field}-wrong"' in answer.text
     assert says in answer.text
     assert len(driftwatch.store.thresholds.of(ROW)) == 1
+
+
+def test_a_threshold_set_before_the_model_was_evaluated_has_its_meaning_from_then_on(client, driftwatch, found):
+    driftwatch.set_threshold(ROW, "shifter", 0.7, "by hand", by="ann")
+    assert 'data-label="false alarms">–<' in client.get("/models/").text.split(f"/models/{ROW}/")[1]
+    driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), found.to_json(), {}, by="ann")
+    shown = percent(found.of(ROW).meaning(0.7).false_alarms)
+    assert f'data-label="false alarms">{shown}<' in client.get("/models/").text.split(f"/models/{ROW}/")[1]
+    assert f'<td>all</td><td class="number">{shown}</td>' in client.get(f"/models/{ROW}/").text
 
 
 @pytest.mark.parametrize("role", [None, "viewer", "shifter"])

@@ -48,6 +48,7 @@ class Judgement:
         certainty: the least |0.5 − score| over the judged layers; None when none is judged.
         embedding: what the network made of the least certain layer that it saw, before its last step: float16, as
             bytes; chambers whose embeddings are near each other look alike to it. None where it saw no layer.
+        threshold: the score from which a layer was called bad; None where that is not known.
     """
 
     scores: tuple[float | None, ...]
@@ -55,6 +56,7 @@ class Judgement:
     reasons: tuple[str, ...]
     certainty: float | None
     embedding: bytes | None = field(default=None, compare=False, repr=False)
+    threshold: float | None = field(default=None, compare=False)
 
     @property
     def worst(self) -> float | None:
@@ -167,7 +169,9 @@ def judge(
     every[verdicts == Verdict.EMPTY] = 1.0
     kept = [None] * len(verdicts) if embeddings is None else _least_certain(is_open, scores, embeddings)
     return [
-        Judgement(tuple(s), tuple(v), tuple(r), min((abs(0.5 - x) for x in s if x is not None), default=None), e)
+        Judgement(
+            tuple(s), tuple(v), tuple(r), min((abs(0.5 - x) for x in s if x is not None), default=None), e, threshold
+        )
         for s, v, r, e in zip(every.tolist(), verdicts.tolist(), reasons.tolist(), kept, strict=True)
     ]
 
@@ -185,7 +189,7 @@ def at_threshold(judgement: Judgement, threshold: float) -> Judgement:
             is_bad = score >= threshold
             layers[i] = (score, Verdict.BAD, _reached(score, threshold)) if is_bad else (score, Verdict.GOOD, "")
     _, verdicts, reasons = zip(*layers, strict=True)
-    return replace(judgement, verdicts=verdicts, reasons=reasons)
+    return replace(judgement, verdicts=verdicts, reasons=reasons, threshold=threshold)
 
 
 def _reached(score: float, threshold: float) -> str:

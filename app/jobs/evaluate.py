@@ -1,0 +1,47 @@
+"""Evaluating a model in the background, in a process of its own: the result is kept for its page.
+
+Until it is whole, nothing is kept but how far it is. A job that was killed begins anew.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from app.jobs import train
+from app.jobs.runner import Work
+from app.ml.apart import Told, done_apart
+from app.ml.evaluating import Evaluating
+from app.ml.models import REFERENCE
+from app.registry import Registry
+from app.store import Store
+from app.store.jobs import Job
+
+KIND = "evaluate"
+LANE = train.LANE  # one at a time with trainings: each takes two processors for minutes
+
+log = logging.getLogger(__name__)
+
+
+class Evaluations:
+    """The handler of the jobs, each of one model."""
+
+    def __init__(self, store: Store, models: Registry) -> None:
+        self._store, self._models = store, models
+
+    def __call__(self, job: Job, work: Work) -> None:
+        name = job.args["model"]
+        there = {model.name for model in self._models.all()}
+        names = [name, *({REFERENCE} & there - {name})]
+        folders = tuple((self._models.folder(one), self._models.bad_from(one)) for one in names)
+        task = Evaluating(folders, job.args["chambers"])
+
+        def told(what: Told) -> None:
+            log.info("%s: %s", job, what["words"])
+            self._store.jobs.note(job, words=what["words"])
+
+        found = done_apart(task, told, lambda: work.over)
+        if found is not None:
+            self._store.models.keep_evaluation(name, found["figures"], found["pictures"], job.by)
+
+    def failed(self, job: Job, why: str) -> None:
+        """The job keeps why, for the model's page."""

@@ -1,0 +1,36 @@
+// Keeps a line that says how far something is up to date, and loads the page again when it is over: unless somebody is
+// writing on it, then the line says so.
+import { Away, Refused, getText } from "./api.js";
+
+const EVERY = 2_000; // ms
+const HIDDEN_EVERY = 10_000;
+const AWAY_PAUSE = 5_000;
+let written = false;
+const line = document.querySelector("[data-follow]");
+
+async function look() {
+  try {
+    const page = new DOMParser().parseFromString(await getText(location.href), "text/html");
+    const fresh = page.querySelector("[data-follow]");
+    if (fresh) {
+      if (fresh.innerHTML !== line.innerHTML) line.replaceChildren(...fresh.childNodes);
+    } else if (written) {
+      line.textContent = "Over. Load the page again to see what came of it.";
+      return;
+    } else {
+      location.reload();
+      return;
+    }
+    schedule(document.hidden ? HIDDEN_EVERY : EVERY);
+  } catch (error) {
+    if (!(error instanceof Away || error instanceof Refused)) throw error;
+    schedule(AWAY_PAUSE);
+  }
+}
+
+function schedule(delay) {
+  setTimeout(look, delay);
+}
+
+document.addEventListener("input", () => { written = true; });
+if (line) schedule(EVERY);
