@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from app.errors import Conflict, ModelRefused
 from app.jobs.runner import Work
@@ -20,6 +22,7 @@ from app.registry import Registry
 from app.store import Store
 from app.store.jobs import Job
 from app.store.reevaluations import OPEN, Reevaluation, ReevaluationState
+from app.store.runs import NOT_SCORED, RunState
 
 log = logging.getLogger(__name__)
 
@@ -176,9 +179,19 @@ class Reevaluating:
         except ModelRefused as error:  # it would be the same with every run
             self._store.reevaluations.change(asked.id, OPEN, ReevaluationState.FAILED, str(error))
             return
-        if not work.over and self._store.runs.update(job.run, **self._scoring.facts(job.run)):
+        if not work.over and self._store.runs.update(job.run, **self._facts(job.run)):
             self._store.reevaluations.count(asked.id, "computed" if computed else "restored")
         self._reevaluations.go_on(asked.id)
+
+    def _facts(self, run: int) -> dict[str, Any]:
+        """What follows from the chambers; a run that lacked nothing but scores is finished by them."""
+        facts, known = self._scoring.facts(run), self._store.runs.get(run)
+        places, here = len(self._store.subsystem.places()), facts["done"] + facts["missing"]
+        if known.state is not RunState.FAILED or facts["summary"]["unscored"]:
+            return facts
+        if here >= places:
+            return facts | {"state": RunState.FINISHED, "why": "", "finished_at": datetime.now(UTC)}
+        return facts | ({"why": f"Only {here} of {places} chambers were imported."} if known.why == NOT_SCORED else {})
 
     def failed(self, job: Job, why: str) -> None:
         """The run is left as it is, and the next one taken."""

@@ -25,6 +25,8 @@ class RunState(StrEnum):
     DELETING = "deleting"
 
 
+NOT_SCORED = "Its histograms were imported, and are not scored yet."  # why a run from a file is not finished
+
 AT_ONCE = 100_000  # runs of one answer: more than there are
 
 # Kept with the counts of a run, and read for many runs at once only.

@@ -25,7 +25,7 @@ from app.errors import Conflict, DriftwatchError, InvalidInput
 from app.store import Store
 from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
 from app.store.items import ItemState
-from app.store.runs import RunState
+from app.store.runs import NOT_SCORED, RunState
 from app.transfer.kinds import Document, Kind, all_kinds
 from app.transfer.reading import Part, opened
 
@@ -271,7 +271,7 @@ class Importing:
             "done": 0,
             "missing": 0,
             "rate": 0.0,
-            "why": "Its histograms were imported, and are not scored yet.",
+            "why": NOT_SCORED,
             "source": file,
             "requested_by": by,
             "requested_at": now,

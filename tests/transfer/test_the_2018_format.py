@@ -5,10 +5,12 @@ import json
 
 import pytest
 from filled_database import HISTOGRAMS, PLACES, RUN, fill
+from waiting import wait_until
 
 from app.errors import InvalidInput
 from app.store.imports import Outcome
-from app.store.runs import RunState
+from app.store.runs import NOT_SCORED, RunState
+from app.subsystems.dt.geometry import all_chambers
 from app.transfer.the_2018_format import PIECE, read, written
 
 
@@ -88,6 +90,23 @@ def test_an_import_makes_the_run_whose_histograms_wait_to_be_scored(empty, impor
         assert item.histogram.counts.tolist() == HISTOGRAMS[item.place].counts.tolist()
     again = imported(empty, saved(driftwatch, ["training-2018"]))
     assert again.total(*Outcome) == again.total(Outcome.SAME) == 7
+
+
+@pytest.mark.parametrize("places", [PLACES[:3], all_chambers()])
+def test_an_imported_run_that_is_scored_says_so(empty, tmp_path, places):
+    (tmp_path / "a.json").write_bytes(b"".join(written((RUN, HISTOGRAMS[place]) for place in places)))
+    checked = empty.importing.check(tmp_path / "a.json", "a.json", by="root")
+    empty.importing.write(checked.id, by="root")
+    assert empty.store.runs.get(RUN).why == NOT_SCORED
+    empty.start()
+    asked = empty.reevaluate([RUN], by="root")
+    wait_until(lambda: not empty.store.reevaluations.get(asked.id).open)
+    run = empty.store.runs.get(RUN)
+    assert (run.model, run.summary["unscored"], run.done) == (empty.model, 0, len(places))
+    if len(places) == run.total:
+        assert (run.state, run.why) == (RunState.FINISHED, "")
+    else:
+        assert (run.state, run.why) == (RunState.FAILED, "Only 3 of 250 chambers were imported.")
 
 
 def test_a_file_that_is_no_array_is_refused(empty, tmp_path):
