@@ -81,7 +81,7 @@ def test_the_page_says_when_the_server_is_away_and_goes_on_when_it_is_back(page,
     expect(page.locator("#run-302634 .state")).to_have_text("waiting")
     driftwatch.store.runs.update(302634, state=RunState.FAILED, why="The server refused.")
     page.unroute("**/api/**")
-    expect(page.locator("#run-302634 .state")).to_have_text("failed", timeout=30_000)
+    expect(page.locator("#run-302634 .state")).to_have_text("failed")
     expect(page.locator("#poll-status")).to_have_text("")
     assert all("Failed to load resource" in message for message in page.errors)
     page.errors.clear()
@@ -91,7 +91,7 @@ def test_a_row_that_left_the_filter_still_tells_how_it_ended(page, app, driftwat
     driftwatch.store.runs.request(302634, "tests", 250)
     page.goto(f"{serve(app)}/fetch/?state=waiting")
     driftwatch.store.runs.update(302634, state=RunState.NOT_FOUND, why="The server has no histogram of run 302634.")
-    expect(page.locator("#run-302634 .state")).to_have_text("not found on the server", timeout=15_000)
+    expect(page.locator("#run-302634 .state")).to_have_text("not found on the server")
 
 
 def test_deleting_asks_first_and_the_row_ends_as_deleted(page, slow_app, serve, sign_in):
@@ -118,7 +118,7 @@ def test_deleting_asks_first_and_the_row_ends_as_deleted(page, slow_app, serve, 
     page.wait_for_url("**/fetch/")
     # It may be gone before the list is drawn; if not, its row says so when it is.
     expect(page.locator("#run-302634 .state").or_(page.get_by_text("No run is loaded yet"))).to_have_text(
-        re.compile("deleted$|No run is loaded yet"), timeout=15_000
+        re.compile("deleted$|No run is loaded yet")
     )
     with pytest.raises(NotFound):
         driftwatch.store.runs.get(302634)
@@ -131,7 +131,7 @@ def test_a_row_that_is_deleted_meanwhile_stays_in_its_place_and_says_so(page, ap
     page.goto(f"{serve(app)}/fetch/")
     below = page.locator("#run-302634").bounding_box()
     driftwatch.store.runs.remove(302635)
-    expect(page.locator("#run-302635 .state")).to_have_text("deleted", timeout=15_000)
+    expect(page.locator("#run-302635 .state")).to_have_text("deleted")
     assert page.locator("#run-302634").bounding_box() == below
     assert all("404" in message for message in page.errors)  # how it learned that the run is gone
     page.errors.clear()

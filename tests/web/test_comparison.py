@@ -38,9 +38,10 @@ def wrong_label(driftwatch):
     """A chamber that people call bad, and both models too."""
     scorers = [driftwatch.models.scorer(name) for name in PAIR]
     for run in RUNS:
-        for place, one in simulated()[run].items():
-            judged = [scorer.judge([one.occupancy])[0].scores for scorer in scorers]
-            if any(all((scores[layer - 1] or 0) > CERTAIN for scores in judged) for layer in bad_layers(run, place)):
+        chambers = [one.occupancy for one in simulated()[run].values()]
+        for place, *judged in zip(simulated()[run], *(scorer.judge(chambers) for scorer in scorers), strict=True):
+            scores = [one.scores for one in judged]
+            if any(all((some[layer - 1] or 0) > CERTAIN for some in scores) for layer in bad_layers(run, place)):
                 return run, place
     raise AssertionError("no chamber that both models call bad")
 
