@@ -142,6 +142,7 @@ class Labelling:
         self._store, self._models, self._settings = store, models, settings
         self._queue = Queue(store, models, settings)
         self._random = random.Random()
+        self._agreed: tuple[str, tuple[agreement.Agreement, dict[str, tuple[float, int]]]] | None = None
         self.problems = Problems(store)
 
     # --- the queue ---
@@ -306,7 +307,7 @@ class Labelling:
         store, model = self._store, self._models.active
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         today, ever = store.labels.counts_by_person(midnight), store.labels.counts_by_person()
-        alike = agreement.by_person(store.labels.doubly_labelled(), store.subsystem.parts)
+        _, alike = self._agreement()
         people = tuple(
             PersonProgress(name, today.get(name, 0), ever[name], *alike.get(name, (None, 0))) for name in sorted(ever)
         )
@@ -323,8 +324,8 @@ class Labelling:
 
     def agreement(self) -> agreement.Agreement:
         """How far people agree who did not see each other's labels."""
-        disputed = self._store.items.count_disputed()
-        return agreement.agreement(self._store.labels.doubly_labelled(), self._store.subsystem.parts, disputed)
+        agreed, _ = self._agreement()
+        return replace(agreed, disputed=self._store.items.count_disputed())
 
     # --- keeping items in step with the events ---
 
@@ -413,6 +414,14 @@ class Labelling:
             return self._store.items.look(run, place)
         except NotFound:
             return None
+
+    def _agreement(self) -> tuple[agreement.Agreement, dict[str, tuple[float, int]]]:
+        """How far people agree, by pair and layer, and by person: kept until anybody says anything."""
+        stamp = self._store.labels.stamp()
+        if self._agreed is None or self._agreed[0] != stamp:
+            items, parts = self._store.labels.doubly_labelled(), self._store.subsystem.parts
+            self._agreed = stamp, (agreement.agreement(items, parts), agreement.by_person(items, parts))
+        return self._agreed[1]
 
     def _uncertain_left(self, model: str, run: int | None = None) -> int:
         return self._store.queue.count(Wanted(model, run), Order.RANK, rank={"$lt": self._settings.uncertain_below})

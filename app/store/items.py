@@ -21,6 +21,7 @@ from pymongo.errors import BulkWriteError
 from app.errors import NotFound, Reason, UnusableHistogram
 from app.labelling.events import LabelState
 from app.store import contamination
+from app.store.indexes import count_to, make_indexes
 from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import LAYERS
@@ -175,20 +176,23 @@ class Items:
 
     def make_indexes(self) -> None:
         identity = ["run", "subsystem", *self._subsystem.keys]
-        indexes = [IndexModel(identity, unique=True)]
-        # A list is one scan of an index in the order shown. What else it filters by stands at the index' end.
-        for fields in set(self.SORTS.values()) - {self.SORTS["contamination"]}:
-            rest = ("worst",) if "rank" in fields else ()
-            indexes.append(IndexModel(["model", "state", *fields, *rest]))
+        indexes, gone = [IndexModel(identity, unique=True)], []
+        # A list is one scan of an index in the order shown. What else it filters by stands at the index' end, so that
+        # its rows are counted in the index alone.
+        for fields in sorted(set(self.SORTS.values()) - {self.SORTS["contamination"]}):
+            listed = ["model", "state", *fields, *(("worst",) if "rank" in fields else ())]
+            gone.append("_".join(f"{name}_1" for name in listed))
+            indexes.append(IndexModel([*listed, "subsystem"]))
         for name, sort in (("labelled_by_contamination", "contamination"), ("labelled_by_run", "run")):
-            fields = ["subsystem", "labelled", "model", *self.SORTS[sort], "recheck", "waiting", "known"]
+            fields = ["subsystem", "labelled", "model", *self.SORTS[sort], "recheck", "waiting", "known", "state"]
             indexes.append(IndexModel(fields, name=name, partialFilterExpression={"labelled": True}))
         # One place through all runs: read from the index alone, and so one stretch of it.
         history = ["subsystem", *self._subsystem.keys, "run", "model", "part_scores", "part_rates"]
         indexes.append(IndexModel(history, name="history"))
-        disputed = {"evaluation.state": str(LabelState.DISPUTED)}
-        indexes.append(IndexModel(identity, name="disputed", partialFilterExpression=disputed))
-        self._collection.create_indexes(indexes)
+        disputed, listed = {"evaluation.state": str(LabelState.DISPUTED)}, self.SORTS["run"]
+        fields = ["evaluation.state", "subsystem", *listed, "state"]
+        indexes.append(IndexModel(fields, name="disputed", partialFilterExpression=disputed))
+        make_indexes(self._collection, indexes, gone)
 
     def upgrade(self) -> None:
         """Give items of the time before there were labels what a new one begins with."""
@@ -439,7 +443,7 @@ class Items:
 
     def count(self, query: ItemQuery) -> int:
         """How many items a list has; counting ends one beyond `MOST_LISTED`."""
-        return self._collection.count_documents(self._filter(query), limit=MOST_LISTED + 1)
+        return count_to(self._collection, self._filter(query), MOST_LISTED + 1)
 
     def labelled_scores(
         self, model: str, place: Mapping[str, int], limit: int

@@ -22,8 +22,11 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import NotFound
 from app.labelling.events import Kind, LabelEvent, SkipReason
+from app.store.indexes import count_to
 from app.store.items import MOST_LISTED
 from app.subsystems import Subsystem
+
+_SHOWN = ("scores", "verdicts", "chosen")  # most of an event
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ class Labels:
         indexes = [IndexModel(["run", "subsystem", *self._subsystem.keys, "seq"], unique=True)]
         indexes.append(IndexModel("key", unique=True))
         indexes += [IndexModel(list(fields)) for fields in self.SORTS.values()]
-        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"]))  # for counting
+        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"]))  # for counting by person
+        listed = ["subsystem", "by", "kind", "withdrawn", "at", "run", *self._subsystem.keys]
+        indexes.append(IndexModel(listed, name="listed"))  # for counting the rows of a list
         indexes.append(IndexModel("projected", partialFilterExpression={"projected": False}))
         indexes.append(IndexModel("blind", partialFilterExpression={"blind": True}))
         self._collection.create_indexes(indexes)
@@ -159,7 +164,8 @@ class Labels:
 
     def count(self, query: LabelQuery) -> int:
         """How many events a list has; counting ends one beyond `MOST_LISTED`."""
-        return self._collection.count_documents(self._filter(query), limit=MOST_LISTED + 1)
+        index = "listed" if query.run is None else None
+        return count_to(self._collection, self._filter(query), MOST_LISTED + 1, index)
 
     def last(self, by: str, kinds: Sequence[Kind], limit: int) -> list[LabelEvent]:
         """The last events of a person that stand, of some kinds, newest first."""
@@ -176,15 +182,20 @@ class Labels:
         return {document["_id"]: document["labels"] for document in found}
 
     def doubly_labelled(self) -> list[list[LabelEvent]]:
-        """All events, by seq, of each item that has a blind label."""
+        """All events, by seq, of each item that has a blind label; without what these people were shown."""
         found = self._collection.find({"blind": True}, dict.fromkeys(("run", *self._subsystem.keys), 1))
         items: dict[tuple[int, Any], list[LabelEvent]] = {(d["run"], self._subsystem.place_of(d)): [] for d in found}
         runs = sorted({run for run, _ in items})
-        for document in self._collection.find({"run": {"$in": runs}}).sort("seq", ASCENDING):
+        for document in self._collection.find({"run": {"$in": runs}}, dict.fromkeys(_SHOWN, 0)):
             events = items.get((document["run"], self._subsystem.place_of(document)))
             if events is not None:
                 events.append(self._event(document))
-        return list(items.values())
+        return [sorted(events, key=lambda event: event.seq) for events in items.values()]
+
+    def stamp(self) -> str:
+        """Changes whenever anything is said: what follows from all events hangs on it."""
+        newest = self._collection.find_one({}, {"_id": 1}, sort=[("at", DESCENDING), ("_id", DESCENDING)])
+        return f"{self._collection.estimated_document_count()}-{newest and newest['_id']}"
 
     # --- documents ---
 
@@ -202,6 +213,6 @@ class Labels:
 
     def _event(self, d: Mapping[str, Any]) -> LabelEvent:
         fields = {key: value for key, value in d.items() if key in LabelEvent.__dataclass_fields__}
-        fields |= {name: tuple(d[name]) for name in ("bad", "scores", "verdicts")}
+        fields |= {name: tuple(d.get(name, ())) for name in ("bad", "scores", "verdicts")}
         fields |= {"kind": Kind(d["kind"]), "reason": SkipReason(d["reason"])}
         return LabelEvent(id=str(d["_id"]), place=self._subsystem.place_of(d), **fields)

@@ -103,6 +103,9 @@ class Runs:
             self._collection.create_index([(key, ASCENDING), ("_id", ASCENDING)])
         self._collection.create_index([("drift.model", ASCENDING), ("_id", ASCENDING)], sparse=True)
         self._collection.create_index([("done", ASCENDING), ("model", ASCENDING)])  # how far a re-evaluation is
+        # What is counted over all runs is counted in an index: a run's document is large.
+        self._collection.create_index([(key, ASCENDING) for key in ("model", "drift.model", "done")], name="measured")
+        self._collection.create_index([(key, ASCENDING) for key in ("kept", "model", "done")], name="kept")
 
     def request(self, number: int, by: str, total: int) -> None:
         """Note that a run is wanted: a new one, or what is missing of a known one.
@@ -181,8 +184,8 @@ class Runs:
 
     def count_by_model(self) -> dict[str, int]:
         """model → how many runs it scored, and no other since."""
-        found = self._collection.aggregate([{"$group": {"_id": "$model", "runs": {"$sum": 1}}}])
-        return {d["_id"]: d["runs"] for d in found if d["_id"]}
+        stages = [{"$match": {"model": {"$gt": ""}}}, {"$group": {"_id": "$model", "runs": {"$sum": 1}}}]
+        return {d["_id"]: d["runs"] for d in self._collection.aggregate(stages, hint="measured")}
 
     def count_scored(self, among: Sequence[int] | None = None, model: str | None = None) -> int:
         """How many runs have chambers, and whose scores are by this model if one is named.
@@ -194,7 +197,8 @@ class Runs:
 
     def count_kept(self, model: str) -> int:
         """How many runs are scored by another model while the scores by this one are all kept."""
-        return self._collection.count_documents(_with_items(None) | {"kept": model, "model": {"$ne": model}})
+        wanted = _with_items(None) | {"kept": model, "model": {"$ne": model}}
+        return self._collection.count_documents(wanted, hint="kept")
 
     def next_to_score(self, among: Sequence[int] | None, model: str, but: Iterable[int]) -> int | None:
         """The newest run that nobody works on and whose scores are not by this model; None where there is none.
@@ -215,7 +219,8 @@ class Runs:
 
     def count_to_measure(self, model: str) -> int:
         """How many runs this model scored whose drift is not measured."""
-        return self._collection.count_documents(_with_items(None) | {"model": model, "drift.model": {"$ne": model}})
+        wanted = _with_items(None) | {"model": model, "drift.model": {"$ne": model}}
+        return self._collection.count_documents(wanted, hint="measured")
 
     def keep_drift(self, number: int, drift: Mapping[str, Any]) -> None:
         """Keep the drift of a run, unless another model scored it meanwhile."""
@@ -228,7 +233,7 @@ class Runs:
 
     def count_with_drift(self, first: int, last: int) -> int:
         """How many runs `with_drift` has, all pages together."""
-        return self._collection.count_documents(_drifted(first, last))
+        return self._collection.count_documents(_drifted(first, last), hint="drift.model_1__id_1")
 
     def busy(self) -> list[Run]:
         """Runs on which somebody should be at work."""
@@ -297,7 +302,7 @@ def _with_items(among: Sequence[int] | None) -> dict[str, Any]:
 
 
 def _drifted(first: int, last: int) -> dict[str, Any]:
-    return {"_id": {"$gte": first, "$lte": last}, "drift.model": {"$exists": True}}
+    return {"_id": {"$gte": first, "$lte": last}, "drift.model": {"$gt": ""}}
 
 
 def _filter(state: RunState | None) -> dict:

@@ -89,7 +89,7 @@ def user_scores() -> tuple[str, int]:
         page=page,
         more=more,
         events=[] if fields.errors else labels.find(query, page.skip, size),
-        any_labels=bool(labels.count(LabelQuery())),
+        any_labels=bool(page.count or labels.count(LabelQuery())),
         people=[(account.name, account.name) for account in current_driftwatch().accounts.all()],
         choices=CHOICES,
         kinds=[(str(kind), words) for kind, words in KIND_WORDS.items()],
