@@ -4,8 +4,9 @@
 
 In an embedded server of its own, a few simulated runs are fetched, scored, labelled and explained by the program. Two
 databases are then filled with copies of them, each under a number of its own and with certainties that differ a little:
-100 runs and N, with all indexes. Two applications in this process, one on each, are asked for every page in turn. The
-first answer of each page is shown for itself, for what is made of all runs is kept in memory after it. The bounds: a
+100 runs and N, with all indexes. Two applications in this process, one on each, are asked for every page in turn, round
+after round. Before every fourth round a chamber is labelled and a run gets another summary, so that what is kept in
+memory of all labels, or of all runs, is made anew. The first answer of each page is shown for itself. The bounds: a
 median of 200 ms and 95 in 100 below 500 ms with N runs, a median of at most 3 times that with 100 runs, and memory that
 grows by at most a tenth while the pages are asked for; the exit status is 1 where one does not hold. Whatever answers
 to GET and is not asked for is listed with the reason: nothing is left out in silence.
@@ -23,8 +24,12 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +46,8 @@ from app.driftwatch import Driftwatch
 from app.labelling.events import Seen
 from app.ml.saliency import DEFAULT
 from app.sources.demo import DemoServer
-from app.store.embedded import EmbeddedMongo
+from app.store.embedded import CACHE_GIGABYTES, EmbeddedMongo
+from app.store.items import MOST_PAGED
 from config import Settings
 
 FEW, MANY, TIMES = 100, 10_000, 20
@@ -50,7 +56,10 @@ FIRST = 300_000  # the first copy's number
 LABELS, SECOND_OPINIONS = 4, 0.25  # labelled chambers a run; the share of them that a second person labels
 PROBLEMS = 12
 EXPLAINED = 20  # the newest runs, of which the influences are copied too
-AT_ONCE = 5_000  # documents inserted
+BEFORE = "row-cnn-1"  # the model that scored the templates first
+RESCORED = 1_000  # the newest runs, of which what that one said is copied too
+AT_ONCE, IN_FLIGHT = 5_000, 2  # documents inserted by one request, and requests
+CHANGED = 4  # in one round of so many
 MINUTES = 10  # between two runs, and so between their labels
 PATIENCE = 600  # seconds for what the background has to make
 MEDIAN, P95, RATIO, GROWTH = 200, 500, 3.0, 1.1  # the bounds: ms, ms
@@ -60,16 +69,19 @@ VARIED = {
     "items": ("rank", "draw"),
     "labels": ("key", "at"),
     "influences": (),
+    "past_scores": (),
     "jobs": ("key", "asked_at", "ended_at"),
-    "runs": ("requested_at", "started_at", "finished_at", "changed_at"),
+    "runs": ("requested_at", "started_at", "finished_at", "changed_at", "kept"),
 }
+NEWEST = {"influences": EXPLAINED, "past_scores": RESCORED}  # what only so many of the newest runs have
 
 RUN = "/run/{run}/"
 CHAMBER = "/eval/{run}/-1/7/2"
 API = "/api/v1"
 API_CHAMBER = f"{API}/runs/{{run}}/chambers/-1/7/2"
 
-# What is asked for: endpoint → addresses. {run} is the newest one, {middle} another, {model} the model in use.
+# What is asked for: endpoint → addresses. {run} is the newest one, {middle} another, {model} the model in use,
+# {deep} the last page of a list that has as many rows as can be paged through.
 PAGES: Mapping[str, tuple[str, ...]] = {
     "overview.index": ("/",),
     "account.show": ("/account/",),
@@ -85,7 +97,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "label.start": ("/eval/",),
     "label.mine": ("/eval/mine/",),
     "labels.contamination": ("/data/contamination/",),
-    "labels.new_net_scores": ("/data/new_net_scores/", "/data/new_net_scores/?size=100&page=100"),
+    "labels.new_net_scores": ("/data/new_net_scores/", "/data/new_net_scores/?size=100&page={deep}"),
     "labels.user_scores": ("/data/user_scores/", "/data/user_scores/?sort=wheel&by=ann"),
     "models_page.index": ("/models/",),
     "models_page.show": ("/models/{model}/",),
@@ -108,14 +120,18 @@ PAGES: Mapping[str, tuple[str, ...]] = {
         "/data/net_scores/",
         "/data/net_scores/?state=any",
         "/data/net_scores/?sort=score&descending=true&wheel=-1&page=2",
-        "/data/net_scores/?run={run}",
+        "/data/net_scores/?size=100&page={deep}",
+        "/data/net_scores/?wheel=-1&sector=7&station=2",
+        "/data/net_scores/?uncertain=0.3&station=4",
+        "/data/net_scores/?run={run}&sort=layer_3",
     ),
     "signin.form": ("/sign-in/",),
     "statistics.index": ("/data/statistics/", "/data/statistics/?by=wheel"),
     "statistics.picture": ("/data/statistics/picture/scores.svg",),
     "transfer.index": ("/data/",),
     "trends.index": ("/trends/", "/trends/?by=kind"),
-    "trends.of_chamber": ("/trends/-1/7/2/",),
+    "trends.of_chamber": ("/trends/-1/7/2/", "/trends/-1/7/2/?layer=3"),
+    "trends.columns": ("/trends/columns.json", "/trends/-1/7/2/columns.json"),
     "trends.picture": ("/trends/picture.svg", "/trends/-1/7/2/picture.svg"),
     "users.index": ("/users/",),
     "api.describe": (f"{API}/openapi.json",),
@@ -150,7 +166,6 @@ LEFT_OUT: Mapping[str, str] = {
     "statistics.scores_file": _FILE,
     "transfer.export": _FILE,
     "transfer.good_runs": _FILE,
-    "trends.columns": _FILE,
     "trends.rows": _FILE,
     "api.show_comparison": _TRAINED,
     "api.show_training": _TRAINED,
@@ -212,16 +227,20 @@ def make_templates(uri: str, folder: Path) -> None:
         for place in driftwatch.subsystem.places()[:: 250 // PROBLEMS]:
             part = next(iter(driftwatch.subsystem.parts(place)))
             driftwatch.labelling.problems.add("ann", place, [part], "a dead board", since=1)
+        active = driftwatch.model
+        driftwatch.activate(BEFORE, by="bench")
         driftwatch.start()
         for number in TEMPLATES:
             driftwatch.ask_for_run(number, by="bench")
+        _wait(driftwatch)
+        driftwatch.activate(active, by="bench")
+        driftwatch.reevaluate(None, by="bench")
         _wait(driftwatch)
         for number in TEMPLATES:
             label(driftwatch, number)
         driftwatch.explain(TEMPLATES[0], None, driftwatch.model, DEFAULT, "bench")
         driftwatch.drifts.ask(by="bench")
         _wait(driftwatch)
-        driftwatch.reevaluate(None, by="bench")
         driftwatch.close()
     print(f"{len(TEMPLATES)} runs made in {time.perf_counter() - begin:.0f} s")
 
@@ -258,7 +277,7 @@ def filled(uri: str, count: int, folder: Path) -> Flask:
     app, begin = create_app(settings), time.perf_counter()
     if is_made(uri, name):
         return app
-    with MongoClient(uri, tz_aware=True) as client:
+    with MongoClient(uri, tz_aware=True) as client, hurrying(client):
         made, database = client["templates"], client[name]
         for collection in sorted(set(made.list_collection_names()) - set(VARIED)):
             if documents := list(made[collection].find()):
@@ -291,15 +310,29 @@ def note_made(uri: str, name: str) -> None:
         client["made"]["databases"].insert_one({"_id": name})
 
 
+@contextmanager
+def hurrying(client: MongoClient) -> Iterator[None]:
+    """The server with memory for what it inserts and for the indexes that it makes; as it was, afterwards."""
+    names = ("wiredTigerEngineRuntimeConfig", "maxIndexBuildMemoryUsageMegabytes", "journalCommitInterval")
+    before = {name: client.admin.command("getParameter", 1, **{name: 1})[name] for name in names[1:]}
+    before[names[0]] = f"cache_size={round(CACHE_GIGABYTES * 1024)}M"
+    for name, value in zip(names, ("cache_size=4G", 2_000, 500), strict=True):
+        client.admin.command("setParameter", 1, **{name: value})
+    yield
+    for name, value in before.items():
+        client.admin.command("setParameter", 1, **{name: value})
+
+
 def insert(database: Database, collection: str, documents: Iterator[RawBSONDocument]) -> None:
-    batch: list[RawBSONDocument] = []
-    for document in documents:
-        batch.append(document)
-        if len(batch) == AT_ONCE:
-            database[collection].insert_many(batch, ordered=False)
-            batch = []
-    if batch:
-        database[collection].insert_many(batch, ordered=False)
+    """Insert documents, some in flight while the next are made."""
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        while batch := list(islice(documents, AT_ONCE)):
+            waiting.append(pool.submit(database[collection].insert_many, batch, ordered=False))
+            if len(waiting) > IN_FLIGHT:
+                waiting.popleft().result()
+        for inserted in waiting:
+            inserted.result()
 
 
 def copies(made: Database, collection: str, count: int) -> Iterator[RawBSONDocument]:
@@ -315,7 +348,7 @@ def copies(made: Database, collection: str, count: int) -> Iterator[RawBSONDocum
     for i in range(count):
         # The newest run is a copy of the first template, the one that is explained.
         template, copy = TEMPLATES[(count - 1 - i) % len(TEMPLATES)], FIRST + i
-        if collection == "influences" and i < count - EXPLAINED:
+        if i < count - NEWEST.get(collection, count):
             continue
         at = now - timedelta(minutes=MINUTES * (count - 1 - i))
         for varied, rest in templates[template]:
@@ -325,6 +358,8 @@ def copies(made: Database, collection: str, count: int) -> Iterator[RawBSONDocum
                     fields[name] = at
                 elif isinstance(value, str):
                     fields[name] = value.replace(str(template), str(copy))
+                elif name == "kept":
+                    fields[name] = value if i >= count - RESCORED else []
                 elif name == "draw":
                     fields[name] = draw.random()
                 else:  # a rank: beyond 0.5 it is no certainty
@@ -352,10 +387,14 @@ def measured(apps: Sequence[Flask], counts: Sequence[int], args: argparse.Namesp
     first = {page: [ask(*one, page) for one in zip(clients, counts, strict=True)] for page in pages}
     before = memory()
     times: dict[str, list[list[float]]] = {page: [[], []] for page in pages}
-    for _ in range(args.times):
+    for i in range(args.times):
+        if i % CHANGED == 0:
+            for app, count in zip(apps, counts, strict=True):
+                change(app.extensions["driftwatch"], count, i)
         for page in pages:
             for client, count, taken in zip(clients, counts, times[page], strict=True):
                 taken.append(ask(client, count, page))
+        print(f"round {i + 1}: {memory():,.0f} MB", file=sys.stderr)
     held = [judged(page, first[page][1], *times[page]) for page in pages]
     grown = memory() / before
     print(f"{sum(held)} of {len(held)} pages within {MEDIAN} ms, {P95} ms and a ratio of {RATIO:g}")
@@ -364,6 +403,18 @@ def measured(apps: Sequence[Flask], counts: Sequence[int], args: argparse.Namesp
     for endpoint, why in LEFT_OUT.items():
         print(f"left out: {endpoint} ({why})")
     return all(held) and grown <= GROWTH
+
+
+def change(driftwatch: Driftwatch, count: int, i: int) -> None:
+    """What happens all the time: somebody labels a chamber, and a run gets another summary.
+
+    So nothing that is made of all labels or of all runs is still in memory when it is asked for again.
+    """
+    number = FIRST + count - 2 - i
+    item = next(item for item in driftwatch.store.items.of_run(number) if item.waiting and item.judgement)
+    submit(driftwatch, "ann", item, sorted(item.bad_layers))
+    counts, reasons = driftwatch.store.items.summary(number)
+    driftwatch.store.runs.update(number, summary=counts, reasons=reasons)
 
 
 def complain_of_forgotten(app: Flask) -> None:
@@ -388,7 +439,7 @@ def ask(client: FlaskClient, count: int, page: str) -> float:
         RuntimeError: it is not there.
     """
     model = client.application.extensions["driftwatch"].model
-    address = page.format(run=FIRST + count - 1, middle=FIRST + count // 2, model=model)
+    address = page.format(run=FIRST + count - 1, middle=FIRST + count // 2, model=model, deep=MOST_PAGED // 100)
     begin = time.perf_counter()
     answer = client.get(address)
     taken = (time.perf_counter() - begin) * 1000

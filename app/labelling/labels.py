@@ -16,6 +16,7 @@ from typing import Any
 
 from app.errors import Conflict, InvalidInput, NotFound
 from app.labelling import agreement
+from app.labelling.answers import IndependentAnswers
 from app.labelling.events import (
     Kind,
     LabelEvent,
@@ -142,7 +143,7 @@ class Labelling:
         self._store, self._models, self._settings = store, models, settings
         self._queue = Queue(store, models, settings)
         self._random = random.Random()
-        self._agreed: tuple[str, tuple[agreement.Agreement, dict[str, tuple[float, int]]]] | None = None
+        self._answers = IndependentAnswers(store)
         self.problems = Problems(store)
 
     # --- the queue ---
@@ -307,7 +308,7 @@ class Labelling:
         store, model = self._store, self._models.active
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         today, ever = store.labels.counts_by_person(midnight), store.labels.counts_by_person()
-        _, alike = self._agreement()
+        alike = agreement.by_person(self._answers.read())
         people = tuple(
             PersonProgress(name, today.get(name, 0), ever[name], *alike.get(name, (None, 0))) for name in sorted(ever)
         )
@@ -324,8 +325,7 @@ class Labelling:
 
     def agreement(self) -> agreement.Agreement:
         """How far people agree who did not see each other's labels."""
-        agreed, _ = self._agreement()
-        return replace(agreed, disputed=self._store.items.count_disputed())
+        return agreement.agreement(self._answers.read(), self._store.items.count_disputed())
 
     # --- keeping items in step with the events ---
 
@@ -414,14 +414,6 @@ class Labelling:
             return self._store.items.look(run, place)
         except NotFound:
             return None
-
-    def _agreement(self) -> tuple[agreement.Agreement, dict[str, tuple[float, int]]]:
-        """How far people agree, by pair and layer, and by person: kept until anybody says anything."""
-        stamp = self._store.labels.stamp()
-        if self._agreed is None or self._agreed[0] != stamp:
-            items, parts = self._store.labels.doubly_labelled(), self._store.subsystem.parts
-            self._agreed = stamp, (agreement.agreement(items, parts), agreement.by_person(items, parts))
-        return self._agreed[1]
 
     def _uncertain_left(self, model: str, run: int | None = None) -> int:
         return self._store.queue.count(Wanted(model, run), Order.RANK, rank={"$lt": self._settings.uncertain_below})

@@ -78,7 +78,6 @@ class Queue:
         # All that is counted by stands in the index: even what all its items have in common would else be looked up.
         # Not who holds an item: few are held, and a lease would have to be written into every index.
         orders = {name: ("subsystem", "waiting", "model", *fields, "known") for name, fields in orders.items()}
-        orders["queue_rank"] += ("state", "labelled")  # the list of what nobody labelled is counted in this one
         waiting, held = {"waiting": True}, {"held_by": {"$exists": True}}
         indexes = [
             IndexModel(list(fields), name=name, partialFilterExpression=waiting) for name, fields in orders.items()
