@@ -23,6 +23,7 @@ bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench.label
 	$(BIN)/python -m bench.queue
 	$(BIN)/python -m bench.saliency
+	$(BIN)/python -m bench.pages
 
 # Renew the locked requirements from the short list in pyproject.toml.
 lock:

@@ -6,16 +6,15 @@ an item is one question with two answers, bad or not.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from app.labelling.events import LabelEvent, independent_labels
 
-Parts = Callable[[Any], Collection[int]]
-Answers = Mapping[str, frozenset[int]]  # name → bad layers, of one item
+# (layers of an item, {(name, bad layers), …}): who answered what. There are far fewer of them than items.
+Way = tuple[tuple[int, ...], frozenset[tuple[str, frozenset[int]]]]
 
 
 @dataclass(frozen=True)
@@ -74,59 +73,74 @@ class Agreement:
     disputed: int
 
 
-def agreement(items: Iterable[Sequence[LabelEvent]], parts: Parts, disputed: int = 0) -> Agreement:
+def agreement(ways: Mapping[Way, int], disputed: int = 0) -> Agreement:
     """Agreement by pair and by layer.
 
     Args:
-        items: the events of each item, by seq.
-        parts: place → the layers that it has.
+        ways: in which at least two people answered → of how many items.
         disputed: passed on.
     """
-    pairs: dict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
-    together: dict[tuple[str, str], int] = defaultdict(int)
-    votes: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    twice = list(_answered_twice(items))
-    for place, answers in twice:
-        for first, second in combinations(sorted(answers), 2):
-            together[first, second] += 1
-            pairs[first, second] += [(n in answers[first], n in answers[second]) for n in parts(place)]
-        for layer in parts(place):
-            bad = sum(layer in answer for answer in answers.values())
-            votes[layer].append((len(answers) - bad, bad))
-    every = [vote for layer in votes.values() for vote in layer]
+    pairs: dict[tuple[str, str], Counter[tuple[bool, bool]]] = defaultdict(Counter)
+    together: Counter[tuple[str, str]] = Counter()
+    votes: dict[int, Counter[tuple[int, int]]] = defaultdict(Counter)
+    for (layers, answers), items in ways.items():
+        for (first, one), (second, other) in combinations(sorted(answers), 2):
+            together[first, second] += items
+            for n in layers:
+                pairs[first, second][n in one, n in other] += items
+        for layer in layers:
+            bad = sum(layer in answer for _, answer in answers)
+            votes[layer][len(answers) - bad, bad] += items
+    every = sum(votes.values(), Counter())
     return Agreement(
         pairs=tuple(
             PairAgreement(
-                people, together[people], len(said), sum(a == b for a, b in said) / len(said), cohen_kappa(said)
+                people,
+                together[people],
+                said.total(),
+                sum(n for (a, b), n in said.items() if a == b) / said.total(),
+                cohen_kappa(said),
             )
             for people, said in sorted(pairs.items())
         ),
-        layers=tuple(_layer(layer, votes[layer], len(votes[layer])) for layer in sorted(votes)),
-        all=_layer(None, every, len(twice)) if every else None,
+        layers=tuple(_layer(layer, votes[layer], votes[layer].total()) for layer in sorted(votes)),
+        all=_layer(None, every, sum(ways.values())) if every else None,
         disputed=disputed,
     )
 
 
-def by_person(items: Iterable[Sequence[LabelEvent]], parts: Parts) -> dict[str, tuple[float, int]]:
+def by_person(ways: Mapping[Way, int]) -> dict[str, tuple[float, int]]:
     """name → (share of layers where they said the same as another, items compared with another's)."""
-    same, asked, compared = defaultdict(int), defaultdict(int), defaultdict(int)
-    for place, answers in _answered_twice(items):
-        for name, answer in answers.items():
-            compared[name] += 1
-            for other in answers.keys() - {name}:
-                asked[name] += len(parts(place))
-                same[name] += len(parts(place)) - len(answer ^ answers[other])
+    same, asked, compared = Counter(), Counter(), Counter()
+    for (layers, answers), items in ways.items():
+        for name, answer in answers:
+            compared[name] += items
+            for other, others in answers:
+                if other != name:
+                    asked[name] += items * len(layers)
+                    same[name] += items * (len(layers) - len(answer ^ others))
     return {name: (same[name] / asked[name], compared[name]) for name in compared}
 
 
-def cohen_kappa(said: Sequence[tuple[bool, bool]]) -> float | None:
+def way_of(events: Sequence[LabelEvent], layers: Iterable[int]) -> Way:
+    """What those answered of an item who did not know what others said.
+
+    Args:
+        events: of the item, by seq.
+        layers: that it has.
+    """
+    answers = {event.by: frozenset(event.bad) for event in independent_labels(events)}
+    return tuple(layers), frozenset(answers.items())
+
+
+def cohen_kappa(said: Iterable[tuple[bool, bool]]) -> float | None:
     """Cohen's kappa of two people who answered the same questions with yes or no: (p₀ − pₑ) / (1 − pₑ).
 
     p₀ is the share of questions with the same answer, pₑ the share expected if each gave their answers by chance, as
     often as they did. Cohen, Educational and Psychological Measurement 20 (1960) 37.
 
     Args:
-        said: their answers to each question; at least one.
+        said: their answers to each question, or how often they gave which; at least one.
 
     Returns:
         1 where they always agree, 0 where no more than by chance; None where both gave one and the same answer always,
@@ -135,13 +149,14 @@ def cohen_kappa(said: Sequence[tuple[bool, bool]]) -> float | None:
     >>> cohen_kappa([(True, True), (False, False), (False, True), (False, False)])
     0.5
     """
-    n = len(said)
-    observed = sum(a == b for a, b in said) / n
-    first, second = sum(a for a, _ in said) / n, sum(b for _, b in said) / n
+    counts = Counter(said)
+    both, neither, n = counts[True, True], counts[False, False], counts.total()
+    observed = (both + neither) / n
+    first, second = (both + counts[True, False]) / n, (both + counts[False, True]) / n
     return _beyond_chance(observed, first * second + (1 - first) * (1 - second))
 
 
-def fleiss_kappa(votes: Sequence[tuple[int, int]]) -> float | None:
+def fleiss_kappa(votes: Iterable[tuple[int, int]]) -> float | None:
     """Fleiss' kappa of any number of people: (P̄ − P̄ₑ) / (1 − P̄ₑ).
 
     P̄ is the mean over the questions of the share of pairs of answers that are alike, P̄ₑ the sum of the squares of the
@@ -149,7 +164,8 @@ def fleiss_kappa(votes: Sequence[tuple[int, int]]) -> float | None:
     answers, here a question's own number stands in its share of pairs, and shares are of all answers given.
 
     Args:
-        votes: of each question, how many said no and how many said yes; at least two together.
+        votes: of each question, how many said no and how many said yes, at least two together; or how often there
+            were so many of either.
 
     Returns:
         As `cohen_kappa`.
@@ -157,34 +173,30 @@ def fleiss_kappa(votes: Sequence[tuple[int, int]]) -> float | None:
     >>> fleiss_kappa([(2, 0), (1, 1), (0, 2), (2, 0)])
     0.4666666666666667
     """
-    total = sum(no + yes for no, yes in votes)
-    shares = sum(no for no, _ in votes) / total, sum(yes for _, yes in votes) / total
-    return _beyond_chance(_mean_alike(votes), sum(share**2 for share in shares))
+    counts = Counter(votes)
+    no, yes = (sum(n * vote[i] for vote, n in counts.items()) for i in (0, 1))
+    return _beyond_chance(_mean_alike(counts), (no / (no + yes)) ** 2 + (yes / (no + yes)) ** 2)
 
 
-def _layer(layer: int | None, votes: Sequence[tuple[int, int]], items: int) -> LayerAgreement:
+def _layer(layer: int | None, votes: Counter[tuple[int, int]], items: int) -> LayerAgreement:
+    bad = sum(n * yes for (_, yes), n in votes.items())
     return LayerAgreement(
         layer=layer,
         items=items,
-        judgements=sum(no + yes for no, yes in votes),
-        bad=sum(yes for _, yes in votes),
+        judgements=bad + sum(n * no for (no, _), n in votes.items()),
+        bad=bad,
         observed=_mean_alike(votes),
         kappa=fleiss_kappa(votes),
     )
 
 
-def _mean_alike(votes: Sequence[tuple[int, int]]) -> float:
-    alike = [(no * (no - 1) + yes * (yes - 1)) / ((no + yes) * (no + yes - 1)) for no, yes in votes]
-    return sum(alike) / len(alike)
+def _mean_alike(votes: Counter[tuple[int, int]]) -> float:
+    """The mean over questions of the share of pairs of answers that are alike."""
+    alike = {
+        vote: (vote[0] * (vote[0] - 1) + vote[1] * (vote[1] - 1)) / (sum(vote) * (sum(vote) - 1)) for vote in votes
+    }
+    return sum(n * alike[vote] for vote, n in votes.items()) / votes.total()
 
 
 def _beyond_chance(observed: float, expected: float) -> float | None:
     return None if expected == 1 else (observed - expected) / (1 - expected)
-
-
-def _answered_twice(items: Iterable[Sequence[LabelEvent]]) -> Iterable[tuple[Any, Answers]]:
-    """(place, answers) of the items that at least two people answered independently."""
-    for events in items:
-        answers = {event.by: frozenset(event.bad) for event in independent_labels(events)}
-        if len(answers) > 1:
-            yield events[0].place, answers

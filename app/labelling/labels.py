@@ -16,6 +16,7 @@ from typing import Any
 
 from app.errors import Conflict, InvalidInput, NotFound
 from app.labelling import agreement
+from app.labelling.answers import IndependentAnswers
 from app.labelling.events import (
     Kind,
     LabelEvent,
@@ -142,6 +143,7 @@ class Labelling:
         self._store, self._models, self._settings = store, models, settings
         self._queue = Queue(store, models, settings)
         self._random = random.Random()
+        self._answers = IndependentAnswers(store)
         self.problems = Problems(store)
 
     # --- the queue ---
@@ -306,7 +308,7 @@ class Labelling:
         store, model = self._store, self._models.active
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         today, ever = store.labels.counts_by_person(midnight), store.labels.counts_by_person()
-        alike = agreement.by_person(store.labels.doubly_labelled(), store.subsystem.parts)
+        alike = agreement.by_person(self._answers.read())
         people = tuple(
             PersonProgress(name, today.get(name, 0), ever[name], *alike.get(name, (None, 0))) for name in sorted(ever)
         )
@@ -323,8 +325,7 @@ class Labelling:
 
     def agreement(self) -> agreement.Agreement:
         """How far people agree who did not see each other's labels."""
-        disputed = self._store.items.count_disputed()
-        return agreement.agreement(self._store.labels.doubly_labelled(), self._store.subsystem.parts, disputed)
+        return agreement.agreement(self._answers.read(), self._store.items.count_disputed())
 
     # --- keeping items in step with the events ---
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -21,13 +21,16 @@ from pymongo.errors import BulkWriteError
 from app.errors import NotFound, Reason, UnusableHistogram
 from app.labelling.events import LabelState
 from app.store import contamination
+from app.store.indexes import count_to, make_indexes
 from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.summary import bad_layers
 from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 
-MOST_LISTED = 100_000  # rows of one list that can be paged through: skipping costs time that grows with the page
+MOST_LISTED = 100_000  # rows of one list, as a file and in the API: passing over rows takes time
+MOST_PAGED = 20_000  # of them on pages, where every look at a page counts them
+MOST_SORTED = 20_000  # rows that are sorted by the database rather than looked for in the order shown
 UPGRADED_AT_ONCE = 1_000  # items
 AT_ONCE = 100_000  # rows of a history: more than there are runs, and far less than the 16 MB of one answer
 DUPLICATE_KEY = 11_000  # MongoDB's code
@@ -172,6 +175,8 @@ class Items:
             "contamination": ("contamination", "run", *keys),
         } | {key: (key, *(k for k in keys if k != key), "run") for key in keys}
 
+        self._listed = {sort: self.SORTS[sort] for sort in ("certainty", "score", "run", *keys)}  # each with its index
+
         # In no index: a run has few enough items to be sorted without.
         self.SORTS_OF_A_RUN = {f"layer_{n}": (f"scores.{n - 1}", *keys) for n in range(1, LAYERS + 1)} | {
             "layer": ("contaminated", *keys),
@@ -181,20 +186,26 @@ class Items:
 
     def make_indexes(self) -> None:
         identity = ["run", "subsystem", *self._subsystem.keys]
-        indexes = [IndexModel(identity, unique=True)]
-        # A list is one scan of an index in the order shown. What else it filters by stands at the index' end.
-        for fields in set(self.SORTS.values()) - {self.SORTS["contamination"]}:
-            rest = ("worst",) if "rank" in fields else ()
-            indexes.append(IndexModel(["model", "state", *fields, *rest]))
+        indexes, gone = [IndexModel(identity, unique=True)], []
+        # A list is one scan of an index in the order shown. What else it filters by stands at the index' end, so that
+        # rows are counted, and skipped, in the index alone.
+        for sort, fields in self._listed.items():
+            before = ("model", "state", *fields, *(("worst",) if "rank" in fields else ()))
+            gone.append("_".join(f"{name}_1" for name in before))
+            rest = [name for name in ("rank", "worst") if name not in fields]
+            listed = ["subsystem", "labelled", "model", "state", *fields, *rest]
+            indexes.append(IndexModel(listed, name=f"list_{sort}"))
         for name, sort in (("labelled_by_contamination", "contamination"), ("labelled_by_run", "run")):
-            fields = ["subsystem", "labelled", "model", *self.SORTS[sort], "recheck", "waiting", "known"]
+            rest = ("recheck", "waiting", "known", "state", "worst")
+            fields = ["subsystem", "labelled", "model", *self.SORTS[sort], *rest]
             indexes.append(IndexModel(fields, name=name, partialFilterExpression={"labelled": True}))
         # One place through all runs: read from the index alone, and so one stretch of it.
         history = ["subsystem", *self._subsystem.keys, "run", "model", "part_scores", "part_rates"]
         indexes.append(IndexModel(history, name="history"))
-        disputed = {"evaluation.state": str(LabelState.DISPUTED)}
-        indexes.append(IndexModel(identity, name="disputed", partialFilterExpression=disputed))
-        self._collection.create_indexes(indexes)
+        disputed, listed = {"evaluation.state": str(LabelState.DISPUTED)}, self.SORTS["run"]
+        fields = ["evaluation.state", "subsystem", *listed, "state"]
+        indexes.append(IndexModel(fields, name="disputed", partialFilterExpression=disputed))
+        make_indexes(self._collection, indexes, gone)
 
     def upgrade(self) -> None:
         """Give items of the time before there were labels what a new one begins with."""
@@ -460,17 +471,31 @@ class Items:
         """
         return self._one(run, place, _LARGE)
 
+    def look_at(self, items: Iterable[tuple[int, Any]]) -> list[Item]:
+        """Those of some items (run, place) that there are, without histograms."""
+        wanted = [self._subsystem.identity(*where) for where in items]
+        if not wanted:
+            return []
+        identity = [(key, ASCENDING) for key in ("run", "subsystem", *self._subsystem.keys)]
+        return [self.item(d) for d in self._collection.find({"$or": wanted}, _LARGE).hint(identity)]
+
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
         """A page of a list, without histograms."""
         direction = DESCENDING if query.descending else ASCENDING
         sorts = self.SORTS if query.run is None else self.SORTS | self.SORTS_OF_A_RUN
         order = [(name, direction) for name in sorts[query.sort]]
         found = self._collection.find(self._filter(query), _LARGE).sort(order).skip(skip).limit(limit)
-        return [self.item(d) for d in found]
+        return [self.item(d) for d in found.hint(self._index(query, skip + limit))]
 
-    def count(self, query: ItemQuery) -> int:
-        """How many items a list has; counting ends one beyond `MOST_LISTED`."""
-        return self._collection.count_documents(self._filter(query), limit=MOST_LISTED + 1)
+    def count(self, query: ItemQuery, most: int = MOST_LISTED) -> int:
+        """How many items a list has; counting ends one beyond `most`."""
+        index = None if query.run is None else "list_run"
+        bounded = query.labelled or any(
+            bound is not None for bound in (query.run, query.least, query.most, query.uncertain)
+        )
+        if query.place and not bounded:
+            index = f"list_{next(iter(query.place))}"
+        return count_to(self._collection, self._filter(query), most + 1, index)
 
     def labelled_scores(
         self, model: str, place: Mapping[str, int], limit: int
@@ -514,10 +539,8 @@ class Items:
             wanted["model"] = {"$in": [query.model] if query.states <= SCORED else [query.model, None]}
         if query.run is not None:
             wanted["run"] = query.run
-        if query.labelled is not None:
-            wanted["labelled"] = query.labelled
-            if not query.labelled:
-                wanted["waiting"] = True  # all of them do; there is an index of those that do
+        if not query.disputed:
+            wanted["labelled"] = {"$in": [False, True]} if query.labelled is None else query.labelled
         if query.by is not None:
             wanted["labelled_by"] = query.by
         if query.waiting is not None:
@@ -534,6 +557,28 @@ class Items:
         if query.uncertain is not None:
             wanted["rank"] = {"$lt": query.uncertain}
         return wanted
+
+    def _index(self, query: ItemQuery, rows: int) -> str | list[tuple[str, int]]:
+        """The index to read the first so many rows of a list from. To try them all takes the database seconds."""
+        if query.run is not None:
+            return [(key, ASCENDING) for key in ("run", "subsystem", *self._subsystem.keys)]
+        if query.disputed:
+            return "disputed"
+        if query.labelled:
+            return "labelled_by_contamination" if query.sort == "contamination" else "labelled_by_run"
+        ordered = "list_certainty" if query.sort == "state" else f"list_{query.sort}"
+        if (query.least is not None or query.most is not None) and query.sort != "score":
+            bounds = self._filter(replace(query, place={}, uncertain=None))
+            if count_to(self._collection, bounds, MOST_SORTED + 1, "list_score") <= MOST_SORTED:
+                return "list_score"
+        if query.place and query.sort not in query.place:
+            # In the order shown others are passed over; in the order of places all that are there are sorted.
+            places = [self._subsystem.at(place) for place in self._subsystem.places()]
+            share = sum(query.place.items() <= place.items() for place in places) / len(places)
+            there = self._collection.estimated_document_count() * share
+            if there <= MOST_SORTED or there * share < rows:
+                return f"list_{next(iter(query.place))}"
+        return ordered
 
     def _histogram(self, document: Mapping[str, Any]) -> Any:
         return (

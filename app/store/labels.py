@@ -9,8 +9,8 @@ the events: `projected` and `withdrawn`.
 from __future__ import annotations
 
 from collections.abc import Collection as Several
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,8 +22,11 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import NotFound
 from app.labelling.events import Kind, LabelEvent, SkipReason
+from app.store.indexes import count_to, in_index, make_indexes
 from app.store.items import MOST_LISTED
 from app.subsystems import Subsystem
+
+_SHOWN = ("scores", "verdicts", "chosen")  # most of an event
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,25 @@ class Labels:
             "run": ("run", "at", "_id"),
             "by": ("by", "at", "_id"),
             "kind": ("kind", "at", "_id"),
+            "chosen": ("chosen.strategy", "at", "_id"),
+            "seconds": ("seconds", "at", "_id"),
+            "model": ("model", "at", "_id"),
         } | {key: (key, *(k for k in keys if k != key), "at", "_id") for key in keys}
 
     def make_indexes(self) -> None:
         indexes = [IndexModel(["run", "subsystem", *self._subsystem.keys, "seq"], unique=True)]
         indexes.append(IndexModel("key", unique=True))
-        indexes += [IndexModel(list(fields)) for fields in self.SORTS.values()]
-        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"]))  # for counting
+        # A list is one scan of an index in the order shown. What else it filters by stands at the index' end, so that
+        # rows are counted, and skipped, in the index alone.
+        listed = ("subsystem", "by", "kind", "withdrawn", "at", "run", *self._subsystem.keys)
+        for sort, fields in self.SORTS.items():
+            rest = [name for name in listed if name not in fields]
+            indexes.append(IndexModel([*fields, *rest], name=f"list_{sort}"))
+        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"]))  # for counting by person
         indexes.append(IndexModel("projected", partialFilterExpression={"projected": False}))
         indexes.append(IndexModel("blind", partialFilterExpression={"blind": True}))
-        self._collection.create_indexes(indexes)
+        gone = ["_".join(f"{name}_1" for name in fields) for fields in self.SORTS.values()]
+        make_indexes(self._collection, indexes, gone)
 
     # --- writing ---
 
@@ -155,11 +167,14 @@ class Labels:
         """A page of a list."""
         direction = DESCENDING if query.descending else ASCENDING
         order = [(name, direction) for name in self.SORTS[query.sort]]
-        return [self._event(d) for d in self._collection.find(self._filter(query)).sort(order).skip(skip).limit(limit)]
+        found = self._collection.find(self._filter(query)).sort(order).skip(skip).limit(limit)
+        return [self._event(d) for d in found.hint(self._index(query))]
 
-    def count(self, query: LabelQuery) -> int:
-        """How many events a list has; counting ends one beyond `MOST_LISTED`."""
-        return self._collection.count_documents(self._filter(query), limit=MOST_LISTED + 1)
+    def count(self, query: LabelQuery, most: int = MOST_LISTED) -> int:
+        """How many events a list has; counting ends one beyond `most`."""
+        if replace(query, sort="at", descending=True) == LabelQuery():
+            return min(self.count_all(), most + 1)
+        return count_to(self._collection, self._filter(query), most + 1, self._index(query))
 
     def last(self, by: str, kinds: Sequence[Kind], limit: int) -> list[LabelEvent]:
         """The last events of a person that stand, of some kinds, newest first."""
@@ -175,16 +190,34 @@ class Labels:
         found = self._collection.aggregate([{"$match": wanted}, {"$group": {"_id": "$by", "labels": {"$sum": 1}}}])
         return {document["_id"]: document["labels"] for document in found}
 
-    def doubly_labelled(self) -> list[list[LabelEvent]]:
-        """All events, by seq, of each item that has a blind label."""
+    def doubly_labelled(self) -> dict[tuple[int, Any], list[LabelEvent]]:
+        """(run, place) → all events, by seq, of each item that has a blind label; without what people were shown."""
         found = self._collection.find({"blind": True}, dict.fromkeys(("run", *self._subsystem.keys), 1))
-        items: dict[tuple[int, Any], list[LabelEvent]] = {(d["run"], self._subsystem.place_of(d)): [] for d in found}
-        runs = sorted({run for run, _ in items})
-        for document in self._collection.find({"run": {"$in": runs}}).sort("seq", ASCENDING):
-            events = items.get((document["run"], self._subsystem.place_of(document)))
-            if events is not None:
-                events.append(self._event(document))
-        return list(items.values())
+        return self.of_items((d["run"], self._subsystem.place_of(d)) for d in found)
+
+    def of_items(self, items: Iterable[tuple[int, Any]]) -> dict[tuple[int, Any], list[LabelEvent]]:
+        """(run, place) → all events, by seq, of each of some items; without what people were shown."""
+        events: dict[tuple[int, Any], list[LabelEvent]] = {where: [] for where in items}
+        runs = sorted({run for run, _ in events})
+        for document in self._collection.find({"run": {"$in": runs}}, dict.fromkeys(_SHOWN, 0)):
+            where = document["run"], self._subsystem.place_of(document)
+            if where in events:
+                events[where].append(self._event(document))
+        return {where: sorted(said, key=lambda event: event.seq) for where, said in events.items()}
+
+    def count_all(self) -> int:
+        """How many events there are; of what MongoDB knows without counting."""
+        return self._collection.estimated_document_count()
+
+    def stamp(self) -> str:
+        """Changes whenever anything is said: what is made of all labels hangs on it."""
+        return f"{self.count_all()}-{[event.id for event in self.newest(None, 1)]}"
+
+    def newest(self, since: datetime | None, limit: int) -> list[LabelEvent]:
+        """The newest events, of a time or later ones if it is given, newest first; without what people were shown."""
+        wanted = {} if since is None else {"at": {"$gte": since}}
+        found = self._collection.find(wanted, dict.fromkeys(_SHOWN, 0)).sort([("at", DESCENDING), ("_id", DESCENDING)])
+        return [self._event(document) for document in found.limit(limit)]
 
     # --- documents ---
 
@@ -198,10 +231,16 @@ class Labels:
         bounds = {"$gte": query.since, "$lt": query.until}
         if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
             wanted["at"] = bounds
-        return wanted
+        return in_index(wanted, self.SORTS[query.sort][0])
+
+    def _index(self, query: LabelQuery) -> str:
+        """The index to read a list from: in the order shown, or of the few of one run."""
+        if query.run is not None:
+            return "list_run"
+        return "list_by" if query.by is not None and query.sort == "at" else f"list_{query.sort}"
 
     def _event(self, d: Mapping[str, Any]) -> LabelEvent:
         fields = {key: value for key, value in d.items() if key in LabelEvent.__dataclass_fields__}
-        fields |= {name: tuple(d[name]) for name in ("bad", "scores", "verdicts")}
+        fields |= {name: tuple(d.get(name, ())) for name in ("bad", "scores", "verdicts")}
         fields |= {"kind": Kind(d["kind"]), "reason": SkipReason(d["reason"])}
         return LabelEvent(id=str(d["_id"]), place=self._subsystem.place_of(d), **fields)

@@ -18,6 +18,7 @@ from pymongo.collection import Collection
 
 from app.labelling.events import Kind, LabelEvent, Projection
 from app.store import contamination
+from app.store.indexes import count_to, make_indexes
 from app.store.items import FREE, Item, Items
 from app.subsystems import Subsystem
 
@@ -78,10 +79,11 @@ class Queue:
         # Not who holds an item: few are held, and a lease would have to be written into every index.
         orders = {name: ("subsystem", "waiting", "model", *fields, "known") for name, fields in orders.items()}
         waiting, held = {"waiting": True}, {"held_by": {"$exists": True}}
-        self._collection.create_indexes(
-            [IndexModel(list(fields), name=name, partialFilterExpression=waiting) for name, fields in orders.items()]
-            + [IndexModel(["held_by", "held_until"], partialFilterExpression=held)]
-        )
+        indexes = [
+            IndexModel(list(fields), name=name, partialFilterExpression=waiting) for name, fields in orders.items()
+        ]
+        indexes.append(IndexModel(["held_by", "held_until"], partialFilterExpression=held))
+        make_indexes(self._collection, indexes)
 
     # --- leases ---
 
@@ -253,10 +255,7 @@ class Queue:
     # --- filters ---
 
     def _count(self, filters: Mapping[str, Any], index: str) -> int:
-        """Count to `MOST_COUNTED`: pymongo's `count_documents` aggregates, which takes three times as long."""
-        name = self._collection.name
-        command = {"count": name, "query": dict(filters), "limit": MOST_COUNTED, "hint": index}
-        return self._collection.database.command(command)["n"]
+        return count_to(self._collection, filters, MOST_COUNTED, index)
 
     def _asked_for(self, wanted: Wanted, order: Order = Order.RANK) -> dict[str, Any]:
         filters: dict[str, Any] = {"model": wanted.model, "subsystem": self._subsystem.name}

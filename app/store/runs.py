@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import Conflict, NotFound
+from app.store.indexes import in_index, make_indexes
 
 
 class RunState(StrEnum):
@@ -98,18 +99,27 @@ class Runs:
     """The runs that somebody asked for."""
 
     SORTS = ("number", "state", "requested_at", "finished_at", "missing", "bad_items")
+    _ORDERS: Mapping[str, tuple[str, ...]] = {
+        "number": ("_id",),
+        "bad_items": ("summary.bad_items", "_id"),
+    } | {sort: (sort, "_id") for sort in ("state", "requested_at", "finished_at", "missing")}
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
 
     def make_indexes(self) -> None:
-        for key in ("state", "requested_at", "finished_at", "missing", "summary.bad_items", "changed_at"):
-            self._collection.create_index([(key, ASCENDING), ("_id", ASCENDING)])
-        self._collection.create_index([("drift.model", ASCENDING), ("_id", ASCENDING)], sparse=True)
-        if "done_1_model_1" in self._collection.index_information():  # of the time when runs knew no threshold
-            self._collection.drop_index("done_1_model_1")
-        how_far_a_reevaluation_is = [("done", ASCENDING), ("model", ASCENDING), ("threshold", ASCENDING)]
-        self._collection.create_index(how_far_a_reevaluation_is)
+        # A run's document is large. So what a list passes over, and what is counted over all runs, is so in an index.
+        listed = {f"list_{sort}": (*fields, "state") for sort, fields in self._ORDERS.items() if sort != "state"}
+        fields = listed | {
+            "list_state": ("state", "_id"),
+            "changed": ("changed_at", "_id"),
+            "drifted": ("_id", "drift.model"),
+            "done": ("done", "model", "threshold"),  # how far a re-evaluation is
+            "measured": ("model", "drift.model", "done"),
+            "kept": ("kept", "model", "done"),
+        }
+        gone = [f"{'_1_'.join(names[:2])}_1" for names in (*fields.values(), ("drift.model", "_id"))]
+        make_indexes(self._collection, [IndexModel(list(names), name=name) for name, names in fields.items()], gone)
 
     def request(self, number: int, by: str, total: int) -> None:
         """Note that a run is wanted: a new one, or what is missing of a known one.
@@ -175,10 +185,10 @@ class Runs:
         limit: int = 20,
     ) -> list[Run]:
         """A page of runs, newest first unless asked otherwise."""
-        key = {"number": "_id", "bad_items": "summary.bad_items"}.get(sort, sort)
-        direction = DESCENDING if descending else ASCENDING
-        order = [(key, direction)] if key == "_id" else [(key, direction), ("_id", direction)]
-        found = self._collection.find(_filter(state), NOT_PACKED).sort(order).skip(skip).limit(limit)
+        order = [(key, DESCENDING if descending else ASCENDING) for key in self._ORDERS[sort]]
+        index = "list_state" if state and sort == "number" else f"list_{sort}"
+        wanted = in_index(_filter(state), self._ORDERS[sort][0])
+        found = self._collection.find(wanted, NOT_PACKED).sort(order).hint(index).skip(skip).limit(limit)
         return [_run(d) for d in found]
 
     def count(self, state: RunState | None = None) -> int:
@@ -188,8 +198,8 @@ class Runs:
 
     def count_by_model(self) -> dict[str, int]:
         """model → how many runs it scored, and no other since."""
-        found = self._collection.aggregate([{"$group": {"_id": "$model", "runs": {"$sum": 1}}}])
-        return {d["_id"]: d["runs"] for d in found if d["_id"]}
+        stages = [{"$match": {"model": {"$gt": ""}}}, {"$group": {"_id": "$model", "runs": {"$sum": 1}}}]
+        return {d["_id"]: d["runs"] for d in self._collection.aggregate(stages, hint="measured")}
 
     def count_scored(
         self, among: Sequence[int] | None = None, model: str | None = None, threshold: float | None = None
@@ -205,7 +215,8 @@ class Runs:
 
     def count_kept(self, model: str) -> int:
         """How many runs are scored by another model while the scores by this one are all kept."""
-        return self._collection.count_documents(_with_items(None) | {"kept": model, "model": {"$ne": model}})
+        wanted = _with_items(None) | {"kept": model, "model": {"$ne": model}}
+        return self._collection.count_documents(wanted, hint="kept")
 
     def next_to_score(
         self, among: Sequence[int] | None, model: str, threshold: float, but: Iterable[int]
@@ -230,7 +241,8 @@ class Runs:
 
     def count_to_measure(self, model: str) -> int:
         """How many runs this model scored whose drift is not measured."""
-        return self._collection.count_documents(_with_items(None) | {"model": model, "drift.model": {"$ne": model}})
+        wanted = _with_items(None) | {"model": model, "drift.model": {"$ne": model}}
+        return self._collection.count_documents(wanted, hint="measured")
 
     def keep_drift(self, number: int, drift: Mapping[str, Any]) -> None:
         """Keep the drift of a run, unless another model scored it meanwhile."""
@@ -238,12 +250,13 @@ class Runs:
 
     def with_drift(self, first: int, last: int, skip: int = 0, limit: int = 20) -> list[Run]:
         """A page of the runs of a range whose drift is measured, newest first."""
-        found = self._collection.find(_drifted(first, last)).sort(_NEWEST).skip(skip).limit(limit)
+        found = self._collection.find(_drifted(first, last), NOT_PACKED).sort(_NEWEST).hint("drifted")
+        found = found.skip(skip).limit(limit)
         return [_run(d) for d in found]
 
     def count_with_drift(self, first: int, last: int) -> int:
         """How many runs `with_drift` has, all pages together."""
-        return self._collection.count_documents(_drifted(first, last))
+        return self._collection.count_documents(_drifted(first, last), hint="drifted")
 
     def busy(self) -> list[Run]:
         """Runs on which somebody should be at work."""
@@ -317,7 +330,7 @@ def _with_items(among: Sequence[int] | None) -> dict[str, Any]:
 
 
 def _drifted(first: int, last: int) -> dict[str, Any]:
-    return {"_id": {"$gte": first, "$lte": last}, "drift.model": {"$exists": True}}
+    return {"_id": {"$gte": first, "$lte": last}, "drift.model": {"$gt": ""}}
 
 
 def _filter(state: RunState | None) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from functools import partial
+from operator import attrgetter
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
@@ -12,16 +13,20 @@ from app.errors import InvalidInput
 from app.labelling.events import Kind, standing
 from app.labelling.summary import Dispute
 from app.run_numbers import run_number
-from app.store.items import SCORED, ItemQuery
+from app.store.items import MOST_PAGED, SCORED, ItemQuery
 from app.subsystems.dt.geometry import LAYERS
 from app.web import fields as read
 from app.web.access import needs, person
 from app.web.chamber_lists import read_page
 from app.web.current import current_driftwatch
 from app.web.fields import Fields
+from app.web.ordering import ordered, read_order
 from app.web.paging import SIZES
 
 DISPUTED = ItemQuery(model=None, states=SCORED, disputed=True, sort="run", descending=True)
+# What the two tables can be sorted by.
+PAIRS = {f"pair_{name}": attrgetter(name) for name in ("people", "items", "layers", "observed", "kappa")}
+LAYER = {f"layer_{name}": attrgetter(name) for name in ("layer", "items", "judgements", "bad", "observed", "kappa")}
 GOOD, OTHERWISE = "good", "otherwise"  # answers beside lists of layers
 
 blueprint = Blueprint("agreement", __name__, url_prefix="/agreement")
@@ -32,11 +37,17 @@ blueprint = Blueprint("agreement", __name__, url_prefix="/agreement")
 def index() -> tuple[str, int]:
     driftwatch = current_driftwatch()
     fields = Fields(request.args)
-    size, page, more = read_page(fields, partial(driftwatch.store.items.count, DISPUTED))
+    size, page, more = read_page(fields, partial(driftwatch.store.items.count, DISPUTED, MOST_PAGED))
+    sort, descending = read_order(fields, PAIRS, LAYER)
+    agreement = driftwatch.labelling.agreement()
     return render_template(
         "agreement.html",
         fields=fields,
-        agreement=driftwatch.labelling.agreement(),
+        agreement=agreement,
+        pairs=ordered(agreement.pairs, PAIRS, sort, descending),
+        layers=ordered(agreement.layers, LAYER, sort, descending),
+        sort=sort,
+        descending=descending,
         disputes=[] if fields.errors else disputes(driftwatch, page.skip, size),
         page=page,
         more=more,
@@ -61,9 +72,10 @@ def resolve(run: str, wheel: str, sector: str, station: str) -> Response:
 
 def disputes(driftwatch: Driftwatch, skip: int, limit: int) -> list[Dispute]:
     """What people disagree on now, newest run first, with the last answer of each."""
-    found = []
-    for item in driftwatch.store.items.find(DISPUTED, skip, limit):
-        events = standing(driftwatch.store.labels.of_item(item.run, item.place))
+    found, items = [], driftwatch.store.items.find(DISPUTED, skip, limit)
+    said = driftwatch.store.labels.of_items((item.run, item.place) for item in items)
+    for item in items:
+        events = standing(said[item.run, item.place])
         answers = {event.by: event.bad for event in events if event.kind is Kind.LABEL}
         found.append(Dispute(item.run, item.place, sorted(answers.items()), item))
     return found

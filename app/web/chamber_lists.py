@@ -11,7 +11,7 @@ from flask import Response, abort, request, url_for
 
 from app.errors import InvalidInput
 from app.run_numbers import run_number
-from app.store.items import MOST_LISTED, Item, ItemQuery, ItemState
+from app.store.items import MOST_PAGED, Item, ItemQuery, ItemState
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, sectors_of
 from app.web.csv_file import in_batches, table_file
 from app.web.current import current_driftwatch
@@ -48,7 +48,7 @@ class ChamberList:
         """What the page of the list needs."""
         store, fields = current_driftwatch().store, Fields(request.args)
         query = self.query(fields)
-        size, page, more = read_page(fields, partial(store.items.count, query))
+        size, page, more = read_page(fields, partial(store.items.count, query, MOST_PAGED))
         return {
             "fields": fields,
             "query": query,
@@ -111,14 +111,14 @@ def read_page(fields: Fields, count: Any) -> tuple[int, Page, bool]:
     """The page of the address: its size, itself, and whether there are more rows than can be paged through.
 
     Args:
-        count: gives how many rows the list has; asked only where its filters can be used.
+        count: gives how many rows the list has, to one beyond `MOST_PAGED`; asked only where its filters can be used.
     """
     size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
     rows = 0 if fields.errors else count()
-    page = Page(1, size, min(rows, MOST_LISTED))
+    page = Page(1, size, min(rows, MOST_PAGED))
     if not fields.errors:
         page = fields.read("page", lambda text: Page.of(text, size, page.count), page)
-    return size, page, rows > MOST_LISTED
+    return size, page, rows > MOST_PAGED
 
 
 def read_bounds(fields: Fields, lower: str, upper: str) -> tuple[float | None, float | None]:

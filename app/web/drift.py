@@ -15,9 +15,11 @@ from app.web.access import needs, person
 from app.web.chamber_lists import query_without, refuse_wrong
 from app.web.current import current_driftwatch
 from app.web.fields import Fields, one_of
+from app.web.kept import kept
 from app.web.paging import SIZES, Page
 
 MOST_DRAWN = 500  # runs in a picture, the newest of the range: more could not be told apart
+MOST_PICTURES = 16  # kept in memory, 0.1 MB each
 LITTLE, CHANGED = 0.1, 0.25  # stability indexes, by the rule of thumb: see `app.ml.drift.Bins`
 
 # name → title, what the values are, and the series with their words.
@@ -94,7 +96,8 @@ def picture(name: str) -> Response:
         i: run.drift["model"] for i, run in enumerate(runs) if i and run.drift["model"] != runs[i - 1].drift["model"]
     }
     levels = (LITTLE, CHANGED) if name == "stability" else ()
-    svg = over_runs(title, label, [run.number for run in runs], values, changes, levels)
+    shown = (title, label, [run.number for run in runs], values, changes, levels)
+    svg = kept("drift_pictures", MOST_PICTURES).get(repr(shown), lambda: over_runs(*shown))
     response = Response(svg, mimetype="image/svg+xml", headers={"Content-Security-Policy": POLICY})
     response.headers |= {"Cache-Control": "no-cache", "Content-Disposition": f'inline; filename="drift_{name}.svg"'}
     response.add_etag()

@@ -34,7 +34,7 @@ class LabelsFilter(BaseModel):
     withdrawn: bool | None = Field(
         None, description="only those that were withdrawn later, or only those that were not"
     )
-    sort: Literal["at", "by", "kind", "run", "wheel", "station", "sector"] = "at"
+    sort: Literal["at", "by", "kind", "chosen", "seconds", "model", "run", "wheel", "station", "sector"] = "at"
     descending: bool = True
 
     @property

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from app.driftwatch import Driftwatch
-from app.errors import NotFound
 from app.labelling.events import Kind, LabelEvent, LabelState, SkipReason
 from app.labelling.strategies import DIRECT, STRATEGY_WORDS
 from app.store.items import Item
@@ -43,17 +43,23 @@ class Reader:
         """The item as this reader may see it."""
         return replace(item, evaluation=None, contamination=None) if self.hides_item(item) else item
 
+    def look_up(self, events: Iterable[LabelEvent]) -> None:
+        """Find out in one go what of some events is hidden."""
+        asked = {(event.run, event.place) for event in events if self._may_hide(event)} - self._known.keys()
+        self._known |= dict.fromkeys(asked, False)  # where a run was deleted nobody will be asked
+        for item in self._driftwatch.store.items.look_at(asked):
+            self._known[item.run, item.place] = self.hides_item(item)
+
     def hides(self, event: LabelEvent) -> bool:
         """Whether what an event says is kept from this reader."""
-        if event.kind is not Kind.LABEL or not (event.second or event.blind) or event.by == self._name:
+        if not self._may_hide(event):
             return False
-        where = event.run, event.place
-        if where not in self._known:
-            try:
-                self._known[where] = self.hides_item(self._driftwatch.store.items.get(*where))
-            except NotFound:  # its run was deleted: nobody will be asked
-                self._known[where] = False
-        return self._known[where]
+        if (event.run, event.place) not in self._known:
+            self.look_up([event])
+        return self._known[event.run, event.place]
+
+    def _may_hide(self, event: LabelEvent) -> bool:
+        return event.kind is Kind.LABEL and (event.second or event.blind) and event.by != self._name
 
     def said(self, item: Item) -> str:
         """What people say of an item: "good", "bad: 3, 4", "skipped", "disputed"; "" where nobody did."""

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, render_template, request
 from app.accounts import account_name
 from app.labelling.events import Kind, LabelEvent
 from app.run_numbers import run_number
-from app.store.items import SCORED, Item, ItemQuery
+from app.store.items import MOST_PAGED, SCORED, Item, ItemQuery
 from app.store.labels import LabelQuery
 from app.web.chamber_lists import (
     CHAMBER,
@@ -34,8 +34,8 @@ NEW = ChamberList(ItemQuery(model="", states=SCORED, labelled=False), ("certaint
 # Without those of which a second opinion is wanted: their place in the list would give the first one away.
 LABELLED = ItemQuery(model="", states=SCORED, labelled=True, waiting=False)
 CONTAMINATION = ChamberList(LABELLED, ("contamination", *PLACES), {}, ("layer", "by", "at"))
-EVENT_SORTS = ("at", "by", "kind", *PLACES)
-ASCENDING_SORTS = {"by", "wheel", "station", "sector"}  # unless asked otherwise
+EVENT_SORTS = ("at", "by", "kind", "chosen", "seconds", "model", *PLACES)
+ASCENDING_SORTS = {"by", "chosen", "model", "wheel", "station", "sector"}  # unless asked otherwise
 
 blueprint = Blueprint("labels", __name__, url_prefix="/data")
 
@@ -81,7 +81,7 @@ def contamination_file(ending: str) -> Response:
 def user_scores() -> tuple[str, int]:
     fields = Fields(request.args)
     query, labels = read_events(fields), current_driftwatch().store.labels
-    size, page, more = read_page(fields, partial(labels.count, query))
+    size, page, more = read_page(fields, partial(labels.count, query, MOST_PAGED))
     return render_template(
         "user_scores.html",
         fields=fields,
@@ -89,7 +89,7 @@ def user_scores() -> tuple[str, int]:
         page=page,
         more=more,
         events=[] if fields.errors else labels.find(query, page.skip, size),
-        any_labels=bool(labels.count(LabelQuery())),
+        any_labels=bool(page.count or labels.count(LabelQuery())),
         people=[(account.name, account.name) for account in current_driftwatch().accounts.all()],
         choices=CHOICES,
         kinds=[(str(kind), words) for kind, words in KIND_WORDS.items()],

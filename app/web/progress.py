@@ -51,6 +51,7 @@ def _summary(since: datetime, until: datetime, uncertain_left: int) -> str:
     driftwatch, reader = current_driftwatch(), reader_of()
     query = LabelQuery(since=since, until=until, withdrawn=False, sort="at", descending=False)
     found = driftwatch.store.labels.find(query, 0, MOST_EVENTS + 1)
+    reader.look_up(found[:MOST_EVENTS])
     events = [event for event in found[:MOST_EVENTS] if not reader.hides(event)]
     shift = Shift(
         since=since,

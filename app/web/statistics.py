@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import attrgetter, getitem, itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from app.errors import NotFound
 from app.pictures import POLICY, Scheme
 from app.run_numbers import LARGEST_RUN, run_number
 from app.subsystems.dt.geometry import STATIONS, WHEELS
-from app.subsystems.dt.summary import STEP, spread
+from app.subsystems.dt.summary import SCORE_STEPS, STEP, spread
 from app.web.access import person
 from app.web.chamber_lists import CHOICES, files, query_without, refuse_wrong
 from app.web.csv_file import table_file
@@ -25,6 +26,7 @@ from app.web.current import current_driftwatch
 from app.web.display import signed
 from app.web.fields import Fields, number_in, one_of
 from app.web.kept import kept
+from app.web.ordering import ordered, read_order
 from app.web.score_spread import (
     CalibrationStep,
     Spread,
@@ -36,6 +38,12 @@ from app.web.score_spread import (
 MOST_LABELLED = 2_000  # chambers that are read for the calibration, those of the newest runs
 MOST_KEPT = 16  # spreads in memory, a few kB each
 BY = {"all": "all chambers", "wheel": "by wheel", "station": "by station"}
+
+# What the table of the calibration and that of the uncertain chambers can be sorted by.
+STEPS = {f"step_{name}": attrgetter(name) for name in ("least", "layers", "bad", "share", "mean")}
+UNCERTAIN = {"wheel": itemgetter(0)} | {
+    f"station_{station}": partial(lambda i, row: row[1][i]["share"], i) for i, station in enumerate(STATIONS)
+}
 
 blueprint = Blueprint("statistics", __name__, url_prefix="/data/statistics")
 
@@ -120,8 +128,13 @@ class Wanted:
 
     def calibration(self) -> list[CalibrationStep]:
         """Of the labelled chambers of the chosen runs and places."""
-        items = current_driftwatch().store.items
-        return calibration(items.labelled_scores(self.model, self.place, MOST_LABELLED))
+        store = current_driftwatch().store
+
+        def read() -> list[CalibrationStep]:
+            return calibration(store.items.labelled_scores(self.model, self.place, MOST_LABELLED))
+
+        key = (store.labels.stamp(), store.runs.stamp(), self.model, *self.place.items())
+        return kept("calibrations", MOST_KEPT).get(key, read)
 
 
 @blueprint.get("/")
@@ -130,16 +143,24 @@ def index() -> tuple[str, int]:
     fields = wanted.fields
     steps = wanted.calibration() if not fields.errors else []
     below = np.floor(driftwatch.settings.uncertain_below / STEP + 1e-9) * STEP
+    groups = wanted.groups
+    spreads = {"worst": int} | {f"line_{i}": partial(getitem, group.counts) for i, group in enumerate(groups)}
+    sort, descending = read_order(fields, spreads, UNCERTAIN, STEPS)
     return render_template(
         "statistics.html",
         fields=fields,
         wanted=wanted,
         spread=wanted.spread,
-        groups=wanted.groups,
+        groups=groups,
+        sort=sort,
+        descending=descending,
+        bins=ordered(range(SCORE_STEPS), spreads, sort, descending),
+        sorted_spread=sort in spreads,
+        sorted_steps=sort in STEPS,
         edges=[round(i * STEP, 2) for i in range(21)],
         below=float(below),
-        uncertain=_uncertain(wanted, below),
-        steps=steps,
+        uncertain=ordered(_uncertain(wanted, below), UNCERTAIN, sort, descending),
+        steps=ordered(steps, STEPS, sort, descending),
         labelled=sum(step.layers for step in steps),
         most_labelled=MOST_LABELLED,
         agreement=driftwatch.labelling.agreement().all if person().may("agreement") else None,
@@ -148,7 +169,7 @@ def index() -> tuple[str, int]:
         models=[(model.name, model.name) for model in driftwatch.models.all()],
         any_runs=bool(driftwatch.store.runs.count()),
         files=files(".scores_file"),
-        picture=partial(url_for, ".picture", **query_without("which", "scheme")),
+        picture=partial(url_for, ".picture", **query_without("which", "scheme", "sort", "descending")),
     ), fields.status
 
 
@@ -188,7 +209,7 @@ def scores_file(ending: str) -> Response:
 
 
 def _uncertain(wanted: Wanted, below: float) -> list[tuple[int, list[dict[str, Any]]]]:
-    """(wheel, [chambers, uncertain ones and a list's filters of each station])."""
+    """(wheel, [chambers, uncertain ones, their share and a list's filters of each station])."""
     many, unsure = wanted.all.certainties.sum(axis=-1), wanted.all.uncertain(below)
     run = {"run": wanted.run} if wanted.run else {}
     return [
@@ -198,6 +219,7 @@ def _uncertain(wanted: Wanted, below: float) -> list[tuple[int, list[dict[str, A
                 {
                     "chambers": int(many[i, j]),
                     "uncertain": int(unsure[i, j]),
+                    "share": unsure[i, j] / many[i, j] if many[i, j] else None,
                     "query": run | {"wheel": wheel, "station": station},
                 }
                 for j, station in enumerate(STATIONS)

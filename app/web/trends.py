@@ -88,6 +88,8 @@ class Table:
 
     def sorted(self, sort: str, descending: bool) -> list[Sequence[object]]:
         """The rows in another order; what has no value comes last."""
+        if sort == self.header[0]:
+            return list(reversed(self.rows) if descending else self.rows)
         column = self.header.index(sort)
         known = [row for row in self.rows if row[column] is not None]
         unknown = [row for row in self.rows if row[column] is None]

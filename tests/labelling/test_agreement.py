@@ -1,10 +1,11 @@
 import random
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from app.labelling.agreement import agreement, by_person, cohen_kappa, fleiss_kappa
+from app.labelling.agreement import agreement, by_person, cohen_kappa, fleiss_kappa, way_of
 from app.labelling.events import Kind, LabelEvent
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
@@ -18,6 +19,12 @@ def item(place, **answers):
         LabelEvent(f"{i}", f"{i}", 1, place, i + 1, Kind.LABEL, name, datetime.now(UTC), tuple(bad), blind=i > 0)
         for i, (name, bad) in enumerate(answers.items())
     ]
+
+
+def ways(*items):
+    """In which ways items were answered, by at least two people → how many were."""
+    found = [way_of(events, DT.parts(events[0].place)) for events in items]
+    return Counter(way for way in found if len(way[1]) > 1)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -57,7 +64,7 @@ def test_pairs_and_layers_are_counted_on_the_layers_that_exist():
         item(STATION_4, bob=[9], eve=[9]),
         item(STATION_4, ann=[1]),  # nobody else labelled it
     ]
-    found = agreement(items, DT.parts, disputed=1)
+    found = agreement(ways(*items), disputed=1)
     first, second = found.pairs
     assert (first.people, first.items, first.layers, first.observed) == (("ann", "bob"), 2, 24, 23 / 24)
     assert (second.people, second.items, second.layers, second.kappa) == (("bob", "eve"), 1, 8, 1)
@@ -69,9 +76,9 @@ def test_pairs_and_layers_are_counted_on_the_layers_that_exist():
 
 def test_a_label_by_one_who_saw_the_first_says_nothing_of_agreement():
     open_label, *_ = item(PHI, bob=[1])
-    assert agreement([[*item(PHI, ann=[1]), open_label]], DT.parts).pairs == ()
+    assert agreement(ways([*item(PHI, ann=[1]), open_label])).pairs == ()
 
 
 def test_each_person_has_the_share_of_layers_where_they_said_the_same_as_others():
-    alike = by_person([item(PHI, ann=[1, 2], bob=[1], eve=[1])], DT.parts)
+    alike = by_person(ways(item(PHI, ann=[1, 2], bob=[1], eve=[1])))
     assert alike == {"ann": (22 / 24, 1), "bob": (23 / 24, 1), "eve": (23 / 24, 1)}

@@ -349,6 +349,15 @@ def test_agreement_and_progress_count_what_was_said(doubled):
     ]
 
 
+def test_agreement_that_was_asked_for_before_counts_what_was_said_and_withdrawn_since(doubled):
+    labelling = doubled.labelling
+    assert labelling.agreement().pairs == ()
+    opinions(doubled, [3, 5], [3])
+    assert [pair.observed for pair in labelling.agreement().pairs] == [11 / 12]
+    labelling.undo("bob", labelling.mine("bob")[0].id, key())
+    assert labelling.agreement().pairs == ()
+
+
 def test_progress_has_the_newest_runs_and_forgets_what_was_withdrawn(driftwatch, labelling, ten, submit):
     driftwatch.store.runs.request(1, "ann", 250)
     done = submit("ann", ten[0], [3])

@@ -346,6 +346,17 @@ def disputed(second):
     return places
 
 
+@pytest.mark.parametrize(
+    "sort", ["pair_people", "pair_items", "pair_observed", "layer_layer", "layer_bad", "layer_kappa"]
+)
+def test_both_tables_of_the_agreement_sort_by_each_column(second, sign_in, disputed, sort):
+    eva = client_of(second, sign_in, "expert", "eva")
+    for descending, word in (("false", "ascending"), ("true", "descending")):
+        page = eva.get(f"/agreement/?sort={sort}&descending={descending}").text
+        assert page.count(f'aria-sort="{word}"') == 1
+    assert eva.get("/agreement/?sort=kappa").status_code == 400
+
+
 def test_agreement_is_for_experts(second, sign_in):
     assert second.test_client().get("/agreement/").status_code == 303
     assert client_of(second, sign_in, "shifter", "ann").get("/agreement/").status_code == 403

@@ -121,6 +121,15 @@ def test_a_wrong_filter_is_refused_and_explained(loaded, query, allowed):
     assert client.get("/data/statistics/picture/colour.svg").status_code == 404
 
 
+@pytest.mark.parametrize(("title", "sort", "column"), [("worst score", "line_0", 0), ("wheel", "station_3", 2)])
+@pytest.mark.parametrize("descending", [False, True])
+def test_each_table_sorts_by_its_columns(loaded, title, sort, column, descending):
+    page = loaded.test_client().get(f"/data/statistics/?sort={sort}&descending={str(descending).lower()}").text
+    values = [float(cells[column][0].replace(",", "").removesuffix(" %")) for _, cells in table(page, title)]
+    assert values == sorted(values, reverse=descending)
+    assert page.count("aria-sort") == 1
+
+
 def test_nothing_to_count_is_said(client, loaded):
     assert "No scores yet" in client.get("/data/statistics/").text
     assert "No chamber like this is judged" in loaded.test_client().get("/data/statistics/?run=5").text

@@ -127,6 +127,8 @@ def _check_shape(chamber: Chamber, rows: object) -> None:
 
 def _numbers(rows: Sequence[Sequence[float]]) -> np.ndarray:
     for layer, row in enumerate(rows, start=1):
+        if {*map(type, row)} <= {int, float}:
+            continue
         for cell, value in enumerate(row, start=1):
             if type(value) is int or type(value) is float or isinstance(value, np.number):
                 continue

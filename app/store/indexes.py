@@ -1,0 +1,44 @@
+"""Making indexes where those of an earlier version may be, and counting in them. Which there are, the classes say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bson import MinKey
+from pymongo import IndexModel
+from pymongo.collection import Collection
+
+
+def make_indexes(collection: Collection, indexes: Sequence[IndexModel], gone: Iterable[str] = ()) -> None:
+    """Make indexes in place of those that have the same name and other fields.
+
+    Args:
+        gone: names of indexes that are not needed any more.
+    """
+    there = collection.index_information()
+    for index in indexes:
+        name = index.document["name"]
+        if name in there and list(there[name]["key"]) != list(index.document["key"].items()):
+            collection.drop_index(name)
+    for name in there.keys() & set(gone):
+        collection.drop_index(name)
+    collection.create_indexes(list(indexes))
+
+
+def in_index(filters: Mapping[str, Any], first: str) -> dict[str, Any]:
+    """The same filters, of which MongoDB sees that the index that begins with a field answers them all.
+
+    It looks in an index for no other field while nothing is asked of the first one.
+    """
+    return {first: {"$gte": MinKey()}, **filters}
+
+
+def count_to(collection: Collection, filters: Mapping[str, Any], most: int, index: str | None = None) -> int:
+    """Count documents, to `most`: pymongo's `count_documents` aggregates, which takes three times as long.
+
+    Args:
+        index: name of the one to count in, if not the one that the database takes.
+    """
+    command = {"count": collection.name, "query": dict(filters), "limit": most} | ({"hint": index} if index else {})
+    return collection.database.command(command)["n"]

@@ -1,0 +1,173 @@
+"""What is counted, or passed over, is so in an index: with 10,000 runs the documents would take too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import IndexModel
+from pymongo.collection import Collection
+
+from app.store.indexes import make_indexes
+from app.store.items import SCORED, ItemQuery, Items, ItemState
+from app.store.labels import LabelQuery, Labels
+from app.store.runs import Runs, RunState
+from app.web.labels import EVENT_SORTS
+
+RUNS = 40
+START, MINUTE = datetime(2026, 1, 1, tzinfo=UTC), timedelta(minutes=1)
+
+
+@pytest.fixture
+def runs(driftwatch) -> Runs:
+    """Of 40 runs half are scored by "a", half by "b", ten of which keep what "a" said; one has no chambers yet."""
+    runs = driftwatch.store.runs
+    for number in range(1, RUNS + 1):
+        runs.request(number, "tests", 250)
+        model = "a" if number % 2 else "b"
+        changes = {"state": RunState.FINISHED, "done": 250, "model": model, "summary": {"bad_items": number}}
+        if number % 4 == 0:
+            changes["kept"] = ["a"]
+        if number <= 20:
+            changes["drift"] = {"model": model}
+        runs.update(number, **changes)
+    runs.request(RUNS + 1, "tests", 250)
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("count", "expected", "most_keys"),
+    [
+        (lambda runs: runs.count_by_model(), {"a": 20, "b": 20}, RUNS),
+        (lambda runs: runs.count_scored(), 40, RUNS),
+        (lambda runs: runs.count_scored(model="a"), 20, RUNS),
+        (lambda runs: runs.count_kept("a"), 10, 10),
+        (lambda runs: runs.count_kept("b"), 0, 0),
+        (lambda runs: runs.count_to_measure("a"), 10, 10),
+        (lambda runs: runs.count_with_drift(1, 15), 15, 20),
+        (lambda runs: runs.count(RunState.FINISHED), 40, RUNS),
+    ],
+)
+def test_runs_are_counted_without_reading_them(runs, count, expected, most_keys):
+    documents, keys = examined(runs._collection, lambda: count(runs), expected)
+    assert documents == 0
+    assert keys <= most_keys + 2
+
+
+@pytest.mark.parametrize("sort", Runs.SORTS)
+@pytest.mark.parametrize("state", [None, RunState.FINISHED])
+def test_a_page_of_runs_far_on_reads_only_its_own(runs, sort, state):
+    found, read = profiled(runs._collection, lambda: runs.find(state, sort, skip=30, limit=5))
+    assert len(found) == read["docsExamined"] == 5
+
+
+def test_a_page_of_measured_runs_far_on_reads_only_its_own(runs):
+    found, read = profiled(runs._collection, lambda: runs.with_drift(1, 18, skip=10, limit=5))
+    assert [run.number for run in found] == [8, 7, 6, 5, 4]
+    assert read["docsExamined"] == 5
+
+
+@pytest.fixture
+def items(driftwatch) -> Items:
+    """Of 30 runs two chambers each: one labelled, one waiting."""
+    begin = {"subsystem": "dt", "wheel": 0, "station": 1, "state": "judged", "model": "a", "known": False}
+    driftwatch.store.items._collection.insert_many(
+        begin
+        | {"run": run, "sector": 1 + labelled, "rank": run / 100, "worst": 0.5 + run / 100, "labelled": labelled}
+        | {"waiting": not labelled, "recheck": False}
+        | ({"contamination": 0.5, "evaluation": {"state": "disputed"}} if labelled else {})
+        for run in range(30)
+        for labelled in (False, True)
+    )
+    return driftwatch.store.items
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (ItemQuery("a", SCORED), 60),
+        (ItemQuery("a", frozenset(ItemState), least=0.65, place={"wheel": 0}), 30),
+        (ItemQuery("a", uncertain=0.1), 20),
+        (ItemQuery("a", SCORED, labelled=False), 30),
+        (ItemQuery("a", labelled=True, waiting=False, sort="contamination"), 30),
+        (ItemQuery(None, SCORED, disputed=True, sort="run"), 30),
+    ],
+)
+def test_the_rows_of_a_list_are_counted_without_reading_them(items, query, expected):
+    documents, _ = examined(items._collection, lambda: items.count(query), expected)
+    assert documents == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        ItemQuery("a", SCORED),
+        ItemQuery("a", SCORED, sort="score", descending=True, place={"wheel": 0}),
+        ItemQuery("a", SCORED, place={"wheel": 0, "station": 1}),
+        ItemQuery("a", SCORED, least=0.51, sort="sector"),
+        ItemQuery("a", SCORED, labelled=False, sort="station"),
+        ItemQuery("a", labelled=True, waiting=False, sort="contamination"),
+        ItemQuery("a", labelled=True, waiting=False, sort="wheel", least=0.51),
+    ],
+)
+def test_a_page_far_on_reads_only_its_own_rows_and_from_one_index(items, query):
+    found, read = profiled(items._collection, lambda: items.find(query, 20, 5))
+    assert len(found) == 5
+    assert read["docsExamined"] == 5
+    assert "fromMultiPlanner" not in read
+
+
+@pytest.fixture
+def labels(driftwatch) -> Labels:
+    """30 events of two people."""
+    common = {"subsystem": "dt", "wheel": 0, "station": 1, "sector": 1, "seq": 1, "kind": "label", "reason": ""}
+    driftwatch.store.labels._collection.insert_many(
+        common | {"run": run, "key": f"{run}", "by": ("ann", "bob")[run % 2], "at": START + run * MINUTE, "bad": []}
+        for run in range(30)
+    )
+    return driftwatch.store.labels
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"), [(LabelQuery(), 30), (LabelQuery(by="ann"), 15), (LabelQuery(place={"wheel": 0}), 30)]
+)
+def test_labels_are_counted_without_reading_them(labels, query, expected):
+    documents, _ = examined(labels._collection, lambda: labels.count(query), expected)
+    assert documents == 0
+
+
+@pytest.mark.parametrize("sort", sorted(EVENT_SORTS))
+@pytest.mark.parametrize("by", [None, "bob"])
+def test_a_page_of_labels_far_on_reads_only_its_own_rows(labels, sort, by):
+    found, read = profiled(labels._collection, lambda: labels.find(LabelQuery(by=by, sort=sort), 10, 5))
+    assert len(found) == 5
+    assert read["docsExamined"] == 5
+    assert "fromMultiPlanner" not in read
+
+
+def test_an_index_that_has_other_fields_now_is_made_anew(driftwatch):
+    collection = driftwatch.store.items._collection
+    collection.create_index(["run", "sector"], name="before")
+    make_indexes(collection, [IndexModel(["run", "station"], name="before")], gone=["draw_1"])
+    assert collection.index_information()["before"]["key"] == [("run", 1), ("station", 1)]
+    make_indexes(collection, [IndexModel("hits")], gone=["before", "never_was"])
+    assert "before" not in collection.index_information()
+
+
+def examined(collection: Collection, count: Callable[[], object], expected: object) -> tuple[int, int]:
+    """How many documents and how many keys the database reads to count so many."""
+    found, read = profiled(collection, count)
+    assert found == expected
+    return read["docsExamined"], read["keysExamined"]
+
+
+def profiled(collection: Collection, do: Callable[[], Any]) -> tuple[Any, Mapping[str, Any]]:
+    """What comes of one query, and what the database notes of it."""
+    database = collection.database
+    database.command("profile", 2)
+    found = do()
+    database.command("profile", 0)
+    noted = {"ns": collection.full_name, "op": {"$in": ["command", "query"]}}
+    return found, database["system.profile"].find_one(noted, sort=[("ts", -1)])
