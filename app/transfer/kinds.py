@@ -201,7 +201,6 @@ class HistogramsKind(Kind):
 
 class ScoresKind(Kind):
     name = "scores"
-    version = 2
     words = "what the network said of each layer, and what simple statistics found"
     own = ("model", "scores", "verdicts")
     _lists = ("verdicts", "reasons", "findings")
