@@ -150,7 +150,9 @@ class Explainer:
                 value = tf.linalg.matvec(before(inputs, training=False), direction)
             return tape.gradient(value, inputs), value + constant
 
-        self._logits, self._gradients = logits, gradients
+        # Called with what they take and nothing to be looked up, which is a tenth of the time of a small batch.
+        self._logits, self._gradients = logits.get_concrete_function(), gradients.get_concrete_function()
+        self._tensor = tf.constant
 
     def explain(
         self, occupancies: Sequence[Occupancy], method: Method | str = DEFAULT, seed: int = 0
@@ -196,13 +198,13 @@ class Explainer:
 
     def gradients(self, inputs: np.ndarray, of_good: bool = False) -> np.ndarray:
         """float32 (layers, …): how the logit changes with each input; or the output for good before its softmax."""
-        direction = self._to_good if of_good else self._to_bad
+        direction = self._tensor(self._to_good if of_good else self._to_bad)
         into = np.empty(inputs.shape, np.float32)
         return self._in_batches(lambda some: self._gradients(some, direction)[0], inputs, into)
 
     def _in_batches(self, function: Callable[..., Any], inputs: np.ndarray, into: np.ndarray) -> np.ndarray:
         for start in range(0, len(inputs), _AT_ONCE):
-            into[start : start + _AT_ONCE] = function(np.ascontiguousarray(inputs[start : start + _AT_ONCE])).numpy()
+            into[start : start + _AT_ONCE] = function(self._tensor(inputs[start : start + _AT_ONCE])).numpy()
         return into
 
     def _inputs(self, occupancies: Sequence[Occupancy]) -> np.ndarray:
@@ -288,7 +290,9 @@ class Explainer:
             part = slice(start, start + _AT_ONCE)
             ways = way[layer[part]]
             points = expected[layer[part]] + far[part] * ways
-            slopes[part], middle[part] = (tensor.numpy() for tensor in self._gradients(points, self._to_bad))
+            slopes[part], middle[part] = (
+                tensor.numpy() for tensor in self._gradients(self._tensor(points), self._tensor(self._to_bad))
+            )
             gained[part] = (slopes[part] * ways).reshape(len(ways), -1).sum(axis=1, dtype=np.float64)
         return _Steps(layer, begin, width, low, middle, high, slopes, gained * width - (high - low))
 
@@ -305,7 +309,8 @@ class Explainer:
         without, alone, clean = np.split(logits, (len(rows), 2 * len(rows)))
         usual = np.zeros(LAYERS)
         for layer, level in zip(np.unique(rows), clean, strict=True):
-            usual[layer] = max(level, np.median(alone[rows == layer]))
+            gains = np.sort(alone[rows == layer])  # np.median takes ten times as long
+            usual[layer] = max(level, (gains[(gains.size - 1) // 2] + gains[gains.size // 2]) / 2)
         share = (own[rows] - without + alone - usual[rows]) / 2 * STRIDE / WINDOW / cells.sum(axis=1)
         result = np.zeros(occupancy.counts.shape)
         np.add.at(result, rows, share[:, None] * cells)

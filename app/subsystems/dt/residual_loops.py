@@ -108,20 +108,13 @@ def _fill_layers(x, capped, layout, first, end, wanted, after, rate_of, out, rat
     by_siblings, by_shape = np.zeros_like(x), np.zeros_like(x)
     shape = _shape(capped, layout, first, end)
     for layer in range(first, end):
-        total = _F(0)
-        for cell in range(x.shape[1]):
-            curve = shape[layer, cell]
-            capped[layer, cell] = min(capped[layer, cell], curve + _F(4) * np.sqrt(curve + _F(1)))
-            total += capped[layer, cell]
-        rate_of[layer, 0] = total / layout.lengths[layer]
+        rate_of[layer, 0] = _limited_to(shape[layer], capped[layer]) / layout.lengths[layer]
     siblings = _median_of_others(_smoothed(capped, layout, 0, first, end))
     for layer in range(first, end):
-        for cell in range(x.shape[1]):
-            by_shape[layer, cell] = _deviation(x[layer, cell], shape[layer, cell])  # 0 where no cell is
-            siblings[layer, cell] = siblings[layer, cell] if layout.cells[layer, cell] else _F(0)
+        _fill_deviations(x[layer], shape[layer], by_shape[layer])  # 0 where no cell is
+        _empty_where_no_cell_is(layout.cells[layer], siblings[layer])
     for layer in range(wanted, after):
-        for cell in range(x.shape[1]):
-            by_siblings[layer, cell] = _deviation(x[layer, cell], siblings[layer, cell])
+        _fill_deviations(x[layer], siblings[layer], by_siblings[layer])
     own, sibling_rates = _smoothed(capped, layout, 1, wanted, after), _median_of_others(rate_of)
     rate = _chamber_rate(rate_of, layout)
     _fill_curves(by_shape, layout, first, end, out)
@@ -129,6 +122,28 @@ def _fill_layers(x, capped, layout, first, end, wanted, after, rate_of, out, rat
     _fill_bins(*bins, wanted, after, out, ratios)
     facts = (x, siblings, shape, by_shape, rate_of, sibling_rates, rate, layout)
     _fill_facts(*facts, first, end, wanted, after, out)
+
+
+@_compiled
+def _limited_to(curve, values):
+    """Cut down what stands far above the curve; the sum of what is left."""
+    total = _F(0)
+    for cell in range(values.size):
+        values[cell] = min(values[cell], curve[cell] + _F(4) * np.sqrt(curve[cell] + _F(1)))
+        total += values[cell]
+    return total
+
+
+@_compiled
+def _empty_where_no_cell_is(cells, values):
+    for cell in range(values.size):
+        values[cell] = values[cell] if cells[cell] else _F(0)
+
+
+@_compiled
+def _fill_deviations(x, expected, into):
+    for cell in range(x.size):
+        into[cell] = _deviation(x[cell], expected[cell])
 
 
 @_compiled
@@ -524,9 +539,10 @@ def _dead_cells(x, shape, empty, cells, length, own):
 def _patterns(x, shape, own, found):
     """The lowest of the sums over every 2nd, 4th, 8th cell, against the superlayer's curve."""
     seen, wanted = np.zeros(8, np.float32), np.zeros(8, np.float32)
-    for cell in range(x.size):
-        seen[cell % 8] += min(x[cell], _F(3) * shape[cell] + _F(3))
-        wanted[cell % 8] += shape[cell]
+    for first in range(0, x.size, 8):
+        for phase in range(min(8, x.size - first)):
+            seen[phase] += min(x[first + phase], _F(3) * shape[first + phase] + _F(3))
+            wanted[phase] += shape[first + phase]
     for i, step in enumerate((8, 4, 2)):
         lowest, ratio = _F(np.inf), _F(np.inf)
         for phase in range(step):
@@ -541,32 +557,29 @@ def _patterns(x, shape, own, found):
 @_compiled
 def _six_adjacent(x, siblings, shape, own, found):
     """The lowest and the highest of the sums over 6 adjacent cells, against curve and siblings."""
-    number = x.size - 5
-    seen, by_curve, by_others = _sums_of_6(x, shape, siblings)
-    curve, others = np.empty(number, np.float32), np.empty(number, np.float32)
-    for i in range(number):
-        curve[i], others[i] = _deviation(seen[i], by_curve[i]), _deviation(seen[i], by_others[i])
-    low = high = curve[0]
-    low_others = high_others = others[0]
-    for i in range(number):
-        low, high = min(low, curve[i]), max(high, curve[i])
-        low_others, high_others = min(low_others, others[i]), max(high_others, others[i])
-    own[7], own[8], found[11], found[12] = low, high, low_others, high_others
+    most = np.empty(x.size, np.float32)  # counts, hot cells cut down
+    for cell in range(x.size):
+        most[cell] = min(x[cell], _F(6) * max(shape[cell], siblings[cell]) + _F(6))
+    seen, by_curve, by_others = _sums_of_6(most), _sums_of_6(shape), _sums_of_6(siblings)
+    _fill_deviations(seen, by_curve, by_curve)
+    _fill_deviations(seen, by_others, by_others)
+    own[7], own[8] = _ends(by_curve)
+    found[11], found[12] = _ends(by_others)
 
 
 @_compiled
-def _sums_of_6(x, shape, siblings):
-    """float32 (3, W − 5): counts, hot cells cut down, and what shape and siblings expect of 6 adjacent cells."""
-    result = np.empty((3, x.size - 5), np.float32)
-    seen, by_curve, by_others = 0.0, 0.0, 0.0
-    for last in range(x.size):
-        seen += min(x[last], _F(6) * max(shape[last], siblings[last]) + _F(6))
-        by_curve += shape[last]
-        by_others += siblings[last]
-        if last >= 5:
-            i = last - 5
-            result[0, i], result[1, i], result[2, i] = max(seen, 0.0), max(by_curve, 0.0), max(by_others, 0.0)
-            seen -= min(x[i], _F(6) * max(shape[i], siblings[i]) + _F(6))
-            by_curve -= shape[i]
-            by_others -= siblings[i]
+def _sums_of_6(values):
+    result = np.empty(values.size - 5, np.float32)
+    for i in range(result.size):
+        three, others = values[i] + values[i + 1] + values[i + 2], values[i + 3] + values[i + 4] + values[i + 5]
+        result[i] = three + others
     return result
+
+
+@_compiled
+def _ends(values):
+    """The least and the greatest."""
+    least = greatest = values[0]
+    for value in values:
+        least, greatest = min(least, value), max(greatest, value)
+    return least, greatest
