@@ -149,6 +149,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "api.show_influence": (f"{API_CHAMBER}/influence",),
     "api.influence_csv": (f"{API_CHAMBER}/influence.csv",),
     "api.show_model": (f"{API}/models/{{model}}",),
+    "api.show_evaluation": (f"{API}/models/{{model}}/evaluation",),
     "api.show_run": (f"{API}/runs/{{run}}",),
     "api.show_run_summary": (f"{API}/runs/{{run}}/summary",),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,7 @@ from app.labelling.queue import Claimed, NothingLeft, Queue
 from app.labelling.strategies import DEFAULT, DIRECT, Strategy
 from app.registry import Registry
 from app.store import Store
-from app.store.items import Item, ItemQuery, ItemState
+from app.store.items import Item, ItemState
 from app.store.queue import Order, Wanted, Where
 from config import Settings
 
@@ -307,10 +307,14 @@ class Labelling:
         """How far the labelling is, for everybody and for one person, with so many of the newest runs."""
         store, model = self._store, self._models.active
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        today, ever = store.labels.counts_by_person(midnight), store.labels.counts_by_person()
+        counts = store.labels.counts_by_person(midnight)
+        ever, today = ({name: both[i] for name, both in counts.items()} for i in (0, 1))
+        newest = [run.number for run in store.runs.find(limit=runs)]
+        judged = store.items.progress(model, newest)
+        uncertain = store.queue.count_by_run(Wanted(model), newest, self._settings.uncertain_below)
         alike = agreement.by_person(self._answers.read())
         people = tuple(
-            PersonProgress(name, today.get(name, 0), ever[name], *alike.get(name, (None, 0))) for name in sorted(ever)
+            PersonProgress(name, today[name], ever[name], *alike.get(name, (None, 0))) for name in sorted(ever)
         )
         return Progress(
             mine_today=today.get(person, 0),
@@ -319,7 +323,7 @@ class Labelling:
             total=sum(ever.values()),
             uncertain_left=self._uncertain_left(model),
             held=store.queue.count_all_held(),
-            runs=tuple(self._run_progress(run.number, model) for run in store.runs.find(limit=runs)),
+            runs=tuple(RunProgress(run, *judged.get(run, (0, 0)), uncertain.get(run, 0)) for run in newest),
             people=people,
         )
 
@@ -415,17 +419,8 @@ class Labelling:
         except NotFound:
             return None
 
-    def _uncertain_left(self, model: str, run: int | None = None) -> int:
-        return self._store.queue.count(Wanted(model, run), Order.RANK, rank={"$lt": self._settings.uncertain_below})
-
-    def _run_progress(self, run: int, model: str) -> RunProgress:
-        every = ItemQuery(model, run=run)
-        return RunProgress(
-            run=run,
-            judged=self._store.items.count(every),
-            labelled=self._store.items.count(replace(every, labelled=True)),
-            uncertain_left=self._uncertain_left(model, run),
-        )
+    def _uncertain_left(self, model: str) -> int:
+        return self._store.queue.count(Wanted(model), Order.RANK, rank={"$lt": self._settings.uncertain_below})
 
 
 _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")

@@ -497,6 +497,13 @@ class Items:
             index = f"list_{next(iter(query.place))}"
         return count_to(self._collection, self._filter(query), most + 1, index)
 
+    def progress(self, model: str, runs: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """run → how many items this model has judged, and how many of these are labelled; of those that have any."""
+        wanted = self._filter(ItemQuery(model)) | {"run": {"$in": list(runs)}}
+        group = {"_id": "$run", "judged": {"$sum": 1}, "labelled": {"$sum": {"$cond": ["$labelled", 1, 0]}}}
+        found = self._collection.aggregate([{"$match": wanted}, {"$group": group}], hint="list_run")
+        return {d["_id"]: (d["judged"], d["labelled"]) for d in found}
+
     def labelled_scores(
         self, model: str, place: Mapping[str, int], limit: int
     ) -> list[tuple[Sequence[float | None], Sequence[int]]]:

@@ -78,10 +78,11 @@ class Labels:
         for sort, fields in self.SORTS.items():
             rest = [name for name in listed if name not in fields]
             indexes.append(IndexModel([*fields, *rest], name=f"list_{sort}"))
-        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"]))  # for counting by person
+        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"], name="counted"))  # by person
         indexes.append(IndexModel("projected", partialFilterExpression={"projected": False}))
         indexes.append(IndexModel("blind", partialFilterExpression={"blind": True}))
         gone = ["_".join(f"{name}_1" for name in fields) for fields in self.SORTS.values()]
+        gone.append("kind_1_withdrawn_1_by_1_at_1")
         make_indexes(self._collection, indexes, gone)
 
     # --- writing ---
@@ -174,6 +175,9 @@ class Labels:
         """How many events a list has; counting ends one beyond `most`."""
         if replace(query, sort="at", descending=True) == LabelQuery():
             return min(self.count_all(), most + 1)
+        # Whatever the order shown: where those that are asked for lie together.
+        together = "at" if query.by is not None or not query.place else next(iter(query.place))
+        query = replace(query, sort=together)
         return count_to(self._collection, self._filter(query), most + 1, self._index(query))
 
     def last(self, by: str, kinds: Sequence[Kind], limit: int) -> list[LabelEvent]:
@@ -182,13 +186,16 @@ class Labels:
         found = self._collection.find(wanted).sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit)
         return [self._event(document) for document in found]
 
-    def counts_by_person(self, since: datetime | None = None) -> dict[str, int]:
-        """name → labels that stand; all, or those since a time."""
-        wanted: dict[str, Any] = {"kind": str(Kind.LABEL), "withdrawn": False}
-        if since is not None:
-            wanted["at"] = {"$gte": since}
-        found = self._collection.aggregate([{"$match": wanted}, {"$group": {"_id": "$by", "labels": {"$sum": 1}}}])
-        return {document["_id"]: document["labels"] for document in found}
+    def counts_by_person(self, since: datetime) -> dict[str, tuple[int, int]]:
+        """name → labels that stand, and how many of these were given since a time."""
+        wanted = {"kind": str(Kind.LABEL), "withdrawn": False}
+
+        def count(name: str, **bounds: Any) -> int:
+            # Counting in an index takes a fifth of the time of grouping what it holds.
+            return count_to(self._collection, {**wanted, "by": name, **bounds}, 0, "counted")
+
+        people = self._collection.aggregate([{"$match": wanted}, {"$group": {"_id": "$by"}}], hint="counted")
+        return {one["_id"]: (count(one["_id"]), count(one["_id"], at={"$gte": since})) for one in people}
 
     def doubly_labelled(self) -> dict[tuple[int, Any], list[LabelEvent]]:
         """(run, place) → all events, by seq, of each item that has a blind label; without what people were shown."""

@@ -185,6 +185,12 @@ class Queue:
         """
         return self._count({**self._asked_for(wanted, order), **bounds}, self._index(wanted, order))
 
+    def count_by_run(self, wanted: Wanted, runs: Iterable[int], below: float) -> dict[int, int]:
+        """run → how many items are asked for with a certainty below this; of those that have any."""
+        filters = self._asked_for(wanted) | {"rank": {"$lt": below}, "run": {"$in": list(runs)}}
+        stages = [{"$match": filters}, {"$group": {"_id": "$run", "items": {"$sum": 1}}}]
+        return {d["_id"]: d["items"] for d in self._collection.aggregate(stages, hint="queue_run")}
+
     def count_held(self, person: str, wanted: Wanted) -> int:
         """How many items others hold that are asked for and that this person could have else."""
         held = {"$gte": datetime.now(UTC)}
