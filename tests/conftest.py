@@ -39,11 +39,6 @@ BEGUN_FIRST = (
 )
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """For `-n auto`: one worker more than there are cores, for a test waits a part of its time for the background."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest come first, so that no worker is left alone with one of them in the end."""
 

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app.jobs.runner import Work
+from app.ml import backend
 from app.ml.drift import Measured, Reference, make_reference, measure
 from app.registry import Registry
 from app.store import Store
@@ -92,8 +93,13 @@ class Drifts:
         return job
 
     def reconcile(self) -> None:
-        """The same while no job is at work, unless it failed before."""
-        if not self.failure() and not self._store.jobs.active():
+        """The same while no job is at work, unless it failed before.
+
+        Where there is no reference, which takes TensorFlow to make, this waits until a run was scored by this program:
+        one that only serves pages is not made to import it.
+        """
+        is_ready = backend.is_imported() or self._store.references.has(self._models.active)
+        if is_ready and not self.failure() and not self._store.jobs.active():
             self.ask(by="drift")
 
     def under_way(self) -> bool:

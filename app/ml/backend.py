@@ -6,6 +6,7 @@ The only place that says how they are set up. All else in `app.ml` calls `keras(
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 import warnings
@@ -30,6 +31,11 @@ def tensorflow() -> ModuleType:
     """The module `tensorflow`, set up. The first call takes seconds."""
     with _lock:
         return _import()
+
+
+def is_imported() -> bool:
+    """Whether this program has imported TensorFlow: what can wait need not be the first to ask for it."""
+    return "tensorflow" in sys.modules
 
 
 def keras() -> ModuleType:
