@@ -76,7 +76,8 @@ class _Apps:
     """Makes applications, each on an empty database if none is named.
 
     A database is used again when its application was put away, for to empty it is much quicker than to make its
-    indexes anew; but not one that was served: a page that is being left may still ask for something.
+    indexes anew; but not one that was served, for a page that is being left may still ask for something, nor one whose
+    reads were written down.
     """
 
     def __init__(self, server: str, client: MongoClient, folders: pytest.TempPathFactory, served: dict) -> None:
@@ -99,10 +100,11 @@ class _Apps:
             app.extensions["driftwatch"].close()
         was_served = {app.extensions["driftwatch"].settings.mongodb_uri for app in self._served.values()}
         for name in filter(None, [self._lent.pop(app) for app in apps]):
-            if f"{self._server}/{name}" in was_served:
+            collections = self._client[name].list_collection_names()
+            if f"{self._server}/{name}" in was_served or "system.profile" in collections:
                 self._client.drop_database(name)
             else:
-                for collection in self._client[name].list_collection_names():
+                for collection in collections:
                     self._client[name][collection].delete_many({})
                 self._free.append(name)
 
