@@ -38,6 +38,7 @@ def count_to(collection: Collection, filters: Mapping[str, Any], most: int, inde
     """Count documents, to `most`: pymongo's `count_documents` aggregates, which takes three times as long.
 
     Args:
+        most: 0 for all.
         index: name of the one to count in, if not the one that the database takes.
     """
     command = {"count": collection.name, "query": dict(filters), "limit": most} | ({"hint": index} if index else {})

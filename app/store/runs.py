@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import Conflict, NotFound
-from app.store.indexes import in_index, make_indexes
+from app.store.indexes import count_to, in_index, make_indexes
 
 
 class RunState(StrEnum):
@@ -211,12 +211,12 @@ class Runs:
             threshold: only those whose verdicts were made at it.
         """
         wanted = {name: value for name, value in (("model", model), ("threshold", threshold)) if value is not None}
-        return self._collection.count_documents(_with_items(among) | wanted)
+        return count_to(self._collection, _with_items(among) | wanted, 0, "done" if among is None else None)
 
     def count_kept(self, model: str) -> int:
         """How many runs are scored by another model while the scores by this one are all kept."""
         wanted = _with_items(None) | {"kept": model, "model": {"$ne": model}}
-        return self._collection.count_documents(wanted, hint="kept")
+        return count_to(self._collection, wanted, 0, "kept")
 
     def next_to_score(
         self, among: Sequence[int] | None, model: str, threshold: float, but: Iterable[int]
