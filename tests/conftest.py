@@ -264,8 +264,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails its test when a script of ours fails or the page breaks its own security policy."""
+def page(browser: Browser, make_app: Callable[..., Flask]) -> Iterator[Page]:
+    """A page that fails its test when a script of ours fails or the page breaks its own security policy.
+
+    It asks for `make_app` to be closed before the applications are: it may still be loading something from one.
+    """
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     wrong: list[str] = []
