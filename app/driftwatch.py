@@ -207,8 +207,7 @@ class Driftwatch:
         if runs not in COMPARED_RUNS:
             raise InvalidInput("runs", runs, f"a whole number from {COMPARED_RUNS[0]} to {COMPARED_RUNS[-1]}")
         args = {"model": pair[0], "other": pair[1], "runs": runs, "chambers": chambers}
-        job = self.store.jobs.ask(compare.KIND, None, compare.LANE, by, compare.about(*pair), **args)
-        self.wake()
+        job, _ = self._ask(compare.KIND, compare.LANE, by, compare.about(*pair), **args)
         return job
 
     def last_comparison(self, name: str, other: str) -> Job | None:

@@ -98,8 +98,7 @@ class Fetching:
         facts = self._scoring.facts(run)
         done, missing = facts["done"], facts["missing"]
         # A server that is away when what was missing is asked for again takes nothing from what is there.
-        incomplete = not done or done + missing < len(self._store.subsystem.places()) or facts["summary"]["unscored"]
-        state = RunState.FAILED if why and incomplete else RunState.FINISHED
+        state = RunState.FAILED if why and not self._scoring.is_whole(facts) else RunState.FINISHED
         if not why and not done and set(facts["reasons"]) == {Reason.ABSENT}:
             state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."
             self._store.items.remove_missing(run)

@@ -186,12 +186,12 @@ class Reevaluating:
     def _facts(self, run: int) -> dict[str, Any]:
         """What follows from the chambers; a run that lacked nothing but scores is finished by them."""
         facts, known = self._scoring.facts(run), self._store.runs.get(run)
-        places, here = len(self._store.subsystem.places()), facts["done"] + facts["missing"]
-        if known.state is not RunState.FAILED or facts["summary"]["unscored"]:
-            return facts
-        if here >= places:
+        if known.state is RunState.FAILED and self._scoring.is_whole(facts):
             return facts | {"state": RunState.FINISHED, "why": "", "finished_at": datetime.now(UTC)}
-        return facts | ({"why": f"Only {here} of {places} chambers were imported."} if known.why == NOT_SCORED else {})
+        if known.why == NOT_SCORED and not facts["summary"]["unscored"]:
+            here, places = facts["done"] + facts["missing"], len(self._store.subsystem.places())
+            return facts | {"why": f"Only {here} of {places} chambers were imported."}
+        return facts
 
     def failed(self, job: Job, why: str) -> None:
         """The run is left as it is, and the next one taken."""

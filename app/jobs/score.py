@@ -7,6 +7,7 @@ the scores, and only the rest is computed. Every step can be repeated. Not for w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from app.jobs.drift import Measuring
@@ -45,6 +46,11 @@ class Scoring:
         if not work.over:
             items.keep_scores(run, zip(places, judgements, findings, strict=True), model)
         return True
+
+    def is_whole(self, facts: Mapping[str, Any]) -> bool:
+        """Whether by its `facts` a run lacks nothing: every chamber is scored, or known to be missing."""
+        places, here = len(self._store.subsystem.places()), facts["done"] + facts["missing"]
+        return bool(facts["done"]) and here >= places and not facts["summary"]["unscored"]
 
     def facts(self, run: int) -> dict[str, Any]:
         """What the run's document says of its chambers, as they are now: the fields of `Run` that follow from them."""

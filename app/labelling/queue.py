@@ -94,20 +94,15 @@ class Queue:
     ) -> Claimed | NothingLeft:
         """See `Labelling.claim`."""
         strategy = checked_strategy(strategy)
-        with self._claiming.setdefault(person, threading.Lock()):  # a page that is loaded again asks while the old one
-            return self._claim(person, strategy, run, wheel, leave_out_known, list(also_held)[:MOST_ALSO_HELD])
-
-    def _claim(
-        self,
-        person: str,
-        strategy: Strategy,
-        run: int | None,
-        wheel: int | None,
-        leave_out_known: bool,
-        kept: list[Where],
-    ) -> Claimed | NothingLeft:
         asked = {"strategy": str(strategy), "run": run, "wheel": wheel, "leave_out_known": leave_out_known}
         wanted = Wanted(self._models.active, run, wheel, leave_out_known, strategy is Strategy.CONTAMINATION)
+        # A page that is loaded again asks while what the old one asked for is still being answered.
+        with self._claiming.setdefault(person, threading.Lock()):
+            return self._claim(person, strategy, wanted, asked, list(also_held)[:MOST_ALSO_HELD])
+
+    def _claim(
+        self, person: str, strategy: Strategy, wanted: Wanted, asked: Mapping[str, Any], kept: Sequence[Where]
+    ) -> Claimed | NothingLeft:
         queue = self._store.queue
         queue.renew(person, kept)  # the same page, when it was left, may have given them back a moment ago
         held = queue.held(person)

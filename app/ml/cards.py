@@ -13,7 +13,8 @@ from functools import cached_property
 from app.ml.curves import Interval
 from app.ml.evaluation import ALL, FALSE_ALARMS, LEVELS, Evaluation, Method, in_words
 from app.ml.models import Card, Composition
-from app.store.models import KeptFigures, Model
+from app.store.figures import KeptFigures
+from app.store.models import Model
 from app.store.thresholds import SetThreshold
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL

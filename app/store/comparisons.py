@@ -5,28 +5,25 @@ see `app.ml.side_by_side`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from pymongo.collection import Collection
 
-from app.store.models import KeptFigures
+from app.store.figures import Figures, KeptFigures
 
 
 class Comparisons:
     """The comparisons of all pairs of models."""
 
     def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+        self._kept = Figures(collection)
 
     def keep(self, pair: tuple[str, str], figures: str, pictures: Mapping[str, str], by: str) -> None:
         """Keep what was found of a pair, in place of what was kept before."""
-        kept = {"figures": figures, "pictures": dict(pictures), "at": datetime.now(UTC), "by": by}
-        self._collection.replace_one({"_id": _id(pair)}, kept, upsert=True)
+        self._kept.keep(_id(pair), figures, pictures, by)
 
     def get(self, pair: tuple[str, str]) -> KeptFigures | None:
         """What was found of a pair; None where it was not compared."""
-        kept = self._collection.find_one({"_id": _id(pair)}, {"_id": 0})
-        return KeptFigures(**kept) if kept else None
+        return self._kept.get(_id(pair))
 
 
 def _id(pair: tuple[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Making indexes where those of an earlier version may be, and counting in them. Which there are, the classes say."""
+"""Making indexes where those of an earlier version may be, asking and counting in them. Which there are: the classes."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def in_index(filters: Mapping[str, Any], first: str) -> dict[str, Any]:
     It looks in an index for no other field while nothing is asked of the first one.
     """
     return {first: {"$gte": MinKey()}, **filters}
+
+
+def between(lower: Any, operator: str, upper: Any) -> dict[str, Any]:
+    """What a field has to be where it is to lie between two values, either of which can be None; empty if both are.
+
+    Args:
+        operator: "$lt" or "$lte", of the upper one.
+    """
+    return {name: value for name, value in (("$gte", lower), (operator, upper)) if value is not None}
 
 
 def count_to(collection: Collection, filters: Mapping[str, Any], most: int, index: str | None = None) -> int:

@@ -21,7 +21,7 @@ from pymongo.errors import BulkWriteError
 from app.errors import NotFound, Reason, UnusableHistogram
 from app.labelling.events import LabelState
 from app.store import contamination
-from app.store.indexes import count_to, make_indexes
+from app.store.indexes import between, count_to, make_indexes
 from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import LAYERS
@@ -167,6 +167,7 @@ class Items:
         self._subsystem = subsystem
         self._past = PastScores(collection.database["past_scores"], subsystem)
         keys = subsystem.keys
+        self._identity = [(key, ASCENDING) for key in ("run", "subsystem", *keys)]  # the index of single items
         self.SORTS: dict[str, tuple[str, ...]] = {
             "certainty": ("rank", "run", *keys),
             "score": ("worst", "run", *keys),
@@ -185,8 +186,7 @@ class Items:
         }
 
     def make_indexes(self) -> None:
-        identity = ["run", "subsystem", *self._subsystem.keys]
-        indexes, gone = [IndexModel(identity, unique=True)], []
+        indexes, gone = [IndexModel(self._identity, unique=True)], []
         # A list is one scan of an index in the order shown. What else it filters by stands at the index' end, so that
         # rows are counted, and skipped, in the index alone.
         for sort, fields in self._listed.items():
@@ -351,13 +351,7 @@ class Items:
 
         Scores, and what people said, stay.
         """
-        wanted = {
-            "run": run,
-            "subsystem": self._subsystem.name,
-            "state": {"$in": sorted(SCORED)},
-            "model": model,
-            "threshold": {"$ne": threshold},
-        }
+        wanted = self._scored(run) | {"model": model, "threshold": {"$ne": threshold}}
         updates = [
             UpdateOne({"_id": d["_id"], "model": model, "scored_at": d["scored_at"]}, {"$set": _verdicts(d, threshold)})
             for d in self._collection.find(wanted, dict.fromkeys(("scores", "verdicts", "reasons", "scored_at"), 1))
@@ -367,7 +361,7 @@ class Items:
 
     def embeddings(self, run: int, model: str) -> list[tuple[Item, bytes | None]]:
         """A run's items that this model scored, each with its embedding; without histograms."""
-        scored = {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}, "model": model}
+        scored = self._scored(run) | {"model": model}
         return [(self.item(d), d.get("embedding")) for d in self._collection.find(scored, {"occupancy": 0})]
 
     def keep_unlike(self, run: int, model: str, unlike: Iterable[tuple[Any, float | None]]) -> None:
@@ -394,13 +388,12 @@ class Items:
 
     def models(self, run: int) -> set[str]:
         """The models whose scores the items of a run have; mostly one."""
-        scored = {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}}
-        return set(self._collection.distinct("model", scored))
+        return set(self._collection.distinct("model", self._scored(run)))
 
     def thresholds(self, run: int) -> set[float | None]:
         """Those at which the verdicts of a run's items were made; None where that is not known of some."""
-        scored = {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}}
-        return {d["_id"] for d in self._collection.aggregate([{"$match": scored}, {"$group": {"_id": "$threshold"}}])}
+        stages = [{"$match": self._scored(run)}, {"$group": {"_id": "$threshold"}}]
+        return {d["_id"] for d in self._collection.aggregate(stages)}
 
     def summary(self, run: int) -> tuple[dict[str, Any], dict[str, int]]:
         """What a run's items come to.
@@ -476,8 +469,7 @@ class Items:
         wanted = [self._subsystem.identity(*where) for where in items]
         if not wanted:
             return []
-        identity = [(key, ASCENDING) for key in ("run", "subsystem", *self._subsystem.keys)]
-        return [self.item(d) for d in self._collection.find({"$or": wanted}, _LARGE).hint(identity)]
+        return [self.item(d) for d in self._collection.find({"$or": wanted}, _LARGE).hint(self._identity)]
 
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
         """A page of a list, without histograms."""
@@ -554,21 +546,21 @@ class Items:
             wanted["waiting"] = query.waiting
         if query.disputed:
             wanted["evaluation.state"] = str(LabelState.DISPUTED)
-        bounds = {"$gte": query.least, "$lte": query.most}
-        if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
-            wanted["worst"] = bounds
-        upper = "$lte" if query.part_most == 1 else "$lt"
-        bounds = {"$gte": query.part_least, upper: query.part_most}
-        if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
-            wanted["scores"] = {"$elemMatch": bounds}
+        if worst := between(query.least, "$lte", query.most):
+            wanted["worst"] = worst
+        if some := between(query.part_least, "$lte" if query.part_most == 1 else "$lt", query.part_most):
+            wanted["scores"] = {"$elemMatch": some}
         if query.uncertain is not None:
             wanted["rank"] = {"$lt": query.uncertain}
         return wanted
 
+    def _scored(self, run: int) -> dict[str, Any]:
+        return {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}}
+
     def _index(self, query: ItemQuery, rows: int) -> str | list[tuple[str, int]]:
         """The index to read the first so many rows of a list from. To try them all takes the database seconds."""
         if query.run is not None:
-            return [(key, ASCENDING) for key in ("run", "subsystem", *self._subsystem.keys)]
+            return self._identity
         if query.disputed:
             return "disputed"
         if query.labelled:

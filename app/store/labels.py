@@ -22,7 +22,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import NotFound
 from app.labelling.events import Kind, LabelEvent, SkipReason
-from app.store.indexes import count_to, in_index, make_indexes
+from app.store.indexes import between, count_to, in_index, make_indexes
 from app.store.items import MOST_LISTED
 from app.subsystems import Subsystem
 
@@ -235,9 +235,8 @@ class Labels:
                 wanted[name] = value
         if query.kind is not None:
             wanted["kind"] = str(query.kind)
-        bounds = {"$gte": query.since, "$lt": query.until}
-        if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
-            wanted["at"] = bounds
+        if at := between(query.since, "$lt", query.until):
+            wanted["at"] = at
         return in_index(wanted, self.SORTS[query.sort][0])
 
     def _index(self, query: LabelQuery) -> str:

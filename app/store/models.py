@@ -19,6 +19,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import Conflict, NotFound
+from app.store.figures import Figures, KeptFigures
 
 POINTER = "@active"  # no model can have this name
 
@@ -54,27 +55,12 @@ class Model:
     override: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class KeptFigures:
-    """What was found of a model, or of two side by side.
-
-    Attributes:
-        figures: JSON, as `app.ml.evaluation.Evaluation` or `app.ml.side_by_side.SideBySide` writes it.
-        pictures: name → SVG.
-    """
-
-    figures: str
-    pictures: Mapping[str, str]
-    at: datetime
-    by: str
-
-
 class Models:
     """The models of one database."""
 
     def __init__(self, database: Database) -> None:
         self._collection: Collection = database["models"]
-        self._evaluations: Collection = database["model_evaluations"]
+        self._evaluations = Figures(database["model_evaluations"])
         self._files = gridfs.GridFSBucket(database, "model_files")
 
     def add(
@@ -149,17 +135,15 @@ class Models:
             NotFound: there is no such model.
         """
         self.get(name)
-        kept = {"figures": figures, "pictures": dict(pictures), "at": datetime.now(UTC), "by": by}
-        self._evaluations.replace_one({"_id": name}, kept, upsert=True)
+        self._evaluations.keep(name, figures, pictures, by)
 
     def evaluation(self, name: str) -> KeptFigures | None:
         """What was kept of a model; None where it was not evaluated."""
-        kept = self._evaluations.find_one({"_id": name}, {"_id": 0})
-        return KeptFigures(**kept) if kept else None
+        return self._evaluations.get(name)
 
     def evaluated(self) -> set[str]:
         """The models of which something was kept."""
-        return set(self._evaluations.distinct("_id"))
+        return set(self._evaluations.known())
 
     def active_name(self) -> str | None:
         """The model whose scores are shown and ranked by; None in a database that is new."""

@@ -235,14 +235,12 @@ class Runs:
 
     def next_to_measure(self, model: str) -> int | None:
         """The newest run that this model scored and whose drift is not measured; None where there is none."""
-        wanted = _with_items(None) | {"model": model, "drift.model": {"$ne": model}}
-        found = self._collection.find_one(wanted, {"_id": 1}, sort=_NEWEST)
+        found = self._collection.find_one(_to_measure(model), {"_id": 1}, sort=_NEWEST)
         return found["_id"] if found else None
 
     def count_to_measure(self, model: str) -> int:
         """How many runs this model scored whose drift is not measured."""
-        wanted = _with_items(None) | {"model": model, "drift.model": {"$ne": model}}
-        return self._collection.count_documents(wanted, hint="measured")
+        return count_to(self._collection, _to_measure(model), 0, "measured")
 
     def keep_drift(self, number: int, drift: Mapping[str, Any]) -> None:
         """Keep the drift of a run, unless another model scored it meanwhile."""
@@ -256,7 +254,7 @@ class Runs:
 
     def count_with_drift(self, first: int, last: int) -> int:
         """How many runs `with_drift` has, all pages together."""
-        return self._collection.count_documents(_drifted(first, last), hint="drifted")
+        return count_to(self._collection, _drifted(first, last), 0, "drifted")
 
     def busy(self) -> list[Run]:
         """Runs on which somebody should be at work."""
@@ -327,6 +325,10 @@ def not_loaded(number: int) -> NotFound:
 
 def _with_items(among: Sequence[int] | None) -> dict[str, Any]:
     return {"done": {"$gt": 0}} | ({} if among is None else {"_id": {"$in": list(among)}})
+
+
+def _to_measure(model: str) -> dict[str, Any]:
+    return _with_items(None) | {"model": model, "drift.model": {"$ne": model}}
 
 
 def _drifted(first: int, last: int) -> dict[str, Any]:

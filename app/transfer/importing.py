@@ -214,19 +214,9 @@ class Importing:
         thresholds the names of models.
         """
         if kind.name == "thresholds":
-            models = self._kinds["models"]
-            names = sorted({document["model"] for document in documents})
-            found = {model["_id"] for model in self._store.transfer.known("models", [{"_id": n} for n in names])}
-            staged = self._store.imports.find_keys(import_id, [_key(models, {"_id": name}) for name in names])
-            return frozenset(found | {n for n in names if _is_new(staged.get(_key(models, {"_id": n})))})
+            return self._to_be_had(import_id, "models", {document["model"] for document in documents})
         if kind.name in _OF_A_RUN:
-            runs = self._kinds["runs"]
-            numbers = sorted({document["run"] for document in documents})
-            there = self._store.transfer.known("runs", [{"_id": number} for number in numbers])
-            found = {run["_id"] for run in there if run["state"] != RunState.DELETING}
-            staged = self._store.imports.find_keys(import_id, [_key(runs, {"_id": number}) for number in numbers])
-            found |= {n for n in numbers if _is_new(staged.get(_key(runs, {"_id": n})))}
-            return frozenset(found)
+            return self._to_be_had(import_id, "runs", {document["run"] for document in documents})
         if kind.name == "scores":
             histograms = self._kinds["histograms"]
             unique = [kind.unique(document)[0] for document in documents]
@@ -235,6 +225,14 @@ class Importing:
             staged = self._store.imports.find_keys(import_id, [_key(histograms, one) for one in unique])
             return frozenset(found | {_key(kind, one) for one in unique if _has_histogram(staged, histograms, one)})
         return frozenset()
+
+    def _to_be_had(self, import_id: str, kind: str, ids: set[Any]) -> frozenset[Any]:
+        """Those of some runs or models that are in the database, and not about to go, or new in this file."""
+        there = self._store.transfer.known(kind, [{"_id": one} for one in sorted(ids)])
+        found = {document["_id"] for document in there if document.get("state") != RunState.DELETING}
+        keys = {_key(self._kinds[kind], {"_id": one}): one for one in ids}
+        staged = self._store.imports.find_keys(import_id, sorted(keys))
+        return frozenset(found | {one for key, one in keys.items() if _is_new(staged.get(key))})
 
     def _check_again(self, import_id: str) -> None:
         """See whether what was new still is: the database may have changed since."""

@@ -13,7 +13,7 @@ from app.errors import InvalidInput
 from app.labelling.events import Kind, standing
 from app.labelling.summary import Dispute
 from app.run_numbers import run_number
-from app.store.items import MOST_PAGED, SCORED, ItemQuery
+from app.store.items import SCORED, ItemQuery
 from app.subsystems.dt.geometry import LAYERS
 from app.web import fields as read
 from app.web.access import needs, person
@@ -37,7 +37,7 @@ blueprint = Blueprint("agreement", __name__, url_prefix="/agreement")
 def index() -> tuple[str, int]:
     driftwatch = current_driftwatch()
     fields = Fields(request.args)
-    size, page, more = read_page(fields, partial(driftwatch.store.items.count, DISPUTED, MOST_PAGED))
+    size, page, more = read_page(fields, partial(driftwatch.store.items.count, DISPUTED))
     sort, descending = read_order(fields, PAIRS, LAYER)
     agreement = driftwatch.labelling.agreement()
     return render_template(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -48,7 +48,7 @@ class ChamberList:
         """What the page of the list needs."""
         store, fields = current_driftwatch().store, Fields(request.args)
         query = self.query(fields)
-        size, page, more = read_page(fields, partial(store.items.count, query, MOST_PAGED))
+        size, page, more = read_page(fields, partial(store.items.count, query))
         return {
             "fields": fields,
             "query": query,
@@ -107,14 +107,14 @@ class ChamberList:
         )
 
 
-def read_page(fields: Fields, count: Any) -> tuple[int, Page, bool]:
+def read_page(fields: Fields, count: Callable[[int], int]) -> tuple[int, Page, bool]:
     """The page of the address: its size, itself, and whether there are more rows than can be paged through.
 
     Args:
-        count: gives how many rows the list has, to one beyond `MOST_PAGED`; asked only where its filters can be used.
+        count: gives how many rows the list has, to one beyond a number; asked only where its filters can be used.
     """
     size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
-    rows = 0 if fields.errors else count()
+    rows = 0 if fields.errors else count(MOST_PAGED)
     page = Page(1, size, min(rows, MOST_PAGED))
     if not fields.errors:
         page = fields.read("page", lambda text: Page.of(text, size, page.count), page)

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, render_template, request
 from app.accounts import account_name
 from app.labelling.events import Kind, LabelEvent
 from app.run_numbers import run_number
-from app.store.items import MOST_PAGED, SCORED, Item, ItemQuery
+from app.store.items import SCORED, Item, ItemQuery
 from app.store.labels import LabelQuery
 from app.web.chamber_lists import (
     CHAMBER,
@@ -81,7 +81,7 @@ def contamination_file(ending: str) -> Response:
 def user_scores() -> tuple[str, int]:
     fields = Fields(request.args)
     query, labels = read_events(fields), current_driftwatch().store.labels
-    size, page, more = read_page(fields, partial(labels.count, query, MOST_PAGED))
+    size, page, more = read_page(fields, partial(labels.count, query))
     return render_template(
         "user_scores.html",
         fields=fields,

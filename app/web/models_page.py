@@ -12,8 +12,9 @@ from app.ml.forgetting import Forgetting
 from app.ml.models import SHIFTER, Card, Threshold
 from app.pictures import POLICY
 from app.registry import USES
+from app.store.figures import KeptFigures
 from app.store.jobs import Job, JobState
-from app.store.models import KeptFigures, ModelState
+from app.store.models import ModelState
 from app.store.thresholds import SetThreshold
 from app.web.access import needs, person
 from app.web.current import current_driftwatch

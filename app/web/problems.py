@@ -26,7 +26,7 @@ def index() -> tuple[str, int]:
     problems = driftwatch.labelling.problems
     fields = Fields(request.args)
     run, place = fields.read("run", run_number, None), read_place(fields)
-    size, page, more = read_page(fields, lambda: problems.count(place, run))
+    size, page, more = read_page(fields, lambda most: problems.count(place, run))
     newest = driftwatch.store.runs.newest()
     return render_template(
         "problems.html",

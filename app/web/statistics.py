@@ -157,7 +157,7 @@ def index() -> tuple[str, int]:
         bins=ordered(range(SCORE_STEPS), spreads, sort, descending),
         sorted_spread=sort in spreads,
         sorted_steps=sort in STEPS,
-        edges=[round(i * STEP, 2) for i in range(21)],
+        edges=[round(i * STEP, 2) for i in range(SCORE_STEPS + 1)],
         below=float(below),
         uncertain=ordered(_uncertain(wanted, below), UNCERTAIN, sort, descending),
         steps=ordered(steps, STEPS, sort, descending),
