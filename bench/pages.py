@@ -68,6 +68,7 @@ MEDIAN, P95, RATIO, GROWTH = 200, 500, 3.0, 1.1  # the bounds: ms, ms
 VARIED = {
     "items": ("rank", "draw"),
     "labels": ("key", "at"),
+    "answers": (),
     "influences": (),
     "past_scores": (),
     "jobs": ("key", "asked_at", "ended_at"),

@@ -142,10 +142,8 @@ class Reevaluations:
 
     def outlook(self, model: str) -> Outlook:
         """What a re-evaluation by a model would have to do."""
-        runs = self._store.runs
-        scored = runs.count_scored(model=model)
-        current = runs.count_scored(model=model, threshold=self._models.bad_from(model))
-        return Outlook(runs.count_scored() - scored, runs.count_kept(model), scored - current)
+        other_model, other_threshold = self._store.runs.count_to_score(model, self._models.bad_from(model))
+        return Outlook(other_model, self._store.runs.count_kept(model), other_threshold)
 
     def _change(
         self, reevaluation_id: str, states: Sequence[ReevaluationState], state: ReevaluationState, what: str, by: str

@@ -16,7 +16,6 @@ from typing import Any
 
 from app.errors import Conflict, InvalidInput, NotFound
 from app.labelling import agreement
-from app.labelling.answers import IndependentAnswers
 from app.labelling.events import (
     Kind,
     LabelEvent,
@@ -143,7 +142,6 @@ class Labelling:
         self._store, self._models, self._settings = store, models, settings
         self._queue = Queue(store, models, settings)
         self._random = random.Random()
-        self._answers = IndependentAnswers(store)
         self.problems = Problems(store)
 
     # --- the queue ---
@@ -312,7 +310,7 @@ class Labelling:
         newest = [run.number for run in store.runs.find(limit=runs)]
         judged = store.items.progress(model, newest)
         uncertain = store.queue.count_by_run(Wanted(model), newest, self._settings.uncertain_below)
-        alike = agreement.by_person(self._answers.read())
+        alike = agreement.by_person(store.answers.ways())
         people = tuple(
             PersonProgress(name, today[name], ever[name], *alike.get(name, (None, 0))) for name in sorted(ever)
         )
@@ -329,7 +327,7 @@ class Labelling:
 
     def agreement(self) -> agreement.Agreement:
         """How far people agree who did not see each other's labels."""
-        return agreement.agreement(self._answers.read(), self._store.items.count_disputed())
+        return agreement.agreement(self._store.answers.ways(), self._store.items.count_disputed())
 
     # --- keeping items in step with the events ---
 
@@ -392,6 +390,9 @@ class Labelling:
         withdrawn = {event.undoes for event in events if event.kind is Kind.UNDO}
         taken_up = next((event.chosen for event in events if event.id == newest.undoes), None)
         self._store.queue.keep_labels(run, place, project(events), newest, taken_up)
+        if any(event.blind for event in events):  # else no two people answered independently, nor did they before
+            way = agreement.way_of(events, self._store.subsystem.parts(place))
+            self._store.answers.keep(run, place, newest.seq, way)
         self._store.labels.mark_projected(run, place, newest.seq, withdrawn)
 
     def _require_seen(self, item: Item, events: Sequence[LabelEvent], seen: Seen, blind: bool) -> None:

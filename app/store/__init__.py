@@ -17,6 +17,7 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
 from app.errors import SettingsError, StoreUnavailable
+from app.store.answers import Answers
 from app.store.attempts import Attempts
 from app.store.comparisons import Comparisons
 from app.store.embedded import EmbeddedMongo
@@ -78,6 +79,10 @@ class Store:
     @property
     def labels(self) -> Labels:
         return Labels(self._database["labels"], self.subsystem)
+
+    @property
+    def answers(self) -> Answers:
+        return Answers(self._database["answers"], self.subsystem)
 
     @property
     def problems(self) -> Problems:
@@ -191,6 +196,7 @@ class Store:
                     Influences(database["influences"], self.subsystem),
                     Queue(database["items"], self.subsystem),
                     Labels(database["labels"], self.subsystem),
+                    Answers(database["answers"], self.subsystem),
                     Problems(database["problems"], self.subsystem),
                     Runs(database["runs"]),
                     Jobs(database["jobs"]),
@@ -208,22 +214,25 @@ class Store:
 
 
 def _upgrade(database: Database, subsystem: Subsystem) -> None:
-    """Once in a database's life each, and harmless a second time: what came with labels, trends and thresholds."""
-    if database["upgrades"].find_one({"_id": "labels"}) is None:
-        Items(database["items"], subsystem).upgrade()
-        database["upgrades"].replace_one({"_id": "labels"}, {"at": datetime.now(UTC)}, upsert=True)
-    if database["upgrades"].find_one({"_id": "trends"}) is None:
-        items = Items(database["items"], subsystem)
+    """What later versions keep besides: once in a database's life each, and harmless a second time."""
+    items, runs = Items(database["items"], subsystem), Runs(database["runs"])
+
+    def trends() -> None:
         items.upgrade_history()
-        Runs(database["runs"]).upgrade(items.summary)
-        database["upgrades"].replace_one({"_id": "trends"}, {"at": datetime.now(UTC)}, upsert=True)
-    if database["upgrades"].find_one({"_id": "thresholds"}) is None:
+        runs.upgrade(items.summary)
+
+    def thresholds() -> None:
         was_set = Thresholds(database["model_thresholds"]).models()
-        runs = Runs(database["runs"])
         for model in Models(database).all():
             if model.name not in was_set:  # else nobody knows which stood when
                 runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
-        database["upgrades"].replace_one({"_id": "thresholds"}, {"at": datetime.now(UTC)}, upsert=True)
+
+    answers = Labels(database["labels"], subsystem).upgrade
+    came = {"labels": items.upgrade, "trends": trends, "thresholds": thresholds, "answers": answers}
+    for what, upgrade in came.items():
+        if database["upgrades"].find_one({"_id": what}) is None:
+            upgrade()
+            database["upgrades"].replace_one({"_id": what}, {"at": datetime.now(UTC)}, upsert=True)
 
 
 def unavailable(error: PyMongoError) -> StoreUnavailable:

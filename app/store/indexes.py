@@ -1,4 +1,4 @@
-"""Making indexes where those of an earlier version may be, asking and counting in them. Which there are: the classes."""
+"""Making indexes in place of those of an earlier version, asking and counting in them. Not for which there are."""
 
 from __future__ import annotations
 

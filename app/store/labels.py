@@ -80,9 +80,8 @@ class Labels:
             indexes.append(IndexModel([*fields, *rest], name=f"list_{sort}"))
         indexes.append(IndexModel(["kind", "withdrawn", "by", "at"], name="counted"))  # by person
         indexes.append(IndexModel("projected", partialFilterExpression={"projected": False}))
-        indexes.append(IndexModel("blind", partialFilterExpression={"blind": True}))
         gone = ["_".join(f"{name}_1" for name in fields) for fields in self.SORTS.values()]
-        gone.append("kind_1_withdrawn_1_by_1_at_1")
+        gone += ["kind_1_withdrawn_1_by_1_at_1", "blind_1"]
         make_indexes(self._collection, indexes, gone)
 
     # --- writing ---
@@ -114,6 +113,10 @@ class Labels:
             self._collection.update_many({"_id": {"$in": ids}, "withdrawn": False}, {"$set": {"withdrawn": True}})
         wanted = {**mine, "seq": {"$lte": seq}, "projected": False}
         self._collection.update_many(wanted, {"$set": {"projected": True}})
+
+    def upgrade(self) -> None:
+        """Have items projected again of which more may follow than in the time before answers were kept."""
+        self._collection.update_many({"blind": True}, {"$set": {"projected": False}})
 
     # --- reading ---
 
@@ -197,11 +200,6 @@ class Labels:
         people = self._collection.aggregate([{"$match": wanted}, {"$group": {"_id": "$by"}}], hint="counted")
         return {one["_id"]: (count(one["_id"]), count(one["_id"], at={"$gte": since})) for one in people}
 
-    def doubly_labelled(self) -> dict[tuple[int, Any], list[LabelEvent]]:
-        """(run, place) → all events, by seq, of each item that has a blind label; without what people were shown."""
-        found = self._collection.find({"blind": True}, dict.fromkeys(("run", *self._subsystem.keys), 1))
-        return self.of_items((d["run"], self._subsystem.place_of(d)) for d in found)
-
     def of_items(self, items: Iterable[tuple[int, Any]]) -> dict[tuple[int, Any], list[LabelEvent]]:
         """(run, place) → all events, by seq, of each of some items; without what people were shown."""
         events: dict[tuple[int, Any], list[LabelEvent]] = {where: [] for where in items}
@@ -218,13 +216,8 @@ class Labels:
 
     def stamp(self) -> str:
         """Changes whenever anything is said: what is made of all labels hangs on it."""
-        return f"{self.count_all()}-{[event.id for event in self.newest(None, 1)]}"
-
-    def newest(self, since: datetime | None, limit: int) -> list[LabelEvent]:
-        """The newest events, of a time or later ones if it is given, newest first; without what people were shown."""
-        wanted = {} if since is None else {"at": {"$gte": since}}
-        found = self._collection.find(wanted, dict.fromkeys(_SHOWN, 0)).sort([("at", DESCENDING), ("_id", DESCENDING)])
-        return [self._event(document) for document in found.limit(limit)]
+        newest = self._collection.find_one({}, {"_id": 1}, sort=[("at", DESCENDING), ("_id", DESCENDING)])
+        return f"{self.count_all()}-{newest and newest['_id']}"
 
     # --- documents ---
 

@@ -114,11 +114,12 @@ class Runs:
             "list_state": ("state", "_id"),
             "changed": ("changed_at", "_id"),
             "drifted": ("_id", "drift.model"),
-            "done": ("done", "model", "threshold"),  # how far a re-evaluation is
+            "scored": ("model", "threshold", "done"),  # how far a re-evaluation is
             "measured": ("model", "drift.model", "done"),
             "kept": ("kept", "model", "done"),
         }
         gone = [f"{'_1_'.join(names[:2])}_1" for names in (*fields.values(), ("drift.model", "_id"))]
+        gone.append("done")
         make_indexes(self._collection, [IndexModel(list(names), name=name) for name, names in fields.items()], gone)
 
     def request(self, number: int, by: str, total: int) -> None:
@@ -211,7 +212,14 @@ class Runs:
             threshold: only those whose verdicts were made at it.
         """
         wanted = {name: value for name, value in (("model", model), ("threshold", threshold)) if value is not None}
-        return count_to(self._collection, _with_items(among) | wanted, 0, "done" if among is None else None)
+        wanted = in_index(_with_items(among) | wanted, "model")
+        return count_to(self._collection, wanted, 0, "scored" if among is None else None)
+
+    def count_to_score(self, model: str, threshold: float) -> tuple[int, int]:
+        """How many runs have scores of another model, and how many of this one have verdicts of another threshold."""
+        others = {"model": {"$ne": model}}, {"model": model, "threshold": {"$ne": threshold}}
+        by_model, by_threshold = (count_to(self._collection, _with_items(None) | o, 0, "scored") for o in others)
+        return by_model, by_threshold
 
     def count_kept(self, model: str) -> int:
         """How many runs are scored by another model while the scores by this one are all kept."""

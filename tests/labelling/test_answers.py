@@ -1,12 +1,12 @@
-"""What is kept in memory of the answers is what is in the database, whatever was said meanwhile."""
+"""What is kept of the answers of several people is what their labels say."""
 
 import random
-from datetime import timedelta
+from collections import Counter
 
 import pytest
 from items import PLACES, judgement, key, load
 
-from app.labelling.answers import MOST_NEW, IndependentAnswers
+from app.labelling.agreement import way_of
 from app.labelling.events import Seen
 
 FEW = PLACES[:6]
@@ -29,58 +29,55 @@ def say(doubled):
     return say
 
 
-def fresh(driftwatch):
-    return IndependentAnswers(driftwatch.store).read()
+def from_labels(driftwatch):
+    """The same, made from every label."""
+    said = driftwatch.store.labels.of_run(1).items()
+    ways = (way_of(events, driftwatch.store.subsystem.parts(place)) for place, events in said)
+    return Counter(way for way in ways if len(way[1]) > 1)
 
 
-def read_all(driftwatch, read):
-    """How often all of the labels are read."""
-    database = driftwatch.store.labels._collection.database
-    database.command("profile", 2)
-    read()
-    database.command("profile", 0)
-    found = database["system.profile"].count_documents({"command.filter.blind": True})
-    database["system.profile"].drop()
-    return found
-
-
-def test_what_is_said_later_is_added_and_what_is_withdrawn_is_taken_out(doubled, say):
-    kept, draw = IndependentAnswers(doubled.store), random.Random(1)
-    assert read_all(doubled, kept.read) == 1
-    for number, place in enumerate(FEW):
+def test_what_is_said_is_added_and_what_is_withdrawn_is_taken_out(doubled, say):
+    ways, draw = doubled.store.answers.ways, random.Random(1)
+    assert ways() == {}
+    for number, place in enumerate(FEW, 1):
         say("ann", place, [3])
-        assert sum(kept.read().values()) == number
-        last = say("bob", place, draw.choice([[3], [4], []]))
-        assert sum(kept.read().values()) == number + 1
+        assert ways() == from_labels(doubled)
+        last = say("bob", place, draw.choice([[3], [4], [4, 12], []]))
+        assert sum(ways().values()) == number
+        assert ways() == from_labels(doubled)
     doubled.labelling.undo("bob", last.id, key())
-    assert read_all(doubled, kept.read) == 0
-    assert kept.read() == fresh(doubled)
-    assert sum(kept.read().values()) == 5
+    assert sum(ways().values()) == 5
+    assert ways() == from_labels(doubled)
 
 
-def test_labels_that_came_with_an_older_time_are_seen_too(doubled, say):
-    kept = IndependentAnswers(doubled.store)
+def test_what_is_made_of_older_events_does_not_take_the_place_of_newer(doubled, say):
+    answers = doubled.store.answers
+    say("ann", FEW[0], [3])
+    last = say("bob", FEW[0], [4])
+    there = answers.ways()
+    answers.keep(1, FEW[0], last.seq - 1, way_of([], [1, 2]))
+    assert answers.ways() == there
+    answers.keep(1, FEW[0], last.seq + 1, way_of([], [1, 2]))
+    assert answers.ways() == {}
+
+
+def test_a_database_of_an_earlier_version_gets_them_once(doubled, say, make_driftwatch):
+    for person, bad in {"ann": [3], "bob": [3, 4]}.items():
+        say(person, FEW[0], bad)
+    database = doubled.store.labels._collection.database
+    database.drop_collection("answers")
+    database["upgrades"].delete_one({"_id": "answers"})
+    later = make_driftwatch(mongodb_uri=doubled.settings.mongodb_uri)
+    later.reconcile()
+    assert later.store.answers.ways() == from_labels(doubled) != {}
+
+
+def test_they_are_counted_in_an_index(doubled, say):
     for person in ("ann", "bob"):
         say(person, FEW[0], [3])
-    assert sum(kept.read().values()) == 1
-    for person in ("ann", "bob"):
-        event = say(person, FEW[1], [4])
-        labels = doubled.store.labels._collection
-        labels.update_one({"key": event.key}, {"$set": {"at": event.at - timedelta(days=9)}})
-    assert read_all(doubled, kept.read) == 1
-    assert kept.read() == fresh(doubled)
-    assert sum(kept.read().values()) == 2
-
-
-def test_more_than_are_looked_up_one_by_one_are_all_read_again(doubled, say):
-    kept = IndependentAnswers(doubled.store)
-    for person in ("ann", "bob"):
-        say(person, FEW[0], [3])
-    kept.read()
-    for _ in range(MOST_NEW // 2 + 1):
-        doubled.labelling.undo("bob", say("bob", FEW[0], [4]).id, key())
-    say("bob", FEW[1], [5])
-    say("ann", FEW[1], [])
-    assert read_all(doubled, kept.read) == 1
-    assert kept.read() == fresh(doubled)
-    assert sum(kept.read().values()) == 2
+    database = doubled.store.labels._collection.database
+    database.command("profile", 2)
+    assert doubled.store.answers.ways()
+    database.command("profile", 0)
+    (read,) = database["system.profile"].find({"ns": f"{database.name}.answers"})
+    assert (read["keysExamined"], read["docsExamined"]) == (1, 0)

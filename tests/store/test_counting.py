@@ -28,6 +28,7 @@ def runs(driftwatch) -> Runs:
         runs.request(number, "tests", 250)
         model = "a" if number % 2 else "b"
         changes = {"state": RunState.FINISHED, "done": 250, "model": model, "summary": {"bad_items": number}}
+        changes["threshold"] = 0.5 if number <= 30 else 0.4
         if number % 4 == 0:
             changes["kept"] = ["a"]
         if number <= 20:
@@ -43,6 +44,9 @@ def runs(driftwatch) -> Runs:
         (lambda runs: runs.count_by_model(), {"a": 20, "b": 20}, RUNS),
         (lambda runs: runs.count_scored(), 40, RUNS),
         (lambda runs: runs.count_scored(model="a"), 20, RUNS),
+        (lambda runs: runs.count_scored(model="a", threshold=0.4), 5, 5),
+        (lambda runs: runs.count_to_score("a", 0.5), (20, 5), 25 + 2),  # and two counts end where no more can come
+        (lambda runs: runs.count_to_score("c", 0.5), (40, 0), RUNS),
         (lambda runs: runs.count_kept("a"), 10, 10),
         (lambda runs: runs.count_kept("b"), 0, 0),
         (lambda runs: runs.count_to_measure("a"), 10, 10),
