@@ -158,6 +158,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
 _FILE = "a file as long as what it lists; it is sent while it is read"
 _TRAINED = "no model was trained or compared here"
 LEFT_OUT: Mapping[str, str] = {
+    "agreement.table": _FILE,
     "api.export": _FILE,
     "api.good_runs": _FILE,
     "api.labels_csv": _FILE,
@@ -165,7 +166,7 @@ LEFT_OUT: Mapping[str, str] = {
     "labels.new_net_scores_file": _FILE,
     "labels.user_scores_file": _FILE,
     "scores.scores_file": _FILE,
-    "statistics.scores_file": _FILE,
+    "statistics.table": _FILE,
     "transfer.export": _FILE,
     "transfer.good_runs": _FILE,
     "trends.rows": _FILE,

@@ -28,8 +28,9 @@ from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.summary import bad_layers
 from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 
-MOST_LISTED = 100_000  # rows of one list, as a file and in the API: passing over rows takes time
-MOST_PAGED = 20_000  # of them on pages, where every look at a page counts them
+MOST_LISTED = 100_000  # rows of one list as a file: passing over rows takes time
+MOST_ANSWERED = 50_000  # of them through the API, page by page, where each answer counts them
+MOST_PAGED = 10_000  # of them on pages
 MOST_SORTED = 20_000  # rows that are sorted by the database rather than looked for in the order shown
 UPGRADED_AT_ONCE = 1_000  # items
 AT_ONCE = 100_000  # rows of a history: more than there are runs, and far less than the 16 MB of one answer

@@ -260,6 +260,11 @@ class Runs:
         found = found.skip(skip).limit(limit)
         return [_run(d) for d in found]
 
+    def drifts(self, first: int, last: int, most: int) -> list[tuple[int, Mapping[str, Any]]]:
+        """(number, drift) of the newest runs of a range whose drift is measured, oldest first; no more of the runs."""
+        found = self._collection.find(_drifted(first, last), {"drift": 1}, batch_size=most)
+        return [(d["_id"], d["drift"]) for d in found.sort(_NEWEST).hint("drifted").limit(most)][::-1]
+
     def count_with_drift(self, first: int, last: int) -> int:
         """How many runs `with_drift` has, all pages together."""
         return count_to(self._collection, _drifted(first, last), 0, "drifted")

@@ -17,7 +17,8 @@ from app.store.items import SCORED, ItemQuery
 from app.subsystems.dt.geometry import LAYERS
 from app.web import fields as read
 from app.web.access import needs, person
-from app.web.chamber_lists import read_page
+from app.web.chamber_lists import files, read_page, refuse_wrong
+from app.web.csv_file import one_table
 from app.web.current import current_driftwatch
 from app.web.fields import Fields
 from app.web.ordering import ordered, read_order
@@ -54,7 +55,31 @@ def index() -> tuple[str, int]:
         sizes=SIZES,
         new_key=lambda: str(uuid.uuid4()),
         second_opinions=driftwatch.settings.second_opinions,
+        files=partial(files, ".table"),
     ), fields.status
+
+
+@blueprint.get("/<name>.<ending>")
+@needs("agreement")
+def table(name: str, ending: str) -> Response:
+    """One of the two tables as it stands."""
+    fields = Fields(request.args)
+    sort, descending = read_order(fields, PAIRS, LAYER)
+    refuse_wrong(fields)
+    found = current_driftwatch().labelling.agreement()
+    pairs = [
+        (*pair.people, pair.items, pair.layers, pair.observed, pair.kappa)
+        for pair in ordered(found.pairs, PAIRS, sort, descending)
+    ]
+    layers = [
+        (layer.layer, layer.items, layer.judgements, layer.bad, layer.observed, layer.kappa)
+        for layer in ordered(found.layers, LAYER, sort, descending)
+    ]
+    tables = {
+        "pairs": (("person", "other", "chambers", "layers", "alike", "kappa"), pairs),
+        "layers": (("layer", "chambers", "answers", "bad", "alike", "kappa"), layers),
+    }
+    return one_table(tables, name, ending)
 
 
 @blueprint.post("/<run>/<wheel>/<sector>/<station>")

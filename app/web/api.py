@@ -12,7 +12,7 @@ from spectree.plugins.flask_plugin import FlaskPlugin
 
 from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_number, run_numbers
-from app.store.items import LISTS, MOST_LISTED, ItemQuery
+from app.store.items import LISTS, MOST_ANSWERED, ItemQuery
 from app.subsystems.dt.geometry import Chamber
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
@@ -149,7 +149,7 @@ def list_scores(query: ScoresQuery) -> ScoresListOut:
         sort=query.sort,
         descending=query.descending,
     )
-    count = min(driftwatch.store.items.count(wanted), MOST_LISTED)
+    count = min(driftwatch.store.items.count(wanted, MOST_ANSWERED), MOST_ANSWERED)
     pages = pages_of(query.page, query.size, count)
     found = driftwatch.store.items.find(wanted, (query.page - 1) * query.size, query.size)
     reader = reader_of()

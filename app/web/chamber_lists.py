@@ -155,10 +155,14 @@ def score_cells(item: Item) -> Sequence[float | None]:
     return item.judgement.scores if item.judgement else (None,) * LAYERS
 
 
-def files(endpoint: str) -> dict[str, str]:
-    """What the list of this address can be saved as: words → address."""
-    given = query_without("page", "size", "ending")
-    return {ending.upper(): url_for(endpoint, ending=ending, **given) for ending in ("csv", "json")}
+def files(endpoint: str, name: str | None = None) -> dict[str, str]:
+    """What the list of this address can be saved as: words → address.
+
+    Args:
+        name: of the table, where the page has several.
+    """
+    given = query_without("page", "size", "ending", "name")
+    return {ending.upper(): url_for(endpoint, name=name, ending=ending, **given) for ending in ("csv", "json")}
 
 
 def query_without(*names: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -50,6 +50,19 @@ def table_file(name: str, ending: str, header: Sequence[str], rows: Iterable[Seq
     if ending not in kinds:
         raise NotFound(f"There is no {name}.{ending}; there are: {', '.join(kinds)}.")
     return kinds[ending](name, header, rows)
+
+
+def one_table(
+    tables: Mapping[str, tuple[Sequence[str], Iterable[Sequence[object]]]], name: str, ending: str
+) -> Response:
+    """One of the tables of a page, each with its header and its rows.
+
+    Raises:
+        NotFound: there is no such table, or no such kind of file.
+    """
+    if name not in tables:
+        raise NotFound(f"There is no table {name!r} here; there are: {', '.join(tables)}.")
+    return table_file(name, ending, *tables[name])
 
 
 def in_batches(find: Callable[[int, int], Sequence[T]]) -> Iterator[T]:

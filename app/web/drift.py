@@ -89,14 +89,13 @@ def picture(name: str) -> Response:
     fields = Fields(request.args)
     first, last = _range(fields)
     refuse_wrong(fields)
-    runs = current_driftwatch().store.runs.with_drift(first, last, limit=MOST_DRAWN)[::-1]
+    measured = current_driftwatch().store.runs.drifts(first, last, MOST_DRAWN)
     title, label, series = PICTURES[name]
-    values = {words: [run.drift[field] for run in runs] for field, words in series.items()}
-    changes = {
-        i: run.drift["model"] for i, run in enumerate(runs) if i and run.drift["model"] != runs[i - 1].drift["model"]
-    }
+    values = {words: [drift[field] for _, drift in measured] for field, words in series.items()}
+    models = [drift["model"] for _, drift in measured]
+    changes = {i: after for i, (before, after) in enumerate(pairwise(models), 1) if before != after}
     levels = (LITTLE, CHANGED) if name == "stability" else ()
-    shown = (title, label, [run.number for run in runs], values, changes, levels)
+    shown = (title, label, [number for number, _ in measured], values, changes, levels)
     svg = kept("drift_pictures", MOST_PICTURES).get(repr(shown), lambda: over_runs(*shown))
     response = Response(svg, mimetype="image/svg+xml", headers={"Content-Security-Policy": POLICY})
     response.headers |= {"Cache-Control": "no-cache", "Content-Disposition": f'inline; filename="drift_{name}.svg"'}

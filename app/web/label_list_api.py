@@ -10,7 +10,7 @@ from spectree import Response as Answers
 
 from app.labelling.events import Kind, LabelEvent, SkipReason
 from app.run_numbers import LARGEST_RUN
-from app.store.items import MOST_LISTED
+from app.store.items import MOST_ANSWERED
 from app.store.labels import LabelQuery
 from app.web.api import REFUSED, blueprint, pages_of, spec
 from app.web.current import current_driftwatch
@@ -78,7 +78,7 @@ class LabelListOut(BaseModel):
     page: int
     pages: int
     size: int
-    count: int = Field(description="counted up to 100,000")
+    count: int = Field(description="counted up to 50,000")
 
 
 @blueprint.get("/labels")
@@ -90,7 +90,7 @@ def list_labels(query: LabelsQuery) -> LabelListOut:
     """Everything that people said of chambers, newest first; also what they withdrew."""
     driftwatch = current_driftwatch()
     labels, reader = driftwatch.store.labels, reader_of()
-    count = min(labels.count(query.wanted), MOST_LISTED)
+    count = min(labels.count(query.wanted, MOST_ANSWERED), MOST_ANSWERED)
     pages = pages_of(query.page, query.size, count)
     found = labels.find(query.wanted, (query.page - 1) * query.size, query.size)
     listed = [ListedLabelOut.read_by(event, reader) for event in found]

@@ -182,4 +182,4 @@ class ScoresListOut(BaseModel):
     page: int
     pages: int
     size: int
-    count: int = Field(description="counted up to 100,000")
+    count: int = Field(description="counted up to 50,000")

@@ -21,7 +21,7 @@ from app.subsystems.dt.geometry import STATIONS, WHEELS
 from app.subsystems.dt.summary import SCORE_STEPS, STEP, spread
 from app.web.access import person
 from app.web.chamber_lists import CHOICES, files, query_without, refuse_wrong
-from app.web.csv_file import table_file
+from app.web.csv_file import one_table
 from app.web.current import current_driftwatch
 from app.web.display import signed
 from app.web.fields import Fields, number_in, one_of
@@ -36,6 +36,7 @@ from app.web.score_spread import (
 )
 
 MOST_LABELLED = 2_000  # chambers that are read for the calibration, those of the newest runs
+EDGES = [round(i * STEP, 2) for i in range(SCORE_STEPS + 1)]
 MOST_KEPT = 16  # spreads in memory, a few kB each
 BY = {"all": "all chambers", "wheel": "by wheel", "station": "by station"}
 
@@ -126,6 +127,11 @@ class Wanted:
             of = [("chambers", counts.sum(axis=(0, 1)), {})]
         return [Group(words, line.tolist(), self.place | query) for words, line, query in of]
 
+    @property
+    def below(self) -> float:
+        """The certainty below which a chamber counts as uncertain: the setting, at a step of the counts."""
+        return float(np.floor(current_driftwatch().settings.uncertain_below / STEP + 1e-9) * STEP)
+
     def calibration(self) -> list[CalibrationStep]:
         """Of the labelled chambers of the chosen runs and places."""
         store = current_driftwatch().store
@@ -137,38 +143,80 @@ class Wanted:
         return kept("calibrations", MOST_KEPT).get(key, read)
 
 
+@dataclass(frozen=True)
+class Tables:
+    """What the tables of the page show, one of them in the order of the address.
+
+    Attributes:
+        groups: the columns of the first table.
+        bins: the rows of the first table, each a step of the score.
+        uncertain: the rows of the second, a wheel each.
+        steps: the rows of the third, a step of the score each; none where the address is wrong.
+    """
+
+    groups: Sequence[Group]
+    bins: Sequence[int]
+    uncertain: Sequence[tuple[int, list[dict[str, Any]]]]
+    steps: Sequence[CalibrationStep]
+    sort: str
+    descending: bool
+
+    @classmethod
+    def of(cls, wanted: Wanted) -> Tables:
+        groups = wanted.groups
+        spreads = {"worst": int} | {f"line_{i}": partial(getitem, group.counts) for i, group in enumerate(groups)}
+        sort, descending = read_order(wanted.fields, spreads, UNCERTAIN, STEPS)
+        steps = wanted.calibration() if not wanted.fields.errors else []
+        return cls(
+            groups,
+            ordered(range(SCORE_STEPS), spreads, sort, descending),
+            ordered(_uncertain(wanted), UNCERTAIN, sort, descending),
+            ordered(steps, STEPS, sort, descending),
+            sort,
+            descending,
+        )
+
+    @property
+    def sorted_spread(self) -> bool:
+        return self.sort == "worst" or self.sort.startswith("line_")
+
+    def rows(self) -> dict[str, tuple[Sequence[str], list[Sequence[object]]]]:
+        """table → (its columns, its rows), for a file."""
+        bins = [(EDGES[i], EDGES[i + 1], *(group.counts[i] for group in self.groups)) for i in self.bins]
+        uncertain = [
+            (wheel, f"MB{station}", one["chambers"], one["uncertain"])
+            for wheel, stations in self.uncertain
+            for station, one in zip(STATIONS, stations, strict=True)
+        ]
+        steps = [(step.least, step.most, step.layers, step.bad, step.share, step.mean) for step in self.steps]
+        return {
+            "scores": (("least", "most", *(group.words for group in self.groups)), bins),
+            "uncertain": (("wheel", "station", "chambers", "uncertain"), uncertain),
+            "calibration": (("least", "most", "layers", "bad", "share", "mean_score"), steps),
+        }
+
+
 @blueprint.get("/")
 def index() -> tuple[str, int]:
     driftwatch, wanted = current_driftwatch(), Wanted.read()
-    fields = wanted.fields
-    steps = wanted.calibration() if not fields.errors else []
-    below = np.floor(driftwatch.settings.uncertain_below / STEP + 1e-9) * STEP
-    groups = wanted.groups
-    spreads = {"worst": int} | {f"line_{i}": partial(getitem, group.counts) for i, group in enumerate(groups)}
-    sort, descending = read_order(fields, spreads, UNCERTAIN, STEPS)
+    fields, tables = wanted.fields, Tables.of(wanted)
     return render_template(
         "statistics.html",
         fields=fields,
         wanted=wanted,
         spread=wanted.spread,
-        groups=groups,
-        sort=sort,
-        descending=descending,
-        bins=ordered(range(SCORE_STEPS), spreads, sort, descending),
-        sorted_spread=sort in spreads,
-        sorted_steps=sort in STEPS,
-        edges=[round(i * STEP, 2) for i in range(SCORE_STEPS + 1)],
-        below=float(below),
-        uncertain=ordered(_uncertain(wanted, below), UNCERTAIN, sort, descending),
-        steps=ordered(steps, STEPS, sort, descending),
-        labelled=sum(step.layers for step in steps),
+        tables=tables,
+        sort=tables.sort,
+        descending=tables.descending,
+        edges=EDGES,
+        labelled=sum(step.layers for step in tables.steps),
         most_labelled=MOST_LABELLED,
         agreement=driftwatch.labelling.agreement().all if person().may("agreement") else None,
         by_words=BY,
         choices={name: CHOICES[name] for name in ("wheel", "station")},
         models=[(model.name, model.name) for model in driftwatch.models.all()],
         any_runs=bool(driftwatch.store.runs.count()),
-        files=files(".scores_file"),
+        files=partial(files, ".table"),
         picture=partial(url_for, ".picture", **query_without("which", "scheme", "sort", "descending")),
     ), fields.status
 
@@ -195,22 +243,18 @@ def picture(which: str) -> Response:
     return response.make_conditional(request)
 
 
-@blueprint.get("/scores.<ending>")
-def scores_file(ending: str) -> Response:
-    """The numbers of the spread."""
+@blueprint.get("/<name>.<ending>")
+def table(name: str, ending: str) -> Response:
+    """One of the tables as it stands."""
     wanted = Wanted.read()
+    tables = Tables.of(wanted)
     refuse_wrong(wanted.fields)
-    groups = wanted.groups
-    rows = [
-        (round(i * STEP, 2), round((i + 1) * STEP, 2), *counts)
-        for i, counts in enumerate(zip(*(group.counts for group in groups), strict=True))
-    ]
-    return table_file("scores", ending, ("least", "most", *(group.words for group in groups)), rows)
+    return one_table(tables.rows(), name, ending)
 
 
-def _uncertain(wanted: Wanted, below: float) -> list[tuple[int, list[dict[str, Any]]]]:
+def _uncertain(wanted: Wanted) -> list[tuple[int, list[dict[str, Any]]]]:
     """(wheel, [chambers, uncertain ones, their share and a list's filters of each station])."""
-    many, unsure = wanted.all.certainties.sum(axis=-1), wanted.all.uncertain(below)
+    many, unsure = wanted.all.certainties.sum(axis=-1), wanted.all.uncertain(wanted.below)
     run = {"run": wanted.run} if wanted.run else {}
     return [
         (

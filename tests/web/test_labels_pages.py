@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -355,6 +356,23 @@ def test_both_tables_of_the_agreement_sort_by_each_column(second, sign_in, dispu
         page = eva.get(f"/agreement/?sort={sort}&descending={descending}").text
         assert page.count(f'aria-sort="{word}"') == 1
     assert eva.get("/agreement/?sort=kappa").status_code == 400
+
+
+def test_both_tables_of_the_agreement_are_saved_as_they_stand(second, sign_in, disputed):
+    eva = client_of(second, sign_in, "expert", "eva")
+    query = "sort=layer_bad&descending=true"
+    page = eva.get(f"/agreement/?{query}").text
+    assert f"/agreement/layers.json?{query.replace('&', '&amp;')}" in page
+    layers = json.loads(eva.get(f"/agreement/layers.json?{query}").text)
+    found = second.extensions["driftwatch"].labelling.agreement()
+    assert {row["layer"]: row["bad"] for row in layers} == {layer.layer: layer.bad for layer in found.layers}
+    assert [row["bad"] for row in layers] == sorted((row["bad"] for row in layers), reverse=True)
+    pairs = list(csv.DictReader(io.StringIO(eva.get("/agreement/pairs.csv").text)))
+    assert [(row["person"], row["other"], int(row["chambers"])) for row in pairs] == [
+        (*pair.people, pair.items) for pair in found.pairs
+    ]
+    assert eva.get("/agreement/people.csv").status_code == 404
+    assert client_of(second, sign_in, "shifter", "ann").get("/agreement/pairs.csv").status_code == 403
 
 
 def test_agreement_is_for_experts(second, sign_in):

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import re
 
 import pytest
@@ -90,6 +91,15 @@ def test_labels_say_what_a_score_means(make_app, sign_in):
     assert steps["0.9–1.0"] == ["2", "1", "50.0 %", "0.945"]
     assert steps["0.5–0.6"] == ["1", "1", "100.0 %", "0.550"]
     assert steps["0.0–0.1"][:2] == ["33", "1"]
+    saved = json.loads(client.get("/data/statistics/calibration.json?sort=step_least&descending=true").text)
+    assert saved[0] == {
+        "least": 0.9,
+        "most": 1.0,
+        "layers": 2,
+        "bad": 1,
+        "share": 0.5,
+        "mean_score": pytest.approx(0.945),
+    }
     links = {head: cells[0][1] for head, cells in table(page, "What a score means")}
     assert [listed(client, links[head]) for head in ("0.0–0.1", "0.5–0.6", "0.9–1.0")] == [3, 1, 2]
     wrong = client.get("/data/contamination/?layer_least=0.9&layer_most=0.1")
@@ -128,6 +138,37 @@ def test_each_table_sorts_by_its_columns(loaded, title, sort, column, descending
     values = [float(cells[column][0].replace(",", "").removesuffix(" %")) for _, cells in table(page, title)]
     assert values == sorted(values, reverse=descending)
     assert page.count("aria-sort") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "query"),
+    [
+        ("scores", "worst score", "sort=line_0&descending=true&run=302634"),
+        ("uncertain", "wheel", "sort=station_3"),
+    ],
+)
+def test_each_table_is_saved_as_it_stands(loaded, name, title, query):
+    client = loaded.test_client()
+    page = table(client.get(f"/data/statistics/?{query}").text, title)
+    saved = json.loads(client.get(f"/data/statistics/{name}.json?{query}").text)
+    assert f"/data/statistics/{name}.csv?{query.replace('&', '&amp;')}" in client.get(f"/data/statistics/?{query}").text
+    if name == "scores":
+        assert [row["chambers"] for row in saved] == [int(cells[0][0].replace(",", "")) for _, cells in page]
+    else:
+        wheels = [head.replace("−", "-") for head, _ in page]
+        assert [(str(row["wheel"]), row["station"]) for row in saved] == [
+            (wheel, f"MB{station}") for wheel in wheels for station in range(1, 5)
+        ]
+        shares = [f"{100 * row['uncertain'] / row['chambers']:.1f}" for row in saved]
+        shown = [float(share.removesuffix(" %")) for _, cells in page for share, _ in cells]
+        assert [float(share) for share in shares] == pytest.approx(shown, abs=0.06)
+
+
+def test_a_table_that_is_not_there_is_not_found(loaded):
+    client = loaded.test_client()
+    for address, there in (("rows.csv", "scores, uncertain, calibration"), ("scores.xls", "csv, json")):
+        answer = client.get(f"/data/statistics/{address}")
+        assert (answer.status_code, there in answer.text) == (404, True)
 
 
 def test_nothing_to_count_is_said(client, loaded):
