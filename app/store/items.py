@@ -31,6 +31,7 @@ from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 MOST_LISTED = 100_000  # rows of one list as a file: passing over rows takes time
 MOST_ANSWERED = 50_000  # of them through the API, page by page, where each answer counts them
 MOST_PAGED = 10_000  # of them on pages
+HIGH = 0.5  # from this worst score on, of which there are few, items of a wheel or station lie together by score
 MOST_SORTED = 20_000  # rows that are sorted by the database rather than looked for in the order shown
 UPGRADED_AT_ONCE = 1_000  # items
 AT_ONCE = 100_000  # rows of a history: more than there are runs, and far less than the 16 MB of one answer
@@ -175,7 +176,7 @@ class Items:
             "state": ("rank", "run", *keys),  # the rank stands for the state
             "run": ("run", *keys),
             "contamination": ("contamination", "run", *keys),
-        } | {key: (key, *(k for k in keys if k != key), "run") for key in keys}
+        } | {key: (key, *(k for k in keys if k != key), "rank", "run") for key in keys}
 
         self._listed = {sort: self.SORTS[sort] for sort in ("certainty", "score", "run", *keys)}  # each with its index
 
@@ -196,8 +197,12 @@ class Items:
             rest = [name for name in ("rank", "worst") if name not in fields]
             listed = ["subsystem", "labelled", "model", "state", *fields, *rest]
             indexes.append(IndexModel(listed, name=f"list_{sort}"))
+        for key in self._subsystem.keys:
+            fields = ["subsystem", "labelled", "model", "state", key, *(f for f in self.SORTS["score"] if f != key)]
+            high = {"worst": {"$gte": HIGH}}
+            indexes.append(IndexModel([*fields, "rank"], name=f"high_{key}", partialFilterExpression=high))
         for name, sort in (("labelled_by_contamination", "contamination"), ("labelled_by_run", "run")):
-            rest = ("recheck", "waiting", "known", "state", "worst")
+            rest = ("recheck", "waiting", "known", "state", "worst", "rank")
             fields = ["subsystem", "labelled", "model", *self.SORTS[sort], *rest]
             indexes.append(IndexModel(fields, name=name, partialFilterExpression={"labelled": True}))
         # One place through all runs: read from the index alone, and so one stretch of it.
@@ -474,9 +479,17 @@ class Items:
 
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
         """A page of a list, without histograms."""
+        if query.sort == "score" and query.descending and query.least is None and query.most is None:
+            high = replace(query, least=HIGH)
+            if self._is_high(high) and len(found := self._find(high, skip, limit)) == limit:
+                return found  # else others would be passed over that are bad in every run
+        return self._find(query, skip, limit)
+
+    def _find(self, query: ItemQuery, skip: int, limit: int) -> list[Item]:
         direction = DESCENDING if query.descending else ASCENDING
         sorts = self.SORTS if query.run is None else self.SORTS | self.SORTS_OF_A_RUN
-        order = [(name, direction) for name in sorts[query.sort]]
+        # Without what is the same for all of them, else the database does not see that they lie in this order.
+        order = [(name, direction) for name in sorts[query.sort] if name not in query.place]
         found = self._collection.find(self._filter(query), _LARGE).sort(order).skip(skip).limit(limit)
         return [self.item(d) for d in found.hint(self._index(query, skip + limit))]
 
@@ -566,6 +579,8 @@ class Items:
             return "disputed"
         if query.labelled:
             return "labelled_by_contamination" if query.sort == "contamination" else "labelled_by_run"
+        if self._is_high(query):
+            return f"high_{next(iter(query.place))}"
         ordered = "list_certainty" if query.sort == "state" else f"list_{query.sort}"
         if (query.least is not None or query.most is not None) and query.sort != "score":
             bounds = self._filter(replace(query, place={}, uncertain=None))
@@ -576,9 +591,15 @@ class Items:
             places = [self._subsystem.at(place) for place in self._subsystem.places()]
             share = sum(query.place.items() <= place.items() for place in places) / len(places)
             there = self._collection.estimated_document_count() * share
-            if there <= MOST_SORTED or there * share < rows:
+            if len(query.place) == len(self._subsystem.keys) or there <= MOST_SORTED or there * share < rows:
                 return f"list_{next(iter(query.place))}"
         return ordered
+
+    @staticmethod
+    def _is_high(query: ItemQuery) -> bool:
+        """Whether the items of a place that is filtered by lie together in the order shown."""
+        elsewhere = query.run is not None or query.disputed or query.labelled
+        return bool(query.sort == "score" and query.place and (query.least or 0) >= HIGH and not elsewhere)
 
     def _histogram(self, document: Mapping[str, Any]) -> Any:
         return (

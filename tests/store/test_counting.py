@@ -124,6 +124,40 @@ def test_a_page_far_on_reads_only_its_own_rows_and_from_one_index(items, query):
 
 
 @pytest.fixture
+def wheels(items) -> Items:
+    """Those and, in wheel 1, 200 with higher scores and as many with lower ones."""
+    begin = {"subsystem": "dt", "wheel": 1, "station": 1, "state": "judged", "model": "a", "labelled": False}
+    items._collection.insert_many(
+        begin | {"run": run, "sector": 1 + bad, "rank": 0.5, "worst": (0.1, 0.99)[bad]}
+        for run in range(200)
+        for bad in (False, True)
+    )
+    return items
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        ItemQuery("a", SCORED, sort="score", descending=True, place={"wheel": 0}),
+        ItemQuery("a", SCORED, sort="score", least=0.6, place={"wheel": 0}),
+        ItemQuery("a", SCORED, place={"wheel": 1, "station": 1, "sector": 1}),
+    ],
+)
+def test_other_places_are_not_passed_over(wheels, query):
+    found, read = profiled(wheels._collection, lambda: wheels.find(query, 10, 5))
+    assert len(found) == 5
+    assert read["keysExamined"] <= 30
+
+
+@pytest.mark.parametrize("skip", range(180, 210, 3))
+def test_a_page_across_where_the_high_scores_end_is_like_any_other(wheels, skip):
+    query = ItemQuery("a", SCORED, sort="score", descending=True, place={"wheel": 1})
+    in_order = [(run, 1 + bad) for bad in (True, False) for run in reversed(range(200))]
+    found = wheels.find(query, skip, 10)
+    assert [(item.run, item.place.sector) for item in found] == in_order[skip : skip + 10]
+
+
+@pytest.fixture
 def labels(driftwatch) -> Labels:
     """30 events of two people."""
     common = {"subsystem": "dt", "wheel": 0, "station": 1, "sector": 1, "seq": 1, "kind": "label", "reason": ""}
