@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
@@ -31,7 +32,7 @@ from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 MOST_LISTED = 100_000  # rows of one list as a file: passing over rows takes time
 MOST_ANSWERED = 50_000  # of them through the API, page by page, where each answer counts them
 MOST_PAGED = 10_000  # of them on pages
-HIGH = 0.5  # from this worst score on, of which there are few, items of a wheel or station lie together by score
+HIGH = 0.5  # from this worst score on, of which there are few, those of a wheel or a station lie together by score
 MOST_SORTED = 20_000  # rows that are sorted by the database rather than looked for in the order shown
 UPGRADED_AT_ONCE = 1_000  # items
 AT_ONCE = 100_000  # rows of a history: more than there are runs, and far less than the 16 MB of one answer
@@ -178,7 +179,9 @@ class Items:
             "contamination": ("contamination", "run", *keys),
         } | {key: (key, *(k for k in keys if k != key), "rank", "run") for key in keys}
 
-        self._listed = {sort: self.SORTS[sort] for sort in ("certainty", "score", "run", *keys)}  # each with its index
+        # The indexes of lists, each with the fields that it is sorted by; `high_` is of the few with high scores.
+        self._listed = {f"list_{sort}": self.SORTS[sort] for sort in ("certainty", "score", "run", *keys)}
+        self._high = {f"high_{key}": (key, *(f for f in self.SORTS["score"] if f != key)) for key in keys}
 
         # In no index: a run has few enough items to be sorted without.
         self.SORTS_OF_A_RUN = {f"layer_{n}": (f"scores.{n - 1}", *keys) for n in range(1, LAYERS + 1)} | {
@@ -191,16 +194,13 @@ class Items:
         indexes, gone = [IndexModel(self._identity, unique=True)], []
         # A list is one scan of an index in the order shown. What else it filters by stands at the index' end, so that
         # rows are counted, and skipped, in the index alone.
-        for sort, fields in self._listed.items():
+        for name, fields in (self._listed | self._high).items():
             before = ("model", "state", *fields, *(("worst",) if "rank" in fields else ()))
             gone.append("_".join(f"{name}_1" for name in before))
             rest = [name for name in ("rank", "worst") if name not in fields]
+            only = {"partialFilterExpression": {"worst": {"$gte": HIGH}}} if name in self._high else {}
             listed = ["subsystem", "labelled", "model", "state", *fields, *rest]
-            indexes.append(IndexModel(listed, name=f"list_{sort}"))
-        for key in self._subsystem.keys:
-            fields = ["subsystem", "labelled", "model", "state", key, *(f for f in self.SORTS["score"] if f != key)]
-            high = {"worst": {"$gte": HIGH}}
-            indexes.append(IndexModel([*fields, "rank"], name=f"high_{key}", partialFilterExpression=high))
+            indexes.append(IndexModel(listed, name=name, **only))
         for name, sort in (("labelled_by_contamination", "contamination"), ("labelled_by_run", "run")):
             rest = ("recheck", "waiting", "known", "state", "worst", "rank")
             fields = ["subsystem", "labelled", "model", *self.SORTS[sort], *rest]
@@ -488,10 +488,12 @@ class Items:
     def _find(self, query: ItemQuery, skip: int, limit: int) -> list[Item]:
         direction = DESCENDING if query.descending else ASCENDING
         sorts = self.SORTS if query.run is None else self.SORTS | self.SORTS_OF_A_RUN
-        # Without what is the same for all of them, else the database does not see that they lie in this order.
-        order = [(name, direction) for name in sorts[query.sort] if name not in query.place]
-        found = self._collection.find(self._filter(query), _LARGE).sort(order).skip(skip).limit(limit)
-        return [self.item(d) for d in found.hint(self._index(query, skip + limit))]
+        index = self._index(query, skip + limit)
+        # Without the fields before them that are the same for all: the database must see that they lie in this order.
+        same = set(takewhile(query.place.__contains__, (self._listed | self._high).get(str(index), ())))
+        order = [(name, direction) for name in sorts[query.sort] if name not in same]
+        found = self._collection.find(self._filter(query), _LARGE).sort(order).hint(index).skip(skip).limit(limit)
+        return [self.item(d) for d in found]
 
     def count(self, query: ItemQuery, most: int = MOST_LISTED) -> int:
         """How many items a list has; counting ends one beyond `most`."""

@@ -80,4 +80,5 @@ def test_they_are_counted_in_an_index(doubled, say):
     assert doubled.store.answers.ways()
     database.command("profile", 0)
     (read,) = database["system.profile"].find({"ns": f"{database.name}.answers"})
+    database.drop_collection("system.profile")  # so that the next test can have the database
     assert (read["keysExamined"], read["docsExamined"]) == (1, 0)

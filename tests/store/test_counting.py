@@ -141,6 +141,8 @@ def wheels(items) -> Items:
         ItemQuery("a", SCORED, sort="score", descending=True, place={"wheel": 0}),
         ItemQuery("a", SCORED, sort="score", least=0.6, place={"wheel": 0}),
         ItemQuery("a", SCORED, place={"wheel": 1, "station": 1, "sector": 1}),
+        ItemQuery("a", SCORED, place={"wheel": 1}, sort="wheel"),
+        ItemQuery("a", SCORED, place={"station": 1}, uncertain=0.1),
     ],
 )
 def test_other_places_are_not_passed_over(wheels, query):
@@ -208,4 +210,6 @@ def profiled(collection: Collection, do: Callable[[], Any]) -> tuple[Any, Mappin
     found = do()
     database.command("profile", 0)
     noted = {"ns": collection.full_name, "op": {"$in": ["command", "query"]}}
-    return found, database["system.profile"].find_one(noted, sort=[("ts", -1)])
+    read = database["system.profile"].find_one(noted, sort=[("ts", -1)])
+    database.drop_collection("system.profile")  # so that the next test can have the database
+    return found, read
