@@ -14,7 +14,7 @@ test: $(VENV)/test.stamp
 	@sh deploy/need chromium
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench.fetch
