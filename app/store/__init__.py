@@ -208,7 +208,7 @@ class Store:
 
 
 def _upgrade(database: Database, subsystem: Subsystem) -> None:
-    """Once in a database's life each, and harmless a second time: what came with labels, trends and thresholds."""
+    """Once in a database's life each, and harmless a second time: what came with labels, trends, thresholds, orders."""
     if database["upgrades"].find_one({"_id": "labels"}) is None:
         Items(database["items"], subsystem).upgrade()
         database["upgrades"].replace_one({"_id": "labels"}, {"at": datetime.now(UTC)}, upsert=True)
@@ -224,6 +224,9 @@ def _upgrade(database: Database, subsystem: Subsystem) -> None:
             if model.name not in was_set:  # else nobody knows which stood when
                 runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
         database["upgrades"].replace_one({"_id": "thresholds"}, {"at": datetime.now(UTC)}, upsert=True)
+    if database["upgrades"].find_one({"_id": "contamination"}) is None:
+        Items(database["items"], subsystem).upgrade_contamination()
+        database["upgrades"].replace_one({"_id": "contamination"}, {"at": datetime.now(UTC)}, upsert=True)
 
 
 def unavailable(error: PyMongoError) -> StoreUnavailable:

@@ -139,7 +139,8 @@ class ItemQuery:
         by: labelled by this person, alone or among others.
         waiting: those that want a label, the first or a second one, or those that do not; None for both.
         disputed: those on which people disagree, if True.
-        sort: one of `Items.SORTS`; or of `Items.SORTS_OF_A_RUN`, where a run is given.
+        sort: one of `Items.SORTS`; or of `Items.SORTS_OF_LABELLED`, where `labelled` is True; or of either and of
+            `Items.SORTS_OF_A_RUN`, where a run is given.
     """
 
     model: str | None
@@ -173,16 +174,27 @@ class Items:
             "score": ("worst", "run", *keys),
             "state": ("rank", "run", *keys),  # the rank stands for the state
             "run": ("run", *keys),
-            "contamination": ("contamination", "run", *keys),
         } | {key: (key, *(k for k in keys if k != key), "run") for key in keys}
 
         self._listed = {sort: self.SORTS[sort] for sort in ("certainty", "score", "run", *keys)}  # each with its index
 
+        of_labels = {
+            "contamination": "contamination",
+            "layer": "contaminated",
+            "layer_score": "contaminated_score",
+            "layer_label": "contaminated_bad",
+            "bad_layers": "called_bad",
+            "by": "evaluation.by",
+            "at": "evaluation.at",
+        }
+        self.SORTS_OF_LABELLED = {sort: (name, "run", *keys) for sort, name in of_labels.items()}
+        self._labelled = {sort: self.SORTS[sort] for sort in ("run", *keys)} | self.SORTS_OF_LABELLED  # as above
+
         # In no index: a run has few enough items to be sorted without.
         self.SORTS_OF_A_RUN = {f"layer_{n}": (f"scores.{n - 1}", *keys) for n in range(1, LAYERS + 1)} | {
-            "layer": ("contaminated", *keys),
-            "by": ("evaluation.by", *keys),
-            "at": ("evaluation.at", *keys),
+            "evaluation": ("evaluation.state", *keys),
+            "skipped_by": ("skipped_by", *keys),
+            "comment": ("evaluation.comment", *keys),
         }
 
     def make_indexes(self) -> None:
@@ -195,10 +207,10 @@ class Items:
             rest = [name for name in ("rank", "worst") if name not in fields]
             listed = ["subsystem", "labelled", "model", "state", *fields, *rest]
             indexes.append(IndexModel(listed, name=f"list_{sort}"))
-        for name, sort in (("labelled_by_contamination", "contamination"), ("labelled_by_run", "run")):
-            rest = ("recheck", "waiting", "known", "state", "worst")
-            fields = ["subsystem", "labelled", "model", *self.SORTS[sort], *rest]
-            indexes.append(IndexModel(fields, name=name, partialFilterExpression={"labelled": True}))
+        for sort, fields in self._labelled.items():
+            of_queue = ("recheck", "known") if sort in ("contamination", "run") else ()
+            fields = ["subsystem", "labelled", "model", *fields, *of_queue, "waiting", "state", "worst"]
+            indexes.append(IndexModel(fields, name=f"labelled_by_{sort}", partialFilterExpression={"labelled": True}))
         # One place through all runs: read from the index alone, and so one stretch of it.
         history = ["subsystem", *self._subsystem.keys, "run", "model", "part_scores", "part_rates"]
         indexes.append(IndexModel(history, name="history"))
@@ -227,6 +239,11 @@ class Items:
                 updates.clear()
         if updates:
             self._collection.bulk_write(updates, ordered=False)
+
+    def upgrade_contamination(self) -> None:
+        """Give labelled items of the time before lists of them were sorted by more what these are sorted by."""
+        labelled = {"subsystem": self._subsystem.name, "labelled": True}
+        self._collection.update_many(labelled, list(contamination.STAGES))
 
     # --- fetching ---
 
@@ -474,7 +491,7 @@ class Items:
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
         """A page of a list, without histograms."""
         direction = DESCENDING if query.descending else ASCENDING
-        sorts = self.SORTS if query.run is None else self.SORTS | self.SORTS_OF_A_RUN
+        sorts = self.SORTS | self.SORTS_OF_LABELLED | self.SORTS_OF_A_RUN
         order = [(name, direction) for name in sorts[query.sort]]
         found = self._collection.find(self._filter(query), _LARGE).sort(order).skip(skip).limit(limit)
         return [self.item(d) for d in found.hint(self._index(query, skip + limit))]
@@ -482,10 +499,10 @@ class Items:
     def count(self, query: ItemQuery, most: int = MOST_LISTED) -> int:
         """How many items a list has; counting ends one beyond `most`."""
         index = None if query.run is None else "list_run"
-        bounded = query.labelled or any(
-            bound is not None for bound in (query.run, query.least, query.most, query.uncertain)
-        )
-        if query.place and not bounded:
+        bounded = any(bound is not None for bound in (query.run, query.least, query.most, query.uncertain))
+        if query.labelled and not bounded:
+            index = "labelled_by_run"
+        elif query.place and not bounded:
             index = f"list_{next(iter(query.place))}"
         return count_to(self._collection, self._filter(query), most + 1, index)
 
@@ -564,7 +581,7 @@ class Items:
         if query.disputed:
             return "disputed"
         if query.labelled:
-            return "labelled_by_contamination" if query.sort == "contamination" else "labelled_by_run"
+            return f"labelled_by_{query.sort if query.sort in self._labelled else 'run'}"
         ordered = "list_certainty" if query.sort == "state" else f"list_{query.sort}"
         if (query.least is not None or query.most is not None) and query.sort != "score":
             bounds = self._filter(replace(query, place={}, uncertain=None))

@@ -26,7 +26,7 @@ from app.web.current import current_driftwatch
 from app.web.display import signed
 from app.web.fields import Fields, number_in, one_of
 from app.web.kept import kept
-from app.web.ordering import ordered, read_order
+from app.web.ordering import Keys, ordered, read_order
 from app.web.score_spread import (
     CalibrationStep,
     Spread,
@@ -144,7 +144,7 @@ def index() -> tuple[str, int]:
     steps = wanted.calibration() if not fields.errors else []
     below = np.floor(driftwatch.settings.uncertain_below / STEP + 1e-9) * STEP
     groups = wanted.groups
-    spreads = {"worst": int} | {f"line_{i}": partial(getitem, group.counts) for i, group in enumerate(groups)}
+    spreads = _spreads(groups)
     sort, descending = read_order(fields, spreads, UNCERTAIN, STEPS)
     return render_template(
         "statistics.html",
@@ -199,13 +199,20 @@ def picture(which: str) -> Response:
 def scores_file(ending: str) -> Response:
     """The numbers of the spread."""
     wanted = Wanted.read()
-    refuse_wrong(wanted.fields)
     groups = wanted.groups
+    spreads = _spreads(groups)
+    order = read_order(wanted.fields, spreads, UNCERTAIN, STEPS)
+    refuse_wrong(wanted.fields)
     rows = [
-        (round(i * STEP, 2), round((i + 1) * STEP, 2), *counts)
-        for i, counts in enumerate(zip(*(group.counts for group in groups), strict=True))
+        (round(i * STEP, 2), round((i + 1) * STEP, 2), *(group.counts[i] for group in groups))
+        for i in ordered(range(SCORE_STEPS), spreads, *order)
     ]
     return table_file("scores", ending, ("least", "most", *(group.words for group in groups)), rows)
+
+
+def _spreads(groups: Sequence[Group]) -> Keys:
+    """What the table of the spread can be sorted by; its rows are numbers of steps."""
+    return {"worst": int} | {f"line_{i}": partial(getitem, group.counts) for i, group in enumerate(groups)}
 
 
 def _uncertain(wanted: Wanted, below: float) -> list[tuple[int, list[dict[str, Any]]]]:
