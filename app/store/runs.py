@@ -98,12 +98,12 @@ class Run:
 class Runs:
     """The runs that somebody asked for."""
 
-    SORTS = ("number", "state", "requested_at", "finished_at", "missing", "bad_items")
+    SORTS = ("number", "state", "requested_at", "finished_at", "missing", "bad_items", "model")
     DRIFT = ("model", "unlike", "chambers", "scores", "distances", "hits")  # by what the measured ones can be sorted
     _ORDERS: Mapping[str, tuple[str, ...]] = {
         "number": ("_id",),
         "bad_items": ("summary.bad_items", "_id"),
-    } | {sort: (sort, "_id") for sort in ("state", "requested_at", "finished_at", "missing")}
+    } | {sort: (sort, "_id") for sort in ("state", "requested_at", "finished_at", "missing", "model")}
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
