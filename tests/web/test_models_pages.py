@@ -85,7 +85,9 @@ def test_the_tables_of_an_evaluation_sort_by_each_column(client, two_methods):
     for column in columns:
         page = client.get(f"{address}?sort={column}&descending=true").text
         assert page.count("aria-sort") == 1
-        assert f"sort={column}&amp;descending=false#evaluation" in page
+        part = column.partition("_")[0]
+        assert f'sort={column}&amp;descending=false#{part}"' in page
+        assert page.count(f' id="{part}"') == 1
 
     def rows(column, words):
         """The heads of the rows of the table with these words, by a column downward; and its first number in each."""
