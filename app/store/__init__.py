@@ -227,9 +227,14 @@ def _upgrade(database: Database, subsystem: Subsystem) -> None:
             if model.name not in was_set:  # else nobody knows which stood when
                 runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
 
-    answers = Labels(database["labels"], subsystem).upgrade
-    came = {"labels": items.upgrade, "trends": trends, "thresholds": thresholds, "answers": answers}
-    for what, upgrade in came.items():
+    upgrades = {
+        "labels": items.upgrade,
+        "trends": trends,
+        "thresholds": thresholds,
+        "contamination": items.upgrade_contamination,
+        "answers": Labels(database["labels"], subsystem).upgrade,
+    }
+    for what, upgrade in upgrades.items():
         if database["upgrades"].find_one({"_id": what}) is None:
             upgrade()
             database["upgrades"].replace_one({"_id": what}, {"at": datetime.now(UTC)}, upsert=True)

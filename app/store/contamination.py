@@ -11,7 +11,7 @@ from typing import Any
 
 from app.labelling.events import LabelState
 
-FIELDS = ("contamination", "contaminated")
+FIELDS = ("contamination", "contaminated", "contaminated_score", "contaminated_bad", "called_bad")
 
 # For each layer |score − label|, null where there is no score.
 _DISAGREEMENTS: dict[str, Any] = {
@@ -29,27 +29,36 @@ _DISAGREEMENTS: dict[str, Any] = {
     }
 }
 
-_HAS_BOTH = {
-    "$and": [
-        {"$eq": ["$labelled", True]},
-        {"$ne": ["$evaluation.state", str(LabelState.DISPUTED)]},
-        {"$isArray": "$scores"},
-    ]
+_IS_LABELLED = {
+    "$and": [{"$eq": ["$labelled", True]}, {"$ne": ["$evaluation.state", str(LabelState.DISPUTED)]}],
 }
+
+
+def _where_known(value: Any) -> dict[str, Any]:
+    """The value where there is a contamination; else the field is absent."""
+    return {"$cond": [{"$gt": ["$contamination", None]}, value, "$$REMOVE"]}
+
 
 # To be put at the end of an update's pipeline.
 STAGES: tuple[dict[str, Any], ...] = (
-    {"$set": {"contamination": {"$cond": [_HAS_BOTH, {"$max": _DISAGREEMENTS}, None]}}},
     {
         "$set": {
-            "contamination": {"$ifNull": ["$contamination", "$$REMOVE"]},
-            "contaminated": {
-                "$cond": [
-                    {"$eq": ["$contamination", None]},
-                    "$$REMOVE",
-                    {"$add": [1, {"$indexOfArray": [_DISAGREEMENTS, "$contamination"]}]},
-                ]
+            "contamination": {
+                "$cond": [{"$and": [_IS_LABELLED, {"$isArray": "$scores"}]}, {"$max": _DISAGREEMENTS}, None]
             },
+            "called_bad": {"$cond": [_IS_LABELLED, {"$size": "$evaluation.bad"}, "$$REMOVE"]},
+        }
+    },
+    {
+        "$set": {
+            "contamination": _where_known("$contamination"),
+            "contaminated": _where_known({"$add": [1, {"$indexOfArray": [_DISAGREEMENTS, "$contamination"]}]}),
+        }
+    },
+    {
+        "$set": {
+            "contaminated_score": _where_known({"$arrayElemAt": ["$scores", {"$subtract": ["$contaminated", 1]}]}),
+            "contaminated_bad": _where_known({"$in": ["$contaminated", "$evaluation.bad"]}),
         }
     },
 )

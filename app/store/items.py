@@ -142,7 +142,8 @@ class ItemQuery:
         by: labelled by this person, alone or among others.
         waiting: those that want a label, the first or a second one, or those that do not; None for both.
         disputed: those on which people disagree, if True.
-        sort: one of `Items.SORTS`; or of `Items.SORTS_OF_A_RUN`, where a run is given.
+        sort: one of `Items.SORTS`; or of `Items.SORTS_OF_LABELLED`, where `labelled` is True; or of either and of
+            `Items.SORTS_OF_A_RUN`, where a run is given.
     """
 
     model: str | None
@@ -176,18 +177,29 @@ class Items:
             "score": ("worst", "run", *keys),
             "state": ("rank", "run", *keys),  # the rank stands for the state
             "run": ("run", *keys),
-            "contamination": ("contamination", "run", *keys),
         } | {key: (key, *(k for k in keys if k != key), "rank", "run") for key in keys}
 
         # The indexes of lists, each with the fields that it is sorted by; `high_` is of the few with high scores.
         self._listed = {f"list_{sort}": self.SORTS[sort] for sort in ("certainty", "score", "run", *keys)}
         self._high = {f"high_{key}": (key, *(f for f in self.SORTS["score"] if f != key)) for key in keys}
 
+        of_labels = {
+            "contamination": "contamination",
+            "layer": "contaminated",
+            "layer_score": "contaminated_score",
+            "layer_label": "contaminated_bad",
+            "bad_layers": "called_bad",
+            "by": "evaluation.by",
+            "at": "evaluation.at",
+        }
+        self.SORTS_OF_LABELLED = {sort: (name, "run", *keys) for sort, name in of_labels.items()}
+        self._labelled = {sort: self.SORTS[sort] for sort in ("run", *keys)} | self.SORTS_OF_LABELLED  # as above
+
         # In no index: a run has few enough items to be sorted without.
         self.SORTS_OF_A_RUN = {f"layer_{n}": (f"scores.{n - 1}", *keys) for n in range(1, LAYERS + 1)} | {
-            "layer": ("contaminated", *keys),
-            "by": ("evaluation.by", *keys),
-            "at": ("evaluation.at", *keys),
+            "evaluation": ("evaluation.state", *keys),
+            "skipped_by": ("skipped_by", *keys),
+            "comment": ("evaluation.comment", *keys),
         }
 
     def make_indexes(self) -> None:
@@ -201,10 +213,10 @@ class Items:
             only = {"partialFilterExpression": {"worst": {"$gte": HIGH}}} if name in self._high else {}
             listed = ["subsystem", "labelled", "model", "state", *fields, *rest]
             indexes.append(IndexModel(listed, name=name, **only))
-        for name, sort in (("labelled_by_contamination", "contamination"), ("labelled_by_run", "run")):
-            rest = ("recheck", "waiting", "known", "state", "worst", "rank")
-            fields = ["subsystem", "labelled", "model", *self.SORTS[sort], *rest]
-            indexes.append(IndexModel(fields, name=name, partialFilterExpression={"labelled": True}))
+        for sort, fields in self._labelled.items():
+            of_queue = ("recheck", "known") if sort in ("contamination", "run") else ()
+            fields = ["subsystem", "labelled", "model", *fields, *of_queue, "waiting", "state", "worst"]
+            indexes.append(IndexModel(fields, name=f"labelled_by_{sort}", partialFilterExpression={"labelled": True}))
         # One place through all runs: read from the index alone, and so one stretch of it.
         history = ["subsystem", *self._subsystem.keys, "run", "model", "part_scores", "part_rates"]
         indexes.append(IndexModel(history, name="history"))
@@ -233,6 +245,11 @@ class Items:
                 updates.clear()
         if updates:
             self._collection.bulk_write(updates, ordered=False)
+
+    def upgrade_contamination(self) -> None:
+        """Give labelled items of the time before lists of them were sorted by more what these are sorted by."""
+        labelled = {"subsystem": self._subsystem.name, "labelled": True}
+        self._collection.update_many(labelled, list(contamination.STAGES))
 
     # --- fetching ---
 
@@ -487,7 +504,7 @@ class Items:
 
     def _find(self, query: ItemQuery, skip: int, limit: int) -> list[Item]:
         direction = DESCENDING if query.descending else ASCENDING
-        sorts = self.SORTS if query.run is None else self.SORTS | self.SORTS_OF_A_RUN
+        sorts = self.SORTS | self.SORTS_OF_LABELLED | self.SORTS_OF_A_RUN
         index = self._index(query, skip + limit)
         # Without the fields before them that are the same for all: the database must see that they lie in this order.
         same = set(takewhile(query.place.__contains__, (self._listed | self._high).get(str(index), ())))
@@ -498,10 +515,10 @@ class Items:
     def count(self, query: ItemQuery, most: int = MOST_LISTED) -> int:
         """How many items a list has; counting ends one beyond `most`."""
         index = None if query.run is None else "list_run"
-        bounded = query.labelled or any(
-            bound is not None for bound in (query.run, query.least, query.most, query.uncertain)
-        )
-        if query.place and not bounded:
+        bounded = any(bound is not None for bound in (query.run, query.least, query.most, query.uncertain))
+        if query.labelled and not bounded:
+            index = "labelled_by_run"
+        elif query.place and not bounded:
             index = f"list_{next(iter(query.place))}"
         return count_to(self._collection, self._filter(query), most + 1, index)
 
@@ -580,7 +597,7 @@ class Items:
         if query.disputed:
             return "disputed"
         if query.labelled:
-            return "labelled_by_contamination" if query.sort == "contamination" else "labelled_by_run"
+            return f"labelled_by_{query.sort if query.sort in self._labelled else 'run'}"
         if self._is_high(query):
             return f"high_{next(iter(query.place))}"
         ordered = "list_certainty" if query.sort == "state" else f"list_{query.sort}"

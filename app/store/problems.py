@@ -23,6 +23,9 @@ class Problems:
         self._collection = collection
         self._subsystem = subsystem
         self._items = collection.database["items"]
+        # In no index: there are few problems. Of layers and cells the lowest counts, or the highest where descending.
+        fields = ("layers", "cells", "text", "since", "until", "at")
+        self.SORTS = {"chamber": subsystem.keys} | {name: (name,) for name in fields}
 
     def make_indexes(self) -> None:
         fields = ("subsystem", *self._subsystem.keys, "since")
@@ -87,10 +90,22 @@ class Problems:
         return self.find(self._subsystem.at(place), limit=0)
 
     def find(
-        self, place: Mapping[str, int] | None = None, run: int | None = None, skip: int = 0, limit: int = 100
+        self,
+        place: Mapping[str, int] | None = None,
+        run: int | None = None,
+        skip: int = 0,
+        limit: int = 100,
+        sort: str = "at",
+        descending: bool = True,
     ) -> list[Problem]:
-        """Problems, newest first: of places with these keys, covering a run. A limit of 0 is none."""
-        found = self._collection.find(self._filter(place, run)).sort([("at", DESCENDING), ("_id", DESCENDING)])
+        """Problems, newest first unless asked otherwise: of places with these keys, covering a run.
+
+        Args:
+            limit: at most so many; 0 for all.
+            sort: one of `SORTS`.
+        """
+        order = [(name, DESCENDING if descending else ASCENDING) for name in (*self.SORTS[sort], "_id")]
+        found = self._collection.find(self._filter(place, run)).sort(order)
         return [self._problem(document) for document in found.skip(skip).limit(limit)]
 
     def count(self, place: Mapping[str, int] | None = None, run: int | None = None) -> int:

@@ -98,11 +98,12 @@ class Run:
 class Runs:
     """The runs that somebody asked for."""
 
-    SORTS = ("number", "state", "requested_at", "finished_at", "missing", "bad_items")
+    SORTS = ("number", "state", "requested_at", "finished_at", "missing", "bad_items", "model")
+    DRIFT = ("model", "unlike", "chambers", "scores", "distances", "hits")  # by what the measured ones can be sorted
     _ORDERS: Mapping[str, tuple[str, ...]] = {
         "number": ("_id",),
         "bad_items": ("summary.bad_items", "_id"),
-    } | {sort: (sort, "_id") for sort in ("state", "requested_at", "finished_at", "missing")}
+    } | {sort: (sort, "_id") for sort in ("state", "requested_at", "finished_at", "missing", "model")}
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -110,7 +111,9 @@ class Runs:
     def make_indexes(self) -> None:
         # A run's document is large. So what a list passes over, and what is counted over all runs, is so in an index.
         listed = {f"list_{sort}": (*fields, "state") for sort, fields in self._ORDERS.items() if sort != "state"}
-        fields = listed | {
+        measured = {f"drifted_{name}": dict.fromkeys((f"drift.{name}", "_id", "drift.model")) for name in self.DRIFT}
+        fields = listed | {name: tuple(keys) for name, keys in measured.items()}
+        fields |= {
             "list_state": ("state", "_id"),
             "changed": ("changed_at", "_id"),
             "drifted": ("_id", "drift.model"),
@@ -254,9 +257,23 @@ class Runs:
         """Keep the drift of a run, unless another model scored it meanwhile."""
         self._collection.update_one({"_id": number, "model": drift["model"]}, {"$set": {"drift": drift}})
 
-    def with_drift(self, first: int, last: int, skip: int = 0, limit: int = 20) -> list[Run]:
-        """A page of the runs of a range whose drift is measured, newest first."""
-        found = self._collection.find(_drifted(first, last), NOT_PACKED).sort(_NEWEST).hint("drifted")
+    def with_drift(
+        self,
+        first: int,
+        last: int,
+        skip: int = 0,
+        limit: int = 20,
+        sort: str = "number",
+        descending: bool = True,
+    ) -> list[Run]:
+        """A page of the runs of a range whose drift is measured, newest first unless asked otherwise.
+
+        Args:
+            sort: "number" or one of `DRIFT`.
+        """
+        keys, index = (("_id",), "drifted") if sort == "number" else ((f"drift.{sort}", "_id"), f"drifted_{sort}")
+        order = [(key, DESCENDING if descending else ASCENDING) for key in keys]
+        found = self._collection.find(in_index(_drifted(first, last), keys[0]), NOT_PACKED).sort(order).hint(index)
         found = found.skip(skip).limit(limit)
         return [_run(d) for d in found]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
@@ -10,16 +11,18 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from app.errors import InvalidInput, NotFound
 from app.pictures import POLICY
 from app.run_numbers import LARGEST_RUN, run_number
-from app.store.runs import Run
+from app.store.runs import Run, Runs
 from app.web.access import needs, person
-from app.web.chamber_lists import query_without, refuse_wrong
+from app.web.chamber_lists import files, query_without, refuse_wrong
+from app.web.csv_file import in_batches, table_file
 from app.web.current import current_driftwatch
-from app.web.fields import Fields, one_of
+from app.web.fields import YES_OR_NO, Fields, one_of
 from app.web.kept import kept
 from app.web.paging import SIZES, Page
 
 MOST_DRAWN = 500  # runs in a picture, the newest of the range: more could not be told apart
 MOST_PICTURES = 16  # kept in memory, 0.1 MB each
+SORTS = ("number", *Runs.DRIFT)
 LITTLE, CHANGED = 0.1, 0.25  # stability indexes, by the rule of thumb: see `app.ml.drift.Bins`
 
 # name → title, what the values are, and the series with their words.
@@ -47,21 +50,25 @@ blueprint = Blueprint("drift", __name__, url_prefix="/drift")
 @blueprint.get("/")
 def index() -> tuple[str, int]:
     driftwatch, fields = current_driftwatch(), Fields(request.args)
-    first, last = _range(fields)
+    (first, last), (sort, descending) = _range(fields), _order(fields)
     runs, model = driftwatch.store.runs, driftwatch.model
     size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
     count = 0 if fields.errors else runs.count_with_drift(first, last)
     page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
-    listed = [] if fields.errors else runs.with_drift(first, last, page.skip, page.size + 1)
+    listed = [] if fields.errors else runs.with_drift(first, last, page.skip, page.size + 1, sort, descending)
+    newest_first = sort == "number" and descending
     return render_template(
         "drift.html",
         fields=fields,
         page=page,
         sizes=SIZES,
         runs=listed[: page.size],
-        before=_models_before(listed),
+        before=_models_before(listed) if newest_first else {},
+        sort=sort,
+        descending=descending,
         pictures={name: words[0] for name, words in PICTURES.items()},
-        query=query_without("page", "size"),
+        query=query_without("page", "size", "sort", "descending"),
+        files=files(".drift_file"),
         most_drawn=MOST_DRAWN,
         changed=CHANGED,
         model=model,
@@ -77,6 +84,17 @@ def ask() -> Response:
     """Have measured what is not; where that failed before, again."""
     current_driftwatch().drifts.ask(by=person().name)
     return redirect(url_for(".index"), 303)
+
+
+@blueprint.get("/drift.<ending>")
+def drift_file(ending: str) -> Response:
+    """The measured runs of the address, every page of them, in its order."""
+    fields = Fields(request.args)
+    (first, last), (sort, descending) = _range(fields), _order(fields)
+    refuse_wrong(fields)
+    find = partial(current_driftwatch().store.runs.with_drift, first, last, sort=sort, descending=descending)
+    rows = ((run.number, *(run.drift[name] for name in Runs.DRIFT)) for run in in_batches(find))
+    return table_file("drift", ending, ("run", *Runs.DRIFT), rows)
 
 
 @blueprint.get("/<name>.svg")
@@ -110,6 +128,12 @@ def _range(fields: Fields) -> tuple[int, int]:
     if first > last:
         fields.refuse(InvalidInput("last", fields.given["last"], f"at least {first}, the first run"))
     return first, last
+
+
+def _order(fields: Fields) -> tuple[str, bool]:
+    """The order of the address: a column, and whether the greatest comes first."""
+    sort = fields.read("sort", one_of("sort", {name: name for name in SORTS}), "number")
+    return sort, fields.read("descending", one_of("descending", YES_OR_NO), sort != "model")
 
 
 def _run(field: str) -> Callable[[str], int]:

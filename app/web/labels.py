@@ -30,10 +30,12 @@ from app.web.label_words import HIDDEN, KIND_WORDS, chosen_words, event_words, r
 from app.web.paging import SIZES
 
 PLACES = ("run", "wheel", "station", "sector")
-NEW = ChamberList(ItemQuery(model="", states=SCORED, labelled=False), ("certainty", "score", *PLACES), {}, LAYER_NAMES)
+UNLABELLED = ItemQuery(model="", states=SCORED, labelled=False)
+NEW = ChamberList(UNLABELLED, ("certainty", "score", *PLACES), {}, (*LAYER_NAMES, "skipped_by"))
 # Without those of which a second opinion is wanted: their place in the list would give the first one away.
 LABELLED = ItemQuery(model="", states=SCORED, labelled=True, waiting=False)
-CONTAMINATION = ChamberList(LABELLED, ("contamination", *PLACES), {}, ("layer", "by", "at"))
+OF_LABELS = ("contamination", "layer", "layer_score", "layer_label", "bad_layers", "by", "at")
+CONTAMINATION = ChamberList(LABELLED, (*OF_LABELS, *PLACES), {}, ("comment",))
 EVENT_SORTS = ("at", "by", "kind", "chosen", "seconds", "model", *PLACES)
 ASCENDING_SORTS = {"by", "chosen", "model", "wheel", "station", "sector"}  # unless asked otherwise
 

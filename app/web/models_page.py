@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Mapping
+
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.driftwatch import MOST_REASON
 from app.errors import InvalidInput, NotFound
 from app.ml import cards
-from app.ml.evaluation import FALSE_ALARMS, LEVELS, CurvePoint, Method, in_words
+from app.ml.evaluation import FALSE_ALARMS, LEVELS, CurvePoint, Evaluation, Method, in_words
 from app.ml.forgetting import Forgetting
 from app.ml.models import SHIFTER, Card, Threshold
 from app.pictures import POLICY
 from app.registry import USES
 from app.store.figures import KeptFigures
 from app.store.jobs import Job, JobState
-from app.store.models import ModelState
+from app.store.models import Model, ModelState
 from app.store.thresholds import SetThreshold
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
+from app.web.display import own_query
+from app.web.evaluation_tables import EvaluationTables, rate
 from app.web.fields import Fields, fraction, one_of, percentage
+from app.web.ordering import Keys, ordered, read_order
 from app.web.threshold_curve import ThresholdCurve, threshold
 from app.web.training_form import form_and_trainings
 
@@ -50,12 +55,17 @@ def _add_filters(state: object) -> None:
 
 
 @blueprint.get("/")
-def index() -> str:
-    return render_template("models.html", **every_model(), **form_and_trainings(Fields({})))
+def index() -> tuple[str, int]:
+    fields = Fields(request.args)
+    return render_template("models.html", **every_model(fields), **form_and_trainings(Fields({}))), fields.status
 
 
-def every_model() -> dict[str, object]:
-    """What a template needs to list the models."""
+def every_model(fields: Fields) -> dict[str, object]:
+    """What a template needs to list the models.
+
+    Args:
+        fields: the order of the address; what is wrong with it is noted there.
+    """
     store, registry = current_driftwatch().store, current_driftwatch().models
     models, evaluated = registry.all(), store.models.evaluated()
     activated: dict[str, dict] = {}
@@ -63,13 +73,40 @@ def every_model() -> dict[str, object]:
         if event["what"] == "model activated":
             activated.setdefault(event["model"], event)
     of_models = [(model, Card.model_validate(model.card)) for model in reversed(models)]
-    return {
-        "models": of_models,
+    shown = {
         "shifter": {model.name: _shifters(model.name, card, model.name in evaluated) for model, card in of_models},
         "activated": activated,
         "evaluated": evaluated,
         "runs": store.runs.count_by_model(),
-        "state_of": _state_of,
+    }
+    columns = _columns(**shown)
+    sort, descending = read_order(fields, columns)
+    models = ordered(of_models, columns, sort, descending)
+    return {**shown, "models": models, "state_of": _state_of, "sort": sort, "descending": descending, "fields": fields}
+
+
+def _columns(shifter: Mapping, activated: Mapping, evaluated: Container[str], runs: Mapping) -> Keys:
+    """What the list of models can be sorted by; its rows are (model, card)."""
+
+    def of_model(key: Callable[[Model], object]) -> Callable[[tuple[Model, Card]], object]:
+        return lambda row: key(row[0])
+
+    def figure(name: str) -> Callable[[tuple[Model, Card]], float | None]:
+        return lambda row: getattr(row[1].figures_all_faults or row[1].figures, name, None)
+
+    return {
+        "model": of_model(lambda model: model.name),
+        "state": of_model(lambda model: STATE_WORDS[model.state]),
+        "architecture": lambda row: row[1].architecture,
+        "parameters": lambda row: row[1].parameters,
+        "area": figure("area_under_roc"),
+        "found": figure("found_at_1_percent_false_alarms"),
+        "threshold": of_model(lambda model: shifter[model.name].score),
+        "false_alarms": of_model(lambda model: shifter[model.name].false_alarms),
+        "runs": of_model(lambda model: runs.get(model.name, 0)),
+        "added": of_model(lambda model: model.added_at),
+        "activated": of_model(lambda model: activated[model.name]["at"] if model.name in activated else None),
+        "evaluation": of_model(lambda model: model.name in evaluated),
     }
 
 
@@ -141,6 +178,13 @@ def figures(name: str) -> Response:
     return Response(_kept(name).figures, mimetype="application/json", headers=headers)
 
 
+@blueprint.get("/<name>/thresholds")
+@blueprint.get("/<name>/override")
+def after_mistake(name: str) -> Response:
+    """The model's page: where a form was refused, links of what was shown then lead to the form's address."""
+    return redirect(url_for(".show", name=name, **own_query()))
+
+
 @blueprint.post("/<name>/evaluate")
 @needs("keep_evaluation")
 def evaluate(name: str) -> Response:
@@ -196,6 +240,8 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
     curve = ThresholdCurve(known.method.curve) if known.method and known.method.curve else None
     wanted = _wanted(given, known.method, next(one.score for one in uses if one.use == SHIFTER))
     job = driftwatch.last_evaluation(name)
+    tables = _tables(known.evaluation)
+    sort, descending = read_order(given, *(keys for _, one in tables for keys in one.keys)) if tables else ("", False)
     pictures = [(one, words) for one, words in PICTURES.items() if known.kept and one in known.kept.pictures]
     return render_template(
         "model.html",
@@ -221,11 +267,23 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
         evaluating=job if job and job.active else None,
         evaluation_failed=why_failed(job, known.kept),
         evaluation=known.evaluation,
+        evaluated=tables,
+        false_alarm_rate=rate,
+        sort=sort,
+        descending=descending,
         pictures=pictures,
         rates=FALSE_ALARMS,
         in_words=in_words,
         state_of=_state_of,
     ), given.status
+
+
+def _tables(evaluation: Evaluation | None) -> list[tuple[str, EvaluationTables]]:
+    """(words, tables) of each set of chambers that a model was evaluated on."""
+    if evaluation is None:
+        return []
+    parts = {"simulated": evaluation.simulated} | ({"real": evaluation.real} if evaluation.real else {})
+    return [(f"{part.capitalize()} chambers", EvaluationTables(part, found)) for part, found in parts.items()]
 
 
 def why_failed(job: Job | None, kept: KeptFigures | None) -> str:

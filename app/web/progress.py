@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 from flask import Blueprint, render_template, request
 
@@ -15,10 +16,16 @@ from app.web.current import current_driftwatch
 from app.web.display import chamber_name, layers_words
 from app.web.fields import Fields, moment
 from app.web.label_words import reader_of
+from app.web.ordering import ordered, read_order
 
 SHIFT = timedelta(hours=8)
 MOST_EVENTS = 5_000  # of one summary: two people at one chamber every ten seconds, for a shift
 MOST_DISPUTES = 50
+# What the two tables can be sorted by.
+RUNS = {f"run_{name}": attrgetter(name) for name in ("run", "judged", "labelled", "uncertain_left")} | {
+    "run_share": lambda run: run.labelled / run.judged if run.judged else None
+}
+PEOPLE = {f"person_{name}": attrgetter(name) for name in ("name", "today", "total", "agreement", "compared")}
 
 blueprint = Blueprint("progress", __name__, url_prefix="/progress")
 
@@ -34,12 +41,17 @@ def index() -> tuple[str, int]:
         fields.refuse(
             InvalidInput("until", fields.given.get("until", f"{until:%Y-%m-%d %H:%M}"), "later than the start")
         )
+    sort, descending = read_order(fields, RUNS, PEOPLE)
     progress = driftwatch.labelling.progress(person().name)
     summary = "" if fields.errors else _summary(since, until, progress.uncertain_left)
     return render_template(
         "progress.html",
         fields=fields,
         progress=progress,
+        runs=ordered(progress.runs, RUNS, sort, descending),
+        people=ordered(progress.people, PEOPLE, sort, descending),
+        sort=sort,
+        descending=descending,
         uncertain_below=driftwatch.settings.uncertain_below,
         summary=summary,
         since=f"{since:%Y-%m-%d %H:%M}",

@@ -38,7 +38,7 @@ class _Input(BaseModel):
 
 class RunsQuery(_Input):
     state: RunState | None = Field(None, description="only runs in this state")
-    sort: Literal["number", "state", "requested_at", "finished_at", "missing", "bad_items"] = "number"
+    sort: Literal["number", "state", "requested_at", "finished_at", "missing", "bad_items", "model"] = "number"
     descending: bool = True
     page: int = Page
     size: int = Size

@@ -17,7 +17,7 @@ STATE_WORDS = {
     "any": "all",
 }
 SORTS = ("certainty", "score", "run", "wheel", "station", "sector", "state")
-LIST = ChamberList(ItemQuery(model=""), SORTS, LISTS, LAYER_NAMES)
+LIST = ChamberList(ItemQuery(model=""), SORTS, LISTS, (*LAYER_NAMES, "evaluation"))
 
 blueprint = Blueprint("scores", __name__, url_prefix="/data/net_scores")
 

@@ -10,6 +10,7 @@ from app.ml.candidate import Plan
 from app.ml.models import Composition
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
+from app.web.display import own_query
 from app.web.fields import Fields
 from app.web.loss_curves import LossCurves
 from app.web.models_page import every_model
@@ -31,7 +32,14 @@ def ask() -> Response | tuple[str, int]:
             refused, status = str(error), error.status
         else:
             return redirect(url_for(".show", job=job.id), 303)
-    return render_template("models.html", **every_model(), **form_and_trainings(form, refused)), status
+    shown = every_model(Fields({})) | form_and_trainings(form, refused)
+    return render_template("models.html", **shown), status
+
+
+@blueprint.get("/")
+def after_mistake() -> Response:
+    """The page of the models: where the form was refused, links of what was shown then lead here."""
+    return redirect(url_for("models_page.index", **own_query()))
 
 
 @blueprint.get("/<job>/")

@@ -48,3 +48,26 @@ def test_nothing_is_wider_than_a_phone_but_what_scrolls_by_itself(expert, live_s
     expert.set_viewport_size({"width": 390, "height": 844})
     expert.goto(live_server + path)
     assert expert.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize(("path", "name"), [("/models/", "Models"), ("/fetch/", "Runs"), ("/progress/", "Labels")])
+def test_the_pages_are_one_line_on_a_phone_that_begins_at_the_one_shown(expert, live_server, path, name):
+    expert.set_viewport_size({"width": 390, "height": 844})
+    expert.goto(live_server + path)
+    pages = expert.get_by_role("navigation", name="Pages", exact=True)
+    assert pages.bounding_box()["height"] < 2 * pages.get_by_role("link", name="Runs").bounding_box()["height"]
+    shown = pages.locator(":scope > [aria-current], summary[aria-current]")
+    assert shown.text_content() == name
+    box = shown.bounding_box()
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
+    pages.locator("summary").click()
+    pages.get_by_role("link", name="Known problems").click()
+    expert.wait_for_url(live_server + "/problems/")
+
+
+def test_a_list_of_blocks_is_sorted_on_a_phone_too(expert, live_server):
+    expert.set_viewport_size({"width": 390, "height": 844})
+    expert.goto(f"{live_server}/fetch/")
+    expert.locator("thead").get_by_role("link", name="missing").click()
+    expert.wait_for_url("**/fetch/?sort=missing&descending=true")
+    assert expert.evaluate("document.documentElement.scrollWidth <= innerWidth")

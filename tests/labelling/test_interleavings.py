@@ -211,6 +211,10 @@ def interleavings(driftwatch) -> type[RuleBasedStateMachine]:
             apart = {n: abs(s - (n in evaluation["bad"])) for n, s in judged if s is not None}
             assert item.contamination == pytest.approx(max(apart.values()))
             assert apart[item.contaminated] == pytest.approx(item.contamination)
+            found = database["items"].find_one(driftwatch.subsystem.identity(1, item.place))
+            assert found["contaminated_score"] == item.judgement.scores[item.contaminated - 1]
+            assert found["contaminated_bad"] == (item.contaminated in evaluation["bad"])
+            assert found["called_bad"] == len(evaluation["bad"])
 
         @staticmethod
         def wants_recheck(item):

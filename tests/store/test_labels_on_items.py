@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.labelling.events import Seen
 from app.store.items import ItemQuery
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import simulate_chamber
@@ -40,6 +41,20 @@ def test_items_from_before_there_were_labels_can_be_labelled(judged, make_app):
     assert again.labelling.claim("ann").item.place == PLACE
     assert [item.place for item in again.store.items.find(ItemQuery(model=again.model, labelled=False))] == [PLACE]
     assert 0 <= database["items"].find_one()["draw"] < 1
+
+
+def test_labels_from_before_lists_of_them_were_sorted_by_more_are_sorted_too(judged, make_app):
+    seen = Seen.of(judged.store.items.get(1, PLACE))
+    judged.labelling.submit("ann", 1, PLACE, [2, 3], "a-key-of-ann", seen)
+    database = judged.store._database
+    new = ("contaminated_score", "contaminated_bad", "called_bad")
+    before = database["items"].find_one()
+    database["items"].update_many({}, {"$unset": dict.fromkeys(new, "")})
+    database["upgrades"].delete_many({})
+    again = make_app(mongodb_uri=judged.settings.mongodb_uri).extensions["driftwatch"]
+    again.store.ping()
+    assert database["items"].find_one() == before
+    assert [before[name] for name in new] == [0.5, False, 2]
 
 
 def test_texts_that_look_like_the_databases_own_language_are_kept_as_they_are(judged):

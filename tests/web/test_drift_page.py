@@ -1,5 +1,9 @@
 """Drift on its page, as pictures, in the API."""
 
+import csv
+import io
+import re
+
 import pytest
 from queue_of_chambers import PLACES, RUN, load, path
 
@@ -41,6 +45,54 @@ def test_a_range_is_kept_by_the_pictures_and_a_wrong_one_is_refused(client, meas
     for query in ("first=x", "first=9&last=5", "last=0", "page=7", "size=3"):
         assert client.get(f"/drift/?{query}").status_code == 400, query
     assert client.get("/drift/unlike.svg?first=x").status_code == 400
+
+
+@pytest.fixture
+def various(driftwatch):
+    """Runs 1 to 9 whose figures are all in different orders, one of them without some."""
+    runs = driftwatch.store.runs
+    for number in range(1, 10):
+        runs.request(number, "tests", 250)
+        values = {name: number * step % 11 / 10 for name, step in (("unlike", 2), ("scores", 3), ("distances", 5))}
+        drift = {"model": f"model-{number * 7 % 3}", "chambers": number * 4 % 11, "hits": number * 6 % 11, **values}
+        runs.update(number, state="finished", done=250, model=drift["model"], drift=drift)
+    runs.update(4, drift={"model": "model-1", **dict.fromkeys(VALUES), "chambers": 0})
+    return driftwatch
+
+
+@pytest.mark.parametrize("sort", ["run", "model", "unlike", "chambers", "scores", "distances", "hits"])
+@pytest.mark.parametrize("descending", [True, False])
+def test_the_table_and_its_files_have_the_order_of_each_column_in_the_address(client, various, sort, descending):
+    query = f"first=2&last=8&sort={'number' if sort == 'run' else sort}&descending={str(descending).lower()}"
+    page = client.get(f"/drift/?{query}").text
+    assert page.count(f'aria-sort="{"descending" if descending else "ascending"}"') == 1
+    assert f'href="/drift/drift.csv?{query.replace("&", "&amp;")}"' in page
+    shown = list(map(int, re.findall(r'<th scope="row"><a href="/run/(\d+)/', page)))
+    rows = client.get(f"/drift/drift.json?{query}").json
+    assert [row["run"] for row in rows] == shown
+    assert sorted(shown) == list(range(2, 9))
+    keys = [((row[sort] is not None, row[sort] or 0) if sort != "model" else row[sort], row["run"]) for row in rows]
+    assert keys == sorted(keys, reverse=descending)
+    found = list(csv.DictReader(io.StringIO(client.get(f"/drift/drift.csv?{query}").text)))
+    assert [int(row["run"]) for row in found] == shown
+    assert {run: row for run, row in zip(shown, found, strict=True)}[4]["hits"] == ""
+
+
+def test_a_sorted_table_goes_on_where_the_page_before_ended(client, measured):
+    query = "sort=hits&descending=true"  # all the same: then by run
+    pages = [client.get(f"/drift/?{query}&size=20&page={page}").text for page in (1, 2)]
+    shown = [int(run) for page in pages for run in re.findall(r'<th scope="row"><a href="/run/(\d+)/', page)]
+    assert shown == list(range(30, 0, -1))
+    assert not any("changed from" in page for page in pages)  # the run before is not the one below
+    assert "/drift/unlike.svg?" not in pages[0]  # the picture is over runs, whatever the order
+
+
+@pytest.mark.parametrize("query", ["sort=colour", "descending=perhaps", "first=9&last=5"])
+def test_a_wrong_order_is_refused_by_the_page_and_its_files(client, measured, query):
+    assert client.get(f"/drift/?{query}").status_code == 400
+    for ending in ("csv", "json"):
+        assert client.get(f"/drift/drift.{ending}?{query}").status_code == 400
+    assert client.get("/drift/drift.xml").status_code == 404
 
 
 def test_pictures_are_drawn_with_a_mark_where_the_model_changed(client, measured):

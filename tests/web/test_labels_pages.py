@@ -6,12 +6,14 @@ import json
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 
 import pytest
 from waiting import wait_until
 
 from app.labelling.events import Seen
 from app.store.items import ItemState
+from app.subsystems.dt.geometry import Chamber
 
 RUN = 302634
 PLACE = re.compile(r"/eval/(\d+)/(-?\d)/(\d+)/(\d)/")
@@ -334,6 +336,24 @@ def test_a_summary_is_of_the_time_asked_for(labelled):
         assert "<textarea" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("sort", "upward"),
+    [("person_name", ["ann", "berta"]), ("person_total", None), ("person_today", None), ("person_compared", None)]
+    + [(f"run_{name}", None) for name in ("run", "judged", "labelled", "share", "uncertain_left")],
+)
+def test_both_tables_of_the_progress_sort_by_each_column(labelled, sort, upward):
+    client = labelled[0].test_client()
+    for descending, word in (("false", "ascending"), ("true", "descending")):
+        page = client.get(f"/progress/?since=2026-01-01&sort={sort}&descending={descending}").text
+        assert page.count(f'aria-sort="{word}"') == 1
+        assert f'name="sort" value="{sort}"' in page
+        if upward:
+            people = re.findall(r'href="/data/user_scores/\?by=(\w+)"', page)
+            assert people == (upward if descending == "false" else upward[::-1])
+    wrong = client.get("/progress/?sort=colour")
+    assert (wrong.status_code, "is not possible here" in wrong.text) == (400, True)
+
+
 # --- agreement ---
 
 
@@ -433,6 +453,83 @@ def test_an_expert_adds_a_known_problem_and_ends_it_and_all_can_read_it(app, ano
     assert row[5].split() == ["302634", "noted", "by", "eva"]
 
 
+@pytest.fixture
+def dead(driftwatch):
+    """A known problem that lasts since run 302000."""
+    return driftwatch.labelling.problems.add("eva", Chamber(-1, 2, 7), [5, 6], "dead", since=302000)
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        ("301999", "a run from 302000 on"),
+        ("never", "a whole number from 1 to 999,999,999"),
+        ("0", "a whole number from 1 to 999,999,999"),
+        ("", "Needed: the last run with it"),
+    ],
+)
+def test_a_mistake_in_the_last_run_of_a_problem_stands_beside_its_field_and_nothing_ends(
+    client, driftwatch, dead, until, said
+):
+    place = "/eval/302634/-1/7/2/"
+    for run in ({}, {"run": "302634"}):  # from the list, and from the chamber's page
+        answer = client.post(f"/problems/{dead.id}/end", data={"until": until, **run})
+        assert answer.status_code == 400
+        assert 'aria-invalid="true" aria-describedby="until-wrong"' in answer.text
+        assert said in re.search(r'id="until-wrong">([^<]*)', answer.text)[1]
+        assert f'name="until" value="{until}"' in answer.text
+        assert ('name="run" value="302634"' in answer.text) == bool(run)
+        assert f'href="{place if run else "/problems/"}">Cancel' in answer.text
+        assert "W−1 S7 MB2" in answer.text
+    assert driftwatch.store.problems.get(dead.id) == dead
+    right = client.post(f"/problems/{dead.id}/end", data={"until": "302000", "run": "302634"})
+    assert (right.status_code, right.headers["Location"]) == (303, place)
+
+
+def test_a_problem_can_be_ended_on_a_page_of_its_own(client, dead):
+    assert "Last run with it" in client.get(f"/problems/{dead.id}/end").text
+    assert client.get("/problems/0123456789abcdef01234567/end").status_code == 404
+
+
+def test_where_a_form_comes_from_is_checked_before_anything_is_changed(client, driftwatch, dead):
+    assert client.post(f"/problems/{dead.id}/end", data={"until": "302634", "run": "x"}).status_code == 400
+    assert client.post("/problems/add", data={**FORM, "run": "x"}).status_code == 400
+    assert driftwatch.labelling.problems.list() == [dead]
+
+
+@pytest.mark.parametrize(
+    ("sort", "value"),
+    [
+        ("chamber", lambda row: (int(row["wheel"]), int(row["station"]), int(row["sector"]))),
+        ("layers", lambda row: int(row["layers"].split()[0])),
+        ("cells", lambda row: int(row["first_cell"] or 0)),
+        ("text", itemgetter("text")),
+        ("since", lambda row: int(row["since"])),
+        ("until", lambda row: int(row["until"] or 0)),
+        ("at", itemgetter("at")),
+    ],
+)
+@pytest.mark.parametrize("descending", ["true", "false"])
+def test_known_problems_sort_by_each_column_and_are_saved_so(client, driftwatch, sort, value, descending):
+    add = driftwatch.labelling.problems.add
+    add("eva", Chamber(1, 2, 7), [5], "dead, since the winter", since=302000, until=302010)
+    add("eva", Chamber(-1, 2, 7), [6], "=noisy", since=302005, until=302006, cells=(7, 8))
+    add("ann", Chamber(-1, 1, 9), [1], "no gas", since=301000, cells=(3, 4))
+    query = f"sort={sort}&descending={descending}"
+    page = client.get(f"/problems/?{query}").text
+    assert page.count(f'aria-sort="{"descending" if descending == "true" else "ascending"}"') == 1
+    assert f'href="/problems/problems.json?{query.replace("&", "&amp;")}"' in page
+    found = table(client.get(f"/problems/problems.csv?{query}"))
+    values = [value(row) for row in found]
+    assert values == sorted(values, reverse=descending == "true")
+    texts = [row["text"].removeprefix("'") for row in found]
+    assert [row[3] for row in rows(page)] == texts
+    assert [row["text"] for row in client.get(f"/problems/problems.json?{query}").json] == texts
+    assert len(table(client.get(f"/problems/problems.csv?wheel=1&{query}"))) == 1
+    assert client.get("/problems/problems.csv?sort=colour").status_code == 400
+    assert client.get("/problems/?sort=colour").status_code == 400
+
+
 @pytest.mark.parametrize("role", [None, "viewer", "shifter"])
 def test_nobody_below_an_expert_changes_known_problems(app, driftwatch, sign_in, role):
     client = client_of(app, sign_in, role)
@@ -441,6 +538,7 @@ def test_nobody_below_an_expert_changes_known_problems(app, driftwatch, sign_in,
     assert client.post("/problems/0123456789abcdef01234567/end", data={"until": "1"}).status_code == (
         403 if role else 401
     )
+    assert client.get("/problems/0123456789abcdef01234567/end").status_code == (403 if role else 303)
     assert "Add one" not in client.get("/problems/").text
     assert driftwatch.labelling.problems.count() == 0
 

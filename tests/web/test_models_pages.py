@@ -1,13 +1,14 @@
 """The pages of the models: what they show is what the registry has, and only experts change it."""
 
 import json
+import re
 import shutil
 
 import pytest
 
 from app.errors import Conflict
 from app.ml import evaluation, models, pictures
-from app.ml.labelled import LabelledChamber
+from app.ml.labelled import LabelledChamber, simulated_test_set
 from app.ml.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers
 from config import ROOT
@@ -39,6 +40,84 @@ def test_the_list_has_every_model_with_its_state_and_what_its_card_says(client, 
     assert page.count("in use") == 1
     assert "0.9198" in page  # the row network's area on all faults, not the one on what it was trained on
     assert "as shipped" in page
+
+
+COLUMNS = ("model", "state", "architecture", "parameters", "area", "found", "threshold", "false_alarms", "runs")
+
+
+@pytest.mark.parametrize("sort", [*COLUMNS, "added", "activated", "evaluation"])
+def test_the_models_sort_by_each_column(client, driftwatch, sort):
+    driftwatch.store.runs.request(1, "tests", 250)
+    driftwatch.store.runs.update(1, state="finished", done=250, model="row-cnn-1")
+    driftwatch.activate("row-cnn-1", by="eva")
+    orders = []
+    for descending, word in (("false", "ascending"), ("true", "descending")):
+        page = client.get(f"/models/?sort={sort}&descending={descending}").text
+        assert page.count(f'aria-sort="{word}"') == 1
+        orders.append(re.findall(r'<th scope="row"><a href="/models/([^/]*)/"', page))
+    assert sorted(orders[0]) == sorted(orders[1]) == ["chamber-cnn-1", "row-cnn-1"]
+    ties = ("threshold", "added", "evaluation")  # of the two that are shipped
+    without = "activated"  # who was not, comes last either way
+    if sort not in (*ties, without):
+        assert orders[0] == orders[1][::-1]
+    if sort in ("parameters", "area", "found"):
+        assert orders[1] == ["chamber-cnn-1", "row-cnn-1"]
+    if sort in ("runs", without):
+        assert orders[1] == ["row-cnn-1", "chamber-cnn-1"]
+    wrong = client.get("/models/?sort=colour")
+    assert (wrong.status_code, "is not possible here" in wrong.text) == (400, True)
+
+
+@pytest.fixture
+def two_methods(driftwatch):
+    """An evaluation of two networks on layers of known kinds of fault."""
+    scorers = [Scorer(ROW), Scorer(SHIPPED / "chamber-cnn-1")]
+    compared = evaluation.compare(simulated_test_set(80, 5), scorers, [], 7, lambda line: None)
+    found = evaluation.Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=compared)
+    driftwatch.models.keep_evaluation(models.load_card(ROW), found.to_json(), {}, by="ann")
+    return compared
+
+
+def test_the_tables_of_an_evaluation_sort_by_each_column(client, two_methods):
+    methods, address = two_methods.methods, "/models/row-cnn-1/"
+    columns = dict.fromkeys(re.findall(r"sort=((?:simulated|real)_\w+)", client.get(address).text))
+    assert len(columns) == 2 * (2 + 3 + 2 + len(methods) + 8)
+    for column in columns:
+        page = client.get(f"{address}?sort={column}&descending=true").text
+        assert page.count("aria-sort") == 1
+        part = column.partition("_")[0]
+        assert f'sort={column}&amp;descending=false#{part}"' in page
+        assert page.count(f' id="{part}"') == 1
+
+    def rows(column, words):
+        """The heads of the rows of the table with these words, by a column downward; and its first number in each."""
+        page = client.get(f"{address}?sort=simulated_{column}&descending=true").text
+        body = page[page.index(words) :].partition("</table>")[0].partition("<tbody>")[2]
+        return re.findall(r'<th scope="row">([^<]*?) ?<.*?<td class="number">([\d,.]*)', body, re.DOTALL)
+
+    areas = {method.name: method.area.value for method in methods}
+    assert [name for name, _ in rows("area", "What each method finds")] == sorted(areas, key=areas.get, reverse=True)
+    layers = [int(number) for _, number in rows("layers", "by kind of fault")]
+    assert len(layers) == len(two_methods.kinds) + 1 > 3
+    assert layers[:-1] == sorted(layers[:-1], reverse=True)
+    assert layers[-1] == methods[0].layers()  # all of them, always last
+    marked = [float(number) for _, number in rows("at_score", "At the threshold")]
+    assert marked == sorted(marked, reverse=True)
+    wrong = client.get(f"{address}?sort=colour")
+    assert (wrong.status_code, "is not possible here" in wrong.text) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("/models/training/", "/models/"),
+        ("/models/row-cnn-1/thresholds", "/models/row-cnn-1/"),
+        ("/models/row-cnn-1/override", "/models/row-cnn-1/"),
+    ],
+)
+def test_where_a_form_was_refused_the_headings_still_lead_to_its_page(client, address, page):
+    answer = client.get(f"{address}?sort=model&descending=true")
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"{page}?sort=model&descending=true")
 
 
 def test_a_model_has_its_card_thresholds_and_the_command_that_makes_it_again(anonymous, driftwatch):

@@ -132,6 +132,10 @@ def test_runs_are_sorted_and_filtered_by_the_address(client, several):
     assert listed(client.get("/fetch/?descending=false").text) == [302634, 302635, 302636, 302637, 302638]
     assert listed(client.get("/fetch/?sort=bad_items").text)[:2] == [302634, 302635]
     assert listed(client.get("/fetch/?sort=missing").text)[:2] == [302637, 302635]
+    several.update(302636, model="the-last-one")
+    assert listed(client.get("/fetch/?sort=model&descending=false").text)[-1] == 302636
+    assert listed(client.get("/fetch/?sort=model&state=not_found").text) == [302636]
+    assert client.get("/api/v1/runs?sort=model&descending=true").json["runs"][0]["number"] == 302636
     assert listed(client.get("/fetch/?state=finished").text) == [302635, 302634]
     assert "No run is in this state" in client.get("/fetch/?state=scoring").text
 

@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
+from operator import itemgetter
 
 import pytest
 from queue_of_chambers import load
@@ -9,6 +11,7 @@ from queue_of_chambers import load
 from app.labelling.events import Seen
 from app.store.items import ItemState
 from app.subsystems.dt.geometry import Chamber
+from app.web.labels import LABELLED
 
 A, B, C = (Chamber(wheel=0, station=2, sector=sector) for sector in (1, 2, 3))
 
@@ -209,20 +212,89 @@ def test_every_list_is_saved_alike_as_csv_and_as_json(loaded, path):
     assert client.get(f"/data/{path}.xml").status_code == 404
 
 
-def test_labelled_chambers_of_a_run_sort_by_who_and_when(make_app):
-    app = make_app()
-    driftwatch, client = app.extensions["driftwatch"], app.test_client()
-    load(driftwatch, {A: {3: 0.92}, B: {5: 0.97}, C: {1: 0.55}}, 100)
-    for person, place, bad in (("eve", A, []), ("ann", B, []), ("bob", C, [])):
-        seen = Seen.of(driftwatch.store.items.get(100, place))
-        driftwatch.labelling.submit(person, 100, place, bad, f"a-key-of-{person}s", seen)
-    for sort, column, expected in (
-        ("by", "by", ["ann", "bob", "eve"]),
-        ("at", "by", ["eve", "ann", "bob"]),
-        ("layer", "layer", [1, 3, 5]),
-    ):
-        rows = client.get(f"/data/contamination/labels.json?run=100&sort={sort}&descending=false").json
-        assert [row[column] for row in rows] == expected
-    page = client.get("/data/contamination/?run=100&sort=by&descending=false").text
-    assert 'aria-sort="ascending"' in page
-    assert client.get("/data/contamination/?sort=by").status_code == 400
+@pytest.fixture(scope="module")
+def several(_made_apps):
+    """Labelled chambers of two runs; on one of them two people disagree. Look, do not change."""
+    app = _made_apps(second_opinions=0)
+    driftwatch = app.extensions["driftwatch"]
+    said = [
+        (100, A, {3: 0.92}, "eve", [], "why not"),
+        (100, B, {5: 0.97}, "ann", [5, 6, 7], ""),
+        (100, C, {1: 0.55}, "bob", [1], "=1+1"),
+        (101, A, {12: 0.30}, "ann", [12, 2], "noisy"),
+        (101, B, {8: 0.81}, "bob", [], ""),
+    ]
+    for run in (100, 101):
+        load(driftwatch, {place: scores for number, place, scores, *_ in said if number == run}, run)
+    for number, (run, place, _, person, bad, comment) in enumerate(said):
+        seen = Seen.of(driftwatch.store.items.get(run, place))
+        driftwatch.labelling.submit(person, run, place, bad, f"a-key-of-{number:02}", seen, comment=comment)
+    return app
+
+
+def label(row):
+    return str(row["layer"]) in row["bad_layers"].split()
+
+
+@pytest.mark.parametrize(
+    ("sort", "value"),
+    [
+        ("contamination", itemgetter("contamination")),
+        ("layer", itemgetter("layer")),
+        ("layer_score", itemgetter("score")),
+        ("layer_label", label),
+        ("bad_layers", lambda row: len(row["bad_layers"].split())),
+        ("by", itemgetter("by")),
+        ("at", itemgetter("at")),
+        ("run", itemgetter("run")),
+        ("wheel", itemgetter("wheel")),
+        ("station", itemgetter("station")),
+        ("sector", itemgetter("sector")),
+    ],
+)
+@pytest.mark.parametrize("descending", ["true", "false"])
+def test_labelled_chambers_of_all_runs_sort_by_each_column(several, sort, value, descending):
+    client, query = several.test_client(), f"sort={sort}&descending={descending}"
+    rows = client.get(f"/data/contamination/labels.json?{query}").json
+    assert len(rows) == 5
+    values = [value(row) for row in rows]
+    assert values == sorted(values, reverse=descending == "true")
+    page = client.get(f"/data/contamination/?{query}").text
+    assert page.count(f'aria-sort="{"descending" if descending == "true" else "ascending"}"') == 1
+    body = page.partition("<tbody>")[2]
+    shown = re.findall(r'class="lead"><a href="/eval/(\d+)/(-?\d)/(\d+)/(\d)/"', body)
+    assert shown == [tuple(str(row[name]) for name in ("run", "wheel", "sector", "station")) for row in rows]
+    of_a_run = client.get(f"/data/contamination/labels.json?run=100&{query}").json
+    assert [value(row) for row in of_a_run] == [value(row) for row in rows if row["run"] == 100]
+
+
+def test_such_an_order_reads_the_chambers_of_the_page_and_no_others(several):
+    driftwatch = several.extensions["driftwatch"]
+    items = driftwatch.store.items
+    query = replace(LABELLED, model=driftwatch.model, descending=True)
+    for sort in (*items.SORTS_OF_LABELLED, "run", "wheel", "station", "sector"):
+        order = [(name, -1) for name in (items.SORTS | items.SORTS_OF_LABELLED)[sort]]
+        found = driftwatch.store._database["items"].find(items._filter(query)).sort(order).limit(2)
+        read = found.hint(items._index(replace(query, sort=sort), 2)).explain()["executionStats"]
+        assert read["totalDocsExamined"] == 2, sort
+
+
+def test_the_spread_is_saved_in_the_order_of_the_address(loaded):
+    client = loaded.test_client()
+    rows = client.get("/data/statistics/scores.json?by=wheel&sort=line_2&descending=true").json
+    counts = [row["wheel 0"] for row in rows]
+    assert len(counts) == 20
+    assert counts == sorted(counts, reverse=True)
+    assert client.get("/data/statistics/scores.csv?sort=line_9").status_code == 400
+
+
+def test_comments_and_what_was_said_sort_in_the_list_of_one_run(several):
+    client = several.test_client()
+    rows = client.get("/data/contamination/labels.json?run=100&sort=comment&descending=false").json
+    assert [row["comment"] for row in rows] == ["", "=1+1", "why not"]
+    assert client.get("/data/contamination/?sort=comment").status_code == 400
+    rows = client.get("/data/net_scores/scores.json?run=100&sort=evaluation&descending=true").json
+    assert len(rows) == 3
+    assert client.get("/data/net_scores/?sort=evaluation").status_code == 400
+    assert client.get("/data/new_net_scores/scores.csv?run=100&sort=skipped_by").status_code == 200
+    assert "the list of one run can be sorted by it" in client.get("/data/contamination/").text
