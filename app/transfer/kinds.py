@@ -12,6 +12,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from bson import ObjectId
@@ -98,7 +99,7 @@ class Kind(ABC):
     def _title_of_place(self, document: Mapping[str, Any]) -> str:
         return f"run {document['run']}, {self.subsystem.place_of(document)}"
 
-    @property
+    @cached_property
     def _most_parts(self) -> int:
         return max(max(self.subsystem.parts(place)) for place in self.subsystem.places())
 
@@ -188,9 +189,10 @@ class HistogramsKind(Kind):
         if row["missing"] is not None:
             raise InvalidInput("missing", row["missing"], "nothing, where there is an occupancy")
         histogram = self.subsystem.from_rows(self.subsystem.place_of(document), row["occupancy"])
-        if row["hits"] != histogram.hits:
-            raise InvalidInput("hits", row["hits"], f"{histogram.hits}, which the occupancy has")
-        return {**document, "occupancy": histogram.to_bytes(), "hits": histogram.hits}
+        hits = histogram.hits
+        if row["hits"] != hits:
+            raise InvalidInput("hits", row["hits"], f"{hits}, which the occupancy has")
+        return {**document, "occupancy": histogram.to_bytes(), "hits": hits}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [self._identity_of(document), {"_id": document["_id"]}]
