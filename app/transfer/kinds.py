@@ -32,6 +32,8 @@ from app.subsystems import Subsystem
 from app.subsystems.dt.verdict import Verdict
 from app.transfer.columns import Column, Type
 
+VERDICTS = tuple(map(str, Verdict))
+
 Document = dict[str, Any]
 Row = Mapping[str, Any]
 
@@ -244,7 +246,7 @@ class ScoresKind(Kind):
         for name in ("verdicts", "reasons"):
             _as_long_as(name, row[name], len(scores))
         for verdict in row["verdicts"]:
-            _one_of("verdicts", verdict, [str(one) for one in Verdict])
+            _one_of("verdicts", verdict, VERDICTS)
         _findings(row["findings"])
         if row["threshold"] is not None and not 0 < row["threshold"] <= 1:
             raise InvalidInput("threshold", row["threshold"], "a number above 0, and 1 at most, or nothing")
@@ -342,7 +344,7 @@ class LabelsKind(Kind):
             if row[name]:
                 _as_long_as(name, row[name], self._most_parts)
         for verdict in row["verdicts"]:
-            _one_of("verdicts", verdict, [str(one) for one in Verdict])
+            _one_of("verdicts", verdict, VERDICTS)
         if not isinstance(row["chosen"], dict):
             raise InvalidInput("chosen", row["chosen"], "a JSON object")
         _name("by", row["by"])
