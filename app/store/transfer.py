@@ -23,7 +23,6 @@ from app.subsystems import Subsystem
 Document = Mapping[str, Any]
 
 AT_ONCE = 200  # documents read from the database in one go: 250 chambers with histograms are 1 MB
-MOST_CLAUSES = 300  # of one query that looks documents up
 
 # Others are named like their kind.
 _COLLECTIONS = {"histograms": "items", "scores": "items", "thresholds": "model_thresholds"}
@@ -66,17 +65,24 @@ class Transfer:
             "histograms": dict.fromkeys((*OF_SCORES, "part_rates", "chosen"), 0),
             "scores": {"occupancy": 0},
         }.get(kind)
-        index = "_".join(f"{name}_1" for name in order) if order != ["_id"] else "_id_"  # there is one for each order
-        found = self._of(kind).find(wanted, without).sort([(name, ASCENDING) for name in order]).hint(index)
+        found = self._of(kind).find(wanted, without).sort([(name, ASCENDING) for name in order]).hint(_index(order))
         yield from found.batch_size(AT_ONCE)
 
     def known(self, kind: str, filters: Sequence[Document]) -> list[dict[str, Any]]:
-        """The documents that any of some filters finds, without files, embeddings and what is packed."""
-        found: list[dict[str, Any]] = []
-        for first in range(0, len(filters), MOST_CLAUSES):
-            wanted = {"$or": filters[first : first + MOST_CLAUSES]}
-            found += self._of(kind).find(wanted, {"embedding": 0, **NOT_PACKED})
-        return found
+        """The documents that any of some filters finds, without files, embeddings and what is packed.
+
+        Filters by the same fields are one query, told its index: to choose one takes the database longer than to look.
+        """
+        by_fields: dict[tuple[str, ...], list[Document]] = {}
+        for one in filters:
+            by_fields.setdefault(tuple(one), []).append(one)
+        found: dict[Any, dict[str, Any]] = {}
+        for fields, alike in by_fields.items():
+            if sought := [one for one in alike if one.get("_id") not in found]:
+                index = None if kind == "thresholds" else _index(fields)  # of these few there is none for it
+                wanted, without = {"$or": _merged(sought)}, {"embedding": 0, **NOT_PACKED}
+                found |= {document["_id"]: document for document in self._of(kind).find(wanted, without, hint=index)}
+        return list(found.values())
 
     def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
         """(run, bad layers by the model, what people say) of each item that somebody labelled."""
@@ -93,27 +99,25 @@ class Transfer:
             for document in documents:
                 self._add_model(document)
             return
-        update = {
-            "histograms": self._histogram,
-            "scores": self._scores,
-            "past_scores": self._past_scores,
-            "thresholds": _threshold,
-        }.get(kind, _as_it_is)
         try:
-            self._of(kind).bulk_write([update(document) for document in documents], ordered=False)
+            if kind in ("scores", "thresholds"):
+                update = self._scores if kind == "scores" else _threshold
+                self._of(kind).bulk_write([update(document) for document in documents], ordered=False)
+            else:
+                new = {"histograms": self._item, "past_scores": self._scored}.get(kind, dict)
+                self._of(kind).insert_many([new(document) for document in documents], ordered=False)
         except BulkWriteError as error:
             if any(e["code"] != DUPLICATE_KEY for e in error.details["writeErrors"]):
                 raise
 
-    def _histogram(self, document: Document) -> UpdateOne:
-        """One update of an item without scores, which nobody said anything of."""
+    def _item(self, document: Document) -> dict[str, Any]:
+        """An item without scores, which nobody said anything of."""
         state = ItemState.MISSING if "missing" in document else ItemState.UNSCORED
-        begin = {**new_item(), "state": state, "rank": RANK[state], "model": None, **document}
+        item = {**new_item(), "state": state, "rank": RANK[state], "model": None, **document}
         if "occupancy" in document:
             histogram = self._subsystem.decode(self._subsystem.place_of(document), document["occupancy"])
-            begin["part_rates"] = self._subsystem.pack_rates(histogram)
-        identity = self._identity(document)
-        return UpdateOne(identity, {"$setOnInsert": {k: v for k, v in begin.items() if k not in identity}}, upsert=True)
+            item["part_rates"] = self._subsystem.pack_rates(histogram)
+        return item
 
     def _scores(self, document: Document) -> UpdateOne:
         """One update of an item that has a histogram and no scores; with what people said of it, as far as known."""
@@ -123,9 +127,6 @@ class Transfer:
         stage["recheck"] = {"$or": ["$recheck", document["recheck"]]}
         wanted = {**identity, "state": ItemState.UNSCORED}
         return UpdateOne(wanted, [{"$set": stage}, *contamination.STAGES])
-
-    def _past_scores(self, document: Document) -> UpdateOne:
-        return _inserted(self._scored(document), (*self._identity(document), "model"))
 
     def _scored(self, document: Document) -> dict[str, Any]:
         """Scores with what follows from them."""
@@ -167,15 +168,25 @@ def _from_to(runs: tuple[int, int]) -> dict[str, int]:
     return {"$gte": runs[0], "$lte": runs[1]}
 
 
-def _as_it_is(document: Document) -> UpdateOne:
-    return _inserted(document, ("_id",))
+def _index(fields: Sequence[str]) -> str:
+    """The name of the index by some fields."""
+    return "_id_" if list(fields) == ["_id"] else "_".join(f"{name}_1" for name in fields)
+
+
+def _merged(filters: Sequence[Document]) -> list[dict[str, Any]]:
+    """Fewer filters by the same fields that find the same: those that differ in one field only are one.
+
+    >>> _merged([{"run": 1, "sector": 3}, {"run": 1, "sector": 4}, {"run": 2, "sector": 5}])
+    [{'run': 1, 'sector': {'$in': [3, 4]}}, {'run': 2, 'sector': {'$in': [5]}}]
+    """
+    name = max(filters[0], key=lambda name: len({one[name] for one in filters}))
+    merged: dict[tuple[Any, ...], list[Any]] = {}
+    for one in filters:
+        rest = tuple((field, value) for field, value in one.items() if field != name)
+        merged.setdefault(rest, []).append(one[name])
+    return [{**dict(rest), name: {"$in": values}} for rest, values in merged.items()]
 
 
 def _threshold(document: Document) -> UpdateOne:
-    return _inserted(document, ("model", "use", "at"))
-
-
-def _inserted(document: Document, identity: Sequence[str]) -> UpdateOne:
-    """One update that adds a document where none has the same identity."""
-    rest = {name: value for name, value in document.items() if name not in identity}
-    return UpdateOne({name: document[name] for name in identity}, {"$setOnInsert": rest}, upsert=True)
+    """One update that adds a threshold where none was set for the same model and use at the same time."""
+    return UpdateOne({name: document[name] for name in ("model", "use", "at")}, {"$setOnInsert": document}, upsert=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 
@@ -47,5 +48,10 @@ class Subsystem:
         return {"run": run, "subsystem": self.name, **self.at(place)}
 
     def place_of(self, document: Mapping[str, Any]) -> Any:
-        """The place whose fields a document has."""
-        return self.place(**{key: document[key] for key in self.keys})
+        """The place whose fields a document has; always the same object, which keeps what follows from its fields."""
+        place = self.place(**{key: document[key] for key in self.keys})
+        return self._same.get(place, place)
+
+    @cached_property
+    def _same(self) -> dict[Any, Any]:
+        return {place: place for place in self.places()}

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, BinaryIO
 
+from pydantic import TypeAdapter
+
 from app.errors import DriftwatchError, InvalidInput
 from app.transfer.columns import Column
 
@@ -26,6 +28,8 @@ LONGEST_LINE = 32_000_000  # bytes: a model's file of 15 MB in base64, and the p
 SKIPPED_AT_ONCE = 1_000_000  # bytes of a line that is longer
 ROWS_AT_ONCE = 500
 PARQUET_ROWS = 2_000  # of one row group: 15 MB of histograms before they are compressed
+
+_JSON_OBJECT = TypeAdapter(dict[str, Any])
 
 
 class Format(ABC):
@@ -257,6 +261,10 @@ def _text_lines(file: BinaryIO) -> Iterator[str]:
 
 def _object(line: bytes) -> dict[str, Any] | None:
     """The JSON object of a line; None where it is none."""
+    try:
+        return _JSON_OBJECT.validate_json(line)  # four times as fast as json, and somewhat stricter
+    except ValueError:
+        pass
     try:
         given = json.loads(line)
     except (ValueError, RecursionError):

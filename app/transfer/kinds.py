@@ -12,6 +12,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from bson import ObjectId
@@ -30,6 +31,8 @@ from app.store.runs import RunState
 from app.subsystems import Subsystem
 from app.subsystems.dt.verdict import Verdict
 from app.transfer.columns import Column, Type
+
+VERDICTS = tuple(map(str, Verdict))
 
 Document = dict[str, Any]
 Row = Mapping[str, Any]
@@ -98,7 +101,7 @@ class Kind(ABC):
     def _title_of_place(self, document: Mapping[str, Any]) -> str:
         return f"run {document['run']}, {self.subsystem.place_of(document)}"
 
-    @property
+    @cached_property
     def _most_parts(self) -> int:
         return max(max(self.subsystem.parts(place)) for place in self.subsystem.places())
 
@@ -188,9 +191,10 @@ class HistogramsKind(Kind):
         if row["missing"] is not None:
             raise InvalidInput("missing", row["missing"], "nothing, where there is an occupancy")
         histogram = self.subsystem.from_rows(self.subsystem.place_of(document), row["occupancy"])
-        if row["hits"] != histogram.hits:
-            raise InvalidInput("hits", row["hits"], f"{histogram.hits}, which the occupancy has")
-        return {**document, "occupancy": histogram.to_bytes(), "hits": histogram.hits}
+        hits = histogram.hits
+        if row["hits"] != hits:
+            raise InvalidInput("hits", row["hits"], f"{hits}, which the occupancy has")
+        return {**document, "occupancy": histogram.to_bytes(), "hits": hits}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [self._identity_of(document), {"_id": document["_id"]}]
@@ -242,7 +246,7 @@ class ScoresKind(Kind):
         for name in ("verdicts", "reasons"):
             _as_long_as(name, row[name], len(scores))
         for verdict in row["verdicts"]:
-            _one_of("verdicts", verdict, [str(one) for one in Verdict])
+            _one_of("verdicts", verdict, VERDICTS)
         _findings(row["findings"])
         if row["threshold"] is not None and not 0 < row["threshold"] <= 1:
             raise InvalidInput("threshold", row["threshold"], "a number above 0, and 1 at most, or nothing")
@@ -340,7 +344,7 @@ class LabelsKind(Kind):
             if row[name]:
                 _as_long_as(name, row[name], self._most_parts)
         for verdict in row["verdicts"]:
-            _one_of("verdicts", verdict, [str(one) for one in Verdict])
+            _one_of("verdicts", verdict, VERDICTS)
         if not isinstance(row["chosen"], dict):
             raise InvalidInput("chosen", row["chosen"], "a JSON object")
         _name("by", row["by"])

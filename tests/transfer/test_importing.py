@@ -2,18 +2,20 @@
 
 import hashlib
 import json
+import random
 import tracemalloc
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from filled_database import PLACES, RUN, fill, whole
+from filled_database import HISTOGRAMS, PLACES, RUN, fill, whole
 from pymongo import MongoClient
 
 from app.errors import Conflict, InvalidInput
 from app.store.imports import WRONG, ImportState, Outcome
 from app.transfer.formats import FORMATS
+from app.transfer.importing import AT_ONCE
 from app.transfer.manifest import About
 
 
@@ -201,6 +203,31 @@ def test_a_row_that_stands_twice_in_a_file_is_bad_the_second_time(readable, empt
     rewritten(path, lambda n, row: row)
     bad = rows_of(empty, check(empty, path), Outcome.BAD)
     assert [(row.line, row.why) for row in bad] == [(3, f"run {RUN}: an earlier row of the file stands in its place.")]
+
+
+def test_rows_are_found_again_in_any_order_and_beyond_what_is_looked_up_in_one_go(empty, make_app, saved, imported):
+    other = make_app().extensions["driftwatch"]
+    other.store.runs.request(RUN, "ann", len(HISTOGRAMS))
+    other.store.items.store(RUN, list(HISTOGRAMS.items()), "a source")
+    path = saved(other, ["runs", "histograms"])
+    assert imported(empty, path).counts["histograms"] == {"new": len(HISTOGRAMS)}
+    path = saved(other, ["histograms"])
+    rows = [json.loads(line) for line in lines_of(path)[1:-1]]
+    random.Random(1).shuffle(rows)
+    assert len(rows) > AT_ONCE + 2
+    new = {**rows[0], "run": RUN + 1, "id": "0" * 24}
+    rows[AT_ONCE - 1]["source"] = "another"  # which makes no other histogram of it
+    for row in rows[AT_ONCE : AT_ONCE + 2]:
+        row |= {"occupancy": None, "hits": None, "missing": "absent"}
+    rows[AT_ONCE + 1]["run"] = RUN + 1  # its id is that of a chamber which is there
+    rows += [new, {**new, "id": "1" * 24}]
+    empty.store.runs.request(RUN + 1, "ann", len(HISTOGRAMS))
+    path.write_text("\n".join([lines_of(path)[0], *map(json.dumps, rows), "{}"]))
+    checked = check(empty, rewritten(path, lambda n, row: row))
+    assert checked.counts["histograms"] == {"same": len(HISTOGRAMS) - 2, "conflict": 2, "new": 1, "bad": 1}
+    wrong = [(row.line - 2, row.outcome) for row in rows_of(empty, checked, *WRONG)]
+    conflicts = [(AT_ONCE, Outcome.CONFLICT), (AT_ONCE + 1, Outcome.CONFLICT)]
+    assert wrong == [*conflicts, (len(rows) - 1, Outcome.BAD)]
 
 
 def test_histograms_need_their_run_and_scores_their_histograms(readable, empty, saved, imported):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 
@@ -54,18 +55,12 @@ class Occupancy:
             rows = rows.tolist()
         _check_shape(chamber, rows)
         values = _numbers(rows)
-        for reason, wrong in (
-            (Reason.NOT_FINITE, ~np.isfinite(values)),
-            (Reason.NEGATIVE, (values < 0) & (values != NO_CELL)),
-            (Reason.TOO_LARGE, values > LARGEST_COUNT),
-            (Reason.NOT_WHOLE, values != np.floor(values)),
-        ):
-            if wrong.any():
-                row, column = np.argwhere(wrong)[0]
-                raise UnusableHistogram(reason, f"layer {row + 1}, cell {column + 1} is {values[row, column]:g}")
+        if not ((values >= NO_CELL) & (values <= LARGEST_COUNT) & (values == np.floor(values))).all():
+            raise _not_counts(values)
         occupancy = cls(chamber, _read_only(values.astype(np.int32)))
+        has_cells = occupancy.cells.any(axis=1).tolist()
         for layer in chamber.layers:
-            if not occupancy.cells[layer.number - 1].any():
+            if not has_cells[layer.number - 1]:
                 raise UnusableHistogram(Reason.WRONG_SHAPE, f"layer {layer.number} has no cells, but {chamber} has it")
         return occupancy
 
@@ -126,9 +121,16 @@ def _check_shape(chamber: Chamber, rows: object) -> None:
 
 
 def _numbers(rows: Sequence[Sequence[float]]) -> np.ndarray:
+    if not {*map(type, chain.from_iterable(rows))} <= {int, float}:
+        _check_types(rows)
+    try:
+        return np.array(rows, dtype=np.float64)
+    except OverflowError:
+        raise UnusableHistogram(Reason.TOO_LARGE, "a count has more than 300 digits") from None
+
+
+def _check_types(rows: Sequence[Sequence[float]]) -> None:
     for layer, row in enumerate(rows, start=1):
-        if {*map(type, row)} <= {int, float}:
-            continue
         for cell, value in enumerate(row, start=1):
             if type(value) is int or type(value) is float or isinstance(value, np.number):
                 continue
@@ -136,10 +138,19 @@ def _numbers(rows: Sequence[Sequence[float]]) -> np.ndarray:
             not_finite = isinstance(value, str) and written.lower().lstrip("+-") in {"nan", "inf", "infinity"}
             reason = Reason.NOT_FINITE if not_finite else Reason.WRONG_SHAPE
             raise UnusableHistogram(reason, f"layer {layer}, cell {cell} is {written!r}")
-    try:
-        return np.array(rows, dtype=np.float64)
-    except OverflowError:
-        raise UnusableHistogram(Reason.TOO_LARGE, "a count has more than 300 digits") from None
+
+
+def _not_counts(values: np.ndarray) -> UnusableHistogram:
+    """What is wrong with values of which one or more cannot be counts."""
+    reasons = {
+        Reason.NOT_FINITE: ~np.isfinite(values),
+        Reason.NEGATIVE: (values < 0) & (values != NO_CELL),
+        Reason.TOO_LARGE: values > LARGEST_COUNT,
+        Reason.NOT_WHOLE: values != np.floor(values),
+    }
+    reason, wrong = next((reason, wrong) for reason, wrong in reasons.items() if wrong.any())
+    row, column = np.argwhere(wrong)[0]
+    return UnusableHistogram(reason, f"layer {row + 1}, cell {column + 1} is {values[row, column]:g}")
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
