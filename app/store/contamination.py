@@ -11,7 +11,7 @@ from typing import Any
 
 from app.labelling.events import LabelState
 
-FIELDS = ("contamination", "contaminated", "contaminated_score", "contaminated_bad", "called_bad")
+FIELDS = ("contamination", "contaminated", "contaminated_score", "contaminated_bad", "called_bad", "scored_and_said")
 
 # For each layer |score − label|, null where there is no score.
 _DISAGREEMENTS: dict[str, Any] = {
@@ -45,6 +45,13 @@ STAGES: tuple[dict[str, Any], ...] = (
         "$set": {
             "contamination": {
                 "$cond": [{"$and": [_IS_LABELLED, {"$isArray": "$scores"}]}, {"$max": _DISAGREEMENTS}, None]
+            },
+            "scored_and_said": {
+                "$cond": [
+                    {"$and": [_IS_LABELLED, {"$isArray": "$scores"}]},
+                    {"scores": "$scores", "bad": "$evaluation.bad"},  # one value, so that an index can have it
+                    "$$REMOVE",
+                ]
             },
             "called_bad": {"$cond": [_IS_LABELLED, {"$size": "$evaluation.bad"}, "$$REMOVE"]},
         }

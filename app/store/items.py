@@ -53,7 +53,7 @@ LISTS = {"scored": SCORED, **{str(state): frozenset({state}) for state in ItemSt
 FREE = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Not for lists.
-_LARGE = {"occupancy": 0, "embedding": 0, "part_scores": 0, "part_rates": 0}
+_LARGE = dict.fromkeys(("occupancy", "embedding", "part_scores", "part_rates", "scored_and_said"), 0)
 
 OF_SCORES = (
     *("scores", "verdicts", "reasons", "findings", "worst", "bad"),
@@ -217,6 +217,9 @@ class Items:
             of_queue = ("recheck", "known") if sort in ("contamination", "run") else ()
             fields = ["subsystem", "labelled", "model", *fields, *of_queue, "waiting", "state", "worst"]
             indexes.append(IndexModel(fields, name=f"labelled_by_{sort}", partialFilterExpression={"labelled": True}))
+        # What a calibration is made of, the newest runs first: read from the index alone.
+        fields = ["subsystem", "labelled", "model", *self.SORTS["run"], "scored_and_said"]
+        indexes.append(IndexModel(fields, name="calibration", partialFilterExpression={"labelled": True}))
         # One place through all runs: read from the index alone, and so one stretch of it.
         history = ["subsystem", *self._subsystem.keys, "run", "model", "part_scores", "part_rates"]
         indexes.append(IndexModel(history, name="history"))
@@ -538,10 +541,10 @@ class Items:
             place: values of "run" and of keys of the subsystem.
         """
         wanted = {"subsystem": self._subsystem.name, "labelled": True, "model": model, **place}
-        wanted["evaluation.state"] = {"$ne": str(LabelState.DISPUTED)}
-        fields = {"_id": 0, "scores": 1, "evaluation.bad": 1}
-        found = self._collection.find(wanted, fields).sort("run", DESCENDING).hint("labelled_by_run").limit(limit)
-        return [(d["scores"], d["evaluation"]["bad"]) for d in found if d.get("scores")]
+        wanted["scored_and_said"] = {"$gte": {}}
+        found = self._collection.find(wanted, {"_id": 0, "scored_and_said": 1}).sort("run", DESCENDING)
+        both = (d["scored_and_said"] for d in found.hint("calibration").limit(limit))
+        return [(d["scores"], d["bad"]) for d in both]
 
     def count_disputed(self) -> int:
         """How many items people disagree on, whatever model scored them."""

@@ -123,6 +123,14 @@ def test_a_page_far_on_reads_only_its_own_rows_and_from_one_index(items, query):
     assert "fromMultiPlanner" not in read
 
 
+def test_a_calibration_reads_an_index_alone(items):
+    said = {"scores": [0.5], "bad": [1]}
+    items._collection.update_many({"labelled": True, "run": {"$gte": 10}}, {"$set": {"scored_and_said": said}})
+    found, read = profiled(items._collection, lambda: items.labelled_scores("a", {"wheel": 0}, 15))
+    assert found == [([0.5], [1])] * 15
+    assert (read["docsExamined"], read["keysExamined"]) == (0, 15)
+
+
 @pytest.fixture
 def wheels(items) -> Items:
     """Those and, in wheel 1, 200 with higher scores and as many with lower ones."""

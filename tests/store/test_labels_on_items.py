@@ -47,14 +47,14 @@ def test_labels_from_before_lists_of_them_were_sorted_by_more_are_sorted_too(jud
     seen = Seen.of(judged.store.items.get(1, PLACE))
     judged.labelling.submit("ann", 1, PLACE, [2, 3], "a-key-of-ann", seen)
     database = judged.store._database
-    new = ("contaminated_score", "contaminated_bad", "called_bad")
+    new = ("contaminated_score", "contaminated_bad", "called_bad", "scored_and_said")
     before = database["items"].find_one()
     database["items"].update_many({}, {"$unset": dict.fromkeys(new, "")})
     database["upgrades"].delete_many({})
     again = make_app(mongodb_uri=judged.settings.mongodb_uri).extensions["driftwatch"]
     again.store.ping()
     assert database["items"].find_one() == before
-    assert [before[name] for name in new] == [0.5, False, 2]
+    assert [before[name] for name in new] == [0.5, False, 2, {"scores": [0.5] * 12, "bad": [2, 3]}]
 
 
 def test_texts_that_look_like_the_databases_own_language_are_kept_as_they_are(judged):
