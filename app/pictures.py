@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#888888")
+DARK_COLOURS = ("#7fb8e0", "#f0a35e", "#5fd0a5", "#e0a3c4", "#dfe4e6", "#e6c04a")  # as these, for dark paper
 DASHES = ("-", "--", "-.", ":")
 HATCHES = ("", "//", "\\\\", "xx", "--", "||", "++", "/")  # no dots: each would be drawn as a circle of its own
 
@@ -68,6 +69,11 @@ INKS = {
     Scheme.LIGHT: Inks("#1a2024", "#7d878c", "#00506e", "#9cc7d6", "#b0641a"),
     Scheme.DARK: Inks("#dfe4e6", "#74818a", "#7fd3e4", "#2f6270", "#e3a262"),
 }
+
+
+def colours(scheme: Scheme) -> Sequence[str]:
+    """Of lines and bars, in the order in which they are used."""
+    return DARK_COLOURS if scheme is Scheme.DARK else COLOURS
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.ml.curves import LEAST_FALSE_ALARMS
 from app.ml.evaluation import ALL_KINDS, FROM_6, Comparison, Evaluation, Method, in_words
-from app.pictures import COLOURS, DASHES, HATCHES, figure
+from app.pictures import COLOURS, DASHES, HATCHES, INKS, Scheme, colours, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,6 +124,7 @@ def over_runs(
     series: Mapping[str, Sequence[float | None]],
     changes: Mapping[int, str],
     levels: Sequence[float] = (),
+    scheme: Scheme = Scheme.PAPER,
 ) -> bytes:
     """Values of runs, one after another in their order, with a line wherever something changed.
 
@@ -133,18 +134,18 @@ def over_runs(
         changes: index of a run → what is new from that run on.
         levels: values at which a thin line is drawn.
     """
-    at = range(len(runs))
-    with _figure(title, 9.6, 3.4) as (figure, axes, written):
+    at, inks = range(len(runs)), INKS[scheme]
+    with _figure(title, 9.6, 3.4, scheme) as (figure, axes, written):
         for (name, values), colour, dashes, marker in zip(
-            series.items(), cycle(COLOURS), cycle(DASHES), cycle("osD^v"), strict=False
+            series.items(), cycle(colours(scheme)), cycle(DASHES), cycle("osD^v"), strict=False
         ):
             known = [float("nan") if value is None else value for value in values]
             size = 4 if len(runs) <= MANY_RUNS else 1.5
             axes.plot(at, known, dashes, color=colour, linewidth=1.2, marker=marker, ms=size, label=name)
         for level in levels:
-            axes.axhline(level, color="#888888", linewidth=0.8)
+            axes.axhline(level, color=inks.soft, linewidth=0.8)
         for index, words in changes.items():
-            axes.axvline(index - 0.5, color="#000000", linewidth=1, linestyle=(0, (1, 2)))
+            axes.axvline(index - 0.5, color=inks.text, linewidth=1, linestyle=(0, (1, 2)))
             where = {"xycoords": axes.get_xaxis_transform(), "xytext": (3, -10), "textcoords": "offset points"}
             axes.annotate(words, (index - 0.5, 1), fontsize=8.5, **where)
         shown = sorted({round(i * (len(runs) - 1) / (TICKS - 1)) for i in range(TICKS)}) if runs else []
@@ -193,7 +194,9 @@ def _styles() -> Iterator[str]:
 
 
 @contextmanager
-def _figure(title: str, width: float, height: float) -> Iterator[tuple[Figure, Axes, io.BytesIO]]:
+def _figure(
+    title: str, width: float, height: float, scheme: Scheme = Scheme.PAPER
+) -> Iterator[tuple[Figure, Axes, io.BytesIO]]:
     """A figure with axes to draw in, in inches; written when the block ends."""
-    with figure(title, width, height) as (made, written):
+    with figure(title, width, height, scheme) as (made, written):
         yield made, made.add_subplot(), written

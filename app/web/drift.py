@@ -9,7 +9,7 @@ from itertools import pairwise
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.errors import InvalidInput, NotFound
-from app.pictures import POLICY
+from app.pictures import POLICY, Scheme
 from app.run_numbers import LARGEST_RUN, run_number
 from app.store.runs import Run, Runs
 from app.web.access import needs, person
@@ -99,13 +99,14 @@ def drift_file(ending: str) -> Response:
 
 @blueprint.get("/<name>.svg")
 def picture(name: str) -> Response:
-    """A picture over the runs of the address, the newest 500 of them at most."""
+    """A picture over the runs of the address, the newest 500 of them at most, on light or dark paper."""
     from app.ml.pictures import over_runs  # it draws with a library that nothing else of this page needs
 
     if name not in PICTURES:
         raise NotFound(f"There is no picture {name!r}; there are: {', '.join(PICTURES)}.")
     fields = Fields(request.args)
     first, last = _range(fields)
+    scheme = fields.read("scheme", one_of("scheme", {str(scheme): scheme for scheme in Scheme}), Scheme.PAPER)
     refuse_wrong(fields)
     measured = current_driftwatch().store.runs.drifts(first, last, MOST_DRAWN)
     title, label, series = PICTURES[name]
@@ -113,7 +114,7 @@ def picture(name: str) -> Response:
     models = [drift["model"] for _, drift in measured]
     changes = {i: after for i, (before, after) in enumerate(pairwise(models), 1) if before != after}
     levels = (LITTLE, CHANGED) if name == "stability" else ()
-    shown = (title, label, [number for number, _ in measured], values, changes, levels)
+    shown = (title, label, [number for number, _ in measured], values, changes, levels, scheme)
     svg = kept("drift_pictures", MOST_PICTURES).get(repr(shown), lambda: over_runs(*shown))
     response = Response(svg, mimetype="image/svg+xml", headers={"Content-Security-Policy": POLICY})
     response.headers |= {"Cache-Control": "no-cache", "Content-Disposition": f'inline; filename="drift_{name}.svg"'}

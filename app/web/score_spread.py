@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.pictures import COLOURS, DASHES, INKS, Scheme, figure
+from app.pictures import DASHES, INKS, Scheme, colours, figure
 from app.subsystems.dt.geometry import STATIONS, WHEELS
 from app.subsystems.dt.summary import CERTAINTY_STEPS, SCORE_STEPS, STEP
 
-DARK_COLOURS = ("#7fb8e0", "#f0a35e", "#5fd0a5", "#e0a3c4", "#dfe4e6", "#e6c04a")  # as `COLOURS`, for dark paper
 _DASHES = (*DASHES, (0, (8, 1, 1, 1, 1, 1)))  # one for each wheel
 CALIBRATION_STEPS = 10
 LEAST_LAYERS = 5  # in a step of the score, for its share of bad ones to be drawn
@@ -118,7 +117,7 @@ def spread_picture(groups: Sequence[tuple[str, np.ndarray]], scheme: Scheme) -> 
     with figure("Scores of chambers", 7.2, 3.6, scheme) as (drawn, written):
         axes = drawn.add_subplot()
         most = max(int(counts.max(initial=0)) for _, counts in groups)
-        for (words, counts), colour, dashes in zip(groups, _colours(scheme), _DASHES, strict=False):
+        for (words, counts), colour, dashes in zip(groups, colours(scheme), _DASHES, strict=False):
             axes.stairs(np.maximum(counts, 0.5), edges, color=colour, linestyle=dashes, linewidth=1.5, label=words)
         axes.set(xlim=(0, 1), yscale="log", ylim=(0.7, 2 * max(most, 5)))
         axes.set(xlabel="score of the worst layer", ylabel="chambers")
@@ -138,7 +137,3 @@ def calibration_picture(steps: Sequence[CalibrationStep], scheme: Scheme) -> byt
         axes.errorbar(*values, color=inks.line, linestyle="none", marker="o", ms=4, capsize=2, linewidth=1.2)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean score of the layers", ylabel="share called bad")
     return written.getvalue()
-
-
-def _colours(scheme: Scheme) -> Sequence[str]:
-    return DARK_COLOURS if scheme is Scheme.DARK else COLOURS

@@ -84,7 +84,8 @@ def test_a_sorted_table_goes_on_where_the_page_before_ended(client, measured):
     shown = [int(run) for page in pages for run in re.findall(r'<th scope="row"><a href="/run/(\d+)/', page)]
     assert shown == list(range(30, 0, -1))
     assert not any("changed from" in page for page in pages)  # the run before is not the one below
-    assert "/drift/unlike.svg?" not in pages[0]  # the picture is over runs, whatever the order
+    addresses = re.findall(r'"/drift/unlike\.svg(\?[^"]*)?"', pages[0])
+    assert sorted(addresses) == ["", "?scheme=dark", "?scheme=light"]  # over runs, whatever the order
 
 
 @pytest.mark.parametrize("query", ["sort=colour", "descending=perhaps", "first=9&last=5"])
@@ -105,6 +106,8 @@ def test_pictures_are_drawn_with_a_mark_where_the_model_changed(client, measured
     assert "chamber-cnn-1" not in client.get("/drift/unlike.svg?first=11").text
     assert client.get("/drift/unlike.svg?first=400&last=401").status_code == 200
     assert client.get("/drift/none-such.svg").status_code == 404
+    assert "#dfe4e6" in client.get("/drift/unlike.svg?scheme=dark").text
+    assert client.get("/drift/unlike.svg?scheme=red").status_code == 400
 
 
 def test_the_api_has_the_same_and_only_an_expert_may_ask(client, app, sign_in, measured):
