@@ -18,6 +18,9 @@ _SCATTERED = 0.18  # share of dead cells in the likelihood for scattered ones
 _FITS = 3  # of the shape, each with new weights
 _RIDGE = (1e-3, 0.3, 1.0, 3.0, 6.0)  # how much each degree of the shape is held back
 
+# Bounds of layers: for plain numbers what takes them would be compiled by itself, and once more for all others.
+_NONE, _ALL = np.int64(0), np.int64(12)
+
 
 def _compiled(function: Callable) -> Callable:
     reordered = {"reassoc", "contract", "nsz", "nnan"}  # several cells in one step; the same bits each time; no NaN
@@ -42,9 +45,9 @@ def residuals_of(counts, layout, rates, at, out, ratios):
         for layer in range(12):
             for cell in range(x.shape[1]):
                 x[layer, cell] = counts[chamber, layer, cell] if layout.cells[layer, cell] else _F(0)
-        _cap(x, layout, 0, 12, capped)
+        _cap(x, layout, _NONE, _ALL, capped)
         rate_of = rates[chamber].reshape((12, 1))
-        _fill_layers(x, capped, layout, 0, 12, 0, 12, rate_of, out[at[chamber]], ratios[chamber])
+        _fill_layers(x, capped, layout, _NONE, _ALL, _NONE, _ALL, rate_of, out[at[chamber]], ratios[chamber])
 
 
 @_compiled
@@ -80,7 +83,7 @@ def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios):
         for cell in range(counts.shape[1]):
             as_is[layer, cell] = counts[layer, cell] if layout.cells[layer, cell] else _F(0)
     capped_as_is = np.zeros_like(as_is)
-    _cap(as_is, layout, 0, 12, capped_as_is)
+    _cap(as_is, layout, _NONE, _ALL, capped_as_is)
     x, capped, rate_of = as_is.copy(), np.zeros_like(as_is), np.zeros((12, 1), np.float32)
     into, ratios_into = np.zeros((12, *out.shape[1:]), np.float32), np.zeros((12, *ratios.shape[1:]), np.float32)
     for i in range(rows.size):
@@ -88,12 +91,21 @@ def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios):
         first = row // 4 * 4
         for cell in range(x.shape[1]):
             x[row, cell] = lines[i, cell] if layout.cells[row, cell] else _F(0)
-        capped[first : first + 4] = capped_as_is[first : first + 4]
+        _copy(capped_as_is[first : first + 4], capped[first : first + 4])
         _cap(x, layout, row, row + 1, capped)
-        rate_of[:, 0] = rates
+        _copy(rates.reshape((12, 1)), rate_of)
         _fill_layers(x, capped, layout, first, first + 4, row, row + 1, rate_of, into, ratios_into)
-        out[i], ratios[i] = into[row], ratios_into[row]
-        x[row] = as_is[row]
+        _copy(into[row], out[i])
+        _copy(ratios_into[row], ratios[i])
+        _copy(as_is[row : row + 1], x[row : row + 1])
+
+
+@_compiled
+def _copy(values, into):
+    """Numpy's own way takes seconds to compile, for the words of an error."""
+    for row in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            into[row, i] = values[row, i]
 
 
 @_compiled
