@@ -21,6 +21,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.errors import Conflict, NotFound
+from app.store.indexes import in_pieces
 from app.store.items import DUPLICATE_KEY
 
 LEASE = timedelta(seconds=120)  # renewed with every batch, which takes a second
@@ -191,12 +192,13 @@ class Imports:
         self, import_id: str, outcome: Outcome | None = None, skip: int = 0, limit: int = 0
     ) -> Iterator[CheckedRow]:
         """The rows of an import in the order of the file, or those with one outcome; a limit of 0 is none."""
-        wanted = {"import": ObjectId(import_id)}
-        order = [("_id", ASCENDING)]
+        wanted, index = {"import": ObjectId(import_id)}, ["import", "_id"]
         if outcome is not None:
-            wanted["outcome"], order = outcome, [("kind", ASCENDING), *order]
-        found = self._rows.find(wanted, {"document": 0}).sort(order).skip(skip).limit(limit)
-        return map(_row, found)
+            wanted["outcome"], index = outcome, ["import", "outcome", "kind", "_id"]
+        if not skip and not limit:
+            return map(_row, in_pieces(self._rows, wanted, index, ("document",)))
+        order = [(name, ASCENDING) for name in index]
+        return map(_row, self._rows.find(wanted, {"document": 0}).sort(order).hint(order).skip(skip).limit(limit))
 
     def new(self, import_id: str, kind: str, at_once: int) -> Iterator[list[tuple[ObjectId, Mapping[str, Any]]]]:
         """The documents of a kind that are to be added, in batches, each with the id of its row."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bson import MinKey
-from pymongo import IndexModel
+from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 
 
@@ -52,3 +52,32 @@ def count_to(collection: Collection, filters: Mapping[str, Any], most: int, inde
     """
     command = {"count": collection.name, "query": dict(filters), "limit": most} | ({"hint": index} if index else {})
     return collection.database.command(command)["n"]
+
+
+def in_pieces(
+    collection: Collection,
+    filters: Mapping[str, Any],
+    index: Sequence[str],
+    without: Iterable[str] = (),
+    piece: int = 500,
+) -> Iterator[dict[str, Any]]:
+    """All documents that filters find, however many, in the order of an index.
+
+    One query after the other: to read all of a single one may not take the database longer than one operation may.
+
+    Args:
+        index: all of its fields; no two documents may have the same.
+        without: fields that are not read, none of the index.
+        piece: documents of one query.
+    """
+    order = [(name, ASCENDING) for name in index]
+    last: dict[str, Any] | None = None
+    while True:
+        found = collection.find(filters, dict.fromkeys(without, 0)).sort(order).hint(order).limit(piece)
+        if last is not None:
+            found = found.min([(name, last.get(name)) for name in index])  # that one included, if it is still there
+        documents = list(found)
+        yield from (document for document in documents if last is None or document["_id"] != last["_id"])
+        if len(documents) < piece:
+            return
+        last = documents[-1]

@@ -15,6 +15,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from app.store import contamination
+from app.store.indexes import in_pieces
 from app.store.items import DUPLICATE_KEY, OF_SCORES, RANK, SCORED, ItemState, new_item
 from app.store.models import POINTER
 from app.store.runs import NOT_PACKED, RunState
@@ -22,7 +23,7 @@ from app.subsystems import Subsystem
 
 Document = Mapping[str, Any]
 
-AT_ONCE = 200  # documents read from the database in one go: 250 chambers with histograms are 1 MB
+AT_ONCE = 500  # runs of which the labelled chambers are read in one go
 
 # Others are named like their kind.
 _COLLECTIONS = {"histograms": "items", "scores": "items", "thresholds": "model_thresholds"}
@@ -62,11 +63,10 @@ class Transfer:
         order = orders.get(kind, ["_id"])
         without = {
             "runs": NOT_PACKED,
-            "histograms": dict.fromkeys((*OF_SCORES, "part_rates", "chosen"), 0),
-            "scores": {"occupancy": 0},
-        }.get(kind)
-        found = self._of(kind).find(wanted, without).sort([(name, ASCENDING) for name in order]).hint(_index(order))
-        yield from found.batch_size(AT_ONCE)
+            "histograms": (*OF_SCORES, "part_rates", "chosen"),
+            "scores": ("occupancy",),
+        }.get(kind, ())
+        yield from in_pieces(self._of(kind), wanted, order, without)
 
     def known(self, kind: str, filters: Sequence[Document]) -> list[dict[str, Any]]:
         """The documents that any of some filters finds, without files, embeddings and what is packed.
@@ -86,10 +86,12 @@ class Transfer:
 
     def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
         """(run, bad layers by the model, what people say) of each item that somebody labelled."""
-        wanted = {"subsystem": self._subsystem.name, "labelled": True} | ({"run": _from_to(runs)} if runs else {})
-        fields = {"run": 1, "bad": 1, "evaluation": 1}
-        for document in self._database["items"].find(wanted, fields).hint("labelled_by_run").batch_size(AT_ONCE):
-            yield document["run"], document.get("bad") or 0, document["evaluation"]
+        mine = {"subsystem": self._subsystem.name}
+        labelled = self._database["labels"].distinct("run", mine | ({"run": _from_to(runs)} if runs else {}))
+        for first in range(0, len(labelled), AT_ONCE):
+            wanted = mine | {"labelled": True, "run": {"$in": labelled[first : first + AT_ONCE]}}
+            found = self._database["items"].find(wanted, {"run": 1, "bad": 1, "evaluation": 1}).hint("labelled_by_run")
+            yield from ((d["run"], d.get("bad") or 0, d["evaluation"]) for d in found)
 
     # --- adding ---
 
