@@ -87,6 +87,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "overview.index": ("/",),
     "account.show": ("/account/",),
     "agreement.index": ("/agreement/",),
+    "answers.index": ("/agreement/chambers/", "/agreement/chambers/?answers=different&sort=sector&page=2"),
     "chamber.show": (f"{CHAMBER}/", "/eval/{middle}/-1/7/2/"),
     "chamber.picture": (f"{CHAMBER}/occupancy.svg",),
     "chamber.small": (f"{CHAMBER}/small.svg",),
@@ -159,6 +160,7 @@ _FILE = "a file as long as what it lists; it is sent while it is read"
 _TRAINED = "no model was trained or compared here"
 LEFT_OUT: Mapping[str, str] = {
     "agreement.table": _FILE,
+    "answers.table": _FILE,
     "api.export": _FILE,
     "api.good_runs": _FILE,
     "api.labels_csv": _FILE,

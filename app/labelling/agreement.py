@@ -7,7 +7,7 @@ an item is one question with two answers, bad or not.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -131,6 +131,26 @@ def way_of(events: Sequence[LabelEvent], layers: Iterable[int]) -> Way:
     """
     answers = {event.by: frozenset(event.bad) for event in independent_labels(events)}
     return tuple(layers), frozenset(answers.items())
+
+
+def is_like(way: Way, people: Collection[str] = (), layer: int | None = None, alike: bool | None = None) -> bool:
+    """Whether a way belongs to a figure.
+
+    Args:
+        people: all of them answered; others' answers do not matter.
+        layer: it has this one; others do not matter.
+        alike: all answers are the same, or not.
+
+    >>> way = ((1, 2), frozenset({("ann", frozenset({2})), ("bob", frozenset()), ("eva", frozenset({2}))}))
+    >>> is_like(way, alike=True), is_like(way, ["ann", "eva"], alike=True), is_like(way, layer=1, alike=True)
+    (False, True, True)
+    """
+    layers, answers = way
+    asked = layers if layer is None else [n for n in layers if n == layer]
+    said = {name: frozenset(asked) & bad for name, bad in answers if not people or name in people}
+    if not asked or not said.keys() >= set(people):
+        return False
+    return alike is None or (len(set(said.values())) == 1) == alike
 
 
 def cohen_kappa(said: Iterable[tuple[bool, bool]]) -> float | None:

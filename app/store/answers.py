@@ -6,10 +6,11 @@ Not for what follows from it: see `app.labelling.agreement`.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection as Collected
 from collections.abc import Mapping
 from typing import Any
 
-from pymongo import IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
@@ -27,7 +28,9 @@ class Answers:
 
     def make_indexes(self) -> None:
         identity = IndexModel(["run", "subsystem", *self._subsystem.keys], unique=True)
-        make_indexes(self._collection, [identity, IndexModel(["subsystem", "way"], name="ways")])
+        # Counted by way, and listed, in the index alone.
+        ways = IndexModel(["subsystem", "way", "run", *self._subsystem.keys], name="ways")
+        make_indexes(self._collection, [identity, ways])
 
     def keep(self, run: int, place: Any, seq: int, way: Way) -> None:
         """Keep what was answered, unless that of newer events is there.
@@ -48,6 +51,22 @@ class Answers:
         wanted = {"subsystem": self._subsystem.name, "way": {"$gt": ""}}
         stages = [{"$match": wanted}, {"$group": {"_id": "$way", "items": {"$sum": 1}}}]
         return {_read(d["_id"]): d["items"] for d in self._collection.aggregate(stages, hint="ways")}
+
+    def find(
+        self, ways: Collected[Way], sort: str, descending: bool, skip: int, limit: int
+    ) -> list[tuple[int, Any, Way]]:
+        """(run, place, way) of items that were answered in one of some ways.
+
+        Args:
+            sort: "run" or one of the keys of a place; among the same by run, the newest first.
+        """
+        wanted = {"subsystem": self._subsystem.name, "way": {"$in": [_written(way) for way in ways]}}
+        keys = self._subsystem.keys
+        order = {sort: 0, "run": DESCENDING, **dict.fromkeys(keys, ASCENDING)}
+        order[sort] = DESCENDING if descending else ASCENDING
+        fields = {"_id": 0, "way": 1, "run": 1} | dict.fromkeys(keys, 1)
+        found = self._collection.find(wanted, fields).sort(list(order.items())).hint("ways").skip(skip).limit(limit)
+        return [(d["run"], self._subsystem.place_of(d), _read(d["way"])) for d in found]
 
 
 def _written(way: Way) -> str:

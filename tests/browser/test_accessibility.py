@@ -19,6 +19,7 @@ PAGES = [
     "/data/user_scores/",
     "/progress/",
     "/agreement/",
+    "/agreement/chambers/",
     "/problems/",
     "/problems/add",
     "/models/",

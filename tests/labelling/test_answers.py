@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from items import PLACES, judgement, key, load
 
-from app.labelling.agreement import way_of
+from app.labelling.agreement import is_like, way_of
 from app.labelling.events import Seen
 
 FEW = PLACES[:6]
@@ -70,6 +70,23 @@ def test_a_database_of_an_earlier_version_gets_them_once(doubled, say, make_drif
     later = make_driftwatch(mongodb_uri=doubled.settings.mongodb_uri)
     later.reconcile()
     assert later.store.answers.ways() == from_labels(doubled) != {}
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("sort", ["run", "sector"])
+def test_the_items_of_some_ways_are_found_in_order(doubled, say, sort, descending):
+    load(doubled, 2, {place: judgement({3: 0.6}) for place in FEW[:2]})
+    for place in FEW:
+        say("ann", place, [3])
+        say("bob", place, [3] if place == FEW[2] else [4])
+    answers = doubled.store.answers
+    differ = [way for way in answers.ways() if is_like(way, alike=False)]
+    found = answers.find(differ, sort, descending, 0, 10)
+    assert {place for _, place, _ in found} == set(FEW) - {FEW[2]}
+    assert all(is_like(way, ["ann", "bob"], 3, alike=False) for _, _, way in found)
+    values = [run if sort == "run" else place.sector for run, place, _ in found]
+    assert values == sorted(values, reverse=descending)
+    assert answers.find(differ, sort, descending, 2, 2) == found[2:4]
 
 
 def test_they_are_counted_in_an_index(doubled, say):

@@ -395,6 +395,43 @@ def test_both_tables_of_the_agreement_are_saved_as_they_stand(second, sign_in, d
     assert client_of(second, sign_in, "shifter", "ann").get("/agreement/pairs.csv").status_code == 403
 
 
+def test_the_figures_of_the_agreement_lead_to_their_chambers(second, sign_in, disputed):
+    eva = client_of(second, sign_in, "expert", "eva")
+    page = eva.get("/agreement/").text
+    found = second.extensions["driftwatch"].labelling.agreement()
+    chambers = {"": found.all.items, "?person=ann&amp;other=berta": found.pairs[0].items}
+    chambers |= {f"?layer={layer.layer}": layer.items for layer in found.layers}
+    for query, items in chambers.items():
+        assert f'"/agreement/chambers/{query}">{items}</a>' in page
+        rows = eva.get(f"/agreement/chambers/{query.replace('&amp;', '&')}").text
+        assert rows.count("ann: ") == items
+    differ = eva.get("/agreement/chambers/?layer=1&answers=different&sort=sector&descending=true").text
+    assert f"{found.layers[0].observed * 100:.1f} %" in page
+    assert differ.count("ann: bad 1–2; berta: bad 2") + differ.count("ann: bad 1, 2; berta: bad 2") == len(disputed)
+    sectors = [int(sector) for sector in re.findall(r'place">(\d+)</td>\s*<td data-label="answers"', differ)]
+    assert sectors == sorted((place.sector for place in disputed), reverse=True)
+
+
+def test_the_answers_are_saved_as_they_stand(second, sign_in, disputed):
+    eva = client_of(second, sign_in, "expert", "eva")
+    rows = list(csv.DictReader(io.StringIO(eva.get("/agreement/chambers/answers.csv?answers=different").text)))
+    said = {(row["station"], row["sector"], row["by"]): row["bad_layers"] for row in rows}
+    for place in disputed:
+        assert said[str(place.station), str(place.sector), "ann"] == "1 2"
+        assert said[str(place.station), str(place.sector), "berta"] == "2"
+    for query, accepted in {
+        "person=ann&other=ann": "somebody else",
+        "layer=13": "from 1 to 12",
+        "answers=x": "one of alike, different",
+        "sort=answers": "one of run",
+        "page=9": "1: there is only one page",
+    }.items():
+        answer = eva.get(f"/agreement/chambers/?{query}")
+        assert (answer.status_code, accepted in answer.text) == (400, True), query
+    assert "No chamber was answered like this" in eva.get("/agreement/chambers/?person=nobody-else").text
+    assert client_of(second, sign_in, "shifter", "ann").get("/agreement/chambers/").status_code == 403
+
+
 def test_agreement_is_for_experts(second, sign_in):
     assert second.test_client().get("/agreement/").status_code == 303
     assert client_of(second, sign_in, "shifter", "ann").get("/agreement/").status_code == 403
