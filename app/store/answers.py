@@ -58,13 +58,13 @@ class Answers:
         """(run, place, way) of items that were answered in one of some ways.
 
         Args:
-            sort: "run" or one of the keys of a place; among the same by run, the newest first.
+            sort: "run" or one of the keys of a place; among the same by run and place.
         """
         wanted = {"subsystem": self._subsystem.name, "way": {"$in": [_written(way) for way in ways]}}
-        keys = self._subsystem.keys
-        order = {sort: 0, "run": DESCENDING, **dict.fromkeys(keys, ASCENDING)}
-        order[sort] = DESCENDING if descending else ASCENDING
-        fields = {"_id": 0, "way": 1, "run": 1} | dict.fromkeys(keys, 1)
+        place = ("run", *self._subsystem.keys)
+        # All in one direction, as they lie in the index, way by way.
+        order = dict.fromkeys((sort, *place), DESCENDING if descending else ASCENDING)
+        fields = {"_id": 0, **dict.fromkeys(("way", *place), 1)}
         found = self._collection.find(wanted, fields).sort(list(order.items())).hint("ways").skip(skip).limit(limit)
         return [(d["run"], self._subsystem.place_of(d), _read(d["way"])) for d in found]
 
