@@ -164,16 +164,15 @@ def judge(
     written = np.full(scores.shape, "", object)
     written[bad] = [_reached(score, threshold) for score in scores[bad]]
     reasons[is_open] = written
-    every = np.full(verdicts.shape, None, object)
+    every = np.full(verdicts.shape, np.nan)
     every[is_open] = scores
     every[verdicts == Verdict.EMPTY] = 1.0
+    unknown, certainties = np.isnan(every), np.fmin.reduce(np.abs(0.5 - every), axis=1).astype(object)
+    every = every.astype(object)
+    every[unknown], certainties[unknown.all(axis=1)] = None, None
     kept = [None] * len(verdicts) if embeddings is None else _least_certain(is_open, scores, embeddings)
-    return [
-        Judgement(
-            tuple(s), tuple(v), tuple(r), min((abs(0.5 - x) for x in s if x is not None), default=None), e, threshold
-        )
-        for s, v, r, e in zip(every.tolist(), verdicts.tolist(), reasons.tolist(), kept, strict=True)
-    ]
+    rows = zip(every.tolist(), verdicts.tolist(), reasons.tolist(), certainties.tolist(), kept, strict=True)
+    return [Judgement(tuple(s), tuple(v), tuple(r), c, e, threshold) for s, v, r, c, e in rows]
 
 
 def at_threshold(judgement: Judgement, threshold: float) -> Judgement:
