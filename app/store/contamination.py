@@ -32,6 +32,7 @@ _DISAGREEMENTS: dict[str, Any] = {
 _IS_LABELLED = {
     "$and": [{"$eq": ["$labelled", True]}, {"$ne": ["$evaluation.state", str(LabelState.DISPUTED)]}],
 }
+_HAS_BOTH = {"$and": [_IS_LABELLED, {"$isArray": "$scores"}]}
 
 
 def _where_known(value: Any) -> dict[str, Any]:
@@ -43,12 +44,10 @@ def _where_known(value: Any) -> dict[str, Any]:
 STAGES: tuple[dict[str, Any], ...] = (
     {
         "$set": {
-            "contamination": {
-                "$cond": [{"$and": [_IS_LABELLED, {"$isArray": "$scores"}]}, {"$max": _DISAGREEMENTS}, None]
-            },
+            "contamination": {"$cond": [_HAS_BOTH, {"$max": _DISAGREEMENTS}, None]},
             "scored_and_said": {
                 "$cond": [
-                    {"$and": [_IS_LABELLED, {"$isArray": "$scores"}]},
+                    _HAS_BOTH,
                     {"scores": "$scores", "bad": "$evaluation.bad"},  # one value, so that an index can have it
                     "$$REMOVE",
                 ]

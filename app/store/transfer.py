@@ -17,6 +17,7 @@ from pymongo.errors import BulkWriteError
 from app.store import contamination
 from app.store.indexes import in_pieces
 from app.store.items import DUPLICATE_KEY, OF_SCORES, RANK, SCORED, ItemState, new_item
+from app.store.labels import Labels
 from app.store.models import POINTER
 from app.store.runs import NOT_PACKED, RunState
 from app.subsystems import Subsystem
@@ -87,7 +88,7 @@ class Transfer:
     def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
         """(run, bad layers by the model, what people say) of each item that somebody labelled."""
         mine = {"subsystem": self._subsystem.name}
-        labelled = self._database["labels"].distinct("run", mine | ({"run": _from_to(runs)} if runs else {}))
+        labelled = Labels(self._database["labels"], self._subsystem).runs(*(runs or ()))
         for first in range(0, len(labelled), AT_ONCE):
             wanted = mine | {"labelled": True, "run": {"$in": labelled[first : first + AT_ONCE]}}
             found = self._database["items"].find(wanted, {"run": 1, "bad": 1, "evaluation": 1}).hint("labelled_by_run")

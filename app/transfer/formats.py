@@ -13,6 +13,7 @@ import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -261,10 +262,8 @@ def _text_lines(file: BinaryIO) -> Iterator[str]:
 
 def _object(line: bytes) -> dict[str, Any] | None:
     """The JSON object of a line; None where it is none."""
-    try:
+    with suppress(ValueError):
         return _JSON_OBJECT.validate_json(line)  # four times as fast as json, and somewhat stricter
-    except ValueError:
-        pass
     try:
         given = json.loads(line)
     except (ValueError, RecursionError):

@@ -9,14 +9,14 @@ from itertools import pairwise
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.errors import InvalidInput, NotFound
-from app.pictures import POLICY, Scheme
+from app.pictures import POLICY
 from app.run_numbers import LARGEST_RUN, run_number
 from app.store.runs import Run, Runs
 from app.web.access import needs, person
 from app.web.chamber_lists import files, query_without, refuse_wrong
 from app.web.csv_file import in_batches, table_file
 from app.web.current import current_driftwatch
-from app.web.fields import YES_OR_NO, Fields, one_of
+from app.web.fields import YES_OR_NO, Fields, one_of, read_scheme
 from app.web.kept import kept
 from app.web.paging import SIZES, Page
 
@@ -106,7 +106,7 @@ def picture(name: str) -> Response:
         raise NotFound(f"There is no picture {name!r}; there are: {', '.join(PICTURES)}.")
     fields = Fields(request.args)
     first, last = _range(fields)
-    scheme = fields.read("scheme", one_of("scheme", {str(scheme): scheme for scheme in Scheme}), Scheme.PAPER)
+    scheme = read_scheme(fields)
     refuse_wrong(fields)
     measured = current_driftwatch().store.runs.drifts(first, last, MOST_DRAWN)
     title, label, series = PICTURES[name]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from app.errors import InvalidInput
+from app.pictures import Scheme
 from app.subsystems.dt.geometry import LAYERS, Chamber
 
 T = TypeVar("T")
@@ -164,3 +165,8 @@ def chamber(wheel: str, sector: str, station: str) -> Chamber:
         InvalidInput: there is none, and what is allowed.
     """
     return Chamber(wheel=whole_number(wheel), station=whole_number(station), sector=whole_number(sector))
+
+
+def read_scheme(fields: Fields) -> Scheme:
+    """What the picture of an address is drawn for; white paper unless asked otherwise."""
+    return fields.read("scheme", one_of("scheme", {str(scheme): scheme for scheme in Scheme}), Scheme.PAPER)

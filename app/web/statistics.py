@@ -15,7 +15,7 @@ import numpy as np
 from flask import Blueprint, Response, render_template, request, url_for
 
 from app.errors import NotFound
-from app.pictures import POLICY, Scheme
+from app.pictures import POLICY
 from app.run_numbers import LARGEST_RUN, run_number
 from app.subsystems.dt.geometry import STATIONS, WHEELS
 from app.subsystems.dt.summary import SCORE_STEPS, STEP, spread
@@ -24,7 +24,7 @@ from app.web.chamber_lists import CHOICES, files, query_without, refuse_wrong
 from app.web.csv_file import one_table
 from app.web.current import current_driftwatch
 from app.web.display import signed
-from app.web.fields import Fields, number_in, one_of
+from app.web.fields import Fields, number_in, one_of, read_scheme
 from app.web.kept import kept
 from app.web.ordering import ordered, read_order
 from app.web.score_spread import (
@@ -225,7 +225,7 @@ def index() -> tuple[str, int]:
 def picture(which: str) -> Response:
     """The spread of the scores, or what they mean, on light or dark paper."""
     wanted = Wanted.read()
-    scheme = wanted.fields.read("scheme", one_of("scheme", {str(scheme): scheme for scheme in Scheme}), Scheme.PAPER)
+    scheme = read_scheme(wanted.fields)
     refuse_wrong(wanted.fields)
     drawn = kept("statistics_pictures", MOST_KEPT)
     if which == "scores":

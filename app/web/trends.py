@@ -26,7 +26,7 @@ from app.web.chamber_lists import CHOICES, query_without, refuse_wrong
 from app.web.csv_file import table_file
 from app.web.current import current_driftwatch
 from app.web.display import chamber_name, chamber_words, signed
-from app.web.fields import YES_OR_NO, Fields, number_in, one_of
+from app.web.fields import YES_OR_NO, Fields, number_in, one_of, read_scheme
 from app.web.kept import kept
 from app.web.paging import SIZES, Page
 from app.web.run_report import KIND_WORDS
@@ -250,7 +250,7 @@ def of_chamber(wheel: str, sector: str, station: str) -> tuple[str, int]:
 def picture(**place: str) -> Response:
     """The curves, on light or dark paper."""
     wanted = Wanted.read(place or None)
-    scheme = wanted.fields.read("scheme", one_of("scheme", {str(scheme): scheme for scheme in Scheme}), Scheme.PAPER)
+    scheme = read_scheme(wanted.fields)
     response = _unless_known(wanted, lambda: wanted.svg(scheme), "image/svg+xml")
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Content-Disposition"] = 'inline; filename="trend.svg"'

@@ -112,7 +112,7 @@ def _fill_in(counts: np.ndarray, layout: Layout, at: np.ndarray, out: np.ndarray
 
 
 def compile_loops() -> None:
-    """Have the loops compiled and kept for later, once on a machine: up to a minute."""
+    """Have the loops compiled and kept for later, once on a machine: half a minute."""
     chamber = all_chambers()[0]
     even = Occupancy(chamber, np.where(chamber.read_out, 1, -1))
     layer_residuals([even])
