@@ -14,9 +14,10 @@ from app.ml.labelled_items import LabelledItem
 from app.ml.networks import Architecture
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins
-from app.subsystems.dt.simulate import DefectKind, SimulatedChamber, label
+from app.subsystems.dt.simulate import ORDINARY, DefectKind, SimulatedChamber, label
 from app.subsystems.dt.verdict import judge_before
 
+HARMLESS = frozenset({DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS})
 AT_ONCE = 2_000  # chambers whose inputs are worked out together: 70 MB
 BAD_SHARE = 0.2  # of the labelled layers to learn from that bad ones count for, where they are rarer
 MOST_BAD_WEIGHT = 10.0  # of a bad layer, a good one counting 1: a few must not be learnt by heart
@@ -56,6 +57,22 @@ def sample(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
     return _joined([_simulated(kind, chambers[i : i + AT_ONCE]) for i in range(0, len(chambers), AT_ONCE)])
 
 
+def as_ordinary(kind: Architecture, chambers: list[SimulatedChamber], faulty: float) -> Sample:
+    """The same of chambers drawn with this share of faulty ones, weighted so that as few count as in ordinary data.
+
+    Many faults to learn from, and yet scores that are probabilities there: what is doubtful because it might be a
+    fluctuation is called good more often than what is doubtful because the rule says so. Mean weight about 1.
+    """
+    share = np.array([is_faulty(chamber) for chamber in chambers])
+    parts = []
+    for i in range(0, len(chambers), AT_ONCE):
+        some = chambers[i : i + AT_ONCE]
+        weights = np.where(share[i : i + AT_ONCE], ORDINARY / faulty, (1 - ORDINARY) / (1 - faulty)).astype(np.float32)
+        whole, is_open = _simulated_open(kind, some)
+        parts.append(replace(whole, weights=np.broadcast_to(weights[:, None], is_open.shape)[is_open]))
+    return _joined(parts)
+
+
 def labelled_sample(kind: Architecture, items: Sequence[LabelledItem]) -> Sample:
     """The same of labelled items, each layer weighted as its item stands for others."""
     parts = []
@@ -91,18 +108,33 @@ def mixed(simulated: Sample, labelled: Sample, simulated_weight: float) -> Sampl
     return replace(both, weights=weights.astype(np.float32))
 
 
+def is_faulty(chamber: SimulatedChamber) -> bool:
+    """Whether a fault was drawn for it: something else than dead cells, hot cells and few hits."""
+    return any(defect.kind not in HARMLESS for defect in chamber.defects)
+
+
 def _simulated(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
+    return _simulated_open(kind, chambers)[0]
+
+
+def _simulated_open(kind: Architecture, chambers: list[SimulatedChamber]) -> tuple[Sample, np.ndarray]:
     bad = np.stack([chamber.bad for chamber in chambers])
     visible = np.stack([chamber.bad == _without_rate(chamber) for chamber in chambers]) | kind.sees_rate
-    return _judged(kind, [chamber.occupancy for chamber in chambers], bad, visible)
+    return _judged_open(kind, [chamber.occupancy for chamber in chambers], bad, visible)
 
 
 def _judged(kind: Architecture, occupancies: list[Occupancy], bad: np.ndarray, visible: np.ndarray) -> Sample:
+    return _judged_open(kind, occupancies, bad, visible)[0]
+
+
+def _judged_open(
+    kind: Architecture, occupancies: list[Occupancy], bad: np.ndarray, visible: np.ndarray
+) -> tuple[Sample, np.ndarray]:
     bins = layer_bins(occupancies)
     before = judge_before(occupancies, bins)
     hits = np.broadcast_to(before.rates[:, None], bad.shape)
     inputs = kind.inputs(occupancies, bins)
-    return Sample(*(values[before.open] for values in (inputs, bad, visible, hits)))
+    return Sample(*(values[before.open] for values in (inputs, bad, visible, hits))), before.open
 
 
 def _joined(parts: Sequence[Sample]) -> Sample:
