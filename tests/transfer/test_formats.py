@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.errors import InvalidInput
 from app.transfer.cells import STARTS_A_FORMULA, harmless, original
 from app.transfer.columns import Column, Type
-from app.transfer.formats import FORMATS, LONGEST_LINE
+from app.transfer.formats import FORMATS, LONGEST_ROW
 
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"])),
@@ -113,12 +113,12 @@ class Endless(io.RawIOBase):
 
 def test_a_line_without_an_end_is_not_held_in_memory():
     tracemalloc.start()
-    file = io.BufferedReader(Endless(4 * LONGEST_LINE))
+    file = io.BufferedReader(Endless(4 * LONGEST_ROW))
     read = list(FORMATS["jsonl"].read(file, COLUMNS))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert all(isinstance(row, InvalidInput) for _, row in read)
-    assert peak < 3 * LONGEST_LINE
+    assert peak < 3 * LONGEST_ROW
 
 
 @pytest.mark.parametrize("form", FORMATS)
