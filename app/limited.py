@@ -21,6 +21,7 @@ from typing import IO
 
 # Each thread takes addresses, and Arrow's own allocator a gigabyte of them at once.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+PIPE = subprocess.PIPE
 LONGEST_WHY = 500  # characters
 
 
