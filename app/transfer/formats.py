@@ -26,6 +26,7 @@ from pydantic import TypeAdapter
 from app import limited
 from app.errors import DriftwatchError, InvalidInput
 from app.lines import numbered_lines
+from app.transfer.cells import BOM
 from app.transfer.columns import Column, Type
 
 Row = Mapping[str, Any]
@@ -139,6 +140,7 @@ class Csv(Format):
 
     def write(self, columns: Sequence[Column], rows: Iterable[Row], manifest: Mapping[str, Any]) -> Iterator[bytes]:
         text, rows = io.StringIO(), iter(rows)
+        text.write(BOM)
         writer = csv.writer(text)
         writer.writerow([column.name for column in columns])
         while batch := list(islice(rows, ROWS_AT_ONCE)):
