@@ -169,5 +169,5 @@ def _page(fields: Fields) -> tuple[str, int]:
         formats=list(FORMAT_WORDS.items()),
         training=TRAINING_2018,
         most_bad=MOST_BAD,
-        largest=bounds.ON_PAGE.file,
+        bounds=bounds.ON_PAGE,
     ), fields.status

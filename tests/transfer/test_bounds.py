@@ -24,11 +24,11 @@ from app.errors import DriftwatchError, FileTooLarge, GivenUp, InvalidInput
 from app.store.imports import BYTES_AT_ONCE, CheckedRow, Outcome
 from app.subsystems.dt import DT
 from app.transfer import reading, the_2018_format
-from app.transfer.bounds import BY_COMMAND, Bounds, Watch
+from app.transfer.bounds import BY_COMMAND, ON_PAGE, Bounds, Watch
 from app.transfer.columns import Column, Type
-from app.transfer.formats import FORMATS
+from app.transfer.formats import FORMATS, LONGEST_ROW, PARQUET_LIMITS
 from app.transfer.importing import _batches
-from app.transfer.kinds import all_kinds
+from app.transfer.kinds import Kind, all_kinds
 from app.transfer.manifest import About, described
 from config import ROOT
 
@@ -40,7 +40,7 @@ TEXT = [Column("text", Type.TEXT, "")]
 _READS = """
 import json, re, resource, sys
 from app.transfer.columns import Column, Type
-from app.transfer.formats import FORMATS
+from app.transfer.formats import FORMATS, LONGEST_ROW, PARQUET_LIMITS
 rows, wrong = 0, ""
 with open(sys.argv[1], "rb") as file:
     for _, row in FORMATS["parquet"].read(file, [Column("text", Type.TEXT, "")]):
@@ -248,6 +248,22 @@ def test_a_zip_with_too_long_a_list_of_files_is_refused_before_it_is_held(empty)
             archive.writestr(f"{number:09}", b"")
     with pytest.raises(FileTooLarge, match="list of its files"):
         check(empty, file.getvalue())
+
+
+def test_the_bounds_stand_in_the_documents():
+    text = (ROOT / "docs" / "analysis.md").read_text()
+    megabytes, minutes = ON_PAGE.file // 1_000_000, ON_PAGE.seconds // 60
+    gigabytes = [bounds.unpacked // 1_000_000_000 for bounds in (ON_PAGE, BY_COMMAND)]
+    for row in (
+        f"| the file | {megabytes} MB | {BY_COMMAND.file // 1_000_000_000} GB |",
+        f"| unpacked | {gigabytes[0]} GB | {gigabytes[1]} GB |",
+        f"| rows | {ON_PAGE.rows:,} | {BY_COMMAND.rows:,} |",
+        f"| rows that cannot be used | {ON_PAGE.bad:,} | {BY_COMMAND.bad:,} |",
+        f"| time to check it | {minutes} minutes | a day |",
+        f"| one row | {Kind.longest // 1_000} kB; of `models` {LONGEST_ROW // 1_000_000} MB |",
+        f"in a process of its own | {PARQUET_LIMITS.memory // 1_000_000_000} GB |",
+    ):
+        assert row in text
 
 
 # --- whatever is in it ---
