@@ -73,7 +73,7 @@ class Watch:
             GivenUp: nobody waits for it any more.
         """
         self._bytes += size
-        self._refuse(self._bytes, self._bounds.unpacked, "bytes when it is unpacked")
+        self._refuse(self._bytes, self._bounds.unpacked, "becomes more than {} bytes when it is unpacked")
         if time.monotonic() > self._looked + LOOK_SECONDS:
             self.look()
 
@@ -81,17 +81,17 @@ class Watch:
         """Note that so many rows were checked, of which some cannot be used. Raises as `read` does."""
         self._rows += count
         self._bad += bad
-        self._refuse(self._rows, self._bounds.rows, "rows")
-        self._refuse(self._bad, self._bounds.bad, "rows that cannot be used")
+        self._refuse(self._rows, self._bounds.rows, "has more than {} rows")
+        self._refuse(self._bad, self._bounds.bad, "has more than {} rows that cannot be used")
         self.read(0)
 
     def look(self) -> None:
         """See how long it took, and whether somebody still waits. Raises as `read` does."""
         self._looked = time.monotonic()
-        self._refuse(int(self._looked - self._begun), self._bounds.seconds, "seconds of checking")
+        self._refuse(int(self._looked - self._begun), self._bounds.seconds, "takes more than {} seconds to check")
         if not self._is_wanted():
             raise GivenUp("Nobody waits for this file any more; nothing of it is kept.")
 
     def _refuse(self, found: int, most: int, what: str) -> None:
         if found > most:
-            raise FileTooLarge(f"The file has or takes more than {most:,} {what}. {self._bounds.beyond}")
+            raise FileTooLarge(f"The file {what.format(f'{most:,}')}. {self._bounds.beyond}")

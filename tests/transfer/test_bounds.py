@@ -202,7 +202,7 @@ def test_a_small_zip_with_millions_of_bad_lines_is_refused_and_leaves_no_row_beh
         ({"rows": 4}, "more than 4 rows"),
         ({"unpacked": 3_000}, "more than 3,000 bytes when it is unpacked"),
         ({"file": 1_000}, "bytes, more than 1,000"),
-        ({"seconds": -1}, "seconds of checking"),
+        ({"seconds": -1}, "seconds to check"),
     ],
 )
 def test_each_bound_of_an_import_ends_it_and_is_named(empty, filled, saved, bounds, sentence):
