@@ -91,10 +91,10 @@ def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path, by: s
     from app.sources.rootfile import RootFile
 
     file = RootFile(path)
-    numbers = run_numbers(" ".join(runs)) if runs else file.runs
-    if unknown := set(numbers) - set(file.runs):
-        held = ", ".join(map(str, file.runs)) or "none"
-        raise InvalidInput("run", min(unknown), f"a run that {file.name} holds: {held}")
+    held = file.require_runs()
+    numbers = run_numbers(" ".join(runs)) if runs else held
+    if unknown := set(numbers) - set(held):
+        raise InvalidInput("run", min(unknown), f"a run that {file.name} holds: {', '.join(map(str, held))}")
     driftwatch.start(only=[])
     for number in numbers:
         driftwatch.fetch_here(number, file, by=by)

@@ -38,6 +38,20 @@ class InvalidInput(DriftwatchError):
         super().__init__(f"{field} is {self.value}, but must be {accepted}.")
 
 
+class FileTooLarge(DriftwatchError):
+    """A file is, or becomes when it is read, more than it may; the sentence names the bound."""
+
+    status = 413
+    code = "file-too-large"
+
+
+class GivenUp(DriftwatchError):
+    """Whoever asked for it is gone before it was done."""
+
+    status = 408
+    code = "given-up"
+
+
 class NotFound(DriftwatchError):
     """What was asked for is not in the database."""
 

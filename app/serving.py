@@ -42,6 +42,7 @@ def serve_until_told(app: Flask) -> None:
             port=settings.port,
             threads=REQUEST_THREADS,
             ident=None,
+            channel_request_lookahead=1,  # else nobody notices that a client is gone while its request is worked on
             clear_untrusted_proxy_headers=True,
         )
     except OSError as error:

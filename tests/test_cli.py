@@ -199,3 +199,37 @@ def test_evaluate_saliency_refuses_what_it_cannot_measure(run_command, arguments
     assert result.exit_code != 0
     assert says in result.output
     assert "Traceback" not in result.output
+
+
+def test_fetching_from_a_root_file_without_runs_says_what_is_in_it_and_fails(run_command, driftwatch, tmp_path):
+    import uproot
+
+    with uproot.recreate(tmp_path / "other.root") as file:
+        file["histogram"] = np.histogram(np.arange(9.0))
+    for runs in ((), (str(RUN),)):
+        result = run_command("fetch", "--root", str(tmp_path / "other.root"), *runs)
+        assert result.exit_code == 1
+        assert "must be a DQM file with DQMData/Run <number>/DT in it" in result.output
+        assert "this one holds histogram (TH1D)." in result.output
+    assert driftwatch.store.runs.count() == 0
+
+
+@pytest.mark.parametrize("name", ["no-runs-dqmio.root", "no-runs-empty.root"])
+def test_fetching_from_the_files_without_runs_that_were_reported_fails_with_a_sentence(run_command, shared_data, name):
+    result = run_command("fetch", "--root", str(shared_data.parent / "cases" / name))
+    assert result.exit_code == 1
+    assert re.search(r"this one holds (nothing|Indices .*DQMIO)", result.output)
+
+
+def test_chambers_in_a_file_with_a_byte_order_mark_or_a_line_without_end_are_judged(run_command, tmp_path):
+    chamber, simulated = next(iter(simulate_run(RUN).items()))
+    place = {"wheel": chamber.wheel, "sector": chamber.sector, "station": chamber.station}
+    line = json.dumps({**place, "occupancy": simulated.occupancy.counts.tolist()}).encode()
+    path = tmp_path / "chambers.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + line + b"\n" + b"x" * 2_000_000 + b"\n\xff\n" + line)
+    result = run_command("score", str(path))
+    assert result.exit_code == 1
+    assert result.output.count('"scores"') == 2
+    assert "line 2: the line is '…', but must be at most 1,000,000 bytes." in result.output
+    assert "line 3: the line is" in result.output
+    assert "2 lines could not be judged" in result.output

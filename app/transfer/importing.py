@@ -13,9 +13,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import bson
 from bson import ObjectId
@@ -23,16 +22,19 @@ from bson.errors import InvalidBSON, InvalidDocument
 
 from app.errors import Conflict, DriftwatchError, InvalidInput
 from app.store import Store
-from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
+from app.store.imports import BYTES_AT_ONCE, WRONG, CheckedRow, Import, ImportState, Outcome
 from app.store.items import ItemState
 from app.store.runs import NOT_SCORED, RunState
+from app.transfer.bounds import BY_COMMAND, Bounds, Watch
 from app.transfer.kinds import Document, Kind, all_kinds
-from app.transfer.reading import Part, opened
+from app.transfer.reading import Part, parts
 
 if TYPE_CHECKING:
     from app.labelling.labels import Labelling
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 AT_ONCE = 200  # rows looked up, kept aside or written in one go
 LARGEST_DOCUMENT = 15_000_000  # bytes: MongoDB keeps 16 MB
@@ -59,21 +61,36 @@ class Importing:
         self._store, self._labelling, self._facts = store, labelling, facts
         self._kinds = all_kinds(store.subsystem)
 
-    def check(self, path: Path, name: str, by: str) -> Import:
+    def check(self, path: Path, name: str, by: str, bounds: Bounds = BY_COMMAND) -> Import:
+        """Check all of a file on disk: see `check_file`."""
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise InvalidInput("the file", name, f"one that can be read ({error.strerror})") from None
+        with file:
+            return self.check_file(file, name, by, bounds)
+
+    def check_file(
+        self, file: BinaryIO, name: str, by: str, bounds: Bounds, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Import:
         """Check all of a file, and keep what an import would do with each row; nothing else is changed by it.
 
         Args:
             name: of the file, as whoever gave it knows it.
+            is_wanted: whether whoever gave it still waits; asked now and then, and in the end.
 
         Raises:
             InvalidInput: it is no export that this program can read.
+            FileTooLarge: it is, or becomes, more than the bounds allow; nothing of it is kept.
+            GivenUp: nobody waits for it any more; nothing of it is kept.
         """
         self.reconcile()
         import_id = self._store.imports.begin(name, by)
+        watch = Watch(bounds, lambda: self._store.imports.renew(import_id) and is_wanted())
         try:
-            with opened(path, name, self._kinds) as parts:
-                for part in parts:
-                    self._check_part(import_id, part, by)
+            for part in parts(file, name, self._kinds, bounds, watch):
+                self._check_part(import_id, part, by, watch)
+            watch.look()
         except BaseException:
             self._store.imports.discard(import_id)
             raise
@@ -129,27 +146,30 @@ class Importing:
 
     # --- checking ---
 
-    def _check_part(self, import_id: str, part: Part, by: str) -> None:
+    def _check_part(self, import_id: str, part: Part, by: str, watch: Watch) -> None:
         if part.kind is not None:
-            for batch in _batches(part.rows):
-                self._check_rows(import_id, part.kind, part.file, batch)
+            self._check_rows(import_id, part.kind, part.file, part.rows, watch)
             return
         runs: dict[int, int] = {}
         histograms = self._kinds["histograms"]
-        for batch in _batches(part.rows):
+        for batch in _batches(part.rows, size=lambda row: 0):
             if new := self._new_runs(batch, runs, part.file, by):
-                self._check_rows(import_id, self._kinds["runs"], part.file, new)
+                self._check_rows(import_id, self._kinds["runs"], part.file, new, watch)
             rows = [
                 (n, row if isinstance(row, Exception) else self._histogram_row(*row, part.file)) for n, row in batch
             ]
-            self._check_rows(import_id, histograms, part.file, rows)
+            self._check_rows(import_id, histograms, part.file, rows, watch)
 
-    def _check_rows(self, import_id: str, kind: Kind, file: str, rows: Sequence[tuple[int, Any]]) -> None:
-        read = [self._read(kind, file, number, row) for number, row in rows]
-        kept = self._compared(import_id, kind, read)
-        for row in self._store.imports.keep(import_id, kept):
-            why = "an earlier row of the file stands in its place"
-            self._store.imports.keep(import_id, [_wrong(row, Outcome.BAD, why)])
+    def _check_rows(self, import_id: str, kind: Kind, file: str, rows: Iterable[tuple[int, Any]], watch: Watch) -> None:
+        read = (self._read(kind, file, number, row) for number, row in rows)
+        for batch in _batches(read, size=lambda one: one.row.size):
+            kept = self._compared(import_id, kind, batch)
+            bad = sum(row.outcome is Outcome.BAD for row in kept)
+            for row in self._store.imports.keep(import_id, kept):
+                why = "an earlier row of the file stands in its place"
+                self._store.imports.keep(import_id, [_wrong(row, Outcome.BAD, why)])
+                bad += 1
+            watch.rows(len(batch), bad)
 
     def _read(self, kind: Kind, file: str, number: int, row: Mapping[str, Any] | DriftwatchError) -> _Checked:
         """A row as a document, or what is wrong with it; that it is new has still to be found out."""
@@ -157,13 +177,14 @@ class Importing:
             if isinstance(row, DriftwatchError):
                 raise row
             document = kind.document(row)
-            _must_fit(document)
+            size = _size(document)
         except DriftwatchError as error:
             return _Checked(CheckedRow(kind.name, file, number, Outcome.BAD, why=str(error)))
         unique = kind.unique(document)
         keys = tuple(_key(kind, one) for one in unique)
         title = kind.title(document)
-        return _Checked(CheckedRow(kind.name, file, number, Outcome.NEW, title, "", keys, document), tuple(unique))
+        row = CheckedRow(kind.name, file, number, Outcome.NEW, title, "", keys, document, size)
+        return _Checked(row, tuple(unique))
 
     def _compared(self, import_id: str, kind: Kind, read: Sequence[_Checked]) -> list[CheckedRow]:
         """The rows with what would be done with them, now that it is seen what is there."""
@@ -319,9 +340,17 @@ class Importing:
             yield [document for _, document in batch]
 
 
-def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    rows = iter(rows)
-    while batch := list(islice(rows, AT_ONCE)):
+def _batches(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """The rows in batches, of few rows where these are large: no batch fills the memory."""
+    batch: list[T] = []
+    held = 0
+    for row in rows:
+        batch.append(row)
+        held += size(row)
+        if len(batch) == AT_ONCE or held > BYTES_AT_ONCE:
+            yield batch
+            batch, held = [], 0
+    if batch:
         yield batch
 
 
@@ -351,11 +380,16 @@ def _has_histogram(staged: Mapping[str, CheckedRow], histograms: Kind, unique: M
     return _is_new(row) and "occupancy" in (row.document or {})
 
 
-def _must_fit(document: Document) -> None:
-    """Raises InvalidInput where MongoDB would not take a document."""
+def _size(document: Document) -> int:
+    """The bytes of a document in the database.
+
+    Raises:
+        InvalidInput: the database would not take it.
+    """
     try:
         size = len(bson.encode(document))
     except (InvalidDocument, InvalidBSON, OverflowError, ValueError) as error:
         raise InvalidInput("the row", str(error), "what the database can keep") from None
     if size > LARGEST_DOCUMENT:
         raise InvalidInput("the row", f"{size:,} bytes", f"at most {LARGEST_DOCUMENT:,} bytes")
+    return size

@@ -31,6 +31,7 @@ from app.store.runs import RunState
 from app.subsystems import Subsystem
 from app.subsystems.dt.verdict import Verdict
 from app.transfer.columns import Column, Type
+from app.transfer.formats import LONGEST_ROW
 
 VERDICTS = tuple(map(str, Verdict))
 
@@ -46,10 +47,12 @@ class Kind(ABC):
         version: of its columns; raised when they change.
         words: what it is, for the page.
         columns: of its rows.
+        longest: bytes that a row may have in a file.
     """
 
     name: str
     version = 1
+    longest = 200_000  # a chamber's counts take 4,000; what is found in them, 5,000
     words: str
     columns: tuple[Column, ...]
     own: tuple[str, ...]  # fields whose contents make two documents the same; times and names beside them do not
@@ -416,6 +419,7 @@ class ModelsKind(Kind):
     """A document here is that of a model with its `file`, its `evaluation` and whether it is `active` beside it."""
 
     name = "models"
+    longest = LONGEST_ROW
     words = "the models with their cards, their files and what they were found to be worth"
     columns = (
         Column("name", Type.TEXT, "what scores name"),

@@ -13,7 +13,7 @@ from flask import Response, stream_with_context
 
 from app.errors import NotFound
 from app.store.items import MOST_LISTED
-from app.transfer.cells import harmless
+from app.transfer.cells import BOM, harmless
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]])
     Args:
         name: of the file, without its ending.
     """
-    lines = _lines(header, rows)
+    lines = csv_lines(header, rows)
     first = next(lines)
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "private, no-cache"}
     return Response(stream_with_context(_again(first, lines)), mimetype="text/csv", headers=headers)
@@ -91,9 +91,10 @@ def cell(value: object) -> object:
     return harmless(value) if isinstance(value, str) else value
 
 
-def _lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Texts of many lines each; the header comes with the first rows."""
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Texts of many lines each; the header comes with the first rows, after a byte order mark."""
     text = io.StringIO()
+    text.write(BOM)
     writer = csv.writer(text)
     writer.writerow(header)
     for number, row in enumerate(rows, start=1):

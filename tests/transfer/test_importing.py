@@ -185,6 +185,63 @@ def test_what_is_no_export_is_refused_with_a_sentence(empty, tmp_path, content):
         check(empty, path)
 
 
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(("kinds", "form"), [(["runs"], "jsonl"), (["training-2018"], "jsonl")])
+def test_a_file_with_a_byte_order_mark_is_read(readable, empty, saved, kinds, form):
+    path = saved(readable, kinds, form)
+    plain = check(empty, path)
+    path.write_bytes(BOM + path.read_bytes())
+    assert check(empty, path).counts == plain.counts
+    assert plain.total(*WRONG) == 0
+
+
+def test_a_file_in_utf_16_is_refused_with_what_is_accepted(empty, readable, saved):
+    path = saved(readable, ["runs"])
+    path.write_bytes(path.read_text().encode("utf-16"))
+    with pytest.raises(InvalidInput, match="in UTF-16', but must be in UTF-8"):
+        check(empty, path)
+
+
+def zipped_again(path, names, bom=b""):
+    """An export that was unpacked, and packed again: `names(name)` are those that a file has in the new zip."""
+    other = path.with_name("again.zip")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(other, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            for number, one in enumerate(names(name)):
+                new.writestr(one, (bom if name == "manifest.json" else b"") + old.read(name) if not number else b"\0\5")
+    return other
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        lambda name: [f"export/{name}"],
+        lambda name: [f"export/{name}", f"__MACOSX/export/._{name}", f"export/{name}/.DS_Store"],
+        lambda name: [name, f"__MACOSX/{name}"],
+        lambda name: [f"my\\export\\{name}"],
+    ],
+    ids=["folder", "mac", "mac without a folder", "windows"],
+)
+def test_an_export_that_was_zipped_again_is_read(readable, empty, saved, imported, names):
+    path = saved(readable, ["all"], "csv")
+    assert imported(empty, zipped_again(path, names, BOM)).total(*WRONG) == 0
+    assert whole(empty) == whole(readable)
+
+
+def test_a_zip_with_two_exports_in_it_is_refused(readable, empty, saved):
+    path = zipped_again(saved(readable, ["runs"], "csv"), lambda name: [f"a/{name}", f"b/{name}"])
+    with pytest.raises(InvalidInput, match=r"a zip with one manifest\.json"):
+        check(empty, path)
+
+
+@pytest.mark.parametrize("name", ["labels-bom.jsonl", "labels-folder.zip"])
+def test_the_files_that_were_refused_though_they_are_exports_are_read(empty, shared_data, name):
+    checked = check(empty, shared_data.parent / "cases" / name)
+    assert checked.counts == {"labels": {"new": 1}}
+
+
 def test_a_manifest_of_a_later_schema_or_version_is_refused(readable, empty, saved):
     for field in ("schema", "version"):
         path = saved(readable, ["runs"])
