@@ -364,7 +364,7 @@ class Driftwatch:
             self.runner.every(60 * self.settings.dqm_poll_minutes, self.poll)
         if self.settings.dqm_url is None:
             log.info("demonstration DQM server at %s", self._demo.url())
-            if not self.store.runs.count():  # a newcomer's first start
+            if not self.store.runs.any():  # a newcomer's first start
                 for number in DEMONSTRATION_RUNS:
                     self.ask_for_run(number, by="demonstration")
 

@@ -24,6 +24,7 @@ from app.labelling.events import LabelState
 from app.store import contamination
 from app.store.indexes import between, count_to, make_indexes
 from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
+from app.store.runs import Runs
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.summary import bad_layers
@@ -612,7 +613,7 @@ class Items:
             # In the order shown others are passed over; in the order of places all that are there are sorted.
             places = [self._subsystem.at(place) for place in self._subsystem.places()]
             share = sum(query.place.items() <= place.items() for place in places) / len(places)
-            there = self._collection.estimated_document_count() * share
+            there = Runs(self._collection.database["runs"]).count() * len(places) * share
             if len(query.place) == len(self._subsystem.keys) or there <= MOST_SORTED or there * share < rows:
                 return f"list_{next(iter(query.place))}"
         return ordered

@@ -22,7 +22,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import NotFound
 from app.labelling.events import Kind, LabelEvent, SkipReason
-from app.store.indexes import between, count_to, in_index, make_indexes
+from app.store.indexes import between, count_all, count_to, in_index, make_indexes
 from app.store.items import MOST_LISTED
 from app.subsystems import Subsystem
 
@@ -176,8 +176,6 @@ class Labels:
 
     def count(self, query: LabelQuery, most: int = MOST_LISTED) -> int:
         """How many events a list has; counting ends one beyond `most`."""
-        if replace(query, sort="at", descending=True) == LabelQuery():
-            return min(self.count_all(), most + 1)
         # Whatever the order shown: where those that are asked for lie together.
         together = "at" if query.by is not None or not query.place else next(iter(query.place))
         query = replace(query, sort=together)
@@ -211,8 +209,8 @@ class Labels:
         return {where: sorted(said, key=lambda event: event.seq) for where, said in events.items()}
 
     def count_all(self) -> int:
-        """How many events there are; of what MongoDB knows without counting."""
-        return self._collection.estimated_document_count()
+        """How many events there are."""
+        return count_all(self._collection)
 
     def stamp(self) -> str:
         """Changes whenever anything is said: what is made of all labels hangs on it."""

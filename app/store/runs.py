@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import Conflict, NotFound
-from app.store.indexes import count_to, in_index, make_indexes
+from app.store.indexes import count_all, count_to, in_index, make_indexes
 
 
 class RunState(StrEnum):
@@ -196,9 +196,11 @@ class Runs:
         return [_run(d) for d in found]
 
     def count(self, state: RunState | None = None) -> int:
-        return (
-            self._collection.count_documents(_filter(state)) if state else self._collection.estimated_document_count()
-        )
+        return count_to(self._collection, _filter(state), 0, "list_state") if state else count_all(self._collection)
+
+    def any(self) -> bool:
+        """Whether anybody asked for a run yet."""
+        return self._collection.find_one({}, {"_id": 1}) is not None
 
     def count_by_model(self) -> dict[str, int]:
         """model → how many runs it scored, and no other since."""
@@ -316,7 +318,7 @@ class Runs:
         """Changes whenever a run gets another summary or is deleted: what is drawn of all runs hangs on it."""
         newest = self._collection.find_one({}, {"changed_at": 1}, sort=[("changed_at", DESCENDING)])
         at = newest and newest.get("changed_at")
-        return f"{self._collection.estimated_document_count()}-{at.timestamp() if at else 0}"
+        return f"{count_all(self._collection)}-{at.timestamp() if at else 0}"
 
     def summaries(self, names: Sequence[str], first: int, last: int, model: str | None = None) -> list[list[Any]]:
         """Of the finished runs from `first` to `last`, by number: [number, a value for each name of the summary].

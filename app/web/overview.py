@@ -44,5 +44,5 @@ def index() -> tuple[str, int]:
         map=run_map(run, report.items, View.SCORE, reader_of()) if report and report.items else None,
         worst=report.bad[:WORST] if report else [],
         counts=report.counts if report else {},
-        any_runs=bool(recent or busy or runs.count()),
+        any_runs=bool(recent or busy) or runs.any(),
     ), status

@@ -88,7 +88,7 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
         missing=_missing(found),
         active=current_driftwatch().model,
         note=note,
-        any_runs=bool(count or runs.count()),
+        any_runs=bool(count) or runs.any(),
     ), max(status, fields.status)
 
 
