@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from app.errors import Reason, SourceDown
+from app.errors import NotFound, OtherSource, Reason, SourceDown
 from app.jobs.runner import Work
 from app.jobs.score import Scoring
 from app.sources import Source
+from app.sources.origin import SourceKind
 from app.store import Store
 from app.store.jobs import Job
 from app.store.runs import RunState
@@ -30,7 +31,8 @@ class Fetching:
     """The handler of fetch jobs.
 
     Args:
-        open_source: job → where its histograms come from; called when a job needs it.
+        open_source: job → where its histograms come from; called when a job needs it. Raises OtherSource where the run
+            came from elsewhere: nothing is fetched then, and what is there is scored.
         scoring: scores what arrived.
         project: run → what people said of its items before, put on those that arrived now.
     """
@@ -46,6 +48,10 @@ class Fetching:
             self._fetch(job, work)
         except SourceDown as error:
             why = str(error)
+        except OtherSource:
+            why = self._interrupted(job.run)
+        if work.stop.is_set() and job.local:  # nobody else can read the file
+            self._conclude(job.run, self._interrupted(job.run))
         if not work.over:
             self._project(job.run)
             self._store.runs.update(job.run, state=RunState.SCORING)
@@ -56,31 +62,41 @@ class Fetching:
     def failed(self, job: Job, why: str) -> None:
         self._conclude(job.run, why)
 
+    def _interrupted(self, run: int) -> str:
+        try:
+            origin = self._store.runs.get(run).origin
+        except NotFound:  # it was deleted, and nobody asks
+            return ""
+        return origin.interrupted(run) if origin else ""
+
     def _fetch(self, job: Job, work: Work) -> None:
         run, places = job.run, self._store.subsystem.places()
         stored = self._store.items.stored_places(run)
         wanted = [place for place in places if place not in stored]
-        if not wanted:
-            return
-        started = datetime.now(UTC)
-        counts = {"done": len(stored), "missing": 0, "total": len(places)}
-        if not self._store.runs.update(run, state=RunState.FETCHING, started_at=started, rate=0.0, why="", **counts):
-            work.stop.set()
+        origin = self._store.runs.get(run).origin
+        if not wanted or (origin and origin.kind is SourceKind.IMPORT):  # the file has no more
             return
         source = self._open_source(job)
+        started = datetime.now(UTC)
+        counts = {"done": len(stored), "missing": 0, "total": len(places)}
+        begun = {"state": RunState.FETCHING, "started_at": started, "rate": 0.0, "why": "", **source.origin.fields}
+        if not self._store.runs.update(run, **begun, **counts):
+            work.stop.set()
+            return
         begun = written = time.monotonic()
         batch = []
 
         def write() -> None:
             if work.over:
                 return
-            self._store.items.store(run, batch, source.name)
+            self._store.items.store(run, batch, source.name, source.simulated)
             unusable = sum(isinstance(result, Exception) for _, result in batch)
             counts["missing"] += unusable
             counts["done"] += len(batch) - unusable
             arrived = counts["done"] + counts["missing"] - len(stored)
             rate = arrived / max(time.monotonic() - begun, 0.001)
-            if not self._store.runs.update(run, source=source.name, rate=rate, **counts):
+            simulated = {"simulated": True} if source.simulated else {}
+            if not self._store.runs.update(run, rate=rate, **counts, **simulated):
                 work.stop.set()
             batch.clear()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from app.errors import InvalidInput, Reason, SourceDown, UnusableHistogram
 from app.sources import Fetched
+from app.sources.origin import Origin, SourceKind
 from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
@@ -28,6 +29,7 @@ class RootFile:
     def __init__(self, path: Path) -> None:
         self._path = Path(path)
         self.name = self._path.name
+        self.origin, self.simulated = Origin(SourceKind.ROOT, self.name), False
 
     @property
     def runs(self) -> list[int]:

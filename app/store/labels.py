@@ -79,6 +79,7 @@ class Labels:
             rest = [name for name in listed if name not in fields]
             indexes.append(IndexModel([*fields, *rest], name=f"list_{sort}"))
         indexes.append(IndexModel(["kind", "withdrawn", "by", "at"], name="counted"))  # by person
+        indexes.append(IndexModel("simulated", partialFilterExpression={"simulated": True}))
         indexes.append(IndexModel("projected", partialFilterExpression={"projected": False}))
         gone = ["_".join(f"{name}_1" for name in fields) for fields in self.SORTS.values()]
         gone += ["kind_1_withdrawn_1_by_1_at_1", "blind_1"]
@@ -118,6 +119,31 @@ class Labels:
         """Have items projected again of which more may follow than in the time before answers were kept."""
         self._collection.update_many({"blind": True}, {"$set": {"projected": False}})
 
+    def upgrade_simulated(self, runs: Several[int]) -> None:
+        """Note of the time before that was kept that what was said of some runs is of simulated chambers."""
+        self._collection.update_many({"run": {"$in": list(runs)}}, {"$set": {"simulated": True}})
+
+    def set_aside_simulated(self, run: int) -> bool:
+        """Put away what was said of a run's simulated chambers, now that real ones take their place.
+
+        It is kept beside, in a collection that nothing reads.
+
+        Returns:
+            Whether there was anything.
+        """
+        wanted = {"run": run, "subsystem": self._subsystem.name, "simulated": True}
+        if self._collection.find_one(wanted, {"_id": 1}) is None:
+            return False
+        into = {"into": "labels_of_simulated_runs", "whenMatched": "keepExisting"}
+        self._collection.aggregate([{"$match": wanted}, {"$merge": into}])
+        self._collection.delete_many(wanted)
+        return True
+
+    def has_real(self, run: int) -> bool:
+        """Whether anything was said of a run's real chambers."""
+        wanted = {"run": run, "subsystem": self._subsystem.name, "simulated": {"$ne": True}}
+        return self._collection.find_one(wanted, {"_id": 1}) is not None
+
     # --- reading ---
 
     def get(self, event_id: str) -> LabelEvent:
@@ -148,6 +174,10 @@ class Labels:
         """The runs of which there are events, ascending; all, or those from `first` to `last`."""
         bounds = {"$gte": 0 if first is None else first} | ({} if last is None else {"$lte": last})
         return sorted(self._collection.distinct("run", {"run": bounds}))
+
+    def simulated_runs(self) -> list[int]:
+        """The runs of which there are events of simulated chambers."""
+        return sorted(self._collection.distinct("run", {"simulated": True}))
 
     def of_run(self, run: int) -> dict[Any, list[LabelEvent]]:
         """place → every event of the item, by seq, of the items of a run that have any."""

@@ -22,6 +22,7 @@ from bson import ObjectId
 from bson.errors import InvalidBSON, InvalidDocument
 
 from app.errors import Conflict, DriftwatchError, InvalidInput
+from app.sources.origin import SourceKind
 from app.store import Store
 from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
 from app.store.items import ItemState
@@ -271,6 +272,8 @@ class Importing:
             "rate": 0.0,
             "why": NOT_SCORED,
             "source": file,
+            "source_kind": str(SourceKind.IMPORT),
+            "simulated": False,
             "requested_by": by,
             "requested_at": now,
             "started_at": None,
@@ -283,7 +286,7 @@ class Importing:
     def _histogram_row(self, run: int, histogram: Any, file: str) -> dict[str, Any]:
         place = self._store.subsystem.at(histogram.chamber)
         row = {"run": run, **place, "hits": histogram.hits, "missing": None, "detail": None, "source": file}
-        row |= {"fetched_at": datetime.now(UTC), "id": str(ObjectId()), "draw": random.random()}
+        row |= {"fetched_at": datetime.now(UTC), "id": str(ObjectId()), "draw": random.random(), "simulated": False}
         return row | {"occupancy": histogram.counts.tolist()}
 
     # --- writing ---

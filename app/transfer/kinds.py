@@ -25,12 +25,15 @@ from app.labelling.problems import checked_layers
 from app.ml.forgetting import Forgetting
 from app.ml.models import ALARM, NAME, SHIFTER, Card
 from app.run_numbers import run_number
+from app.sources.origin import SourceKind, told_by
 from app.store.items import ItemState
 from app.store.models import ModelState
 from app.store.runs import RunState
 from app.subsystems import Subsystem
 from app.subsystems.dt.verdict import Verdict
 from app.transfer.columns import Column, Type
+
+SIMULATED = Column("simulated", Type.YES_NO, "it comes from a demonstration", optional=True)
 
 VERDICTS = tuple(map(str, Verdict))
 
@@ -118,6 +121,8 @@ class RunsKind(Kind):
         Column("rate", Type.NUMBER, "chambers a second when it was fetched", optional=True),
         Column("why", Type.TEXT, "why it failed or was not found"),
         Column("source", Type.TEXT, "where its histograms came from", optional=True),
+        Column("source_kind", Type.TEXT, "dqm, demonstration, root or import", optional=True),
+        SIMULATED,
         Column("requested_by", Type.TEXT, "who asked for it"),
         Column("requested_at", Type.TIME, "when it was asked for"),
         Column("started_at", Type.TIME, "when fetching began", optional=True),
@@ -139,7 +144,12 @@ class RunsKind(Kind):
         for name in ("summary", "reasons"):
             _counts(name, row[name])
         document = {name: value for name, value in row.items() if value is not None}
-        return {"_id": run_number(document.pop("number"), "number"), **document}
+        if "source_kind" in document:
+            _one_of("source_kind", document["source_kind"], [str(kind) for kind in SourceKind])
+        elif origin := told_by(document.get("source"), row["done"]):  # an export of the time before kinds were kept
+            document |= origin.fields
+        is_simulated = document.get("source_kind") == SourceKind.DEMONSTRATION or document.get("simulated", False)
+        return {"_id": run_number(document.pop("number"), "number"), **document, "simulated": is_simulated}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [{"_id": document["_id"]}]
@@ -161,6 +171,7 @@ class HistogramsKind(Kind):
             Column("missing", Type.TEXT, "why there is no histogram", optional=True),
             Column("detail", Type.TEXT, "what exactly was seen in place of it", optional=True),
             Column("source", Type.TEXT, "where it came from"),
+            SIMULATED,
             Column("fetched_at", Type.TIME, "when it was fetched"),
             Column("id", Type.TEXT, "of the chamber in the database"),
             Column("draw", Type.NUMBER, "a number from 0 to 1, by which random controls are drawn"),
@@ -174,7 +185,7 @@ class HistogramsKind(Kind):
 
     def row(self, document: Mapping[str, Any]) -> Document:
         row = {column.name: document.get(column.name) for column in self.columns}
-        row["id"] = str(document["_id"])
+        row |= {"id": str(document["_id"]), "simulated": document.get("simulated", False)}
         if "occupancy" in document:
             place = self.subsystem.place_of(document)
             row["occupancy"] = self.subsystem.decode(place, document["occupancy"]).counts.tolist()
@@ -183,6 +194,7 @@ class HistogramsKind(Kind):
     def document(self, row: Row) -> Document:
         document = {"_id": _object_id("id", row["id"]), **self._identity(row)}
         document |= {"source": row["source"], "fetched_at": row["fetched_at"], "draw": row["draw"]}
+        document |= {"simulated": True} if row["simulated"] else {}
         if not 0 <= row["draw"] < 1:
             raise InvalidInput("draw", row["draw"], "a number from 0 to 1, without 1")
         if row["occupancy"] is None:
@@ -319,12 +331,14 @@ class LabelsKind(Kind):
             Column("seconds", Type.NUMBER, "spent on it", optional=True),
             Column("blind", Type.YES_NO, "a second opinion, given without seeing the first"),
             Column("second", Type.YES_NO, "a first label of which a second opinion is wanted"),
+            SIMULATED,
         )
-        own = {column.name for column in self.columns} - {"id", "withdrawn"}
+        own = {column.name for column in self.columns} - {"id", "withdrawn", "simulated"}
         self.own = ("_id", *sorted(own))
 
     def row(self, document: Mapping[str, Any]) -> Document:
-        return {c.name: str(document["_id"]) if c.name == "id" else document[c.name] for c in self.columns}
+        known = {"simulated": False, **document, "id": str(document["_id"])}
+        return {column.name: known[column.name] for column in self.columns}
 
     def document(self, row: Row) -> Document:
         identity = self._identity(row)
@@ -351,7 +365,7 @@ class LabelsKind(Kind):
         if not re.fullmatch("[A-Za-z0-9-]{8,64}", row["key"]):
             raise InvalidInput("key", row["key"], "8 to 64 letters, digits or dashes, such as a UUID")
         document = {name: value for name, value in row.items() if name not in ("id", "withdrawn")}
-        document |= {"_id": _object_id("id", row["id"]), **identity, "bad": bad}
+        document |= {"_id": _object_id("id", row["id"]), **identity, "bad": bad, "simulated": bool(row["simulated"])}
         return document | {"projected": False, "withdrawn": False}  # as a new one: what follows is worked out again
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:

@@ -26,7 +26,7 @@ def index() -> tuple[str, int]:
     fields = Fields(request.args)
     wanted = fields.read("run", run_number, None)
     busy = sorted(runs.busy(), key=lambda run: run.number)
-    recent = runs.find(RunState.FINISHED, limit=RECENT)
+    recent = runs.find(RunState.FINISHED, limit=RECENT, together=True)
     run = None
     try:
         run = runs.get(wanted) if wanted else next(iter(recent), None)

@@ -301,6 +301,7 @@ def test_labels_of_a_run_that_was_deleted_come_back_with_the_run(readable, empty
 def test_memory_does_not_grow_with_the_file(empty, tmp_path):
     kind = empty.exporting.kinds["runs"]
     row = {"state": "finished", "total": 250, "done": 250, "missing": 0, "rate": 1.0, "why": "", "source": "s"}
+    row |= {"source_kind": "root", "simulated": False}
     row |= {"requested_by": "ann", "requested_at": datetime(2026, 1, 1, tzinfo=UTC), "model": "m", "reasons": {}}
     row |= {"started_at": None, "finished_at": None, "summary": {"judged": 250, "more": {"a": 1}}}
     peaks = []
