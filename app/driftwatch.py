@@ -74,23 +74,29 @@ class Driftwatch:
 
     # --- runs ---
 
-    def ask_for_run(self, number: int, by: str) -> Run:
+    def ask_for_run(self, number: int, by: str, again: bool = False, by_itself: bool = False) -> Run:
         """Have a run fetched and scored in the background.
 
         Nothing is fetched twice: a complete run stays as it is, of an incomplete one only what is missing is fetched,
         and while it is being fetched there is nothing more to do. One that another model scored is scored again.
+
+        Args:
+            again: all of it, also what is there. So is one fetched that was perhaps still being taken then. What is
+                there stays until there is more in its place, and so do labels.
+            by_itself: nobody asked for it just now.
 
         Raises:
             Conflict: it is being deleted.
             OtherSource: what is missing of it would come from another source than what is there.
         """
         run = self._to_ask_for(number)
-        if run and self.is_complete(run):
+        if run and self.is_complete(run) and not again:
             return run
-        if not (run and run.begun and self._is_to_be_scored(run)):
+        again = again or bool(run and run.unsettled)
+        if again or not (run and run.begun and self._is_to_be_scored(run)):
             self._require(number, run, self.origin)
-        self.store.runs.request(number, by, len(self.subsystem.places()), self.origin)
-        self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by)
+        self.store.runs.request(number, by, len(self.subsystem.places()), self.origin, by_itself)
+        self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by, **({"again": True} if again else {}))
         self.wake()
         return self.store.runs.get(number)
 
@@ -191,13 +197,21 @@ class Driftwatch:
                 self.store.jobs.ask(fetch.KIND, run.number, fetch.LANE, run.requested_by)
 
     def poll(self) -> None:
-        """Ask for the newest runs that the server lists, that we lack, and that nobody deleted."""
+        """Ask for the newest runs that the server lists, that we lack, and that nobody deleted.
+
+        Besides for what is due to be asked for again: listed runs that were not found or whose fetch failed, those of
+        which chambers did not arrive, and those that were perhaps still being taken.
+        """
         listed = self._server().runs()
         deleted = self.store.events.runs_with("run deleted")
         newest = sorted(set(listed) - deleted, reverse=True)
         known = self.store.runs.known(newest)
-        for number in [n for n in newest if n not in known][:MOST_POLLED]:
-            self.ask_for_run(number, by="poll")
+        due = [run for run in self.store.runs.to_ask_again(datetime.now(UTC)) if run in set(newest)]
+        for number in [*[n for n in newest if n not in known][:MOST_POLLED], *due[:MOST_POLLED]]:
+            try:
+                self.ask_for_run(number, by="poll", by_itself=True)
+            except Conflict as error:
+                log.info("%s", error)
 
     # --- models ---
 

@@ -35,7 +35,7 @@ LEAST_BAD = LEAST_GOOD = 3  # layers of each part
 CERTAINTIES = (0.1, 0.2, 0.3, 0.4)  # where strata of items meet
 MOST_WEIGHT = 10.0  # of an item, as a multiple of the mean: rare strata must not decide alone
 
-SIMULATED_RUN = "simulated run"
+SIMULATED_RUN = "of simulated runs, since there are labels of real ones"
 
 _NAMED_RUNS = 3  # in a sentence about where labels are missing
 _LOOKED_AT = 100  # newest runs among which they are sought
@@ -140,7 +140,7 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
     Returns:
         the labelled items by run and place, also those that are in no part, and how many others there are: "skipped"
         (everybody who looked passed on), "withdrawn", "not resolved" (where only resolved ones are wanted) and
-        "simulated run" (where there are labels of real ones).
+        `SIMULATED_RUN`.
     """
     found, others = [], Counter()
     aside = _set_aside(store)

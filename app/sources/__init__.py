@@ -24,6 +24,10 @@ class Source(Protocol):
     origin: Origin  # what a run is continued from, and from nothing else
     simulated: bool  # what it gave is simulated, as far as it was asked
 
+    def may_grow(self, run: int, stop: threading.Event) -> bool:
+        """Whether what it has of a run now may not be all: it was perhaps still being taken."""
+        ...
+
     def fetch(self, run: int, chambers: Sequence[Chamber], stop: threading.Event) -> Iterator[Fetched]:
         """Yield each of `chambers` exactly once, in order of arrival; end early, without error, once `stop` is set.
 

@@ -51,6 +51,7 @@ class Jsonfairy:
         self._url = url.rstrip("/")
         self._server = Server(settings, self._url)
         self.name = self._server.name
+        self._latest = 0  # run that was ever listed
         self.origin = DEMONSTRATION if demonstration else Origin(SourceKind.DQM, self.name)
         self.simulated = demonstration is not None
 
@@ -88,6 +89,19 @@ class Jsonfairy:
         if isinstance(reply, dict) and reply.get(dqm.SIMULATED) is True:
             self.simulated = True  # DQM_URL names a demonstration server, which says so with each histogram
         return dqm.occupancy_of(reply, chamber)
+
+    def may_grow(self, run: int, stop: threading.Event) -> bool:
+        """Whether the server lists no later run: then this one was perhaps still being taken.
+
+        Runs are taken one after another, so one that another follows is over. The server does not say it otherwise;
+        where it gives no list, nothing is known, and it may.
+        """
+        if run >= self._latest:
+            try:
+                self._latest = max(self.runs(stop=stop), default=0)
+            except SourceDown as error:
+                log.warning("whether run %d is over is not known: %s", run, error)
+        return run >= self._latest
 
     def close(self) -> None:
         """End what is under way, as `stop` does; nothing can be fetched afterwards."""

@@ -42,6 +42,10 @@ class RootFile:
         with self._opened() as file:
             return self._runs(file)
 
+    def may_grow(self, run: int, stop: threading.Event) -> bool:
+        """Never: a file is written when a run is over."""
+        return False
+
     def fetch(self, run: int, chambers: Sequence[Chamber], stop: threading.Event) -> Iterator[Fetched]:
         """Yield each of the chambers once, in the order asked for: its occupancy, or why there is none.
 

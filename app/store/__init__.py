@@ -229,8 +229,7 @@ def _upgrade(database: Database, subsystem: Subsystem) -> None:
 
     def sources() -> None:
         simulated = items.upgrade_simulated()
-        runs.upgrade_sources(simulated)
-        Labels(database["labels"], subsystem).upgrade_simulated(runs.simulated())
+        Labels(database["labels"], subsystem).upgrade_simulated(runs.upgrade_sources(simulated))
 
     upgrades = {
         "labels": items.upgrade,
@@ -238,6 +237,7 @@ def _upgrade(database: Database, subsystem: Subsystem) -> None:
         "thresholds": thresholds,
         "contamination": items.upgrade_contamination,
         "sources": sources,
+        "asking again": runs.upgrade_asking_again,
         "answers": Labels(database["labels"], subsystem).upgrade,
     }
     for what, upgrade in upgrades.items():

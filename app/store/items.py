@@ -273,6 +273,19 @@ class Items:
             self._subsystem.place_of(d) for d in self._collection.find(wanted, dict.fromkeys(self._subsystem.keys, 1))
         }
 
+    def hits(self, run: int) -> dict[Any, int]:
+        """place → hits of the histogram that is stored, of a run."""
+        wanted = {"run": run, "subsystem": self._subsystem.name, "state": {"$ne": ItemState.MISSING}}
+        found = self._collection.find(wanted, dict.fromkeys(("hits", *self._subsystem.keys), 1))
+        return {self._subsystem.place_of(d): d["hits"] for d in found}
+
+    def differing(self, run: int, results: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        """Those of some histograms (place, histogram) that are not the ones stored."""
+        wanted = {"run": run, "subsystem": self._subsystem.name, "state": {"$ne": ItemState.MISSING}}
+        found = self._collection.find(wanted, dict.fromkeys(("occupancy", *self._subsystem.keys), 1))
+        stored = {self._subsystem.place_of(d): d["occupancy"] for d in found}
+        return [(place, result) for place, result in results if result.to_bytes() != stored.get(place)]
+
     def store(self, run: int, results: Iterable[tuple[Any, Any]], source: str, simulated: bool = False) -> None:
         """Keep what came from a source: for each place a histogram, or the `UnusableHistogram` that says why not.
 
@@ -282,7 +295,7 @@ class Items:
             simulated: the source is a demonstration.
         """
         now = datetime.now(UTC)
-        came = {"fetched_at": now, "source": source} | ({"simulated": True} if simulated else {})
+        came = {"fetched_at": now, "source": source, "simulated": simulated}
         missing = {"state": ItemState.MISSING, "rank": RANK[ItemState.MISSING], "model": None}
         updates = []
         for place, result in results:

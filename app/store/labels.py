@@ -121,7 +121,8 @@ class Labels:
 
     def upgrade_simulated(self, runs: Several[int]) -> None:
         """Note of the time before that was kept that what was said of some runs is of simulated chambers."""
-        self._collection.update_many({"run": {"$in": list(runs)}}, {"$set": {"simulated": True}})
+        old = {"run": {"$in": list(runs)}, "simulated": {"$exists": False}}
+        self._collection.update_many(old, {"$set": {"simulated": True}})
 
     def set_aside_simulated(self, run: int) -> bool:
         """Put away what was said of a run's simulated chambers, now that real ones take their place.

@@ -54,6 +54,9 @@ class Run:
         rate: items that arrived a second, while it is being fetched.
         source, source_kind: what it is fetched from, once somebody asked for it: see `origin`.
         simulated: some of it comes from a demonstration.
+        unsettled: it was fetched while the server listed no later run: perhaps it was still being taken.
+        ask_again_at: when the server is to be asked for it again by itself; None where it is not.
+        first_asked_at: when somebody asked for it last; how long the server is asked again follows from it.
         model: whose scores its items have; empty where they have none, or those of several.
         threshold: at which their verdicts were made; None where that is not known, or at several.
         drift: how far it is from what its model was trained on: "model", and the fields of `app.ml.drift.Drift`; None
@@ -71,6 +74,9 @@ class Run:
     source: str = ""
     source_kind: str = ""
     simulated: bool = False
+    unsettled: bool = False
+    ask_again_at: datetime | None = None
+    first_asked_at: datetime | None = None
     requested_by: str = ""
     requested_at: datetime | None = None
     started_at: datetime | None = None
@@ -98,8 +104,9 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        """Nothing is left to fetch or to score."""
-        return self.state is RunState.FINISHED and not self.missing and not self.summary.get("unscored")
+        """Nothing is left to fetch or to score, as far as is known."""
+        is_whole = not self.missing and not self.unsettled and not self.summary.get("unscored")
+        return self.state is RunState.FINISHED and is_whole
 
     @property
     def seconds_left(self) -> float | None:
@@ -137,15 +144,19 @@ class Runs:
             "measured": ("model", "drift.model", "done"),
             "kept": ("kept", "model", "done"),
             "simulated": ("simulated", "done", "_id"),
+            "to_ask_again": ("ask_again_at", "_id"),
         }
         gone = [f"{'_1_'.join(names[:2])}_1" for names in (*fields.values(), ("drift.model", "_id"))]
         gone.append("done")
         make_indexes(self._collection, [IndexModel(list(names), name=name) for name, names in fields.items()], gone)
 
-    def request(self, number: int, by: str, total: int, origin: Origin | None = None) -> None:
+    def request(self, number: int, by: str, total: int, origin: Origin | None = None, by_itself: bool = False) -> None:
         """Note that a run is wanted: a new one, or what is missing of a known one.
 
         Where nothing of it is here yet, it may come from this source; otherwise from the one that it began with.
+
+        Args:
+            by_itself: nobody asked for it just now.
 
         Raises:
             Conflict: it is being deleted.
@@ -153,8 +164,10 @@ class Runs:
         now = datetime.now(UTC)
         wanted = {"_id": number, "state": {"$nin": [RunState.DELETING, RunState.FETCHING, RunState.SCORING]}}
         asked = {"state": RunState.WAITING, "why": "", "requested_by": by, "requested_at": now}
+        asked |= {} if by_itself else {"first_asked_at": now}
         begun = {**(origin.fields if origin else {}), "simulated": origin == DEMONSTRATION}
         new = {"total": total, "done": 0, "missing": 0, "summary": {}, "reasons": {}}
+        new |= {"first_asked_at": now} if by_itself else {}
         if self._collection.update_one({**wanted, "done": {"$gt": 0}}, {"$set": asked}).matched_count:
             return
         try:
@@ -401,17 +414,33 @@ class Runs:
         real = {"simulated": False, "done": {"$gt": 0}}
         return self.simulated() if self._collection.find_one(real, {"_id": 1}, hint="simulated") else []
 
-    def upgrade_sources(self, simulated: Collected[int]) -> None:
+    def upgrade_sources(self, simulated: Collected[int]) -> list[int]:
         """Give runs of the time before they kept their kind of source the one that its name tells.
 
         Args:
             simulated: the runs of which some items come from a demonstration.
+
+        Returns:
+            The runs that are simulated.
         """
         for d in list(self._collection.find({"simulated": {"$exists": False}}, {"source": 1, "done": 1})):
             origin = told_by(d.get("source"), d.get("done", 0))
             is_simulated = origin == DEMONSTRATION or d["_id"] in simulated
             changes = {"simulated": is_simulated, **(origin.fields if origin else {})}
             self._collection.update_one({"_id": d["_id"]}, {"$set": changes})
+        return self._collection.distinct("_id", {"simulated": True})
+
+    def to_ask_again(self, now: datetime) -> list[int]:
+        """The runs that are due to be asked for again, those first that wait longest."""
+        due = {"ask_again_at": {"$lte": now}, "state": {"$nin": sorted(BUSY)}}
+        return [d["_id"] for d in self._collection.find(due, {"_id": 1}).sort("ask_again_at", ASCENDING)]
+
+    def upgrade_asking_again(self) -> None:
+        """Have asked for again what was not found or failed in the time when nothing was asked for again."""
+        now = datetime.now(UTC)
+        servers = [str(kind) for kind in (SourceKind.DQM, SourceKind.DEMONSTRATION)]
+        old = {"state": {"$in": [RunState.NOT_FOUND, RunState.FAILED]}, "source_kind": {"$in": servers}}
+        self._collection.update_many(old, {"$set": {"ask_again_at": now, "first_asked_at": now}})
 
     def known(self, numbers: list[int]) -> set[int]:
         """Those of the given runs that we have."""

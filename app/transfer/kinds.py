@@ -25,7 +25,7 @@ from app.labelling.problems import checked_layers
 from app.ml.forgetting import Forgetting
 from app.ml.models import ALARM, NAME, SHIFTER, Card
 from app.run_numbers import run_number
-from app.sources.origin import SourceKind, told_by
+from app.sources.origin import DEMONSTRATION, SourceKind, told_by
 from app.store.items import ItemState
 from app.store.models import ModelState
 from app.store.runs import RunState
@@ -122,6 +122,7 @@ class RunsKind(Kind):
         Column("why", Type.TEXT, "why it failed or was not found"),
         Column("source", Type.TEXT, "where its histograms came from", optional=True),
         Column("source_kind", Type.TEXT, "dqm, demonstration, root or import", optional=True),
+        Column("unsettled", Type.YES_NO, "perhaps it was still being taken when it was fetched", optional=True),
         SIMULATED,
         Column("requested_by", Type.TEXT, "who asked for it"),
         Column("requested_at", Type.TIME, "when it was asked for"),
@@ -194,7 +195,7 @@ class HistogramsKind(Kind):
     def document(self, row: Row) -> Document:
         document = {"_id": _object_id("id", row["id"]), **self._identity(row)}
         document |= {"source": row["source"], "fetched_at": row["fetched_at"], "draw": row["draw"]}
-        document |= {"simulated": True} if row["simulated"] else {}
+        document["simulated"] = row["simulated"] or told_by(row["source"], 1) == DEMONSTRATION
         if not 0 <= row["draw"] < 1:
             raise InvalidInput("draw", row["draw"], "a number from 0 to 1, without 1")
         if row["occupancy"] is None:
@@ -241,11 +242,13 @@ class ScoresKind(Kind):
             Column("findings", Type.JSON, "what simple statistics found: layer, kind, cells"),
             Column("recheck", Type.YES_NO, "labelled, and the disagreement with these scores sent nobody there yet"),
             Column("embedding", Type.BYTES, "how the network sees the chamber, float16", optional=True),
+            SIMULATED,
         )
 
     def row(self, document: Mapping[str, Any]) -> Document:
         row = {column.name: document.get(column.name) for column in self.columns}
-        row |= {"findings": document.get("findings", []), "recheck": document.get("recheck", False)}
+        row |= {name: document.get(name, False) for name in ("recheck", "simulated")}
+        row["findings"] = document.get("findings", [])
         row["certainty"] = document["rank"] if document["state"] == ItemState.JUDGED else None
         return row | dict(zip(self._scores, document["scores"], strict=True))
 
@@ -275,7 +278,7 @@ class ScoresKind(Kind):
         document |= {name: row[name] for name in (*self._lists, "worst", "bad", "recheck")}
         document |= {"rank": row["certainty"]} if judged else {}
         document["state"] = str(ItemState.JUDGED if judged else ItemState.UNJUDGED)
-        return document | {name: row[name] for name in ("threshold", "embedding") if row[name] is not None}
+        return document | {n: row[n] for n in ("threshold", "embedding", "simulated") if row[n] is not None}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [self._identity_of(document)]
@@ -291,10 +294,11 @@ class PastScoresKind(ScoresKind):
     def __init__(self, subsystem: Subsystem) -> None:
         super().__init__(subsystem)
         fetched_at = Column("fetched_at", Type.TIME, "when the histogram was fetched that they are of")
-        self.columns = (*(column for column in self.columns if column.name != "recheck"), fetched_at)
+        kept = (column for column in self.columns if column.name not in ("recheck", "simulated"))
+        self.columns = (*kept, fetched_at)
 
     def document(self, row: Row) -> Document:
-        document = super().document({**row, "recheck": False}) | {"fetched_at": row["fetched_at"]}
+        document = super().document({**row, "recheck": False, "simulated": None}) | {"fetched_at": row["fetched_at"]}
         return {name: value for name, value in document.items() if name != "recheck"}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
@@ -365,7 +369,9 @@ class LabelsKind(Kind):
         if not re.fullmatch("[A-Za-z0-9-]{8,64}", row["key"]):
             raise InvalidInput("key", row["key"], "8 to 64 letters, digits or dashes, such as a UUID")
         document = {name: value for name, value in row.items() if name not in ("id", "withdrawn")}
-        document |= {"_id": _object_id("id", row["id"]), **identity, "bad": bad, "simulated": bool(row["simulated"])}
+        document |= {"_id": _object_id("id", row["id"]), **identity, "bad": bad}
+        if document["simulated"] is None:  # an export of the time before: its run tells
+            del document["simulated"]
         return document | {"projected": False, "withdrawn": False}  # as a new one: what follows is worked out again
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:

@@ -12,7 +12,7 @@ from waiting import wait_until
 
 from app.errors import Conflict, OtherSource
 from app.labelling.events import Seen
-from app.ml.labelled_items import Choice, labels_of
+from app.ml.labelled_items import SIMULATED_RUN, Choice, labels_of
 from app.sources.demo import DemoOptions, DemoServer
 from app.sources.origin import DEMONSTRATION, Origin, SourceKind
 from app.sources.rootfile import RootFile
@@ -92,7 +92,11 @@ def test_an_interrupted_fetch_of_a_root_file_is_left_incomplete_and_goes_on_with
         os.kill(program.pid, how)
     program.communicate()
     driftwatch.start()
-    driftwatch.reconcile_runs()
+    if how is signal.SIGKILL:
+        driftwatch.reconcile_runs()
+    else:
+        assert finished(driftwatch).state is RunState.FAILED
+        driftwatch.ask_for_run(RUN, by="ann")  # what is there is scored
     run = finished(driftwatch)
     assert (run.state, run.origin) == (RunState.FAILED, Origin(SourceKind.ROOT, root_file.name))
     assert 0 < run.done < 250
@@ -169,7 +173,7 @@ def test_simulated_runs_stand_in_no_list_picture_or_statistic_with_real_ones(bot
     assert store.items.labelled_scores(model, {}, 100) == []
     assert len(store.items.labelled_scores(model, {"run": 302634}, 100)) == 1
     assert store.runs.near(RUN, model, 5) == store.runs.near(302634, model, 5) == []
-    assert {item.run for item in store.items.of_place(all_chambers()[0], RUN, 5)} == {RUN}
+    assert store.items.of_place(all_chambers()[0], RUN, 5) == store.items.of_place(all_chambers()[0], 302634, 5) == []
     assert store.queue.take("bob", Wanted(model), Order.RANK, {}).run == RUN
     assert store.queue.take("bob", Wanted(model, run=302634), Order.RANK, {}).run == 302634
     assert store.runs.newest().number == RUN
@@ -192,7 +196,7 @@ def test_labels_of_simulated_runs_are_left_out_of_training_where_there_are_other
     say(both, RUN)
     labels, left_out = labels_of(both.store, Choice())
     assert [one.run for one in labels] == [RUN]
-    assert left_out["simulated run"] == 1
+    assert left_out[SIMULATED_RUN] == 1
 
 
 def test_labels_of_a_simulated_run_do_not_come_onto_the_real_one_that_takes_its_number(make_driftwatch, root_file):
@@ -214,8 +218,8 @@ def test_labels_of_a_simulated_run_do_not_come_onto_the_real_one_that_takes_its_
         driftwatch.ask_for_run(RUN, by="ann")
 
 
-def test_runs_of_the_time_before_tell_their_source_by_its_name(driftwatch):
-    store = driftwatch.store
+def test_a_database_of_the_time_before_tells_by_the_names_of_sources_what_is_simulated(make_driftwatch):
+    before = make_driftwatch().store
     names = {
         1: "http://127.0.0.1:40123/dqm/online",
         2: "https://cmsweb.cern.ch/dqm/online",
@@ -223,17 +227,22 @@ def test_runs_of_the_time_before_tell_their_source_by_its_name(driftwatch):
         4: "training.json",
         5: "DQM_V0001_DT_R000302635.root",
     }
+    place = all_chambers()[0]
     for run, name in names.items():
-        store.runs._collection.insert_one({"_id": run, "state": "finished", "done": 1, "total": 250, "source": name})
-        came = [(all_chambers()[0], simulate_run(RUN)[all_chambers()[0]].occupancy)]
-        store.items.store(run, came, names[1] if run == 5 else name)
-    store.runs.upgrade_sources(store.items.upgrade_simulated())
-    runs = {run: store.runs.get(run) for run in names}
-    assert {number: str(run.source_kind) for number, run in runs.items()} == {
-        1: "demonstration",
-        2: "dqm",
-        3: "root",
-        4: "import",
-        5: "root",
-    }
-    assert store.runs.simulated() == [1, 5]  # of the last, a part is
+        before.runs._collection.insert_one({"_id": run, "state": "finished", "done": 1, "total": 250, "source": name})
+        came = [(place, simulate_run(RUN)[place].occupancy)]
+        before.items.store(run, came, names[1] if run == 5 else name)
+        label = {"run": run, "subsystem": "dt", "wheel": 0, "station": 1, "sector": 1, "seq": 1, "key": str(run)}
+        before.labels._collection.insert_one({**label, "projected": True})
+    database = before.runs._collection.database
+    database["upgrades"].delete_many({})
+    database["items"].update_many({}, {"$unset": {"simulated": ""}})
+    database["runs"].drop_index("simulated")
+    database["labels"].drop_index("simulated_1")
+
+    store = make_driftwatch(mongodb_uri=before._uri).store
+    kinds = {run: store.runs.get(run).source_kind for run in names}
+    assert kinds == {1: "demonstration", 2: "dqm", 3: "root", 4: "import", 5: "root"}
+    assert store.runs.simulated() == store.labels.simulated_runs() == [1, 5]  # of the last, a part is
+    assert [run for run in names if store.items.look(run, place).simulated] == [1, 5]
+    assert store.runs.set_aside() == [1, 5]

@@ -18,8 +18,12 @@ from app.subsystems.dt.verdict import Judgement, Verdict
 RUN = 302635
 PLACES = [chamber for chamber in all_chambers() if chamber.station in (2, 4)][:8]
 HISTOGRAMS = {place: simulated.occupancy for place, simulated in simulate_run(RUN).items()}
-# In no export: who holds a chamber just now, and when what follows from the chambers of a run was worked out last.
-LEFT_OUT = {"items": ("held_by", "held_until", "held_at", "chosen"), "runs": ("changed_at",)}
+# In no export: who holds a chamber just now, when what follows from the chambers of a run was worked out last, and when
+# a server is asked again.
+LEFT_OUT = {
+    "items": ("held_by", "held_until", "held_at", "chosen"),
+    "runs": ("changed_at", "first_asked_at", "ask_again_at"),
+}
 # Added under another id, for nothing names them by it.
 WITHOUT_ID = ("past_scores", "model_thresholds")
 NASTY = '=1+1, "quoted"\r\n−2\n\t@here, \'tis\x00 µ\u2028'
