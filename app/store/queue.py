@@ -207,6 +207,8 @@ class Queue:
     def count_of_other_models(self, model: str) -> int:
         """How many items wait that this model has not scored; to `MOST_COUNTED`."""
         wanted = {"waiting": True, "rank": _JUDGED, "model": {"$ne": model}, "subsystem": self._subsystem.name}
+        if aside := self._runs.set_aside():
+            wanted["run"] = {"$nin": aside}
         return self._count(wanted, "queue_rank")
 
     def count_all_held(self) -> int:

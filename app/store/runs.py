@@ -386,8 +386,8 @@ class Runs:
         self._collection.update_many(old, {"$set": {"threshold": threshold}})
 
     def _between(self, first: int, last: int) -> dict[str, Any]:
-        """Numbers of runs in a range that are not set aside."""
-        aside = self.set_aside()
+        """Numbers of runs in a range that are not set aside; one run alone is mixed with none."""
+        aside = self.set_aside() if first != last else []
         return {"$gte": first, "$lte": last} | ({"$nin": aside} if aside else {})
 
     def _drifted(self, first: int, last: int) -> dict[str, Any]:

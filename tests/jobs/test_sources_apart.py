@@ -169,6 +169,7 @@ def test_simulated_runs_stand_in_no_list_picture_or_statistic_with_real_ones(bot
     assert store.items.count(ItemQuery(model)) + store.items.count(ItemQuery(model, run=302634)) > 400
     assert {run.number for run in store.runs.with_drift(1, 999_999)} <= {RUN}
     assert [row[0] for row in store.runs.summaries(["bad_items"], 1, 999_999)] == [RUN]
+    assert [row[0] for row in store.runs.summaries(["bad_items"], 302634, 302634)] == [302634]  # alone, it is not mixed
     assert [row[0] for row in store.items.history(all_chambers()[0], 1, 999_999)] == [RUN]
     assert store.items.labelled_scores(model, {}, 100) == []
     assert len(store.items.labelled_scores(model, {"run": 302634}, 100)) == 1
