@@ -494,8 +494,10 @@ class Items:
         """The same place in other runs, by number: up to `each_side` before and after one; simulated ones if it is."""
         at = self._subsystem.identity(around, place)
         fields = {"embedding": 0} if histograms else _LARGE
-        this = self._collection.find_one(at, {"simulated": 1})
-        at["simulated"] = True if this and this.get("simulated") else {"$ne": True}
+        if this := self._collection.find_one(at, {"simulated": 1}):
+            at["simulated"] = True if this.get("simulated") else {"$ne": True}
+        elif self._together():
+            at["simulated"] = {"$ne": True}
         later = self._collection.find({**at, "run": {"$gt": around}}, fields).sort("run", ASCENDING).limit(each_side)
         earlier = self._collection.find({**at, "run": {"$lt": around}}, fields).sort("run", DESCENDING).limit(each_side)
         return [self.item(d) for d in (*reversed(list(earlier)), *later)]
