@@ -131,7 +131,11 @@ class Settings(BaseModel):
         2_000_000, ge=1_000, le=100_000_000, description="largest reply that is read, in bytes"
     )
     dqm_poll_minutes: int = Field(
-        0, ge=0, le=10_080, description="fetch runs that the server lists and we lack, every so many minutes; 0 is off"
+        0,
+        ge=0,
+        le=10_080,
+        description="fetch runs that the server lists and we lack, or of which more may be there by now, "
+        "every so many minutes; 0 is off",
     )
 
     @model_validator(mode="after")

@@ -66,6 +66,12 @@ class Conflict(DriftwatchError):
     code = "conflict"
 
 
+class OtherSource(Conflict):
+    """A run comes from one source, and was to be continued from another; the sentence names both."""
+
+    code = "other-source"
+
+
 class TooFewLabels(Conflict):
     """A network cannot be trained from the labels that there are; the sentence says what is missing."""
 

@@ -35,7 +35,7 @@ def line_of(occupancy):
 def test_fetch_wait_fetches_here_and_runs_lists_it(run_command, app, make_app):
     assert (
         run_command("fetch", str(RUN), "--wait").output
-        == f"run {RUN}: finished, 250 chambers, " + (run_command("runs").output.split("250 chambers, ")[1])
+        == f"run {RUN} (simulated): finished, 250 chambers, " + (run_command("runs").output.split("250 chambers, ")[1])
     )
     listed = json.loads(run_command("runs", "--json").output)
     assert (listed["number"], listed["state"], listed["done"]) == (RUN, "finished", 250)

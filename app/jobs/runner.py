@@ -124,11 +124,12 @@ class Runner:
                 pool.shutdown()
 
     def _expire_dead_neighbours(self) -> None:
-        """End the leases of programs that were killed on this machine, rather than wait until they run out."""
+        """Free the jobs of programs that were killed on this machine, rather than wait until their leases run out."""
         for owner in self._store.jobs.owners():
             node, pid, _ = owner.rsplit(":", 2)
             if node == platform.node() and not Path(f"/proc/{pid}").exists():
                 self._store.jobs.expire(owner)
+        self._store.jobs.requeue_lost()
 
     def _tick(self) -> None:
         if self._stopping:
@@ -183,6 +184,8 @@ class Runner:
     def _outcome(self, job: Job, work: Work) -> JobState:
         if not work.stop.is_set():
             return JobState.DONE
+        if job.local:  # nobody else could do it
+            return JobState.CANCELLED
         return JobState.CANCELLED if self._store.jobs.get(job.id).cancel else JobState.QUEUED
 
     def _fail(self, handler: Handler, job: Job, why: str) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from app.errors import Reason, SettingsError, SourceDown, UnusableHistogram
 from app.sources import Fetched
+from app.sources.origin import DEMONSTRATION, Origin, SourceKind
 from app.sources.parallel import Server
 from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import Chamber
@@ -37,19 +38,22 @@ class Jsonfairy:
 
     Args:
         settings: the dqm_* fields.
-        base_url: in place of settings.dqm_url, such as a demonstration server's.
+        demonstration: base URL of a demonstration server, in place of settings.dqm_url.
 
     Raises:
         SettingsError: neither is given.
     """
 
-    def __init__(self, settings: Settings, base_url: str | None = None) -> None:
-        url = base_url or settings.dqm_url
+    def __init__(self, settings: Settings, demonstration: str | None = None) -> None:
+        url = demonstration or settings.dqm_url
         if not url:
             raise SettingsError("DQM_URL is not set: which server has the histograms?")
         self._url = url.rstrip("/")
         self._server = Server(settings, self._url)
         self.name = self._server.name
+        self._latest = 0  # run that was ever listed
+        self.origin = DEMONSTRATION if demonstration else Origin(SourceKind.DQM, self.name)
+        self.simulated = demonstration is not None
 
     def fetch(self, run: int, chambers: Sequence[Chamber], stop: threading.Event) -> Iterator[Fetched]:
         """Yield each of the chambers once, in order of arrival: its occupancy, or why there is none.
@@ -60,7 +64,7 @@ class Jsonfairy:
             SourceDown: the server refuses or does not answer. What had arrived was yielded before.
         """
         urls = {chamber: f"{self._url}/jsonfairy/{dqm.histogram_path(run, chamber)}" for chamber in chambers}
-        return self._server.get_each(urls, _occupancy, stop)
+        return self._server.get_each(urls, self._occupancy, stop)
 
     def runs(self, only: str = "", stop: threading.Event | None = None) -> list[int]:
         """The runs that the server lists with online histograms, in ascending order.
@@ -79,6 +83,25 @@ class Jsonfairy:
         if isinstance(runs, UnusableHistogram):
             raise SourceDown(Reason.SERVER_ERROR, f"{self.name} gives no list of runs: {runs}.")
         return runs
+
+    def _occupancy(self, chamber: Chamber, body: bytes) -> Occupancy:
+        reply = decoded(body)
+        if isinstance(reply, dict) and reply.get(dqm.SIMULATED) is True:
+            self.simulated = True  # DQM_URL names a demonstration server, which says so with each histogram
+        return dqm.occupancy_of(reply, chamber)
+
+    def may_grow(self, run: int, stop: threading.Event) -> bool:
+        """Whether the server lists no later run: then this one was perhaps still being taken.
+
+        Runs are taken one after another, so one that another follows is over. The server does not say it otherwise;
+        where it gives no list, nothing is known, and it may.
+        """
+        if run >= self._latest:
+            try:
+                self._latest = max(self.runs(stop=stop), default=0)
+            except SourceDown as error:
+                log.warning("whether run %d is over is not known: %s", run, error)
+        return run >= self._latest
 
     def close(self) -> None:
         """End what is under way, as `stop` does; nothing can be fetched afterwards."""
@@ -111,10 +134,6 @@ def decoded(body: bytes) -> object:
         raise UnusableHistogram(Reason.NOT_JSON, "it is nested too deeply") from None
     except ValueError as error:  # an integer of more than 4,300 digits
         raise UnusableHistogram(Reason.TOO_LARGE, f"a number in it cannot be read ({error})") from None
-
-
-def _occupancy(chamber: Chamber, body: bytes) -> Occupancy:
-    return dqm.occupancy_of(decoded(body), chamber)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from typing import Any
 from app import limited
 from app.errors import InvalidInput, Reason, SourceDown, UnusableHistogram
 from app.sources import Fetched
+from app.sources.origin import Origin, SourceKind
 from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
@@ -35,6 +36,7 @@ class RootFile:
     def __init__(self, path: Path) -> None:
         self._path = Path(path)
         self.name = self._path.name
+        self.origin, self.simulated = Origin(SourceKind.ROOT, self.name), False
 
     @property
     def runs(self) -> list[int]:
@@ -61,6 +63,10 @@ class RootFile:
                 form = f"a DQM file with DQMData/Run <number>/DT in it, such as {EXAMPLE}; this one holds {held}"
                 raise InvalidInput("file", self.name, form)
             return reading.runs
+
+    def may_grow(self, run: int, stop: threading.Event) -> bool:
+        """Never: a file is written when a run is over."""
+        return False
 
     def fetch(self, run: int, chambers: Sequence[Chamber], stop: threading.Event) -> Iterator[Fetched]:
         """Yield each of the chambers once, in the order asked for: its occupancy, or why there is none.

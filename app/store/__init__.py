@@ -227,11 +227,17 @@ def _upgrade(database: Database, subsystem: Subsystem) -> None:
             if model.name not in was_set:  # else nobody knows which stood when
                 runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
 
+    def sources() -> None:
+        simulated = items.upgrade_simulated()
+        Labels(database["labels"], subsystem).upgrade_simulated(runs.upgrade_sources(simulated))
+
     upgrades = {
         "labels": items.upgrade,
         "trends": trends,
         "thresholds": thresholds,
         "contamination": items.upgrade_contamination,
+        "sources": sources,
+        "asking again": runs.upgrade_asking_again,
         "answers": Labels(database["labels"], subsystem).upgrade,
     }
     for what, upgrade in upgrades.items():

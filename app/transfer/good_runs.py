@@ -86,7 +86,7 @@ def _range(run: str, value: Any) -> tuple[int, int]:
 def _finished(store: Store, runs: tuple[int, int] | None) -> Iterator[Run]:
     first, last = runs or (1, LARGEST_RUN)
     for skip in count(0, AT_ONCE):
-        batch = store.runs.find(RunState.FINISHED, descending=False, skip=skip, limit=AT_ONCE)
+        batch = store.runs.find(RunState.FINISHED, descending=False, skip=skip, limit=AT_ONCE, together=True)
         yield from (run for run in batch if first <= run.number <= last)
         if len(batch) < AT_ONCE or batch[-1].number >= last:
             return

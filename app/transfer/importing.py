@@ -21,6 +21,7 @@ from bson import ObjectId
 from bson.errors import InvalidBSON, InvalidDocument
 
 from app.errors import Conflict, DriftwatchError, InvalidInput
+from app.sources.origin import SourceKind
 from app.store import Store
 from app.store.imports import BYTES_AT_ONCE, WRONG, CheckedRow, Import, ImportState, Outcome
 from app.store.items import ItemState
@@ -211,6 +212,9 @@ class Importing:
         """
         document = row.document
         if kind.name == "scores":
+            is_simulated = document.get("simulated")
+            if is_simulated is not None and any(one.get("simulated", False) != is_simulated for one in there):
+                return _wrong(row, Outcome.CONFLICT, _MIXED)
             there = [found for found in there if found["state"] != ItemState.UNSCORED]
             if there and there[0]["state"] == ItemState.MISSING:
                 return _wrong(row, Outcome.BAD, "there is no histogram of this chamber")
@@ -220,6 +224,8 @@ class Importing:
             differing = [name for name in kind.own if any(document.get(name) != f.get(name) for f in there)]
             why = f"another stands in its place, and stays: it differs in {', '.join(differing) or 'its id'}"
             return _wrong(row, Outcome.CONFLICT, why)
+        if kind.name == "histograms" and (_of_other_kind(document["run"], document["simulated"]) in needed):
+            return _wrong(row, Outcome.CONFLICT, _MIXED)
         if kind.name in _OF_A_RUN and document["run"] not in needed:
             return _wrong(row, Outcome.BAD, f"run {document['run']} is neither loaded nor in the file")
         if kind.name == "scores" and _key(kind, kind.unique(document)[0]) not in needed:
@@ -231,13 +237,16 @@ class Importing:
     def _needed(self, import_id: str, kind: Kind, documents: Sequence[Document]) -> frozenset[Any]:
         """What the rows of a kind are built on, as far as it is in the database or new in this file.
 
-        For histograms and past scores the numbers of runs; for scores the keys of items that have a histogram; for
-        thresholds the names of models.
+        For histograms and past scores the numbers of runs, and `_of_other_kind` of those that are loaded; for scores
+        the keys of items that have a histogram; for thresholds the names of models.
         """
         if kind.name == "thresholds":
             return self._to_be_had(import_id, "models", {document["model"] for document in documents})
         if kind.name in _OF_A_RUN:
-            return self._to_be_had(import_id, "runs", {document["run"] for document in documents})
+            runs = {document["run"] for document in documents}
+            there = self._store.transfer.known("runs", [{"_id": run} for run in sorted(runs)])
+            others = {_of_other_kind(run["_id"], not run.get("simulated", False)) for run in there}
+            return self._to_be_had(import_id, "runs", runs) | others
         if kind.name == "scores":
             histograms = self._kinds["histograms"]
             unique = [kind.unique(document)[0] for document in documents]
@@ -292,6 +301,9 @@ class Importing:
             "rate": 0.0,
             "why": NOT_SCORED,
             "source": file,
+            "source_kind": str(SourceKind.IMPORT),
+            "simulated": False,
+            "unsettled": False,
             "requested_by": by,
             "requested_at": now,
             "started_at": None,
@@ -304,7 +316,7 @@ class Importing:
     def _histogram_row(self, run: int, histogram: Any, file: str) -> dict[str, Any]:
         place = self._store.subsystem.at(histogram.chamber)
         row = {"run": run, **place, "hits": histogram.hits, "missing": None, "detail": None, "source": file}
-        row |= {"fetched_at": datetime.now(UTC), "id": str(ObjectId()), "draw": random.random()}
+        row |= {"fetched_at": datetime.now(UTC), "id": str(ObjectId()), "draw": random.random(), "simulated": False}
         return row | {"occupancy": histogram.counts.tolist()}
 
     # --- writing ---
@@ -319,6 +331,7 @@ class Importing:
                 if kind.name in ("histograms", "scores", "past_scores"):
                     runs |= {document["run"] for document in documents}
                 elif kind.name == "labels":
+                    self._store.labels.upgrade_simulated(self._store.runs.simulated())
                     self._labelling.reconcile()
                 elif kind.name == "problems":
                     places |= {self._store.subsystem.place_of(document) for document in documents}
@@ -338,6 +351,14 @@ class Importing:
         for batch in self._store.imports.new(import_id, kind.name, AT_ONCE):
             self._store.imports.renew(import_id)
             yield [document for _, document in batch]
+
+
+_MIXED = "one of the two is simulated and the other is not, this row or the run that is loaded; they are not mixed"
+
+
+def _of_other_kind(run: int, simulated: bool) -> tuple[int, bool]:
+    """What stands for the chambers of a loaded run that it must not get: simulated ones, or real ones."""
+    return run, simulated
 
 
 def _batches(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:

@@ -14,6 +14,7 @@ from flask import Response, stream_with_context
 from app.errors import NotFound
 from app.store.items import MOST_LISTED
 from app.transfer.cells import BOM, harmless
+from app.web.display import is_simulated
 
 T = TypeVar("T")
 
@@ -41,12 +42,14 @@ def json_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
 
 
 def table_file(name: str, ending: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
-    """One of the two, as the ending says.
+    """One of the two, as the ending says; where the rows are of runs, with a column that tells simulated ones.
 
     Raises:
         NotFound: there is no such kind of file.
     """
     kinds = {"csv": csv_file, "json": json_file}
+    if header[0] == "run":
+        header, rows = (*header, "simulated"), ((*row, is_simulated(row[0])) for row in rows)
     if ending not in kinds:
         raise NotFound(f"There is no {name}.{ending}; there are: {', '.join(kinds)}.")
     return kinds[ending](name, header, rows)

@@ -13,6 +13,7 @@ from filled_database import HISTOGRAMS, PLACES, RUN, fill, whole
 from pymongo import MongoClient
 
 from app.errors import Conflict, InvalidInput
+from app.sources.origin import DEMONSTRATION
 from app.store.imports import WRONG, ImportState, Outcome
 from app.transfer.formats import FORMATS
 from app.transfer.importing import AT_ONCE
@@ -358,6 +359,7 @@ def test_labels_of_a_run_that_was_deleted_come_back_with_the_run(readable, empty
 def test_memory_does_not_grow_with_the_file(empty, tmp_path):
     kind = empty.exporting.kinds["runs"]
     row = {"state": "finished", "total": 250, "done": 250, "missing": 0, "rate": 1.0, "why": "", "source": "s"}
+    row |= {"source_kind": "root", "simulated": False, "unsettled": False}
     row |= {"requested_by": "ann", "requested_at": datetime(2026, 1, 1, tzinfo=UTC), "model": "m", "reasons": {}}
     row |= {"started_at": None, "finished_at": None, "summary": {"judged": 250, "more": {"a": 1}}}
     peaks = []
@@ -384,3 +386,24 @@ def test_a_threshold_of_a_model_that_is_neither_there_nor_in_the_file_is_bad(fil
     assert alone.counts["thresholds"] == {"bad": 2}
     imported(empty, saved(filled, ["models"]))
     assert check(empty, saved(filled, ["thresholds"])).counts["thresholds"] == {"new": 1, "bad": 1}
+
+
+@pytest.mark.parametrize("kind", ["histograms", "scores"])
+def test_what_is_of_real_chambers_is_not_imported_into_a_simulated_run(filled, empty, saved, kind):
+    empty.store.runs.request(RUN, "ann", len(HISTOGRAMS), DEMONSTRATION)
+    if kind == "scores":
+        empty.store.items.store(RUN, [(place, HISTOGRAMS[place]) for place in PLACES], "demonstration", simulated=True)
+    checked = check(empty, saved(filled, [kind], runs=(RUN, RUN)))
+    rows = rows_of(empty, checked)
+    assert {row.outcome for row in rows} == {Outcome.CONFLICT}
+    assert all("one of the two is simulated" in row.why for row in rows)
+
+
+def test_labels_of_an_export_of_the_time_before_are_of_simulated_chambers_where_their_run_is(filled, empty, saved):
+    empty.store.runs.request(RUN, "ann", len(HISTOGRAMS), DEMONSTRATION)
+    empty.store.items.store(RUN, [(place, HISTOGRAMS[place]) for place in PLACES], "demonstration", simulated=True)
+    path = saved(filled, ["labels"], runs=(RUN, RUN))
+    checked = check(empty, rewritten(path, lambda number, row: row | {"simulated": None}))
+    empty.importing.write(checked.id, by="root")
+    assert empty.store.labels.simulated_runs() == [RUN]
+    assert empty.store.items.look(RUN, PLACES[0]).labelled
