@@ -14,10 +14,11 @@ from app.ml.labelled_items import LabelledItem
 from app.ml.networks import Architecture
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins
-from app.subsystems.dt.simulate import ORDINARY, DefectKind, SimulatedChamber, label
+from app.subsystems.dt.simulate import DefectKind, SimulatedChamber, label
 from app.subsystems.dt.verdict import judge_before
 
 HARMLESS = frozenset({DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS})
+COUNTED = 0.2  # share that faulty chambers count for: with as few as in ordinary data, 0.05, faults are learnt worse
 AT_ONCE = 2_000  # chambers whose inputs are worked out together: 70 MB
 BAD_SHARE = 0.2  # of the labelled layers to learn from that bad ones count for, where they are rarer
 MOST_BAD_WEIGHT = 10.0  # of a bad layer, a good one counting 1: a few must not be learnt by heart
@@ -57,17 +58,17 @@ def sample(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
     return _joined([_simulated(kind, chambers[i : i + AT_ONCE]) for i in range(0, len(chambers), AT_ONCE)])
 
 
-def as_ordinary(kind: Architecture, chambers: list[SimulatedChamber], faulty: float) -> Sample:
-    """The same of chambers drawn with this share of faulty ones, weighted so that as few count as in ordinary data.
+def nearer_ordinary(kind: Architecture, chambers: list[SimulatedChamber], faulty: float) -> Sample:
+    """The same of chambers drawn with this share of faulty ones, weighted so that fewer count; mean weight about 1.
 
-    Many faults to learn from, and yet scores that are probabilities there: what is doubtful because it might be a
-    fluctuation is called good more often than what is doubtful because the rule says so. Mean weight about 1.
+    Faults are rare in ordinary data. What may be a fluctuation must then be called good more often, but not what is
+    doubtful because the rule says so; a calibration of the scores afterwards cannot tell the two apart.
     """
     share = np.array([is_faulty(chamber) for chamber in chambers])
     parts = []
     for i in range(0, len(chambers), AT_ONCE):
         some = chambers[i : i + AT_ONCE]
-        weights = np.where(share[i : i + AT_ONCE], ORDINARY / faulty, (1 - ORDINARY) / (1 - faulty)).astype(np.float32)
+        weights = np.where(share[i : i + AT_ONCE], COUNTED / faulty, (1 - COUNTED) / (1 - faulty)).astype(np.float32)
         whole, is_open = _simulated_open(kind, some)
         parts.append(replace(whole, weights=np.broadcast_to(weights[:, None], is_open.shape)[is_open]))
     return _joined(parts)

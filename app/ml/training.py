@@ -39,7 +39,7 @@ from app.ml.models import (
     sha256,
 )
 from app.ml.networks import BAD, Architecture, architecture
-from app.ml.samples import Sample, as_ordinary, balanced, labelled_sample, mixed, sample
+from app.ml.samples import Sample, balanced, labelled_sample, mixed, nearer_ordinary, sample
 from app.ml.split import Part
 from app.subsystems.dt.simulate import ORDINARY, RICH, SIMULATOR_VERSION, simulate_chambers
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
@@ -122,7 +122,7 @@ def train(
     samples = {}
     for stream, (name, (share, faulty)) in enumerate(SHARES.items()):
         drawn = simulate_chambers(round(share * chambers), _seed(seed, stream), faulty)
-        samples[name] = sample(kind, drawn) if faulty == ORDINARY else as_ordinary(kind, drawn, faulty)
+        samples[name] = sample(kind, drawn) if faulty == ORDINARY else nearer_ordinary(kind, drawn, faulty)
         report(f"{name}: {_described(samples[name])}")
     # Taken out, so that what is not needed any more is not kept: these are hundreds of megabytes.
     shown, validation, ordinary = (samples.pop(name).seen for name in ("training", "validation", "calibration"))

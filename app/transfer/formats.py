@@ -339,8 +339,8 @@ def _all_of(by_name: Mapping[str, Column], names: Sequence[str]) -> None:
     for name in names:
         if name not in by_name:
             raise InvalidInput("column", name, f"one of {', '.join(by_name)}")
-    for name in by_name:
-        if name not in names:
+    for name, column in by_name.items():
+        if name not in names and not column.later:
             raise InvalidInput("column", name, "there: it is missing")
     if len(set(names)) != len(names):
         raise InvalidInput("columns", ", ".join(names), "each there once")
@@ -351,10 +351,10 @@ def _checked(by_name: Mapping[str, Column], given: Row, read: Callable[[Column, 
     for name in given:
         if name not in by_name:
             raise InvalidInput(name, given[name], "left out: there is no such column")
-    for name in by_name:
-        if name not in given:
+    for name, column in by_name.items():
+        if name not in given and not column.later:
             raise InvalidInput(name, None, "given: the column is missing")
-    return {name: read(column, given[name]) for name, column in by_name.items()}
+    return {name: read(column, given[name]) if name in given else None for name, column in by_name.items()}
 
 
 @contextmanager

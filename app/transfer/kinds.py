@@ -34,7 +34,7 @@ from app.subsystems.dt.verdict import Verdict
 from app.transfer.columns import Column, Type
 from app.transfer.formats import LONGEST_ROW
 
-SIMULATED = Column("simulated", Type.YES_NO, "it comes from a demonstration", optional=True)
+SIMULATED = Column("simulated", Type.YES_NO, "it comes from a demonstration", optional=True, later=True)
 
 VERDICTS = tuple(map(str, Verdict))
 
@@ -124,8 +124,8 @@ class RunsKind(Kind):
         Column("rate", Type.NUMBER, "chambers a second when it was fetched", optional=True),
         Column("why", Type.TEXT, "why it failed or was not found"),
         Column("source", Type.TEXT, "where its histograms came from", optional=True),
-        Column("source_kind", Type.TEXT, "dqm, demonstration, root or import", optional=True),
-        Column("unsettled", Type.YES_NO, "perhaps it was still being taken when it was fetched", optional=True),
+        Column("source_kind", Type.TEXT, "dqm, demonstration, root or import", optional=True, later=True),
+        Column("unsettled", Type.YES_NO, "perhaps it was still being taken then", optional=True, later=True),
         SIMULATED,
         Column("requested_by", Type.TEXT, "who asked for it"),
         Column("requested_at", Type.TIME, "when it was asked for"),

@@ -407,3 +407,21 @@ def test_labels_of_an_export_of_the_time_before_are_of_simulated_chambers_where_
     empty.importing.write(checked.id, by="root")
     assert empty.store.labels.simulated_runs() == [RUN]
     assert empty.store.items.look(RUN, PLACES[0]).labelled
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_an_export_of_the_version_before_which_has_no_such_columns_is_read(
+    filled, empty, saved, imported, monkeypatch, form
+):
+    later = {"simulated", "source_kind", "unsettled"}
+    with monkeypatch.context() as before:
+        for kind in filled.exporting.kinds.values():
+            before.setattr(kind, "columns", tuple(column for column in kind.columns if column.name not in later))
+        path = saved(filled, ["all"], form)
+    written = imported(empty, path)
+    assert written.total(*WRONG) == 0
+    for name in ("labels", "histograms", "runs"):
+        assert written.counts[name]["new"] > 0
+    assert {run.number: run.source for run in empty.store.runs.find()} == {
+        run.number: run.source for run in filled.store.runs.find()
+    }
