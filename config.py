@@ -6,6 +6,7 @@ Every field is a variable of the same name in capitals; README.md lists them, an
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -168,5 +169,14 @@ def _sentence(error: dict, given: Mapping[str, str]) -> str:
     if not error["loc"]:
         return f"{message}."
     name = str(error["loc"][0])
-    value = "not shown" if name == "secret_key" else repr(given.get(name))
+    value = "not shown" if name == "secret_key" else repr(_without_password(given.get(name, "")))
     return f"{name.upper()} is {value}: {message[0].lower()}{message[1:]}."
+
+
+def _without_password(value: str) -> str:
+    """What stands before the last @ of a URL, or of what should be one, may be a name and a password.
+
+    >>> _without_password("mongo://me:secret@db.example.org/x")
+    'mongo://…@db.example.org/x'
+    """
+    return re.sub(r"^([a-z+]*://)?.*@", r"\1…@", value, flags=re.DOTALL)

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from app.driftwatch import Driftwatch
 from app.errors import DriftwatchError, SignInNeeded
-from app.store import unavailable
+from app.store.connecting import unavailable
 
 LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 

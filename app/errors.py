@@ -18,6 +18,7 @@ class DriftwatchError(Exception):
 class SettingsError(DriftwatchError):
     """A setting from the environment cannot be used."""
 
+    status = 503  # nobody can be served until it is corrected
     code = "settings"
 
 

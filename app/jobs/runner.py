@@ -26,6 +26,7 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from app.errors import DriftwatchError
 from app.store import Store
+from app.store.connecting import unavailable
 from app.store.jobs import LEASE_SECONDS, Job, JobState
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,8 @@ class Runner:
             while len(self._working) < THREADS and (job := self._store.jobs.claim(self.owner, self._only)):
                 self.do(job)
         except (PyMongoError, DriftwatchError) as error:
-            log.warning("the job queue is out of reach: %s", error)
+            why = unavailable(error) if isinstance(error, PyMongoError) else error
+            log.warning("the job queue is out of reach: %s", why)
             self._revive()
 
     def _revive(self) -> None:
@@ -158,14 +160,28 @@ class Runner:
                 work.renewed = now
 
     def _run(self, job: Job, work: Work) -> None:
+        try:
+            self._do(job, work)
+        except PyMongoError as error:
+            # Nothing can be written now. The lease runs out, and the job is taken up again.
+            log.warning("%s: %s (%s)", job, unavailable(error), error)
+        finally:
+            with self._lock:
+                self._working.pop(job.id, None)
+            if not self._stopping:
+                self.wake()
+
+    def _do(self, job: Job, work: Work) -> None:
         handler = self._handlers[job.kind]
         try:
             if job.attempt > MOST_ATTEMPTS:
                 raise DriftwatchError(f"Given up: its program was ended {MOST_ATTEMPTS} times while it was under way.")
             handler(job, work)
-        except ConnectionFailure as error:
-            # Nothing can be written now. The lease runs out, and the job is taken up again.
-            log.warning("%s: the database is away: %s", job, error)
+        except ConnectionFailure:
+            raise
+        except PyMongoError as error:
+            log.warning("%s failed: %s", job, error)
+            self._fail(handler, job, str(unavailable(error)))
         except DriftwatchError as error:
             log.warning("%s failed: %s", job, error)
             self._fail(handler, job, str(error))
@@ -174,11 +190,6 @@ class Runner:
             self._fail(handler, job, f"Unexpected error: {type(error).__name__}: {error}")
         else:
             self._store.jobs.end(job, self._outcome(job, work))
-        finally:
-            with self._lock:
-                self._working.pop(job.id, None)
-            if not self._stopping:
-                self.wake()
 
     def _outcome(self, job: Job, work: Work) -> JobState:
         if not work.stop.is_set():

@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.errors import DriftwatchError, InvalidInput
-from app.store import unavailable
+from app.store.connecting import unavailable
 
 log = logging.getLogger(__name__)
 
