@@ -24,7 +24,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from app.errors import DriftwatchError
+from app.errors import DiskFull, DriftwatchError
 from app.store import Store
 from app.store.connecting import unavailable
 from app.store.jobs import LEASE_SECONDS, Job, JobState
@@ -187,7 +187,8 @@ class Runner:
             self._fail(handler, job, str(error))
         except Exception as error:  # the border: whatever it is must not end the runner
             log.exception("%s failed unexpectedly", job)
-            self._fail(handler, job, f"Unexpected error: {type(error).__name__}: {error}")
+            full = DiskFull.of(error) if isinstance(error, OSError) else None
+            self._fail(handler, job, str(full or f"Unexpected error: {type(error).__name__}: {error}"))
         else:
             self._store.jobs.end(job, self._outcome(job, work))
 

@@ -145,9 +145,22 @@ class Store:
         self._database.command("ping")
 
     def revive(self) -> None:
-        """Start the embedded server again if it died; nothing to do where the database is somebody else's."""
-        if self._embedded is not None:
+        """Start the embedded server again if it died; nothing to do where the database is somebody else's.
+
+        Raises:
+            StoreUnavailable: it cannot be started. Until it can, that is what everybody is told.
+        """
+        if self._embedded is None:
+            return
+        try:
             self._embedded.join()
+        except StoreUnavailable as error:
+            with self._lock:
+                if self._client is not None:
+                    self._client.close()
+                    self._client = None
+                self._failure, self._failed_at = error, time.monotonic()
+            raise
 
     def close(self) -> None:
         """Disconnect; stop the embedded server if nobody else uses it."""
