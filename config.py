@@ -44,6 +44,13 @@ def _readable_file(value: Path) -> Path:
     return value
 
 
+def _readable(value: Path) -> Path:
+    value = value.expanduser()
+    if not os.access(value, os.R_OK | (os.X_OK if value.is_dir() else 0)):
+        raise ValueError("must be the path of a file, or of a folder, that can be read")
+    return value
+
+
 Url = Annotated[str, AfterValidator(_http_url)]
 ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -109,8 +116,10 @@ class Settings(BaseModel):
         None,
         description="base of the DQM server: https://cmsweb.cern.ch/dqm/online; without it a demonstration is started",
     )
-    dqm_ca_bundle: ReadableFile | None = Field(
-        None, description="PEM file of the authorities that sign the server's certificate"
+    dqm_ca_bundle: Annotated[Path, AfterValidator(_readable)] | None = Field(
+        None,
+        description="PEM file of the authorities that sign the server's certificate, or a folder of such files with "
+        "their hashes (c_rehash), such as /etc/grid-security/certificates",
     )
     dqm_cert: ReadableFile | None = Field(None, description="PEM file of the client certificate")
     dqm_key: ReadableFile | None = Field(

@@ -292,7 +292,7 @@ class _Patience:
     def _advice(self, failed: Failed) -> str:
         shown = self._certificates.certificate
         if "cannot be verified" in failed.detail:
-            return "set DQM_CA_BUNDLE to a PEM file of the authority that signed it"
+            return "set DQM_CA_BUNDLE to a PEM file of the authority that signed it, or to a folder that has it"
         if failed.reason == Reason.REFUSED and shown:
             return f"the client certificate in {shown} was shown: renew it, or ask for access"
         if failed.reason == Reason.REFUSED:

@@ -14,6 +14,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -1049,7 +1050,7 @@ def test_a_server_whose_certificate_nobody_vouches_for_is_not_asked(tls_server):
     error, found = down(jsonfairy(server))
     assert error.reason == Reason.NO_ANSWER
     assert "certificate cannot be verified" in str(error)
-    assert str(error).endswith("set DQM_CA_BUNDLE to a PEM file of the authority that signed it.")
+    assert "set DQM_CA_BUNDLE to a PEM file of the authority that signed it" in str(error)
     assert server.paths == []
     assert len(found) < 60
 
@@ -1073,6 +1074,49 @@ def test_the_environments_own_bundle_and_netrc_are_not_believed(tls_server, serv
 def test_with_the_authority_in_the_bundle_the_server_is_asked(tls_server, pem):
     found = fetched(jsonfairy(tls_server(), dqm_ca_bundle=pem / "authority.pem"))
     assert missing(found) == {}
+
+
+@pytest.fixture
+def folder_of(pem, tmp_path):
+    """Makes a folder of authorities as grid sites have it: `folder_of("authority")`."""
+
+    def make(*authorities: str, rehash: bool = True) -> Path:
+        folder = tmp_path / "certificates"
+        folder.mkdir()
+        for name in authorities:
+            shutil.copy(pem / f"{name}.pem", folder)
+        (folder / "authority.signing_policy").write_text("what grid sites keep besides")
+        if rehash:
+            subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
+        return folder
+
+    return make
+
+
+def test_with_the_authority_in_a_folder_with_hashes_the_server_is_asked(tls_server, folder_of):
+    found = fetched(jsonfairy(tls_server(), dqm_ca_bundle=folder_of("stranger", "authority")))
+    assert missing(found) == {}
+
+
+def test_a_server_whose_authority_is_not_in_the_folder_is_not_asked(tls_server, folder_of):
+    server = tls_server()
+    error, _ = down(jsonfairy(server, dqm_ca_bundle=folder_of("stranger")))
+    assert "certificate cannot be verified" in str(error)
+    assert server.paths == []
+
+
+def test_a_folder_without_hashes_says_how_to_make_them(tls_server, folder_of):
+    folder = folder_of("authority", rehash=False)
+    error, _ = down(jsonfairy(tls_server(), dqm_ca_bundle=folder))
+    assert f"openssl rehash {folder} makes the names" in str(error)
+
+
+def test_a_bundle_that_has_gone_since_the_start_is_named(tls_server, pem, tmp_path):
+    bundle = shutil.copy(pem / "authority.pem", tmp_path)
+    source = jsonfairy(tls_server(), dqm_ca_bundle=bundle)
+    Path(bundle).unlink()
+    error, _ = down(source)
+    assert f"The authorities in {bundle} cannot be read (no such file or directory)" in str(error)
 
 
 def test_another_host_than_the_certificate_names_is_not_asked(tls_server, pem):
