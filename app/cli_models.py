@@ -25,7 +25,7 @@ SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
 @command("score")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig", errors="replace"))
 @click.option("--model", "name", help="Judge by this model of the model folder, not by the one in use.")
 def score(driftwatch: Driftwatch, file: TextIO, name: str | None) -> None:
     """Judge the chambers in FILE (- for standard input); needs no database.

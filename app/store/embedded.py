@@ -102,14 +102,15 @@ class EmbeddedMongo:
     def pid(self) -> int | None:
         """The server's process id, if it was started and has not been stopped."""
         try:
-            return int((self.folder / "mongod.pid").read_text())
+            return int((self.folder / "mongod.pid").read_text(encoding="ascii"))
         except (FileNotFoundError, ValueError):
             return None
 
     @property
     def _socket(self) -> Path:
         path = self.folder / "mongod.sock"
-        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        # bytes that are no text in this locale cannot be put into a URI
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH and str(path).isprintable():
             return path
         digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"driftwatch-{os.getuid()}-{digest}" / "mongod.sock"
@@ -117,7 +118,7 @@ class EmbeddedMongo:
     @contextmanager
     def _starting_or_stopping(self) -> Iterator[None]:
         try:
-            file = (self.folder / "start.lock").open("a")
+            file = (self.folder / "start.lock").open("ab")
         except OSError as error:
             raise StoreUnavailable(f"DATA_DIR cannot be used: {error}.") from None
         with file:

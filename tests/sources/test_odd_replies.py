@@ -27,7 +27,8 @@ SETTINGS = Settings(
     dqm_max_reply_bytes=LIMIT,
 )
 SHORT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-LONG = settings(SHORT, max_examples=4_000)
+LONG = settings(SHORT, max_examples=400)
+ROUNDS = pytest.mark.parametrize("nth", range(5))  # each draws its own cases
 PLANS = st.lists(st.none() | odd_replies(), min_size=1, max_size=12)
 
 
@@ -100,21 +101,24 @@ def test_whatever_comes_in_place_of_a_list_of_runs_is_one_or_one_sentence(server
 
 
 @pytest.mark.soak
+@ROUNDS
 @LONG
 @given(odd_replies())
-def test_many_odd_replies_cost_no_other_chamber(server, reply):
+def test_many_odd_replies_cost_no_other_chamber(server, nth, reply):
     one_reply_costs_one_reply(server, reply)
 
 
 @pytest.mark.soak
+@ROUNDS
 @LONG
 @given(PLANS)
-def test_many_odd_runs_have_each_chamber_once_or_the_server_is_down(server, plan):
+def test_many_odd_runs_have_each_chamber_once_or_the_server_is_down(server, nth, plan):
     a_run_ends_in_one_of_two_ways(server, plan)
 
 
 @pytest.mark.soak
+@ROUNDS
 @LONG
 @given(odd_replies())
-def test_many_odd_lists_of_runs_are_one_or_one_sentence(server, reply):
+def test_many_odd_lists_of_runs_are_one_or_one_sentence(server, nth, reply):
     a_list_of_runs_is_one_or_a_sentence(server, reply)
