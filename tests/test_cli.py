@@ -125,6 +125,16 @@ def test_a_bad_line_is_reported_with_its_number_and_does_not_stop_the_others(run
     assert told[-1] == "Error: 7 lines could not be judged."
 
 
+def test_a_file_that_begins_with_a_byte_order_mark_is_read_and_a_byte_that_is_no_utf_8_costs_its_line(
+    run_command, lines, tmp_path
+):
+    file = tmp_path / "chambers.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(lines[0]).encode() + b"\n\xff\xfe\n")
+    result = run_command("score", str(file))
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stderr.startswith("line 2: ")
+
+
 def test_an_unknown_model_is_an_error_that_names_those_there_are(run_command, driftwatch):
     result = run_command("score", "-", "--model", "no-such", input="")
     assert result.exit_code == 1

@@ -24,8 +24,9 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from app.errors import DriftwatchError
+from app.errors import DiskFull, DriftwatchError
 from app.store import Store
+from app.store.connecting import unavailable
 from app.store.jobs import LEASE_SECONDS, Job, JobState
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,8 @@ class Runner:
             while len(self._working) < THREADS and (job := self._store.jobs.claim(self.owner, self._only)):
                 self.do(job)
         except (PyMongoError, DriftwatchError) as error:
-            log.warning("the job queue is out of reach: %s", error)
+            why = unavailable(error) if isinstance(error, PyMongoError) else error
+            log.warning("the job queue is out of reach: %s", why)
             self._revive()
 
     def _revive(self) -> None:
@@ -159,27 +161,37 @@ class Runner:
                 work.renewed = now
 
     def _run(self, job: Job, work: Work) -> None:
-        handler = self._handlers[job.kind]
         try:
-            if job.attempt > MOST_ATTEMPTS:
-                raise DriftwatchError(f"Given up: its program was ended {MOST_ATTEMPTS} times while it was under way.")
-            handler(job, work)
-        except ConnectionFailure as error:
+            self._do(job, work)
+        except PyMongoError as error:
             # Nothing can be written now. The lease runs out, and the job is taken up again.
-            log.warning("%s: the database is away: %s", job, error)
-        except DriftwatchError as error:
-            log.warning("%s failed: %s", job, error)
-            self._fail(handler, job, str(error))
-        except Exception as error:  # the border: whatever it is must not end the runner
-            log.exception("%s failed unexpectedly", job)
-            self._fail(handler, job, f"Unexpected error: {type(error).__name__}: {error}")
-        else:
-            self._store.jobs.end(job, self._outcome(job, work))
+            log.warning("%s: %s (%s)", job, unavailable(error), error)
         finally:
             with self._lock:
                 self._working.pop(job.id, None)
             if not self._stopping:
                 self.wake()
+
+    def _do(self, job: Job, work: Work) -> None:
+        handler = self._handlers[job.kind]
+        try:
+            if job.attempt > MOST_ATTEMPTS:
+                raise DriftwatchError(f"Given up: its program was ended {MOST_ATTEMPTS} times while it was under way.")
+            handler(job, work)
+        except ConnectionFailure:
+            raise
+        except PyMongoError as error:
+            log.warning("%s failed: %s", job, error)
+            self._fail(handler, job, str(unavailable(error)))
+        except DriftwatchError as error:
+            log.warning("%s failed: %s", job, error)
+            self._fail(handler, job, str(error))
+        except Exception as error:  # the border: whatever it is must not end the runner
+            log.exception("%s failed unexpectedly", job)
+            full = DiskFull.of(error) if isinstance(error, OSError) else None
+            self._fail(handler, job, str(full or f"Unexpected error: {type(error).__name__}: {error}"))
+        else:
+            self._store.jobs.end(job, self._outcome(job, work))
 
     def _outcome(self, job: Job, work: Work) -> JobState:
         if not work.stop.is_set():

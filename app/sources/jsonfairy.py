@@ -1,5 +1,8 @@
 """The DQM server's `jsonfairy`: one histogram a request, as JSON made by string formatting.
 
+Nothing is escaped there, so a title with a quote, a backslash or a line break is not JSON, or is other JSON than was
+meant. The counts do not hang on it: they are taken from where the server writes them, behind all texts.
+
 Sign-in, limits, retries and giving up are `http` and `parallel`; what a reply means for a chamber is
 `app.subsystems.dt.dqm`.
 """
@@ -9,12 +12,15 @@ from __future__ import annotations
 import json
 import logging
 import re
+import reprlib
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from app.errors import Reason, SettingsError, SourceDown, UnusableHistogram
 from app.sources import Fetched
+from app.sources.http import Failed
 from app.sources.origin import DEMONSTRATION, Origin, SourceKind
 from app.sources.parallel import Server
 from app.subsystems.dt import dqm
@@ -27,10 +33,15 @@ log = logging.getLogger(__name__)
 ONLINE = "/Global/Online/ALL"  # the dataset whose histograms are asked for
 LARGEST_RUN_LIST = 50_000_000  # bytes: 100,000 runs of some 300 bytes each, and room to grow
 
-# A string, or a number that C writes and JSON does not know. Strings are matched so as to be left alone.
+# A string, or a number that C writes and JSON does not know. Strings are matched so as to be left alone, also one that
+# does not end: every character is looked at once, whatever the reply.
 _STRING_OR_NOT_FINITE = re.compile(
-    r'"(?:[^"\\]|\\.)*"|(?<![\w.])[+-]?(?:nan(?:\([^)]*\))?|inf(?:inity)?)(?![\w.])', re.IGNORECASE
+    r'"(?:[^"\\]|\\.?)*+"?|(?<![\w.])[+-]?(?:nan(?:\([^)]{0,40}\))?|inf(?:inity)?)(?![\w.])',
+    re.IGNORECASE | re.DOTALL,
 )
+_BEFORE_THE_TEXTS = re.compile(r'\s*\{\s*"hist"\s*:\s*\{')
+_BINS = '"bins"'  # the last key of a histogram: only numbers follow
+_INNERMOST = re.compile(r"\{[^{}]*\}")  # such as an entry of the list of runs
 
 
 class Jsonfairy:
@@ -85,7 +96,7 @@ class Jsonfairy:
         return runs
 
     def _occupancy(self, chamber: Chamber, body: bytes) -> Occupancy:
-        reply = decoded(body)
+        reply = histogram(body)
         if isinstance(reply, dict) and reply.get(dqm.SIMULATED) is True:
             self.simulated = True  # DQM_URL names a demonstration server, which says so with each histogram
         return dqm.occupancy_of(reply, chamber)
@@ -121,12 +132,44 @@ def decoded(body: bytes) -> object:
     ...
     app.errors.UnusableHistogram: the reply is not JSON: it begins with '{"error": interrupted'
     """
-    text = body.decode("utf-8-sig", errors="replace")
+    return _decoded(_text(body))
+
+
+def histogram(body: bytes) -> object:
+    """What `jsonfairy` answered for a histogram: all of it, or its bins only, whatever the texts before them hold.
+
+    Raises:
+        UnusableHistogram: as `decoded` does.
+        Failed: it is an error that may heal.
+
+    >>> histogram(b'{"hist": {"title": "5\\" \\tube", "bins": {"content": [[3, 4]]}}}')
+    {'hist': {'bins': {'content': [[3, 4]]}}}
+    """
+    text = _text(body)
+    before, key, bins = text.rpartition(_BINS)
+    if key and _BEFORE_THE_TEXTS.match(before):
+        with suppress(UnusableHistogram):
+            return _decoded(f'{{"hist": {{{_BINS}{bins}')
+    reply = _decoded(text)
+    _check_no_error(reply, "hist")
+    return reply
+
+
+def _check_no_error(reply: object, wanted: str) -> None:
+    if isinstance(reply, dict) and "error" in reply and wanted not in reply:
+        raise Failed(Reason.SERVER_ERROR, f"it answered with an error, {reprlib.repr(reply['error'])}", heals=True)
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8-sig", errors="replace")
+
+
+def _decoded(text: str) -> object:
     try:
         try:
-            return json.loads(text, object_pairs_hook=_object)
+            return _LENIENT.decode(text)
         except json.JSONDecodeError:
-            return json.loads(_STRING_OR_NOT_FINITE.sub(_as_python, text), object_pairs_hook=_object)
+            return _LENIENT.decode(_STRING_OR_NOT_FINITE.sub(_as_python, text))
     except json.JSONDecodeError:
         seen = f"it begins with {text[:60]!r}" if text.strip() else "it is empty"
         raise UnusableHistogram(Reason.NOT_JSON, seen) from None
@@ -145,6 +188,9 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return made
 
 
+_LENIENT = json.JSONDecoder(strict=False, object_pairs_hook=_object)  # takes tabs and line breaks within a text
+
+
 def _as_python(match: re.Match[str]) -> str:
     found = match[0]
     if found.startswith('"'):
@@ -157,15 +203,44 @@ def _as_python(match: re.Match[str]) -> str:
 def _run_list(url: str, body: bytes) -> list[int]:
     """The runs of a `samples` reply: {"samples": [{"items": [{"run": "279794", "dataset": …}]}]}.
 
-    Groups may repeat a run. What is not an online dataset is left out, and so is what is no run number.
+    Groups may repeat a run. What is not an online dataset is left out; an entry that cannot be understood is left out
+    and logged. Only where none can be is there no list.
     """
+    entries = _entries(_text(body))
+    found = [entry for entry in entries if not isinstance(entry, dict) or entry.get("dataset", ONLINE) == ONLINE]
+    runs, strange = set(), []
+    for entry in found:
+        run = entry.get("run") if isinstance(entry, dict) and "dataset" in entry else None
+        if isinstance(run, str | int) and re.fullmatch("[0-9]{1,6}", str(run)) and int(run) > 0:
+            runs.add(int(run))
+        else:
+            strange.append(entry)
+    if strange:
+        such_as = reprlib.repr(strange[0])
+        log.warning("%d entries in the list of runs are no runs, such as %s", len(strange), such_as)
+    if strange and len(strange) == len(entries):
+        raise UnusableHistogram(Reason.WRONG_SHAPE, "it is not of the form samples, items, run and dataset")
+    return sorted(runs)
+
+
+def _entries(text: str) -> list[object]:
+    """All entries, understood or not, of whatever groups there are."""
     try:
-        items = [item for group in decoded(body)["samples"] for item in group["items"]]
-        found = [str(item["run"]) for item in items if item["dataset"] == ONLINE]
-    except (TypeError, KeyError, IndexError):
-        raise UnusableHistogram(Reason.WRONG_SHAPE, "it is not of the form samples, items, run and dataset") from None
-    runs = [run for run in found if re.fullmatch("[0-9]{1,6}", run) and int(run) > 0]
-    if len(runs) < len(found):
-        strange = next(run for run in found if run not in runs)
-        log.warning("%d entries in the list of runs are no run numbers, such as %.40r", len(found) - len(runs), strange)
-    return sorted(set(map(int, runs)))
+        reply = _decoded(text)
+    except UnusableHistogram:
+        if not text.rstrip().endswith("]}"):
+            raise  # it is not whole: the server is asked again
+        return [_entry(match[0]) for match in _INNERMOST.finditer(text)]
+    _check_no_error(reply, "samples")
+    groups = reply.get("samples") if isinstance(reply, dict) else None
+    if not isinstance(groups, list):
+        return [reply]
+    items = [group.get("items") if isinstance(group, dict) else None for group in groups]
+    return [entry for some in items for entry in (some if isinstance(some, list) else [some])]
+
+
+def _entry(text: str) -> object:
+    try:
+        return _decoded(text)
+    except UnusableHistogram:
+        return text
