@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.errors import Conflict, InvalidInput, ModelRefused, NotFound
+from app.given import sound_text
 from app.ml import models as files
 from app.ml.cards import Known
 from app.store import Store
@@ -206,7 +207,7 @@ class Registry:
             raise InvalidInput("score", score, f"{scores[files.SHIFTER]:g} or more, from which a layer is bad")
         if use == files.SHIFTER and score > scores.get(files.ALARM, 1):
             raise InvalidInput("score", score, f"{scores[files.ALARM]:g} or less, from which a person is called")
-        if not 0 < len(why.strip()) <= MOST_WHY:
+        if not (why := sound_text("why", why)) or len(why) > MOST_WHY:
             raise InvalidInput("why", why, f"a reason, of up to {MOST_WHY} characters")
         method = self.known(name).method
         meaning = method and method.meaning(score)
@@ -215,7 +216,7 @@ class Registry:
             use=use,
             score=score,
             before=scores.get(use),
-            why=why.strip(),
+            why=why,
             by=by,
             at=datetime.now(UTC),
             false_alarms=meaning and meaning.false_alarms,

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.errors import Conflict, InvalidInput, NotFound
+from app.given import sound_text
 from app.labelling import agreement
 from app.labelling.events import (
     Kind,
@@ -454,9 +455,7 @@ def _checked_reason(reason: SkipReason | str) -> SkipReason:
 
 
 def _checked_comment(comment: str) -> str:
-    if len(comment) > MOST_CHARACTERS:
-        raise InvalidInput("comment", comment, f"at most {MOST_CHARACTERS:,} characters")
-    return comment.strip()
+    return sound_text("comment", comment, MOST_CHARACTERS)
 
 
 def _checked_seconds(seconds: float | None) -> float | None:

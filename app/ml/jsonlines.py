@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.errors import DriftwatchError, InvalidInput
+from app.given import parsed
 from app.ml.scoring import Scorer
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
@@ -49,8 +49,8 @@ def _judged(held: list[tuple[int, Any]], scorer: Scorer) -> Iterator[tuple[int, 
 
 def _occupancy(line: str) -> Occupancy:
     try:
-        given = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        given = parsed(line)
+    except ValueError as error:
         raise InvalidInput("the line", line.strip(), f"a JSON object ({error})") from None
     if not isinstance(given, dict):
         raise InvalidInput("the line", line.strip(), "a JSON object")

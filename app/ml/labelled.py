@@ -5,7 +5,6 @@ The test set is drawn from seeds that training cannot reach. Not for what method
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import InvalidInput, UnusableHistogram
+from app.given import parsed
 from app.subsystems.dt.defects import DefectKind, label
 from app.subsystems.dt.geometry import LAYERS, Chamber
 from app.subsystems.dt.histogram import Occupancy
@@ -123,8 +123,8 @@ def read_labelled(path: Path) -> list[LabelledChamber]:
         UnusableHistogram: a matrix that is not this chamber's; says which.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        given = parsed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InvalidInput("real", str(path), f"a readable JSON file ({error})") from None
     chambers = given.get("chambers") if isinstance(given, dict) else None
     if not isinstance(chambers, list) or not chambers:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from pydantic import TypeAdapter
 
 from app.errors import DriftwatchError, InvalidInput
+from app.given import loaded, parsed
 from app.transfer.columns import Column
 
 Row = Mapping[str, Any]
@@ -81,8 +82,8 @@ class JsonLines(Format):
         first = file.readline(LONGEST_LINE)
         file.seek(0)
         try:
-            return json.loads(first)["manifest"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            return parsed(first)["manifest"]
+        except (ValueError, KeyError, TypeError):
             raise InvalidInput("line 1", first[:60].decode(errors="replace"), 'a JSON object {"manifest": …}') from None
 
     def read(self, file: BinaryIO, columns: Sequence[Column]) -> Numbered:
@@ -178,7 +179,7 @@ class Parquet(Format):
         found = (_opened(file).schema_arrow.metadata or {}).get(b"driftwatch")
         file.seek(0)
         try:
-            return json.loads(found or "")
+            return parsed(found or "")
         except ValueError:
             raise InvalidInput("the metadata", found, "a manifest under the key “driftwatch”") from None
 
@@ -265,10 +266,10 @@ def _object(line: bytes) -> dict[str, Any] | None:
     with suppress(ValueError):
         return _JSON_OBJECT.validate_json(line)  # four times as fast as json, and somewhat stricter
     try:
-        given = json.loads(line)
-    except (ValueError, RecursionError):
+        found = loaded(line)
+    except ValueError:
         return None
-    return given if isinstance(given, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def _named(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

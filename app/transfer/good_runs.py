@@ -12,13 +12,13 @@ The form: {"302635": [[1, 35], [39, 120]], …}, after FWCore.PythonUtilities.Lu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidInput
+from app.given import parsed
 from app.labelling.events import LabelState
 from app.run_numbers import LARGEST_RUN, run_number
 from app.store import Store
@@ -67,12 +67,12 @@ def read_lumisections(path: Path) -> Ranges:
     try:
         if path.stat().st_size > LARGEST_LUMISECTIONS:
             raise InvalidInput("lumisections", path.name, f"a file of at most {LARGEST_LUMISECTIONS:,} bytes")
-        given = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        found = parsed(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise InvalidInput("lumisections", path.name, f"{form} ({error})") from None
-    if not isinstance(given, dict):
-        raise InvalidInput("lumisections", given, form)
-    return {run_number(run, "lumisections"): [_range(run, one) for one in _list(run, of)] for run, of in given.items()}
+    if not isinstance(found, dict):
+        raise InvalidInput("lumisections", found, form)
+    return {run_number(run, "lumisections"): [_range(run, one) for one in _list(run, of)] for run, of in found.items()}
 
 
 def _list(run: str, value: Any) -> list[Any]:

@@ -7,7 +7,6 @@ it is, is told from its first bytes and not from its name.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 import zipfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from app.errors import DriftwatchError, InvalidInput
+from app.given import parsed
 from app.transfer import the_2018_format
 from app.transfer.formats import FORMATS, Format, Numbered
 from app.transfer.kinds import Kind
@@ -104,8 +104,8 @@ def _files(archive: zipfile.ZipFile, kinds: Mapping[str, Kind]) -> dict[str, lis
     if MANIFEST not in names or archive.getinfo(MANIFEST).file_size > LARGEST_MANIFEST:
         raise InvalidInput("the file", ", ".join(sorted(names))[:60], f"a zip with a {MANIFEST}")
     try:
-        manifest = checked(json.loads(archive.read(MANIFEST)))
-    except (ValueError, RecursionError):
+        manifest = checked(parsed(archive.read(MANIFEST)))
+    except ValueError:
         raise InvalidInput("the manifest", MANIFEST, "JSON") from None
     found: dict[str, list[Mapping[str, Any]]] = {}
     entries = manifest.get("files")

@@ -21,7 +21,7 @@ HISTOGRAMS = {place: simulated.occupancy for place, simulated in simulate_run(RU
 LEFT_OUT = {"items": ("held_by", "held_until", "held_at", "chosen"), "runs": ("changed_at",)}
 # Added under another id, for nothing names them by it.
 WITHOUT_ID = ("past_scores", "model_thresholds")
-NASTY = '=1+1, "quoted"\r\n−2\n\t@here, \'tis\x00 µ\u2028'
+NASTY = '=1+1, "quoted"\r\n−2\n\t@here, \'tis µ\u2028'
 FINDING = {
     "kind": "block",
     "layer": 7,
