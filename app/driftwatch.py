@@ -66,7 +66,7 @@ class Driftwatch:
         self.exporting = Exporting(self.store, self.labelling)
         self._measuring = drift.Measuring(self.store)
         self.scoring = Scoring(self.store, self.models, self._measuring)
-        self.importing = Importing(self.store, self.labelling, self.scoring.facts)
+        self.importing = Importing(self.store, self.labelling, self.models, self.scoring.facts)
         self.training = train.Training(self.store, self.models, settings)
         self.drifts = drift.Drifts(self.store, self.models, self.wake)
         self.reevaluations = reevaluate.Reevaluations(self.store, self.models, self.wake)

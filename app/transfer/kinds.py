@@ -24,7 +24,7 @@ from app.labelling.events import MOST_SEQ, SkipReason
 from app.labelling.events import Kind as EventKind
 from app.labelling.problems import checked_layers
 from app.ml.forgetting import Forgetting
-from app.ml.models import ALARM, NAME, SHIFTER, Card
+from app.ml.models import ALARM, LEAST_THRESHOLD, NAME, SHIFTER, Card
 from app.run_numbers import run_number
 from app.store.items import ItemState
 from app.store.models import ModelState
@@ -537,8 +537,9 @@ class ThresholdsKind(Kind):
         _one_of("use", row["use"], (SHIFTER, ALARM))
         _name("by", row["by"])
         for name in ("score", "before", "false_alarms", "found"):
-            if row[name] is not None and not 0 <= row[name] <= 1:
-                raise InvalidInput(name, row[name], "a number from 0 to 1")
+            least = LEAST_THRESHOLD if name in ("score", "before") else 0
+            if row[name] is not None and not least <= row[name] <= 1:
+                raise InvalidInput(name, row[name], f"a number from {least:g} to 1")
         by_hits = row["false_alarms_by_hits"]
         if not isinstance(by_hits, dict) or not all(type(share) in (int, float) for share in by_hits.values()):
             raise InvalidInput("false_alarms_by_hits", by_hits, "an object of numbers")
