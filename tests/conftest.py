@@ -160,7 +160,8 @@ def sign_in(_served: dict[str, Flask]) -> Callable[..., str]:
             return name
         client = _served[at].test_client()
         _begin_session(client, name, Role(role))
-        cookie = client.get_cookie(client.application.config["SESSION_COOKIE_NAME"])
+        app = client.application
+        cookie = client.get_cookie(app.session_interface.get_cookie_name(app))
         context = who.context if isinstance(who, Page) else who
         context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": at}])
         return name

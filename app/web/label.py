@@ -28,10 +28,10 @@ blueprint = Blueprint("label", __name__, url_prefix="/eval")
 
 @blueprint.get("/")
 def start() -> AnyResponse | tuple[str, int]:
-    """Where a shift begins: at the chamber that one holds, else at the button that gets one."""
+    """Where a shift begins: at the chamber that one holds and that no tab shows, else at the button that gets one."""
     if not person().may("label") or any(name in request.args for name in chamber_page.FORM):
         return chamber_page.load()
-    if held := current_driftwatch().labelling.held_by(person().name):
+    if held := current_driftwatch().labelling.held_by(person().name, in_any_tab=False):
         return redirect(display.chamber_url(held[0].item.run, held[0].item.place), 303)
     return _start_page()
 

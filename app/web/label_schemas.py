@@ -20,6 +20,9 @@ from app.web.schemas import Problem
 MOST_AT_ONCE = 20  # places in one request; a page has two
 
 
+Tab = Field("", pattern="^[A-Za-z0-9-]{0,64}$", description="of a browser, by a name of its own; empty for a program")
+
+
 class PlaceInRun(Given):
     """One chamber of a run."""
 
@@ -41,6 +44,7 @@ class PlaceInRun(Given):
 
 class Places(Given):
     items: list[PlaceInRun] = Field(max_length=MOST_AT_ONCE)
+    tab: str = Tab
 
     @classmethod
     def at(cls, those: Iterable[Where]) -> Places:
@@ -68,6 +72,7 @@ class ClaimIn(Given):
     run: int | None = Field(None, ge=1, le=LARGEST_RUN, description="of this run only")
     wheel: int | None = Field(None, ge=-2, le=2, description="of this wheel only")
     leave_out_known: bool = Field(False, description="none that an expert marked as a known problem")
+    tab: str = Tab
     besides: list[PlaceInRun] = Field([], max_length=MOST_AT_ONCE, description="held already, and wanted on")
 
 

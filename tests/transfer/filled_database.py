@@ -18,7 +18,7 @@ RUN = 302635
 PLACES = [chamber for chamber in all_chambers() if chamber.station in (2, 4)][:8]
 HISTOGRAMS = {place: simulated.occupancy for place, simulated in simulate_run(RUN).items()}
 # In no export: who holds a chamber just now, and when what follows from the chambers of a run was worked out last.
-LEFT_OUT = {"items": ("held_by", "held_until", "held_at", "chosen"), "runs": ("changed_at",)}
+LEFT_OUT = {"items": ("held_by", "held_tabs", "held_until", "held_at", "chosen"), "runs": ("changed_at",)}
 # Added under another id, for nothing names them by it.
 WITHOUT_ID = ("past_scores", "model_thresholds")
 NASTY = '=1+1, "quoted"\r\n−2\n\t@here, \'tis µ\u2028'
