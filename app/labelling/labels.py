@@ -179,7 +179,7 @@ class Labelling:
         return self._store.queue.renew(Holder(person, tab), items)
 
     def release(self, person: str, items: Iterable[Where], tab: str = "") -> None:
-        """Give items back that no other tab of this person holds."""
+        """Give items back that no other tab of this person holds: those named, or all of a tab where none is."""
         self._store.queue.release(Holder(person, tab), items)
 
     def why(self, item: Item) -> str:

@@ -178,9 +178,11 @@ class Queue:
         return [(item.run, item.place) for item in map(self._items.item, found)]
 
     def release(self, holder: Holder, items: Iterable[Where]) -> None:
-        """End a person's leases on these items where no other tab holds them; a page that was only loaded again takes
-        them up by `renew`."""
+        """End a person's leases on these items, or on all of a tab where none is named, unless another tab has them
+        too; a page that was only loaded again takes them up by `renew`."""
         mine = self._mine(holder.person, items)
+        if mine is None and holder.tab:
+            mine = {"held_by": holder.person, "held_tabs": holder.tab}
         if mine is not None:
             self._collection.update_many(mine, holder.released("held_until"))
 

@@ -76,7 +76,7 @@ def renew(json: Places) -> Places:
 @needs("label")
 @spec.validate(resp=Answers("HTTP_204", **REFUSED, **AWAY), tags=["labels"])
 def release(json: Places) -> tuple[str, int]:
-    """Give chambers back."""
+    """Give chambers back that no other tab holds: those named, or all of a tab where none is."""
     _labelling().release(person().name, [item.where for item in json.items], json.tab)
     return "", 204
 

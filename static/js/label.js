@@ -326,8 +326,9 @@ async function renew() {
 }
 
 addEventListener("pagehide", () => {
-  const items = ["held" in chamber().dataset && shown ? place() : null, ahead?.item].filter(Boolean).map(bare);
-  if (items.length) navigator.sendBeacon(`${api}queue/release`, new Blob([JSON.stringify({ tab, items })], { type: "application/json" }));
+  if (!ahead && !("held" in chamber().dataset)) return;
+  const items = []; // all that this tab holds, also what is only on its way here
+  navigator.sendBeacon(`${api}queue/release`, new Blob([JSON.stringify({ tab, items })], { type: "application/json" }));
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 addEventListener("beforeunload", (event) => outbox.waiting.length && event.preventDefault());

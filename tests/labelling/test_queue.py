@@ -110,6 +110,17 @@ def test_a_page_that_is_loaded_again_keeps_its_chamber_whichever_is_told_first(l
     assert labelling.claim("eve").item.place == ten[2]
 
 
+def test_a_tab_that_is_closed_gives_back_all_that_it_holds_also_what_it_had_not_been_told_of(labelling, ten):
+    labelling.claim("ann", tab="tab-1")
+    labelling.claim("ann", also_held=[(1, ten[0])], tab="tab-1")
+    labelling.claim("ann", tab="tab-2")
+    assert len(labelling.held_by("ann")) == 3
+    labelling.release("ann", [], tab="tab-1")
+    assert [held.item.place for held in labelling.held_by("ann")] == [ten[2]]
+    labelling.release("ann", [])  # of no tab: nothing is meant
+    assert len(labelling.held_by("ann")) == 1
+
+
 def test_two_tabs_that_are_closed_at_the_same_moment_leave_nothing_held(labelling, ten):
     where = (1, ten[0])
     for _ in range(20):

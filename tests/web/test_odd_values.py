@@ -1,8 +1,8 @@
 """Every address with every odd value: there is always an answer, and never one that says that something went wrong."""
 
+import faulthandler
 import json
 import random
-import signal
 from collections import Counter
 from urllib.parse import quote
 
@@ -44,19 +44,6 @@ NAMES = [
 
 
 @pytest.fixture(autouse=True)
-def patience():
-    """A reader of numbers that tries them all would not come back for minutes."""
-
-    def give_up(*_):
-        raise AssertionError(f"no answer within {PATIENCE} s")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.fixture(autouse=True)
 def as_served(app):
     """An error is answered and logged, as where the program is served."""
     app.testing = False
@@ -87,11 +74,12 @@ def values(driftwatch):
 
 
 def asked(client, method, path, **how):
-    signal.alarm(PATIENCE)
+    # A reader of numbers that tries them all lets no other thread, nor a handler of signals, have its turn.
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     answer = client.open(path, method=method, **how)
     status, _ = answer.status_code, answer.get_data()
     answer.close()
-    signal.alarm(0)
+    faulthandler.cancel_dump_traceback_later()
     return status
 
 
