@@ -176,11 +176,11 @@ class Labelling:
     def renew(self, person: str, items: Iterable[Where], tab: str = "") -> list[Where]:
         """Prolong leases by ten minutes; the items that the person holds now. One that ran out and that nobody else
         took is held again."""
-        return self._store.queue.renew(Holder(person, tab), items)
+        return self._queue.renew(Holder(person, tab), items)
 
     def release(self, person: str, items: Iterable[Where], tab: str = "") -> None:
         """Give items back that no other tab of this person holds: those named, or all of a tab where none is."""
-        self._store.queue.release(Holder(person, tab), items)
+        self._queue.release(Holder(person, tab), list(items))
 
     def why(self, item: Item) -> str:
         """Why an item: "layer 7: 0.52; 3rd of 214 uncertain"; empty for one without scores."""

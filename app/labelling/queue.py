@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -82,6 +83,7 @@ class Queue:
         self._store, self._models, self._settings = store, models, settings
         self._random = random.Random()
         self._claiming: dict[str, threading.Lock] = {}  # by person
+        self._left: deque[str] = deque(maxlen=1_000)  # tabs that were closed: what they asked for may still come
 
     def claim(
         self,
@@ -98,7 +100,24 @@ class Queue:
         wanted = Wanted(self._models.active, run, wheel, leave_out_known, strategy is Strategy.CONTAMINATION)
         # A page that is loaded again asks while what the old one asked for is still being answered.
         with self._claiming.setdefault(holder.person, threading.Lock()):
-            return self._claim(holder, strategy, wanted, asked, list(also_held)[:MOST_ALSO_HELD])
+            claimed = self._claim(holder, strategy, wanted, asked, list(also_held)[:MOST_ALSO_HELD])
+        if holder.tab in self._left:
+            self._store.queue.release(holder, [])
+        return claimed
+
+    def renew(self, holder: Holder, items: Iterable[Where]) -> list[Where]:
+        """See `Labelling.renew`."""
+        renewed = self._store.queue.renew(holder, items)
+        if holder.tab in self._left:
+            self._store.queue.release(holder, [])
+            return []
+        return renewed
+
+    def release(self, holder: Holder, items: Sequence[Where]) -> None:
+        """See `Labelling.release`."""
+        if holder.tab and not items:
+            self._left.append(holder.tab)  # first: what comes meanwhile sees it, or is seen here
+        self._store.queue.release(holder, items)
 
     def _claim(
         self, holder: Holder, strategy: Strategy, wanted: Wanted, asked: Mapping[str, Any], kept: Sequence[Where]

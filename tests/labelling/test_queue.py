@@ -121,6 +121,14 @@ def test_a_tab_that_is_closed_gives_back_all_that_it_holds_also_what_it_had_not_
     assert len(labelling.held_by("ann")) == 1
 
 
+def test_what_a_closed_tab_had_asked_for_and_is_answered_late_is_held_by_nobody(labelling, ten):
+    where = (1, labelling.claim("ann", tab="tab-1").item.place)
+    labelling.release("ann", [], tab="tab-1")
+    assert labelling.renew("ann", [where], tab="tab-1") == []
+    labelling.claim("ann", also_held=[where], tab="tab-1")
+    assert labelling.held_by("ann") == []
+
+
 def test_two_tabs_that_are_closed_at_the_same_moment_leave_nothing_held(labelling, ten):
     where = (1, ten[0])
     for _ in range(20):
