@@ -12,6 +12,7 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp
 	@sh deploy/need chromium
+	@sh deploy/need firefox
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20

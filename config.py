@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import SettingsError
+from app.given import Given
 
 ROOT = Path(__file__).resolve().parent
 
@@ -56,10 +57,10 @@ ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
-class Settings(BaseModel):
+class Settings(Given):
     """What can be set. Frozen: made at start, passed to whoever needs it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     # where we serve and keep things
     host: str = Field("127.0.0.1", min_length=1, description="address that the pages are served on")

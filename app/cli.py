@@ -26,7 +26,7 @@ from app.cli_models import (
 from app.cli_reevaluate import reevaluate, reevaluations_group
 from app.cli_transfer import export, import_file
 from app.cli_users import users_group
-from app.command import LOOK_SECONDS, acting, command
+from app.command import LOOK_SECONDS, Number, Whole, acting, command
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_numbers
@@ -189,9 +189,9 @@ def _at_a_terminal() -> bool:
 
 @command("demo-dqm")
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8081, show_default=True, help="0 takes a free one.")
-@click.option("--latency", default=0.0, show_default=True, help="Seconds from a request to its reply.")
-@click.option("--jitter", default=0.0, show_default=True, help="Up to so many seconds more, at random.")
+@click.option("--port", type=Whole(0, 65_535), default=8081, show_default=True, help="0 takes a free one.")
+@click.option("--latency", type=Number(), default=0.0, show_default=True, help="Seconds from a request to its reply.")
+@click.option("--jitter", type=Number(), default=0.0, show_default=True, help="Up to so many seconds more, at random.")
 @click.option(
     "--fault",
     "faults",

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from app.command import LOOK_SECONDS, acting, command
+from app.command import LOOK_SECONDS, Number, Whole, acting, command
 from app.driftwatch import Driftwatch
 from app.errors import DriftwatchError
 from app.ml import cards, models
-from app.ml.candidate import Plan
+from app.ml.candidate import MOST_CHAMBERS, Plan
 from app.ml.labelled_items import Choice
 from app.web.schemas import ModelOut
 
@@ -64,8 +64,8 @@ def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
 
 @command("train")
 @click.option("--architecture", help="Which network to train; row-cnn, or from labels chamber-cnn, if not given.")
-@click.option("--seed", default=2018, show_default=True, help="The same seed gives the same network.")
-@click.option("--chambers", type=int, help="Simulated chambers to learn from; 8000, or with labels 20000.")
+@click.option("--seed", type=Whole(), default=2018, show_default=True, help="The same seed gives the same network.")
+@click.option("--chambers", type=Whole(), help="Simulated chambers to learn from; 8000, or with labels 20000.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -76,7 +76,7 @@ def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
 @click.option("--resolved-only", is_flag=True, help="Only labels by which an expert ended a disagreement.")
 @click.option(
     "--simulated-weight",
-    type=float,
+    type=Number(),
     help="How much all simulated layers count together, all labelled ones counting 1; 3, if not given.",
 )
 def train(
@@ -187,8 +187,10 @@ def retire_model(driftwatch: Driftwatch, name: str) -> None:
 @command("threshold")
 @click.argument("name")
 @click.option("--use", default=models.SHIFTER, show_default=True, help="Whose: shifter or alarm.")
-@click.option("--score", type=float, help="From which a layer is bad.")
-@click.option("--false-alarms", "rate", type=float, help="In place of a score: the share of good layers, such as 0.01.")
+@click.option("--score", type=Number(), help="From which a layer is bad.")
+@click.option(
+    "--false-alarms", "rate", type=Number(), help="In place of a score: the share of good layers, such as 0.01."
+)
 @click.option("--why", default="", help="The reason, for those who come later.")
 def set_threshold(
     driftwatch: Driftwatch, name: str, use: str, score: float | None, rate: float | None, why: str
@@ -213,7 +215,7 @@ def set_threshold(
 @command("compare")
 @click.argument("name")
 @click.argument("other", required=False)
-@click.option("--runs", default=10, show_default=True, help="How many of the last runs to look at.")
+@click.option("--runs", type=Whole(), default=10, show_default=True, help="How many of the last runs to look at.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
 def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: int, as_json: bool) -> None:
     """Compare two models, NAME and OTHER (the one in use, if not given), and keep the result for their page."""
@@ -272,8 +274,10 @@ for _model_command in (
 
 @command("evaluate-model")
 @click.argument("name", required=False, metavar="[MODEL]")
-@click.option("--chambers", default=4_000, show_default=True, help="Simulated chambers to test on.")
-@click.option("--seed", default=302_635, show_default=True, help="The same seed gives the same test.")
+@click.option(
+    "--chambers", type=Whole(1, MOST_CHAMBERS), default=4_000, show_default=True, help="Simulated chambers to test on."
+)
+@click.option("--seed", type=Whole(), default=302_635, show_default=True, help="The same seed gives the same test.")
 @click.option("--real", type=click.Path(path_type=Path), help="Labelled real chambers to test on besides, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
 @click.option("--pictures", type=click.Path(path_type=Path), help="Folder for the pictures, as SVG.")
@@ -318,8 +322,10 @@ def evaluate_model(
 
 @command("evaluate-saliency")
 @click.argument("name", required=False, metavar="[MODEL]")
-@click.option("--chambers", type=click.IntRange(1), default=800, show_default=True, help="Simulated chambers to draw.")
-@click.option("--seed", type=click.IntRange(0, 2**30 - 1), default=302_635, help="The same seed gives the same test.")
+@click.option(
+    "--chambers", type=Whole(1, MOST_CHAMBERS), default=800, show_default=True, help="Simulated chambers to draw."
+)
+@click.option("--seed", type=Whole(0, 2**30 - 1), default=302_635, help="The same seed gives the same test.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a method, in place of the table.")
 def evaluate_saliency(driftwatch: Driftwatch, name: str | None, chambers: int, seed: int, as_json: bool) -> None:
     """Measure whether influences on the scores of MODEL (the one that ships in use, if not given) tell the truth.
@@ -346,10 +352,16 @@ def evaluate_saliency(driftwatch: Driftwatch, name: str | None, chambers: int, s
 
 
 @command("simulate-labelling")
-@click.option("--seeds", default=5, show_default=True, help="How often all is repeated, with other runs and draws.")
-@click.option("--seed", default=1, show_default=True, help="The first of them; the same gives the same.")
-@click.option("--runs", default=40, show_default=True, help="Simulated runs; every other place of them is labelled.")
-@click.option("--rate", default=0.95, show_default=True, help="Share found at 1 % false alarms that is wanted.")
+@click.option(
+    "--seeds", type=Whole(), default=5, show_default=True, help="How often all is repeated, with other runs and draws."
+)
+@click.option("--seed", type=Whole(), default=1, show_default=True, help="The first of them; the same gives the same.")
+@click.option(
+    "--runs", type=Whole(), default=40, show_default=True, help="Simulated runs; every other place of them is labelled."
+)
+@click.option(
+    "--rate", type=Number(), default=0.95, show_default=True, help="Share found at 1 % false alarms that is wanted."
+)
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of the table.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Where to write the curves, as SVG.")
 def simulate_labelling(

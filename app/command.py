@@ -12,6 +12,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from pymongo.errors import PyMongoError
 
+from app import given
 from app.driftwatch import Driftwatch
 from app.errors import DiskFull, DriftwatchError, SignInNeeded
 from app.store.connecting import unavailable
@@ -29,6 +30,8 @@ def command(name: str) -> Callable:
             driftwatch: Driftwatch = current_app.extensions["driftwatch"]
             logging.basicConfig(level=logging.WARNING, format="%(message)s")
             try:
+                for name, value in kwargs.items():
+                    _require_sound(name, value)
                 function(driftwatch, *args, **kwargs)
             except PyMongoError as error:
                 raise click.ClickException(str(unavailable(error))) from None
@@ -63,8 +66,42 @@ def acting(driftwatch: Driftwatch, action: str) -> str:
     return account.name if account.signed_in else system_user()
 
 
+class Whole(click.ParamType):
+    """A whole number of a range, in plain digits: click's own takes 1_000, and numbers of any size."""
+
+    name = "integer"
+
+    def __init__(self, least: int = given.EIGHT_BYTES[0], most: int = given.EIGHT_BYTES[-1]) -> None:
+        self._allowed = range(least, most + 1)
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return given.within("it", given.whole_number(str(value)), self._allowed)
+        except (ValueError, DriftwatchError):
+            self.fail(f"{value!r} is no whole number from {self._allowed[0]:,} to {self._allowed[-1]:,}.", param, ctx)
+
+
+class Number(click.ParamType):
+    """A finite number, plainly written; what it may be is said by what it is for."""
+
+    name = "float"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return given.number(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no number.", param, ctx)
+
+
+def _require_sound(name: str, value: object) -> None:
+    """Refuse a text that could be neither kept nor shown: the shell gives any bytes. Paths may have such names."""
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, str):
+            given.sound_text(name, one)
+
+
 def system_user() -> str:
     try:
-        return getpass.getuser()
+        return given.showable(getpass.getuser())
     except (KeyError, OSError):  # a container without a name for its user
         return "command"

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.accounts import Accounts
 from app.errors import REASON_WORDS, Conflict, InvalidInput, NotExplained, NotFound
+from app.given import sound_text, within
 from app.jobs import compare, delete, drift, evaluate, explain, fetch, reevaluate, train
 from app.jobs.runner import Runner
 from app.jobs.score import Scoring
@@ -67,7 +68,7 @@ class Driftwatch:
         self.exporting = Exporting(self.store, self.labelling)
         self._measuring = drift.Measuring(self.store)
         self.scoring = Scoring(self.store, self.models, self._measuring)
-        self.importing = Importing(self.store, self.labelling, self.scoring.facts)
+        self.importing = Importing(self.store, self.labelling, self.models, self.scoring.facts)
         self.training = train.Training(self.store, self.models, settings)
         self.drifts = drift.Drifts(self.store, self.models, self.wake)
         self.reevaluations = reevaluate.Reevaluations(self.store, self.models, self.wake)
@@ -264,8 +265,7 @@ class Driftwatch:
         pair = (self.models.get(name).name, self.models.get(other).name)
         if name == other:
             raise InvalidInput("with", other, f"another model than {name}")
-        if runs not in COMPARED_RUNS:
-            raise InvalidInput("runs", runs, f"a whole number from {COMPARED_RUNS[0]} to {COMPARED_RUNS[-1]}")
+        within("runs", runs, COMPARED_RUNS)
         args = {"model": pair[0], "other": pair[1], "runs": runs, "chambers": chambers}
         job, _ = self._ask(compare.KIND, compare.LANE, by, compare.about(*pair), **args)
         return job
@@ -326,9 +326,7 @@ class Driftwatch:
             NotFound: there is no such model.
             Conflict: it is not refused.
         """
-        reason = reason.strip()
-        if not 0 < len(reason) <= MOST_REASON:
-            raise InvalidInput("reason", reason, f"said in 1 to {MOST_REASON:,} characters")
+        reason = sound_text("reason", reason, MOST_REASON, least=1)
         model = self.models.override(name, reason, by)
         self.store.events.record("model refusal overridden", None, by, model=name, reason=reason)
         return model

@@ -218,5 +218,8 @@ class SourceDown(DriftwatchError):
 
 
 def _shortened(value: object, limit: int = 60) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply; a number of thousands of digits
+        text = f"a {type(value).__name__} too large to be shown"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidInput
+from app.given import parsed
 
 
 def read_json(path: Path, field: str, form: str, largest: int) -> Any:
@@ -25,6 +25,6 @@ def read_json(path: Path, field: str, form: str, largest: int) -> Any:
             content = file.read(largest + 1)
         if len(content) > largest:
             raise InvalidInput(field, path.name, f"a file of at most {largest:,} bytes")
-        return json.loads(content)  # bytes: so a byte order mark is passed over
-    except (OSError, ValueError, RecursionError) as error:
+        return parsed(content)  # bytes: so a byte order mark is passed over
+    except (OSError, ValueError) as error:
         raise InvalidInput(field, path.name, f"{form} ({error})") from None

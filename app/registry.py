@@ -11,15 +11,17 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.errors import Conflict, InvalidInput, ModelRefused, NotFound
+from app.given import sound_text
 from app.ml import models as files
 from app.ml.cards import Known
+from app.ml.trial import require_working
 from app.store import Store
 from app.store.models import Model
 from app.store.thresholds import SetThreshold
@@ -98,7 +100,8 @@ class Registry:
         check, refused = forgetting.model_dump(mode="json"), bool(forgetting.forgotten)
         while True:
             try:
-                return self._store.models.add(card.name, card.model_dump(mode="json"), file, by, check, refused)
+                card_now = card.model_dump(mode="json")
+                return self._store.models.add(card.name, card_now, file, by, check, refused, works=True)
             except Conflict:
                 card = card.model_copy(update={"name": self.free_name(card.architecture)})
 
@@ -144,10 +147,28 @@ class Registry:
         """Put a model into use. Runs that were scored by another keep those scores until they are scored again.
 
         Raises:
-            Conflict: it is refused.
+            Conflict: it is refused, or cannot judge.
         """
-        self.get(name)
+        model = self.get(name)
+        if not model.refused and not model.works:
+            self.require_working(name, model.card, lambda: self._store.models.file(name))
+            self._store.models.note_works(name)
         return self._store.models.activate(name)
+
+    def require_working(self, name: str, card: Mapping[str, Any], file: Callable[[], bytes]) -> None:
+        """Refuse a model that cannot judge; those that ship were tried when they were made.
+
+        Raises:
+            Conflict: says why it cannot.
+        """
+        cards = self._shipped.glob(f"*/{files.CARD_FILE}")
+        if card["sha256"] in {files.load_card(path.parent).sha256 for path in cards}:
+            return
+        with tempfile.TemporaryDirectory() as parent:
+            try:
+                require_working(_written(Path(parent) / name, card, file()))
+            except ModelRefused as error:
+                raise Conflict(str(error)) from None
 
     def retire(self, name: str) -> Model:
         """Take a model out of the choice.
@@ -200,13 +221,13 @@ class Registry:
         scores = self.thresholds(name)
         if use not in USES:
             raise InvalidInput("use", use, f"one of {', '.join(USES)}")
-        if not 0 < score <= 1:
-            raise InvalidInput("score", score, "a number above 0, and 1 at most")
+        if not files.LEAST_THRESHOLD <= score <= 1:
+            raise InvalidInput("score", score, f"a number from {files.LEAST_THRESHOLD:g} to 1")
         if use == files.ALARM and score < scores[files.SHIFTER]:
             raise InvalidInput("score", score, f"{scores[files.SHIFTER]:g} or more, from which a layer is bad")
         if use == files.SHIFTER and score > scores.get(files.ALARM, 1):
             raise InvalidInput("score", score, f"{scores[files.ALARM]:g} or less, from which a person is called")
-        if not 0 < len(why.strip()) <= MOST_WHY:
+        if not (why := sound_text("why", why)) or len(why) > MOST_WHY:
             raise InvalidInput("why", why, f"a reason, of up to {MOST_WHY} characters")
         method = self.known(name).method
         meaning = method and method.meaning(score)
@@ -215,7 +236,7 @@ class Registry:
             use=use,
             score=score,
             before=scores.get(use),
-            why=why.strip(),
+            why=why,
             by=by,
             at=datetime.now(UTC),
             false_alarms=meaning and meaning.false_alarms,
@@ -289,9 +310,8 @@ class Registry:
         folder = self._kept / model.name
         if not _is_there(folder, model.sha256):
             self._kept.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._kept) as made:
-                (Path(made) / files.MODEL_FILE).write_bytes(self._store.models.file(model.name))
-                (Path(made) / files.CARD_FILE).write_text(json.dumps(model.card), encoding="utf-8")
+            with tempfile.TemporaryDirectory(dir=self._kept) as parent:
+                made = _written(Path(parent) / model.name, model.card, self._store.models.file(model.name))
                 shutil.rmtree(folder, ignore_errors=True)
                 shutil.copytree(made, folder)
         return folder
@@ -313,6 +333,14 @@ class Registry:
         card = files.load_card(folder)
         file = files.verified_file(folder, card)
         return self._store.models.add(card.name, card.model_dump(mode="json"), file.read_bytes(), by)
+
+
+def _written(folder: Path, card: Mapping[str, Any], file: bytes) -> Path:
+    """A model's folder, made."""
+    folder.mkdir()
+    (folder / files.MODEL_FILE).write_bytes(file)
+    (folder / files.CARD_FILE).write_text(json.dumps(card))
+    return folder
 
 
 def _is_there(folder: Path, sha256: str) -> bool:

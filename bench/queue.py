@@ -30,7 +30,7 @@ from app.labelling.strategies import Strategy
 from app.ml.models import default_model
 from app.store.embedded import EmbeddedMongo
 from app.store.items import FREE
-from app.store.queue import Order, Wanted
+from app.store.queue import Holder, Order, Wanted
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from config import ROOT, Settings
 
@@ -135,7 +135,7 @@ def update(driftwatch: Driftwatch, order: Order, limits: dict[str, Any]) -> floa
     wanted = Wanted(driftwatch.model, **limits)
     also = {"draw": {"$gte": random.random() * 0.9}} if order is Order.DRAW else None
     begin = time.perf_counter()
-    item = driftwatch.store.queue.take(PERSON, wanted, order, {}, also)
+    item = driftwatch.store.queue.take(Holder(PERSON), wanted, order, {}, also)
     seconds = time.perf_counter() - begin
     driftwatch.labelling.release(PERSON, [(item.run, item.place)])
     return seconds

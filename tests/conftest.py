@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import waitress
 from argon2 import PasswordHasher
+from firefox import Firefox
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -146,13 +147,14 @@ def app(make_app: Callable[..., Flask], demo: DemoServer) -> Flask:
 
 @pytest.fixture(scope="session")
 def sign_in(_served: dict[str, Flask]) -> Callable[..., str]:
-    """Signs somebody in: `sign_in(client, "shifter")` a client, `sign_in(page, "shifter", at=url)` a browser's context.
+    """Signs somebody in: `sign_in(client, "shifter")` a client, `sign_in(page, "shifter", at=url)` a browser's context,
+    or Firefox.
 
     The account is made where there is none, named like its role if no other name is given. Gives the name.
     """
 
     def sign_in_there(
-        who: FlaskClient | BrowserContext | Page, role: str, name: str | None = None, at: str | None = None
+        who: FlaskClient | BrowserContext | Page | Firefox, role: str, name: str | None = None, at: str | None = None
     ) -> str:
         name = name or str(role)
         if isinstance(who, FlaskClient):
@@ -160,7 +162,11 @@ def sign_in(_served: dict[str, Flask]) -> Callable[..., str]:
             return name
         client = _served[at].test_client()
         _begin_session(client, name, Role(role))
-        cookie = client.get_cookie(client.application.config["SESSION_COOKIE_NAME"])
+        app = client.application
+        cookie = client.get_cookie(app.session_interface.get_cookie_name(app))
+        if isinstance(who, Firefox):
+            who.add_cookie(cookie.key, cookie.value, at)
+            return name
         context = who.context if isinstance(who, Page) else who
         context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": at}])
         return name
@@ -261,6 +267,23 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def _firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    firefox = Firefox(tmp_path_factory.mktemp("firefox"))
+    yield firefox
+    firefox.close()
+
+
+@pytest.fixture
+def firefox(_firefox: Firefox, make_app: Callable[..., Flask]) -> Iterator[Firefox]:
+    """Debian's Firefox, which restores forms as Chromium does not: with one empty tab and no cookies.
+
+    It asks for `make_app` for the same reason as `page`.
+    """
+    yield _firefox
+    _firefox.forget()
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
+import json
 import shutil
 
 import keras2_files
+import numpy as np
 import pytest
 from waiting import wait_until
 
 from app.errors import Conflict, InvalidInput, ModelRefused, NotFound
 from app.ml import models as files
+from app.ml.backend import keras, numpy_2_forgiven
 from app.registry import Registry
 from app.store.models import ModelState
 from app.subsystems.dt.preprocess import layer_bins, row_scaled
@@ -152,3 +155,104 @@ def test_what_another_model_scored_is_scored_again_when_it_is_asked_for_again(dr
     assert driftwatch.store.runs.get(302640).model == "another-1" != old
     assert {item.model for item in driftwatch.store.items.of_run(302640)} == {"another-1"}
     assert demo.requests == before
+
+
+def network(last="softmax", also=(), bins=47):
+    layers = keras().layers
+    return keras().Sequential([keras().Input((bins,)), *also, layers.Dense(4), layers.Dense(2, activation=last)])
+
+
+def with_a_lambda():
+    return network(also=[keras().layers.Lambda(lambda x: 2 * x)])
+
+
+def with_nan_weights():
+    made = network()
+    made.set_weights([np.full_like(weights, np.nan) for weights in made.get_weights()])
+    return made
+
+
+def with_logits_for_scores():
+    made = network("linear")
+    made.set_weights([np.full_like(weights, 3) for weights in made.get_weights()])
+    return made
+
+
+def with_other_inputs():
+    return network(bins=12)
+
+
+UNUSABLE = [
+    (with_a_lambda, "cannot be loaded: .*Lambda"),
+    (with_nan_weights, "gave nan for a score"),
+    (with_logits_for_scores, "gave .* for a score"),
+    (with_other_inputs, r"takes \(None, 12\)"),
+]
+
+
+@pytest.fixture
+def unusable(tmp_path):
+    """Makes the folder of a model with such a network and a sound card."""
+
+    def make(made):
+        folder = tmp_path / "broken-1"
+        shutil.copytree(SHIPPED / "row-cnn-1", folder)
+        with numpy_2_forgiven():
+            made.save(folder / files.MODEL_FILE)
+        card = files.load_card(SHIPPED / "row-cnn-1")
+        changed = {"name": "broken-1", "sha256": files.sha256(folder / files.MODEL_FILE)}
+        (folder / files.CARD_FILE).write_text(card.model_copy(update=changed).model_dump_json())
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(("make", "said"), UNUSABLE, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_model_that_cannot_judge_is_not_put_into_use(registry, unusable, make, said):
+    before = registry.active
+    assert registry.add(unusable(make()), by="ann").state is ModelState.CANDIDATE
+    with pytest.raises(Conflict, match=f"broken-1 cannot be put into use: .*{said}"):
+        registry.activate("broken-1")
+    assert registry.active == before
+
+
+def test_a_page_that_cannot_put_a_model_into_use_says_why(client, registry, unusable):
+    registry.add(unusable(with_other_inputs()), by="ann")
+    answer = client.post("/models/broken-1/activate")
+    assert answer.status_code == 409
+    assert "should take (None, 47)" in answer.text
+
+
+def test_a_model_that_can_judge_is_tried_once_and_put_into_use(registry, unusable, monkeypatch):
+    registry.add(unusable(network()), by="ann")
+    assert registry.activate("broken-1").state is ModelState.ACTIVE
+    registry.activate("row-cnn-1")
+    monkeypatch.setattr("app.registry.require_working", None)
+    assert registry.activate("broken-1").works
+
+
+def test_a_database_that_comes_from_elsewhere_puts_no_model_into_use_that_cannot_judge(driftwatch, tmp_path, unusable):
+    folder = unusable(with_nan_weights())
+    driftwatch.models.add(folder, by="ann")
+    driftwatch.store._database["models"].update_one({"_id": "@active"}, {"$set": {"name": "broken-1"}})
+    exported = driftwatch.exporting.export(["models"], "jsonl", "ann")
+    (tmp_path / "models.jsonl").write_bytes(b"".join(exported.pieces))
+    driftwatch.store._database["models"].delete_many({})
+    found = driftwatch.importing.check(tmp_path / "models.jsonl", "models.jsonl", "ann")
+    bad = {row.title: row.why for row in driftwatch.store.imports.rows(found.id) if row.why}
+    assert list(bad) == ["broken-1"]
+    assert "gave nan for a score" in bad["broken-1"]
+
+
+def test_a_card_without_the_shifters_threshold_or_with_one_that_is_nothing_is_refused_in_an_import_too(
+    driftwatch, tmp_path
+):
+    assert driftwatch.models.all()  # those that ship are kept when they are first asked for
+    lines = b"".join(driftwatch.exporting.export(["models"], "jsonl", "ann").pieces).splitlines()
+    for thresholds, said in (({}, "card"), ({"shifter": {"score": 1e-278, "false_alarms": None}}, "card.thresholds")):
+        row = json.loads(lines[1])
+        row["card"]["thresholds"] = thresholds
+        (tmp_path / "models.jsonl").write_bytes(b"\n".join([lines[0], json.dumps(row).encode(), *lines[2:]]) + b"\n")
+        found = driftwatch.importing.check(tmp_path / "models.jsonl", "models.jsonl", "ann")
+        first = next(iter(driftwatch.store.imports.rows(found.id)))
+        assert first.why.startswith(said)

@@ -13,6 +13,8 @@ from typing import Any
 
 from app.labelling.strategies import Strategy
 
+MOST_SEQ = 2**31 - 1  # events of one item
+
 
 class Kind(StrEnum):
     LABEL = "label"  # these layers are bad

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.errors import Conflict, InvalidInput, NotFound
+from app.given import sound_text
 from app.labelling import agreement
 from app.labelling.events import (
     Kind,
@@ -33,7 +34,7 @@ from app.labelling.strategies import DEFAULT, DIRECT, Strategy
 from app.registry import Registry
 from app.store import Store
 from app.store.items import Item, ItemState
-from app.store.queue import Order, Wanted, Where
+from app.store.queue import Holder, Order, Wanted, Where
 from config import Settings
 
 MOST_CHARACTERS = 2_000  # of a comment
@@ -154,30 +155,32 @@ class Labelling:
         wheel: int | None = None,
         leave_out_known: bool = False,
         also_held: Sequence[Where] = (),
+        tab: str = "",
     ) -> Claimed | NothingLeft:
         """Get the next item: one that the person holds already and asked for in the same way, else a new one.
 
         Args:
             also_held: (run, place) of what the page has already, at most two: those stay held and are not given again.
-                Whatever else the person holds is released.
+                Whatever else the person holds in this tab is released.
+            tab: of a browser, by a name of its own; a lease is that of the tabs that show the item.
 
         Raises:
             InvalidInput: there is no such strategy.
         """
-        return self._queue.claim(person, strategy, run, wheel, leave_out_known, also_held)
+        return self._queue.claim(Holder(person, tab), strategy, run, wheel, leave_out_known, also_held)
 
-    def held_by(self, person: str) -> list[Claimed]:
-        """What a person holds, the longest held first."""
-        return self._queue.held_by(person)
+    def held_by(self, person: str, in_any_tab: bool = True) -> list[Claimed]:
+        """What a person holds, in any tab or in none, the longest held first."""
+        return self._queue.held_by(person, in_any_tab)
 
-    def renew(self, person: str, items: Iterable[Where]) -> list[Where]:
+    def renew(self, person: str, items: Iterable[Where], tab: str = "") -> list[Where]:
         """Prolong leases by ten minutes; the items that the person holds now. One that ran out and that nobody else
         took is held again."""
-        return self._store.queue.renew(person, items)
+        return self._queue.renew(Holder(person, tab), items)
 
-    def release(self, person: str, items: Iterable[Where]) -> None:
-        """Give items back."""
-        self._store.queue.release(person, items)
+    def release(self, person: str, items: Iterable[Where], tab: str = "") -> None:
+        """Give items back that no other tab of this person holds: those named, or all of a tab where none is."""
+        self._queue.release(Holder(person, tab), list(items))
 
     def why(self, item: Item) -> str:
         """Why an item: "layer 7: 0.52; 3rd of 214 uncertain"; empty for one without scores."""
@@ -467,9 +470,7 @@ def _checked_reason(reason: SkipReason | str) -> SkipReason:
 
 
 def _checked_comment(comment: str) -> str:
-    if len(comment) > MOST_CHARACTERS:
-        raise InvalidInput("comment", comment, f"at most {MOST_CHARACTERS:,} characters")
-    return comment.strip()
+    return sound_text("comment", comment, MOST_CHARACTERS)
 
 
 def _checked_seconds(seconds: float | None) -> float | None:

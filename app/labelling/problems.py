@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app.errors import Conflict, InvalidInput
+from app.given import sound_text
 
 if TYPE_CHECKING:
     from app.store import Store
@@ -66,7 +67,7 @@ class Problems:
             InvalidInput: field "layers", "cells", "text" or "until".
         """
         parts = self._store.subsystem.parts(place)
-        text = text.strip()
+        text = sound_text("text", text)
         chosen = checked_layers("layers", layers, parts)
         if not chosen:
             raise InvalidInput("layers", [], "at least one layer of the chamber")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from app.labelling.strategies import DIRECT, DIVERSE_AMONG, UNLIKE, Strategy, fa
 from app.registry import Registry
 from app.store import Store
 from app.store.items import Item
-from app.store.queue import MOST_COUNTED, Order, Wanted, Where
+from app.store.queue import MOST_COUNTED, Holder, Order, Wanted, Where
 from config import Settings
 
 MOST_ALSO_HELD = 2  # besides the one that is given: the one on the screen, and one that an undo brought back
@@ -65,7 +66,7 @@ class NothingLeft:
         """What to tell the person."""
         sentences = {
             "done": ["Nothing is left: every chamber that was asked for is labelled."],
-            "held": [f"Nothing is free: others are working on the last {self.held:,}."],
+            "held": [f"Nothing is free: others, or other tabs of yours, are working on the last {self.held:,}."],
             "skipped": [f"Nothing new is left: you skipped or labelled the {self.skipped:,} that still wait."],
         }[self.reason]
         if self.known:
@@ -82,10 +83,11 @@ class Queue:
         self._store, self._models, self._settings = store, models, settings
         self._random = random.Random()
         self._claiming: dict[str, threading.Lock] = {}  # by person
+        self._left: deque[str] = deque(maxlen=1_000)  # tabs that were closed: what they asked for may still come
 
     def claim(
         self,
-        person: str,
+        holder: Holder,
         strategy: Strategy | str,
         run: int | None,
         wheel: int | None,
@@ -97,39 +99,56 @@ class Queue:
         asked = {"strategy": str(strategy), "run": run, "wheel": wheel, "leave_out_known": leave_out_known}
         wanted = Wanted(self._models.active, run, wheel, leave_out_known, strategy is Strategy.CONTAMINATION)
         # A page that is loaded again asks while what the old one asked for is still being answered.
-        with self._claiming.setdefault(person, threading.Lock()):
-            return self._claim(person, strategy, wanted, asked, list(also_held)[:MOST_ALSO_HELD])
+        with self._claiming.setdefault(holder.person, threading.Lock()):
+            claimed = self._claim(holder, strategy, wanted, asked, list(also_held)[:MOST_ALSO_HELD])
+        if holder.tab in self._left:
+            self._store.queue.release(holder, [])
+        return claimed
+
+    def renew(self, holder: Holder, items: Iterable[Where]) -> list[Where]:
+        """See `Labelling.renew`."""
+        renewed = self._store.queue.renew(holder, items)
+        if holder.tab in self._left:
+            self._store.queue.release(holder, [])
+            return []
+        return renewed
+
+    def release(self, holder: Holder, items: Sequence[Where]) -> None:
+        """See `Labelling.release`."""
+        if holder.tab and not items:
+            self._left.append(holder.tab)  # first: what comes meanwhile sees it, or is seen here
+        self._store.queue.release(holder, items)
 
     def _claim(
-        self, person: str, strategy: Strategy, wanted: Wanted, asked: Mapping[str, Any], kept: Sequence[Where]
+        self, holder: Holder, strategy: Strategy, wanted: Wanted, asked: Mapping[str, Any], kept: Sequence[Where]
     ) -> Claimed | NothingLeft:
         queue = self._store.queue
-        queue.renew(person, kept)  # the same page, when it was left, may have given them back a moment ago
-        held = queue.held(person)
+        queue.renew(holder, kept)  # the same page, when it was left, may have given them back a moment ago
+        held = queue.held(holder)
         for item in held:
             where = (item.run, item.place)
             was_asked = {name: item.chosen.get(name) for name in asked} == asked
-            if where not in kept and was_asked and item.model == wanted.model and queue.renew(person, [where]):
+            if where not in kept and was_asked and item.model == wanted.model and queue.renew(holder, [where]):
                 if len(held) > 1:
-                    queue.release_others(person, [*kept, where])
-                for renewed in queue.held(person):
+                    queue.release_others(holder, [*kept, where])
+                for renewed in queue.held(holder):
                     if (renewed.run, renewed.place) == where:
                         return self._claimed(renewed)
         if any((item.run, item.place) not in kept for item in held):
-            queue.release_others(person, kept)
+            queue.release_others(holder, kept)
         for _ in range(TRIES):
-            item = self._take(person, wanted, strategy, asked)
+            item = self._take(holder, wanted, strategy, asked)
             if item is not None:
                 rank = self._rank(item, wanted, strategy)
-                queue.note_rank(person, (item.run, item.place), rank)
+                queue.note_rank(holder.person, (item.run, item.place), rank)
                 return self._claimed(item, {**item.chosen, **rank})
-            if not queue.is_any_free(person, wanted):
+            if not queue.is_any_free(holder.person, wanted):
                 break
-        return self._nothing(person, wanted)
+        return self._nothing(holder, wanted)
 
-    def held_by(self, person: str) -> list[Claimed]:
+    def held_by(self, person: str, in_any_tab: bool) -> list[Claimed]:
         """See `Labelling.held_by`."""
-        return [self._claimed(item) for item in self._store.queue.held(person)]
+        return [self._claimed(item) for item in self._store.queue.held(Holder(person), in_any_tab)]
 
     def why(self, item: Item, chosen: Mapping[str, Any] | None = None) -> str:
         """See `Labelling.why`."""
@@ -146,7 +165,7 @@ class Queue:
             return layer
         return f"{layer}; {_place_in_line(strategy, rank['rank'], rank['of'])}"
 
-    def _take(self, person: str, wanted: Wanted, strategy: Strategy, asked: Mapping[str, Any]) -> Item | None:
+    def _take(self, holder: Holder, wanted: Wanted, strategy: Strategy, asked: Mapping[str, Any]) -> Item | None:
         queue = self._store.queue
         is_control = (
             strategy not in (Strategy.RANDOM, Strategy.CONTAMINATION)
@@ -155,29 +174,29 @@ class Queue:
         chosen = {**asked, "control": is_control}
         if is_control or strategy is Strategy.RANDOM:
             begin = self._random.random()
-            after = queue.take(person, wanted, Order.DRAW, chosen, {"draw": {"$gte": begin}})
-            return after or queue.take(person, wanted, Order.DRAW, chosen, {"draw": {"$lt": begin}})
+            after = queue.take(holder, wanted, Order.DRAW, chosen, {"draw": {"$gte": begin}})
+            return after or queue.take(holder, wanted, Order.DRAW, chosen, {"draw": {"$lt": begin}})
         if strategy is Strategy.UNLIKE:  # those last that nobody compared with what the network has seen
-            return queue.take(person, wanted, Order.UNLIKE, chosen) or queue.take(person, wanted, Order.RANK, chosen)
+            return queue.take(holder, wanted, Order.UNLIKE, chosen) or queue.take(holder, wanted, Order.RANK, chosen)
         if strategy is Strategy.DIVERSE:
-            return self._take_unlike(person, wanted, chosen)
+            return self._take_unlike(holder, wanted, chosen)
         order = {
             Strategy.CERTAIN: Order.RANK,
             Strategy.SCORE: Order.WORST,
             Strategy.CONTAMINATION: Order.CONTAMINATION,
         }[strategy]
-        return queue.take(person, wanted, order, chosen)
+        return queue.take(holder, wanted, order, chosen)
 
-    def _take_unlike(self, person: str, wanted: Wanted, chosen: Mapping[str, Any]) -> Item | None:
+    def _take_unlike(self, holder: Holder, wanted: Wanted, chosen: Mapping[str, Any]) -> Item | None:
         """Of the least certain items, the one that is least like the last ones of this person."""
         queue = self._store.queue
-        candidates = queue.free(person, wanted, DIVERSE_AMONG)
-        last = self._store.labels.last(person, (Kind.LABEL, Kind.SKIP), UNLIKE)
-        held = [(item.run, item.place) for item in queue.held(person)]
+        candidates = queue.free(holder.person, wanted, DIVERSE_AMONG)
+        last = self._store.labels.last(holder.person, (Kind.LABEL, Kind.SKIP), UNLIKE)
+        held = [(item.run, item.place) for item in queue.held(holder, in_any_tab=True)]
         before = [*held, *((event.run, event.place) for event in last)][:UNLIKE]
         taken = queue.embeddings(before, wanted.model)
         for i in farthest_first([embedding for _, embedding in candidates], taken)[:TRIES]:
-            item = queue.take_this(person, wanted, candidates[i][0], chosen)
+            item = queue.take_this(holder, wanted, candidates[i][0], chosen)
             if item is not None:
                 return item
         return None
@@ -213,9 +232,9 @@ class Queue:
         chosen = dict(item.chosen if chosen is None else chosen)
         return Claimed(item, self.why(item, chosen), chosen, Seen.of(item), item.held_until)
 
-    def _nothing(self, person: str, wanted: Wanted) -> NothingLeft:
+    def _nothing(self, holder: Holder, wanted: Wanted) -> NothingLeft:
         queue = self._store.queue
-        held, skipped = queue.count_held(person, wanted), queue.count_passed(person, wanted)
+        held, skipped = queue.count_held(holder, wanted), queue.count_passed(holder.person, wanted)
         known = (
             queue.count(replace(wanted, leave_out_known=False), Order.RANK, known=True) if wanted.leave_out_known else 0
         )

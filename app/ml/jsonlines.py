@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from app.errors import DriftwatchError, InvalidInput
+from app.given import parsed
 from app.lines import numbered_lines
 from app.ml.scoring import Scorer
 from app.subsystems.dt import DT
@@ -56,8 +56,8 @@ def _occupancy(line: bytes | None) -> Occupancy:
         raise InvalidInput("the line", "…", f"at most {LONGEST_LINE:,} bytes")
     text = line.strip().decode(errors="replace")
     try:
-        given = json.loads(line)  # bytes: so a byte order mark is passed over
-    except (ValueError, RecursionError) as error:
+        given = parsed(line)  # bytes: so a byte order mark is passed over
+    except ValueError as error:
         raise InvalidInput("the line", text, f"a JSON object ({error})") from None
     if not isinstance(given, dict):
         raise InvalidInput("the line", text, "a JSON object")

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import InvalidInput, ModelRefused
 
@@ -25,6 +25,7 @@ SHIFTER = "shifter"  # the use whose threshold makes a layer bad on the pages
 ALARM = "alarm"  # the use whose threshold calls a person
 REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
 
+LEAST_THRESHOLD = 1e-6  # scores are of float32: what is less is 0 to a network and to a reader
 Share = Annotated[float, Field(ge=0, le=1)]
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 
@@ -92,7 +93,7 @@ class Figures(_Part):
 class Threshold(_Part):
     """From which score a layer is bad, and how often that is wrong for a good layer."""
 
-    score: Share
+    score: float = Field(ge=LEAST_THRESHOLD, le=1)
     false_alarms: Share | None = Field(description="of good layers, in simulation; nothing where nobody measured it")
     false_alarms_by_hits: dict[str, Share] = Field({}, description="the same where a chamber has so many hits a cell")
 
@@ -130,6 +131,12 @@ class Card(_Part):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     created: AwareDatetime
 
+    @model_validator(mode="after")
+    def _has_a_threshold(self) -> Card:
+        if SHIFTER not in self.thresholds:
+            raise ValueError(f"there is no threshold for the {SHIFTER}")
+        return self
+
     @property
     def threshold(self) -> float:
         """The shifter's threshold."""
@@ -159,8 +166,6 @@ def load_card(folder: Path) -> Card:
         ) from None
     if card.name != folder.name:
         raise ModelRefused(f"The card in {folder} is that of {card.name}: a model's folder has its name.")
-    if SHIFTER not in card.thresholds:
-        raise ModelRefused(f"The card of the model {folder.name} has no threshold for the {SHIFTER}.")
     return card
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from app.errors import InvalidInput, ModelRefused
 from app.ml.backend import THREADS, keras, tensorflow
+from app.ml.hdf5 import first_line
 from app.ml.models import load_card, verified_file
 from app.ml.networks import BAD, architecture
 from app.subsystems.dt.histogram import Occupancy
@@ -53,9 +54,11 @@ class Scorer:
         path = verified_file(folder, self.card)
         try:
             self._network = keras().saving.load_model(path, compile=False, safe_mode=True)
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            raise ModelRefused(f"The file of the model {self.version} cannot be loaded: {error}") from error
-        self._forward = self._traced()
+            self._forward = self._traced()
+        except ModelRefused:
+            raise
+        except Exception as error:  # the border to a file that anybody may have made, and to all that Keras makes of it
+            raise ModelRefused(f"The file of the model {self.version} cannot be loaded: {first_line(error)}") from error
 
     def at(self, threshold: float) -> Scorer:
         """The same model with another threshold: it shares the network."""
@@ -102,8 +105,9 @@ class Scorer:
         if not len(inputs):  # TensorFlow's convolution fails on no layers at all
             return np.empty(0, np.float32), np.empty((0, 1), np.float32)
         scores, embeddings = (tensor.numpy() for tensor in self._forward(inputs))
-        if not np.isfinite(scores).all():
-            raise ModelRefused(f"The model {self.version} gave {scores[~np.isfinite(scores)][0]} for a score.")
+        is_score = (scores >= 0) & (scores <= 1 + 1e-6)  # not so of nan either; float32 may round beyond 1
+        if not is_score.all():
+            raise ModelRefused(f"The model {self.version} gave {scores[~is_score][0]} for a score.")
         return scores, embeddings
 
     def _traced(self):

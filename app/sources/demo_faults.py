@@ -15,6 +15,7 @@ from itertools import cycle
 import numpy as np
 
 from app.errors import InvalidInput
+from app.given import number, whole_number
 from app.sources import demo_reply
 from app.subsystems.dt.geometry import Chamber, all_chambers
 
@@ -88,7 +89,7 @@ class Fault:
         share, _, tries = rest.partition(":")
         accepted = f"KIND, KIND=SHARE or KIND=SHARE:TRIES with KIND one of {', '.join(FaultKind)}, SHARE from 0 to 1"
         try:
-            fault = cls(FaultKind(kind), None, float(share or 1), int(tries) if tries else None)
+            fault = cls(FaultKind(kind), None, number(share or "1"), whole_number(tries) if tries else None)
         except ValueError:
             raise InvalidInput("fault", text, accepted) from None
         if not 0 <= fault.share <= 1 or (fault.heals_after or 0) < 0:

@@ -26,6 +26,7 @@ from app.store.embedded import EmbeddedMongo
 from app.store.events import Events
 from app.store.imports import Imports
 from app.store.influences import Influences
+from app.store.installation import installation_id
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.labels import Labels
@@ -58,6 +59,7 @@ class Store:
         self._embedded = None if self._uri else EmbeddedMongo(settings.data_dir)
         self._client: MongoClient | None = None
         self._lock = threading.Lock()
+        self._installation: str | None = None
         self._failure, self._failed_at = Exception(), -RETRY_SECONDS
 
     @property
@@ -135,6 +137,13 @@ class Store:
     @property
     def attempts(self) -> Attempts:
         return Attempts(self._database)
+
+    @property
+    def installation(self) -> str:
+        """What tells this database from all others; asked for once."""
+        if self._installation is None:
+            self._installation = installation_id(self._database)
+        return self._installation
 
     def ping(self) -> None:
         """Ask the server for a sign of life.

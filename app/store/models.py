@@ -42,6 +42,7 @@ class Model:
         refused: it forgot too much, and nobody overrode that: it cannot be activated.
         check: what a candidate from labels forgot, as `app.ml.forgetting.Forgetting` has it; None for other models.
         override: {"reason", "by", "at"} where an expert let it pass although it was refused.
+        works: it was loaded and has judged.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Model:
     refused: bool = False
     check: Mapping[str, Any] | None = None
     override: Mapping[str, Any] | None = None
+    works: bool = False
 
 
 class Models:
@@ -71,11 +73,13 @@ class Models:
         by: str,
         check: Mapping[str, Any] | None = None,
         refused: bool = False,
+        works: bool = False,
     ) -> Model:
         """Keep a model as a candidate, or as one that is refused; the same model again is no change.
 
         Args:
             check: what it forgot.
+            works: it has judged already.
 
         Raises:
             Conflict: there is another model of this name.
@@ -91,6 +95,7 @@ class Models:
             "added_by": by,
             "check": check and dict(check),
             "refused": refused,
+            **({"works": True} if works else {}),
         }
         try:
             self._collection.insert_one({"_id": name, **document})
@@ -165,6 +170,10 @@ class Models:
         self._collection.update_one({"_id": POINTER}, {"$set": {"name": name}}, upsert=True)
         return self.get(name)
 
+    def note_works(self, name: str) -> None:
+        """Note that a model was loaded and has judged."""
+        self._collection.update_one({"_id": name}, {"$set": {"works": True}})
+
     def activate_first(self, name: str) -> None:
         """Put a model into use where none is."""
         self._collection.update_one({"_id": POINTER}, {"$setOnInsert": {"name": name}}, upsert=True)
@@ -214,4 +223,5 @@ def _model(document: Mapping[str, Any], active: str | None) -> Model:
         refused=refused,
         check=document.get("check"),
         override=document.get("override"),
+        works=document.get("works", False),
     )

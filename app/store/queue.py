@@ -3,6 +3,9 @@
 An item waits (`waiting`) while it wants a label. It is free while its lease, `held_until`, has run out: time alone
 decides, nobody has to clean up. The indexes hold only items that wait, in the orders in which they are given out, so
 that the next one is found at once however many there are. Not for why an item is chosen: see `app.labelling.queue`.
+
+A lease is a person's, and within that of the tabs of a browser that show the item: `held_tabs`, none of them where it
+was claimed by something else. A tab that is closed ends a lease only where no other holds it.
 """
 
 from __future__ import annotations
@@ -58,6 +61,36 @@ class Wanted:
     labelled: bool = False
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds items: a person, in a tab of a browser; "" for a program, or a page without scripts."""
+
+    person: str
+    tab: str = ""
+
+    @property
+    def alone(self) -> dict[str, Any]:
+        """A filter: it is the person's, and no other tab holds it."""
+        return {"held_by": self.person, "held_tabs": {"$not": {"$elemMatch": {"$ne": self.tab}}}}
+
+    @property
+    def elsewhere(self) -> dict[str, Any]:
+        """A filter: somebody else's, or another tab's."""
+        others = {"held_tabs": {"$elemMatch": {"$ne": self.tab}}}
+        return {"$or": [{"held_by": {"$ne": self.person}}, others]}
+
+    def released(self, *ended: str) -> list[dict[str, Any]]:
+        """An update that ends these fields of a lease where no other tab is left that holds it."""
+        left = {"$setDifference": [{"$ifNull": ["$held_tabs", []]}, [self.tab]]}
+        end = {field: FREE if field == "held_until" else "$$REMOVE" for field in ended}
+        is_over = {"$eq": ["$held_tabs", []]}
+        fields = {field: {"$cond": [is_over, value, f"${field}"]} for field, value in end.items()}
+        return [{"$set": {"held_tabs": left}}, {"$set": fields}]
+
+    def lease(self, until: datetime) -> dict[str, Any]:
+        return {"held_by": self.person, "held_tabs": [self.tab] if self.tab else [], "held_until": until}
+
+
 class Queue:
     """Leases on the items of one subsystem."""
 
@@ -91,7 +124,7 @@ class Queue:
 
     def take(
         self,
-        person: str,
+        holder: Holder,
         wanted: Wanted,
         order: Order,
         chosen: Mapping[str, Any],
@@ -106,8 +139,8 @@ class Queue:
         now = datetime.now(UTC)
         field, direction = order.value
         document = self._collection.find_one_and_update(
-            {**self._free(person, wanted, now, order), **(also or {})},
-            {"$set": {"held_by": person, "held_until": now + LEASE, "held_at": now, "chosen": dict(chosen)}},
+            {**self._free(holder.person, wanted, now, order), **(also or {})},
+            {"$set": {**holder.lease(now + LEASE), "held_at": now, "chosen": dict(chosen)}},
             sort=[(field, direction)],
             hint=self._index(wanted, order),
             projection={"embedding": 0},
@@ -115,42 +148,52 @@ class Queue:
         )
         return self._items.item(document) if document else None
 
-    def take_this(self, person: str, wanted: Wanted, where: Where, chosen: Mapping[str, Any]) -> Item | None:
+    def take_this(self, holder: Holder, wanted: Wanted, where: Where, chosen: Mapping[str, Any]) -> Item | None:
         """Take one certain item; None where it is not to be had any more."""
         now = datetime.now(UTC)
         document = self._collection.find_one_and_update(
-            {**self._free(person, wanted, now), **self._subsystem.identity(*where)},
-            {"$set": {"held_by": person, "held_until": now + LEASE, "held_at": now, "chosen": dict(chosen)}},
+            {**self._free(holder.person, wanted, now), **self._subsystem.identity(*where)},
+            {"$set": {**holder.lease(now + LEASE), "held_at": now, "chosen": dict(chosen)}},
             projection={"embedding": 0},
             return_document=ReturnDocument.AFTER,
         )
         return self._items.item(document) if document else None
 
-    def held(self, person: str) -> list[Item]:
-        """What a person holds, with histograms, longest held first."""
-        wanted = {"held_by": person, "held_until": {"$gt": datetime.now(UTC)}}
+    def held(self, holder: Holder, in_any_tab: bool = False) -> list[Item]:
+        """What a person holds in this tab and no other, or in any, with histograms, longest held first."""
+        mine = {"held_by": holder.person} if in_any_tab else holder.alone
+        wanted = {**mine, "held_until": {"$gt": datetime.now(UTC)}}
         found = self._collection.find(wanted, {"embedding": 0}).sort("held_at", ASCENDING)
         return [self._items.item(document) for document in found]
 
-    def renew(self, person: str, items: Iterable[Where]) -> list[Where]:
-        """Prolong leases, also those that ran out but that nobody else took; of which items the person has one now."""
-        mine = self._mine(person, items)
+    def renew(self, holder: Holder, items: Iterable[Where]) -> list[Where]:
+        """Prolong leases for this tab too, also those that ran out but that nobody else took; of which items the person
+        has one now."""
+        mine = self._mine(holder.person, items)
         if mine is None:
             return []
-        self._collection.update_many(mine, {"$set": {"held_until": datetime.now(UTC) + LEASE}})
+        now, tab = datetime.now(UTC), [holder.tab] if holder.tab else []
+        others = {"$cond": [{"$gt": ["$held_until", now]}, {"$ifNull": ["$held_tabs", []]}, []]}
+        tabs = {"$setUnion": [others, {"$literal": tab}]}
+        self._collection.update_many(mine, [{"$set": {"held_until": now + LEASE, "held_tabs": tabs}}])
         found = self._collection.find(mine, dict.fromkeys(("state", "run", *self._subsystem.keys), 1))
         return [(item.run, item.place) for item in map(self._items.item, found)]
 
-    def release(self, person: str, items: Iterable[Where]) -> None:
-        """End a person's leases on these items; a page that was only loaded again takes them up by `renew`."""
-        mine = self._mine(person, items)
+    def release(self, holder: Holder, items: Iterable[Where]) -> None:
+        """End a person's leases on these items, or on all of a tab where none is named, unless another tab has them
+        too; a page that was only loaded again takes them up by `renew`."""
+        mine = self._mine(holder.person, items)
+        if mine is None and holder.tab:
+            mine = {"held_by": holder.person, "held_tabs": holder.tab}
         if mine is not None:
-            self._collection.update_many(mine, {"$set": {"held_until": FREE}})
+            self._collection.update_many(mine, holder.released("held_until"))
 
-    def release_others(self, person: str, kept: Iterable[Where]) -> None:
-        """End all leases of a person but those on these items."""
+    def release_others(self, holder: Holder, kept: Iterable[Where]) -> None:
+        """The same with all of a person's leases but those on these items."""
         keep = [self._subsystem.identity(*where) for where in kept]
-        self._collection.update_many({"held_by": person, **({"$nor": keep} if keep else {})}, _FREED)
+        but = {"$nor": keep} if keep else {}
+        ended = ("held_until", "held_by", "held_at", "chosen")
+        self._collection.update_many({"held_by": holder.person, **but}, holder.released(*ended))
 
     def note_rank(self, person: str, where: Where, rank: Mapping[str, Any]) -> None:
         """Add to what is kept of how an item was chosen, while the person holds it."""
@@ -193,10 +236,10 @@ class Queue:
         stages = [{"$match": filters}, {"$group": {"_id": "$run", "items": {"$sum": 1}}}]
         return {d["_id"]: d["items"] for d in self._collection.aggregate(stages, hint="queue_run")}
 
-    def count_held(self, person: str, wanted: Wanted) -> int:
-        """How many items others hold that are asked for and that this person could have else."""
-        held = {"$gte": datetime.now(UTC)}
-        filters = {**self._free(person, wanted, datetime.now(UTC)), "held_until": held, "held_by": {"$ne": person}}
+    def count_held(self, holder: Holder, wanted: Wanted) -> int:
+        """How many items others, or other tabs, hold that are asked for and that this person could have else."""
+        held = {"held_until": {"$gte": datetime.now(UTC)}, **holder.elsewhere}
+        filters = {**self._free(holder.person, wanted, datetime.now(UTC)), **held}
         return self._collection.count_documents(filters, limit=MOST_COUNTED)
 
     def count_passed(self, person: str, wanted: Wanted) -> int:
@@ -245,6 +288,7 @@ class Queue:
             changes = {"$or": [is_mine, {"$lt": ["$held_until", newest.at]}]}
             lease = {
                 "held_by": name,
+                "held_tabs": [],
                 "held_until": newest.at + LEASE,
                 "held_at": newest.at,
                 "chosen": {"$literal": dict(taken_up or {})},
@@ -252,7 +296,8 @@ class Queue:
         else:
             ends = not projection.waiting and newest.kind is not Kind.SKIP
             changes = {"$literal": True} if ends else is_mine
-            lease = {"held_by": "$$REMOVE", "held_until": FREE, "held_at": "$$REMOVE", "chosen": "$$REMOVE"}
+            gone = ("held_by", "held_tabs", "held_at", "chosen")
+            lease = {**dict.fromkeys(gone, "$$REMOVE"), "held_until": FREE}
         self._collection.update_one(
             {**self._subsystem.identity(run, place), "label_seq": {"$not": {"$gte": projection.seq}}},
             [
@@ -307,6 +352,3 @@ class Queue:
 
     def _where(self, document: Mapping[str, Any]) -> Where:
         return document["run"], self._subsystem.place_of(document)
-
-
-_FREED = {"$set": {"held_until": FREE}, "$unset": {"held_by": "", "held_at": "", "chosen": ""}}

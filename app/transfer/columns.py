@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, TypeAdapter
 
+from app import given
 from app.errors import InvalidInput
 from app.transfer.cells import MARK, harmless, original
 
@@ -69,7 +69,7 @@ class Column:
             return None
         try:
             return _CHECKS[self.type](value)
-        except (TypeError, ValueError, OverflowError, RecursionError):
+        except (TypeError, ValueError, OverflowError):
             raise InvalidInput(self.name, value, _ACCEPTED[self.type]) from None
 
     # --- JSON ---
@@ -103,8 +103,8 @@ class Column:
         if not cell:
             return self.checked(None)
         try:
-            return self.checked(_FROM_CELL.get(self.type, json.loads)(cell))
-        except (ValueError, KeyError, RecursionError):
+            return self.checked(_FROM_CELL.get(self.type, given.parsed)(cell))
+        except (ValueError, KeyError):
             raise InvalidInput(self.name, cell, _ACCEPTED[self.type]) from None
 
     # --- Parquet ---
@@ -140,8 +140,8 @@ class Column:
         """
         if self.type is Type.JSON and isinstance(value, str):
             try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
+                value = given.parsed(value)
+            except ValueError:
                 raise InvalidInput(self.name, value, _ACCEPTED[self.type]) from None
         return self.checked(value)
 
@@ -158,7 +158,7 @@ def written_time(at: datetime) -> str:
 _ACCEPTED = {
     Type.INTEGER: "a whole number",
     Type.NUMBER: "a finite number",
-    Type.TEXT: "a text",
+    Type.TEXT: given.TEXT,
     Type.YES_NO: "true or false",
     Type.TIME: "a time with its zone, such as 2026-11-22T08:05:00.120Z",
     Type.BYTES: "bytes, in base64 where the format has only text",
@@ -166,7 +166,7 @@ _ACCEPTED = {
     Type.NUMBERS: "a list of finite numbers, null where there is none",
     Type.TEXTS: "a list of texts",
     Type.ROWS: "a list of lists of whole numbers",
-    Type.JSON: "a JSON object, or a list of them, with finite numbers",
+    Type.JSON: "a JSON object, or a list of them, of what the database can keep",
 }
 
 
@@ -174,14 +174,14 @@ _WHOLE_NUMBERS = TypeAdapter(list[int], config=ConfigDict(strict=True))
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in given.EIGHT_BYTES:
         raise ValueError
     return value
 
 
 def _integers(value: Any) -> list[int]:
     found = _WHOLE_NUMBERS.validate_python(value)  # a quarter of the time that looking at each takes
-    if found and not -(2**63) <= min(found) <= max(found) < 2**63:
+    if found and (min(found) not in given.EIGHT_BYTES or max(found) not in given.EIGHT_BYTES):
         raise ValueError
     return found
 
@@ -195,7 +195,8 @@ def _number(value: Any) -> float:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
-    value.encode()  # half of a surrogate pair cannot be kept
+    if not given.is_sound(value):
+        raise ValueError
     return value
 
 
@@ -207,9 +208,10 @@ def _yes_no(value: Any) -> bool:
 
 def _time(value: Any) -> datetime:
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
-    if not isinstance(at, datetime) or at.tzinfo is None:
+    if not isinstance(at, datetime):
         raise TypeError
-    return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
+    at = given.in_utc(at)
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def _bytes(value: Any) -> bytes:
@@ -229,7 +231,7 @@ def _json(value: Any) -> Any:
     objects = value if isinstance(value, list) else [value]
     if not all(isinstance(one, dict) for one in objects):
         raise TypeError
-    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    given.require_keepable(value)
     return value
 
 
@@ -248,15 +250,9 @@ _CHECKS: dict[Type, Callable[[Any], Any]] = {
 }
 
 
-def _whole_number(cell: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,19}", cell):
-        raise ValueError
-    return int(cell)
-
-
 _FROM_CELL: dict[Type, Callable[[str], Any]] = {
-    Type.INTEGER: _whole_number,
-    Type.NUMBER: float,
+    Type.INTEGER: given.whole_number,
+    Type.NUMBER: given.number,
     Type.TEXT: original,
     Type.YES_NO: lambda cell: {"true": True, "false": False}[cell.lower()],  # spreadsheets write TRUE
     Type.TIME: str,

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 
 from app import limited
 from app.errors import DriftwatchError, InvalidInput
+from app.given import loaded, parsed
 from app.lines import numbered_lines
 from app.transfer.cells import BOM
 from app.transfer.columns import Column, Type
@@ -101,8 +102,8 @@ class JsonLines(Format):
         first = file.readline(LARGEST_MANIFEST)
         file.seek(0)
         try:
-            return json.loads(first)["manifest"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            return parsed(first)["manifest"]
+        except (ValueError, KeyError, TypeError):
             raise InvalidInput("line 1", first[:60].decode(errors="replace"), 'a JSON object {"manifest": …}') from None
 
     def read(
@@ -208,8 +209,8 @@ class Parquet(Format):
             found = (stream.schema.metadata or {}).get(b"driftwatch")
         file.seek(0)
         try:
-            return json.loads(found or "")
-        except (ValueError, RecursionError):
+            return parsed(found or "")
+        except ValueError:
             raise InvalidInput("the metadata", found, "a manifest under the key “driftwatch”") from None
 
     def read(
@@ -322,10 +323,10 @@ def _object(line: bytes) -> dict[str, Any] | None:
     with suppress(ValueError):
         return _JSON_OBJECT.validate_json(line)  # four times as fast as json, and somewhat stricter
     try:
-        given = json.loads(line)
-    except (ValueError, RecursionError):
+        found = loaded(line)
+    except ValueError:
         return None
-    return given if isinstance(given, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def _named(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

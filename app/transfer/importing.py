@@ -32,6 +32,7 @@ from app.transfer.reading import Part, parts
 
 if TYPE_CHECKING:
     from app.labelling.labels import Labelling
+    from app.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,10 @@ class Importing:
         facts: run → the fields of its document that follow from its chambers.
     """
 
-    def __init__(self, store: Store, labelling: Labelling, facts: Callable[[int], Mapping[str, Any]]) -> None:
-        self._store, self._labelling, self._facts = store, labelling, facts
+    def __init__(
+        self, store: Store, labelling: Labelling, models: Registry, facts: Callable[[int], Mapping[str, Any]]
+    ) -> None:
+        self._store, self._labelling, self._models, self._facts = store, labelling, models, facts
         self._kinds = all_kinds(store.subsystem)
 
     def check(self, path: Path, name: str, by: str, bounds: Bounds = BY_COMMAND) -> Import:
@@ -232,6 +235,11 @@ class Importing:
             return _wrong(row, Outcome.BAD, "there is no histogram of this chamber, nor in the file")
         if kind.name == "thresholds" and document["model"] not in needed:
             return _wrong(row, Outcome.BAD, f"there is no model {document['model']}, nor in the file")
+        if kind.name == "models" and document["active"] and self._store.models.active_name() is None:
+            try:  # it would be in use from now on
+                self._models.require_working(document["_id"], document["card"], lambda: document["file"])
+            except Conflict as error:
+                return _wrong(row, Outcome.BAD, str(error))
         return row
 
     def _needed(self, import_id: str, kind: Kind, documents: Sequence[Document]) -> frozenset[Any]:

@@ -19,11 +19,12 @@ from bson import ObjectId
 from pydantic import ValidationError
 
 from app.errors import InvalidInput, Reason
+from app.given import sound_name, within
+from app.labelling.events import MOST_SEQ, SkipReason
 from app.labelling.events import Kind as EventKind
-from app.labelling.events import SkipReason
 from app.labelling.problems import checked_layers
 from app.ml.forgetting import Forgetting
-from app.ml.models import ALARM, NAME, SHIFTER, Card
+from app.ml.models import ALARM, LEAST_THRESHOLD, NAME, SHIFTER, Card
 from app.run_numbers import run_number
 from app.sources.origin import DEMONSTRATION, SourceKind, told_by
 from app.store.items import ItemState
@@ -352,8 +353,7 @@ class LabelsKind(Kind):
         parts = self.subsystem.parts(self.subsystem.place_of(row))
         kind = _one_of("kind", row["kind"], [str(one) for one in EventKind])
         _one_of("reason", row["reason"], [str(one) for one in SkipReason])
-        if row["seq"] < 1 or row["seq"] >= 2**31:
-            raise InvalidInput("seq", row["seq"], "a whole number from 1 on")
+        within("seq", row["seq"], range(1, MOST_SEQ + 1))
         if (row["undoes"] is None) == (kind == EventKind.UNDO):
             raise InvalidInput("undoes", row["undoes"], "the id of an event for an undo, and nothing else")
         if row["undoes"] is not None:
@@ -561,8 +561,9 @@ class ThresholdsKind(Kind):
         _one_of("use", row["use"], (SHIFTER, ALARM))
         _name("by", row["by"])
         for name in ("score", "before", "false_alarms", "found"):
-            if row[name] is not None and not 0 <= row[name] <= 1:
-                raise InvalidInput(name, row[name], "a number from 0 to 1")
+            least = LEAST_THRESHOLD if name in ("score", "before") else 0
+            if row[name] is not None and not least <= row[name] <= 1:
+                raise InvalidInput(name, row[name], f"a number from {least:g} to 1")
         by_hits = row["false_alarms_by_hits"]
         if not isinstance(by_hits, dict) or not all(type(share) in (int, float) for share in by_hits.values()):
             raise InvalidInput("false_alarms_by_hits", by_hits, "an object of numbers")
@@ -639,8 +640,8 @@ def _is_finding(one: Document) -> bool:
 
 
 def _name(field: str, value: str) -> None:
-    if not 1 <= len(value) <= 100:
-        raise InvalidInput(field, value, "a name of 1 to 100 characters")
+    if sound_name(field, value) != value:
+        raise InvalidInput(field, value, "the same without blanks around it, with its accents composed (NFC)")
 
 
 def _model_name(field: str, value: str) -> str:

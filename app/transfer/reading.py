@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import json
 import tempfile
 import zipfile
 import zlib
@@ -19,6 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
 from app.errors import DriftwatchError, FileTooLarge, GivenUp, InvalidInput
+from app.given import parsed
 from app.transfer import the_2018_format
 from app.transfer.bounds import Bounds, Watch
 from app.transfer.formats import FORMATS, LARGEST_MANIFEST, Format, Numbered
@@ -116,8 +116,8 @@ def _files(archive: zipfile.ZipFile, kinds: Mapping[str, Kind], bounds: Bounds) 
         raise FileTooLarge(f"The file has more than {bounds.unpacked:,} bytes when it is unpacked. {bounds.beyond}")
     there = _beside_manifest(archive)
     try:
-        manifest = checked(json.loads(archive.read(there[MANIFEST])))
-    except (*DAMAGED, RecursionError):
+        manifest = checked(parsed(archive.read(there[MANIFEST])))
+    except (*DAMAGED, ValueError):
         raise InvalidInput("the manifest", MANIFEST, "JSON") from None
     found: dict[str, _Entries] = {}
     entries = manifest.get("files")

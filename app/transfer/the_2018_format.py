@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from app.errors import DriftwatchError, InvalidInput
+from app.given import whole_number
 from app.run_numbers import run_number
 from app.subsystems.dt.geometry import LAYERS, Chamber
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
@@ -112,7 +113,7 @@ def _occupancy(chamber: Chamber, layers: Sequence[tuple[int, Sequence[int]]]) ->
 
 def _whole(field: str, value: object) -> int:
     try:
-        return int(str(value))
+        return whole_number(str(value))
     except ValueError:
         raise InvalidInput(field, value, "a whole number, as a text") from None
 

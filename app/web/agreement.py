@@ -9,7 +9,6 @@ from operator import attrgetter
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.driftwatch import Driftwatch
-from app.errors import InvalidInput
 from app.labelling.events import Kind, standing
 from app.labelling.summary import Dispute
 from app.run_numbers import run_number
@@ -89,7 +88,7 @@ def resolve(run: str, wheel: str, sector: str, station: str) -> Response:
     chamber = read.chamber(wheel, sector, station)
     answer = request.form.get("as", "")
     layers = {GOOD: [], OTHERWISE: request.form.getlist("bad")}.get(answer, answer.split(","))
-    bad = [_layer(layer) for layer in layers]
+    bad = [read.number_in("bad", range(1, LAYERS + 1))(layer) for layer in layers]
     key, comment = request.form.get("key", ""), request.form.get("comment", "")
     current_driftwatch().labelling.resolve(person().name, run_number(run), chamber, bad, key, comment)
     return redirect(url_for(".index"), 303)
@@ -104,10 +103,3 @@ def disputes(driftwatch: Driftwatch, skip: int, limit: int) -> list[Dispute]:
         answers = {event.by: event.bad for event in events if event.kind is Kind.LABEL}
         found.append(Dispute(item.run, item.place, sorted(answers.items()), item))
     return found
-
-
-def _layer(text: str) -> int:
-    layer = read.whole_number(text)
-    if layer not in range(1, LAYERS + 1):
-        raise InvalidInput("bad", text, f"layers from 1 to {LAYERS}")
-    return layer

@@ -14,6 +14,7 @@ from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_number, run_numbers
 from app.store.items import LISTS, MOST_ANSWERED, ItemQuery
 from app.subsystems.dt.geometry import Chamber
+from app.web import fields
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.label_words import reader_of
@@ -46,7 +47,8 @@ def _refuse(_request, _response, error: Exception | None, *_: object) -> None:
         raise InvalidInput(field, first["input"], "left out: there is no such field")
     if first["type"] == "missing":
         raise InvalidInput(field, None, "given")
-    raise InvalidInput(field, first["input"], first["msg"].removeprefix("Input should be "))
+    accepted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, must be ")
+    raise InvalidInput(field, first["input"], accepted)
 
 
 class _Plugin(FlaskPlugin):
@@ -212,15 +214,4 @@ def chamber_at(wheel: str, sector: str, station: str) -> Chamber:
     Raises:
         InvalidInput: there is no such one.
     """
-    return Chamber(
-        wheel=_whole("wheel", wheel, "-2 to 2"),
-        station=_whole("station", station, "1 to 4"),
-        sector=_whole("sector", sector, "1 to 12, or 1 to 14 in station 4"),
-    )
-
-
-def _whole(field: str, text: str, accepted: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidInput(field, text, f"a whole number from {accepted}") from None
+    return fields.chamber(wheel, sector, station)

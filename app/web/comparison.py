@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
+from app.driftwatch import COMPARED_RUNS
 from app.errors import InvalidInput, NotFound
 from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, LEVELS, in_words
 from app.ml.side_by_side import BINS, CELLS, Cell, SideBySide, Where
@@ -12,7 +13,7 @@ from app.subsystems.dt.geometry import Chamber
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.display import chamber_url
-from app.web.fields import Fields, whole_number
+from app.web.fields import Fields, number_in
 from app.web.models_page import why_failed
 
 USUAL_RUNS = 10
@@ -37,7 +38,7 @@ def show(name: str) -> tuple[str, int]:
 def ask(name: str) -> Response | tuple[str, int]:
     """Have it compared, again if it was before."""
     form = Fields(request.form)
-    runs = form.read("runs", _runs, USUAL_RUNS)
+    runs = form.read("runs", number_in("runs", COMPARED_RUNS), USUAL_RUNS)
     other = form.given.get("with", "")
     if not form.errors:
         try:
@@ -102,13 +103,6 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
         chamber_of=_chamber,
         in_words=in_words,
     ), given.status
-
-
-def _runs(text: str) -> int:
-    number = whole_number(text)
-    if not isinstance(number, int):
-        raise InvalidInput("runs", text, "a whole number")
-    return number
 
 
 def _bars(cell: Cell) -> list[tuple[int, float]]:

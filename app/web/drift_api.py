@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
 from app.errors import InvalidInput
+from app.given import Given
 from app.run_numbers import LARGEST_RUN
 from app.store.runs import Run
 from app.web.access import needs, person
@@ -14,9 +15,7 @@ from app.web.current import current_driftwatch
 from app.web.schemas import Page, Problem, Size
 
 
-class DriftQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class DriftQuery(Given):
     first: int = Field(1, ge=1, le=LARGEST_RUN, description="no run before this one")
     last: int = Field(LARGEST_RUN, ge=1, le=LARGEST_RUN, description="no run after this one")
     page: int = Page

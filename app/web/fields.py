@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from app import given
 from app.errors import InvalidInput
 from app.pictures import Scheme
 from app.subsystems.dt.geometry import LAYERS, Chamber
@@ -46,22 +47,37 @@ class Fields:
 
 
 def whole_number(text: str) -> int | str:
-    """The number that a text is, or the text: then whoever needs a number says what it takes.
+    """The number that a text is, or the text: then whoever needs a number says what it takes, by `given.within`.
 
     >>> whole_number(" −1"), whole_number("+2"), whole_number("two")
     (-1, 2, 'two')
     """
-    written = text.strip().replace("−", "-")
-    return int(written) if re.fullmatch(r"[-+]?[0-9]{1,12}", written) else text
+    try:
+        return given.whole_number(text)
+    except ValueError:
+        return text
 
 
 def number_in(field: str, allowed: range) -> Callable[[str], int]:
     """A reader of whole numbers of a range."""
 
     def parse(text: str) -> int:
-        value = whole_number(text)
-        if value not in allowed:
-            raise InvalidInput(field, value, f"a whole number from {allowed[0]:,} to {allowed[-1]:,}")
+        return given.within(field, whole_number(text), allowed)
+
+    return parse
+
+
+def number_from(field: str, low: float, high: float) -> Callable[[str], float]:
+    """A reader of numbers of a range, both ends with it."""
+
+    def parse(text: str) -> float:
+        accepted = f"a number from {low:g} to {high:g}"
+        try:
+            value = given.number(text)
+        except ValueError:
+            raise InvalidInput(field, text, accepted) from None
+        if not low <= value <= high:
+            raise InvalidInput(field, text, accepted)
         return value
 
     return parse
@@ -69,16 +85,7 @@ def number_in(field: str, allowed: range) -> Callable[[str], int]:
 
 def fraction(field: str) -> Callable[[str], float]:
     """A reader of numbers from 0 to 1."""
-
-    def parse(text: str) -> float:
-        written = text.strip().replace(",", ".")
-        if not re.fullmatch(r"[0-9]{0,2}\.?[0-9]{0,12}", written) or not re.search("[0-9]", written):
-            raise InvalidInput(field, text, "a number from 0 to 1")
-        if (value := float(written)) > 1:
-            raise InvalidInput(field, text, "a number from 0 to 1")
-        return value
-
-    return parse
+    return number_from(field, 0, 1)
 
 
 def percentage(field: str) -> Callable[[str], float]:
@@ -89,10 +96,14 @@ def percentage(field: str) -> Callable[[str], float]:
     """
 
     def parse(text: str) -> float:
-        written = text.strip().removesuffix("%").strip().replace(",", ".")
-        if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{0,12})?|\.[0-9]{1,12}", written) or not 0 < float(written) <= 100:
-            raise InvalidInput(field, text, "a number of per cent, above 0 and 100 at most")
-        return float(written) / 100
+        accepted = "a number of per cent, above 0 and 100 at most"
+        try:
+            share = given.number(text.strip().removesuffix("%")) / 100
+        except ValueError:
+            raise InvalidInput(field, text, accepted) from None
+        if not 0 < share <= 1:
+            raise InvalidInput(field, text, accepted)
+        return share
 
     return parse
 
@@ -144,7 +155,7 @@ def moment(field: str, ends: bool = False) -> Callable[[str], datetime]:
     def parse(text: str) -> datetime:
         written = text.strip()
         try:
-            if not re.match(r"20[0-9]{2}-", written):
+            if not re.fullmatch(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}.{0,12})?", written):
                 raise ValueError
             if len(written) == len("2026-11-22"):
                 return datetime.fromisoformat(written).replace(tzinfo=UTC) + timedelta(days=ends)

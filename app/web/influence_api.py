@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 from flask import Response, make_response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
+from app.given import Given
 from app.ml.saliency import DEFAULT, Method
 from app.run_numbers import run_number
 from app.store.influences import Explained
@@ -27,9 +28,7 @@ ANSWERS = {**REFUSED, "HTTP_404": Problem, "HTTP_500": Problem, "HTTP_503": Prob
 ADDRESS = "/runs/<run>/chambers/<wheel>/<sector>/<station>"
 
 
-class InfluenceQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class InfluenceQuery(Given):
     model: str | None = Field(None, max_length=200, description="the one that scored the chamber, if not given")
     method: Method = Field(DEFAULT, description="how it is worked out")
 

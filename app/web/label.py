@@ -12,7 +12,8 @@ from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.errors import InvalidInput
-from app.labelling.events import Seen
+from app.given import in_utc
+from app.labelling.events import MOST_SEQ, Seen
 from app.labelling.labels import StaleLabel
 from app.labelling.queue import NothingLeft
 from app.run_numbers import run_number
@@ -27,10 +28,10 @@ blueprint = Blueprint("label", __name__, url_prefix="/eval")
 
 @blueprint.get("/")
 def start() -> AnyResponse | tuple[str, int]:
-    """Where a shift begins: at the chamber that one holds, else at the button that gets one."""
+    """Where a shift begins: at the chamber that one holds and that no tab shows, else at the button that gets one."""
     if not person().may("label") or any(name in request.args for name in chamber_page.FORM):
         return chamber_page.load()
-    if held := current_driftwatch().labelling.held_by(person().name):
+    if held := current_driftwatch().labelling.held_by(person().name, in_any_tab=False):
         return redirect(display.chamber_url(held[0].item.run, held[0].item.place), 303)
     return _start_page()
 
@@ -52,7 +53,7 @@ def submit(run: str, wheel: str, sector: str, station: str) -> AnyResponse | tup
     number, chamber = run_number(run), fields.chamber(wheel, sector, station)
     bad = [fields.whole_number(layer) for layer in form.getlist("bad")]
     skipped = form.get("action") == "skip"
-    seen = Seen(fields.number_in("seq", range(2**31))(form.get("seq", "")), form.get("model", ""), _time(form))
+    seen = Seen(fields.number_in("seq", range(MOST_SEQ + 1))(form.get("seq", "")), form.get("model", ""), _time(form))
     try:
         current_driftwatch().labelling.submit(
             person().name,
@@ -100,6 +101,6 @@ def _start_page(nothing: NothingLeft | None = None) -> tuple[str, int]:
 def _time(form: dict[str, str]) -> datetime | None:
     text = form.get("scored_at", "")
     try:
-        return datetime.fromisoformat(text) if text else None
+        return in_utc(datetime.fromisoformat(text)) if text else None
     except ValueError:
-        raise InvalidInput("scored_at", text, "a time as ISO 8601 has it") from None
+        raise InvalidInput("scored_at", text, "a time with its zone, as ISO 8601 has it") from None

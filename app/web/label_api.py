@@ -43,6 +43,7 @@ def claim(json: ClaimIn) -> Response:
         json.wheel,
         leave_out_known=json.leave_out_known,
         also_held=[item.where for item in json.besides],
+        tab=json.tab,
     )
     if isinstance(claimed, NothingLeft):
         out = ClaimOut(
@@ -68,15 +69,15 @@ def claim(json: ClaimIn) -> Response:
 @spec.validate(resp=Answers(HTTP_200=Places, **REFUSED, **AWAY), tags=["labels"])
 def renew(json: Places) -> Places:
     """Hold chambers for ten minutes more; those that are still held."""
-    return Places.at(_labelling().renew(person().name, [item.where for item in json.items]))
+    return Places.at(_labelling().renew(person().name, [item.where for item in json.items], json.tab))
 
 
 @blueprint.post("/queue/release")
 @needs("label")
 @spec.validate(resp=Answers("HTTP_204", **REFUSED, **AWAY), tags=["labels"])
 def release(json: Places) -> tuple[str, int]:
-    """Give chambers back."""
-    _labelling().release(person().name, [item.where for item in json.items])
+    """Give chambers back that no other tab holds: those named, or all of a tab where none is."""
+    _labelling().release(person().name, [item.where for item in json.items], json.tab)
     return "", 204
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from flask import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 from spectree import Response as Answers
 
+from app.given import Given
 from app.labelling.events import Kind, LabelEvent, SkipReason
 from app.run_numbers import LARGEST_RUN
 from app.store.items import MOST_ANSWERED
@@ -20,9 +21,7 @@ from app.web.labels import events_file
 from app.web.schemas import Page, Problem, Size
 
 
-class LabelsFilter(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class LabelsFilter(Given):
     by: str | None = Field(None, max_length=40, description="only of this person")
     run: int | None = Field(None, ge=1, le=LARGEST_RUN)
     wheel: int | None = Field(None, ge=-2, le=2)

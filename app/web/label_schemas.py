@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from app.labelling.events import Kind, LabelEvent, Seen, SkipReason
+from app.given import Given
+from app.labelling.events import MOST_SEQ, Kind, LabelEvent, Seen, SkipReason
 from app.labelling.labels import Current
 from app.labelling.queue import Where
 from app.labelling.strategies import DEFAULT, Strategy
@@ -19,11 +20,10 @@ from app.web.schemas import Problem
 MOST_AT_ONCE = 20  # places in one request; a page has two
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+Tab = Field("", pattern="^[A-Za-z0-9-]{0,64}$", description="of a browser, by a name of its own; empty for a program")
 
 
-class PlaceInRun(_Strict):
+class PlaceInRun(Given):
     """One chamber of a run."""
 
     run: int = Field(ge=1, le=LARGEST_RUN)
@@ -42,18 +42,19 @@ class PlaceInRun(_Strict):
         return cls(run=run, wheel=place.wheel, sector=place.sector, station=place.station)
 
 
-class Places(_Strict):
+class Places(Given):
     items: list[PlaceInRun] = Field(max_length=MOST_AT_ONCE)
+    tab: str = Tab
 
     @classmethod
     def at(cls, those: Iterable[Where]) -> Places:
         return cls(items=[PlaceInRun.at(where) for where in those])
 
 
-class SeenState(_Strict):
+class SeenState(Given):
     """What a person had before them: a label is refused where the chamber is not in this state any more."""
 
-    seq: int = Field(ge=0, description="of the newest event of the chamber; 0 where there was none")
+    seq: int = Field(ge=0, le=MOST_SEQ, description="of the newest event of the chamber; 0 where there was none")
     model: str = Field(max_length=200)
     scored_at: datetime | None = None
 
@@ -66,11 +67,12 @@ class SeenState(_Strict):
         return cls(seq=seen.seq, model=seen.model, scored_at=seen.scored_at)
 
 
-class ClaimIn(_Strict):
+class ClaimIn(Given):
     strategy: Strategy = DEFAULT
     run: int | None = Field(None, ge=1, le=LARGEST_RUN, description="of this run only")
     wheel: int | None = Field(None, ge=-2, le=2, description="of this wheel only")
     leave_out_known: bool = Field(False, description="none that an expert marked as a known problem")
+    tab: str = Tab
     besides: list[PlaceInRun] = Field([], max_length=MOST_AT_ONCE, description="held already, and wanted on")
 
 
@@ -133,7 +135,7 @@ class LabelsOut(BaseModel):
     labels: list[LabelOut]
 
 
-class UndoIn(_Strict):
+class UndoIn(Given):
     key: str = Field(description="a UUID of the client's", max_length=100)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from spectree import Response as Answers
 
+from app.given import Given
 from app.ml import cards
 from app.ml.side_by_side import SideBySide
 from app.web.access import needs, person
@@ -38,17 +39,13 @@ class ThresholdsOut(BaseModel):
     runs_of_another: int = Field(description="runs scored by this model whose verdicts are of another threshold")
 
 
-class ThresholdRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ThresholdRequest(Given):
     use: str = Field(description="shifter or alarm")
     score: float = Field(description="from which a layer is bad")
     why: str = Field(description="the reason, for those who come later")
 
 
-class ComparisonRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ComparisonRequest(Given):
     runs: int = Field(USUAL_RUNS, description="how many of the last runs to look at")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from app.errors import InvalidInput
+from app.given import within
 from app.web.fields import whole_number
 
 SIZES = (20, 50, 100)
@@ -34,10 +34,8 @@ class Page:
         app.errors.InvalidInput: page is 4, but must be a whole number from 1 to 3.
         """
         page = cls(1, size, count)
-        wanted = whole_number(number)
-        if wanted not in range(1, page.pages + 1):
-            accepted = f"a whole number from 1 to {page.pages:,}" if page.pages > 1 else "1: there is only one page"
-            raise InvalidInput("page", wanted, accepted)
+        accepted = "" if page.pages > 1 else "1: there is only one page"
+        wanted = within("page", whole_number(number), range(1, page.pages + 1), accepted)
         return cls(wanted, size, count)
 
     @property

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, Field, StrictInt, StrictStr
 
+from app.given import Given
 from app.store.reevaluations import Reevaluation, ReevaluationState
 
 
-class ReevaluationRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ReevaluationRequest(Given):
     runs: StrictInt | StrictStr | None = Field(
         description="a run number, or several: '302634-302640, 305000'; null for all that are loaded"
     )

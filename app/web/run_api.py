@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
+from app.given import Given
 from app.run_numbers import run_number
 from app.store.items import Item
 from app.store.runs import RunState
@@ -18,9 +19,7 @@ from app.web.run_report import Change, RunReport, report
 from app.web.schemas import Problem
 
 
-class RunSummaryQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class RunSummaryQuery(Given):
     reference: str | None = Field(None, max_length=20, description="run to compare with, if not the proposed one")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, Field, StrictInt, StrictStr
 
+from app.given import Given
 from app.run_numbers import LARGEST_RUN
 from app.store.items import Item, ItemState
 from app.store.models import Model, ModelState
@@ -32,11 +33,7 @@ class Problem(BaseModel):
     accepted: str | None = None
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class RunsQuery(_Input):
+class RunsQuery(Given):
     state: RunState | None = Field(None, description="only runs in this state")
     sort: Literal["number", "state", "requested_at", "finished_at", "missing", "bad_items", "model"] = "number"
     descending: bool = True
@@ -44,12 +41,12 @@ class RunsQuery(_Input):
     size: int = Size
 
 
-class RunsRequest(_Input):
+class RunsRequest(Given):
     runs: StrictInt | StrictStr = Field(description="a run number, or several: '302634-302640, 305000'")
     again: bool = Field(False, description="all of the runs, also what is there; that stays until there is more")
 
 
-class ScoresQuery(_Input):
+class ScoresQuery(Given):
     model: str | None = Field(None, description="scores of this model; of the one in use, if not given")
     run: int | None = Field(None, ge=1, le=LARGEST_RUN)
     wheel: int | None = Field(None, ge=-2, le=2)

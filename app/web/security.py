@@ -1,15 +1,19 @@
-"""What every request must pass and every answer carries: whose page asked, for which host, and what a page may load."""
+"""What every request must pass and every answer carries: whose page asked, for which host, in texts that can be kept,
+and what a page may load."""
 
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request
+from flask.json.provider import DefaultJSONProvider
 
+from app.errors import InvalidInput
+from app.given import parsed, sound_text
 from config import Settings
 
 LARGEST_REQUEST = 1_000_000  # bytes; what a form or a JSON body of ours needs is a thousandth of that
+UPLOADS = {"transfer.check", "api.import_file"}  # their bodies are larger, and no forms: a view reads them
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 HEADERS = {
     "Content-Security-Policy": (
@@ -25,7 +29,9 @@ HEADERS = {
 def init_app(app: Flask) -> None:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     app.config["TRUSTED_HOSTS"] = _trusted_hosts(app.extensions["driftwatch"].settings)
+    app.json = _Json(app)
     app.before_request(_refuse_other_sites)
+    app.before_request(_refuse_unsound_texts)
     app.after_request(_add_headers)
 
 
@@ -60,9 +66,29 @@ def _refuse_other_sites() -> None:
     if site is not None:
         allowed = site in ("same-origin", "none")
     else:
-        allowed = origin is None or urlsplit(origin).netloc == request.host
+        allowed = origin is None or origin in (f"http://{request.host}", f"https://{request.host}")
     if not allowed:
         abort(403, f"This request comes from a page of another site ({origin or site}), which may change nothing here.")
+
+
+def _refuse_unsound_texts() -> None:
+    """Refuse what could be neither kept nor shown in a path, an address or a form; for JSON see `_Json`."""
+    given = [*(request.view_args or {}).items(), *request.args.items(multi=True)]
+    if request.method not in SAFE_METHODS and request.endpoint not in UPLOADS:
+        given += request.form.items(multi=True)
+    for name, text in given:
+        sound_text("the name of a field", name)
+        sound_text(name, text)
+
+
+class _Json(DefaultJSONProvider):
+    """Flask's own, but that what is given is of values that can be kept."""
+
+    def loads(self, s: str | bytes, **kwargs: object) -> object:
+        try:
+            return parsed(s)
+        except ValueError as error:
+            raise InvalidInput("the body", s[:60], f"JSON that can be kept: {error}") from None
 
 
 def _add_headers(response: Response) -> Response:

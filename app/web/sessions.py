@@ -1,4 +1,4 @@
-"""The session: a signed cookie that says who is signed in, and the key that signs it."""
+"""The session: a signed cookie that says who is signed in, its name, and the key that signs it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 from flask import Flask, Request, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import URLSafeTimedSerializer
+from pymongo.errors import PyMongoError
 
-from app.errors import SettingsError
+from app.errors import DriftwatchError, SettingsError
 from config import Settings
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ KEY_FILE = "secret_key"
 def init_app(app: Flask) -> None:
     settings: Settings = app.extensions["driftwatch"].settings
     app.config.update(
-        SESSION_COOKIE_NAME=f"driftwatch_{settings.port}",  # a browser does not tell the ports of one host apart
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=LIFETIME,
@@ -65,6 +65,14 @@ class _Sessions(SecureCookieSessionInterface):
             with self._lock:
                 app.secret_key = secret_key(self._settings)
         return super().get_signing_serializer(app)
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """A name of the database's own: all processes that serve it share a session, two installations on one host
+        do not clash (a browser does not tell the ports of a host apart). While the database is away, nobody's."""
+        try:
+            return f"driftwatch_{app.extensions['driftwatch'].store.installation}"
+        except (PyMongoError, DriftwatchError):
+            return "driftwatch"
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure

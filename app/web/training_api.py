@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
+from app.given import Given
 from app.jobs.train import KIND, training_job
 from app.ml.candidate import Plan
 from app.ml.labelled_items import Choice
@@ -20,11 +21,7 @@ MOST_LISTED = 50
 USUAL = Plan()
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class TrainingRequest(_Strict):
+class TrainingRequest(Given):
     """What to train; what is left out is as usual."""
 
     runs: str = Field("", max_length=100, description="labels of these runs only: '302634-302640'; of all, if empty")
@@ -84,7 +81,7 @@ class TrainingsOut(BaseModel):
     trainings: list[TrainingOut]
 
 
-class OverrideIn(_Strict):
+class OverrideIn(Given):
     reason: str = Field(max_length=10_000, description="why it may be used although it finds less")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from app.errors import InvalidInput
 from app.jobs.train import KIND
 from app.ml.candidate import MOST_CHAMBERS, SIMULATED_WEIGHTS, Plan
 from app.ml.labelled_items import Choice
@@ -10,7 +9,7 @@ from app.ml.networks import ARCHITECTURES
 from app.ml.training import LEAST_CHAMBERS
 from app.store.jobs import Job, JobState
 from app.web.current import current_driftwatch
-from app.web.fields import Fields, number_in, one_of
+from app.web.fields import Fields, number_from, number_in, one_of
 
 MOST_LISTED = 10
 STATE_WORDS = {
@@ -70,12 +69,4 @@ def read_plan(form: Fields) -> Plan | None:
 _BY_NAME = {name: name for name in ARCHITECTURES}
 
 
-def _weight(text: str) -> float:
-    low, high = SIMULATED_WEIGHTS
-    try:
-        value = float(text.strip().replace(",", "."))
-    except ValueError:
-        value = 0.0
-    if not low <= value <= high:
-        raise InvalidInput("simulated_weight", text, f"a number from {low:g} to {high:g}")
-    return value
+_weight = number_from("simulated_weight", *SIMULATED_WEIGHTS)

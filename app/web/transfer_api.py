@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 
 from flask import Response, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
 from app.errors import Conflict
+from app.given import Given
 from app.run_numbers import run_range
 from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
 from app.transfer import bounds
@@ -24,21 +25,17 @@ MOST_ROWS = 1_000  # of one answer; the page and the command have all
 Runs = Field(None, description="only these runs: '302634-302640', or one")
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class ExportQuery(_Input):
+class ExportQuery(Given):
     format: str = Field("jsonl", description="csv, jsonl or parquet")
     runs: str | None = Runs
 
 
-class GoodRunsQuery(_Input):
+class GoodRunsQuery(Given):
     runs: str | None = Runs
     most_bad: int = Field(MOST_BAD, ge=0, le=MOST_CHAMBERS, description="chambers that a good run may have bad")
 
 
-class ImportQuery(_Input):
+class ImportQuery(Given):
     name: str = Field("file", min_length=1, max_length=100, description="of the file, for the record")
     dry_run: bool = Field(False, description="only say what would be done")
     keep_going: bool = Field(False, description="import the good rows though others are bad or in conflict")

@@ -15,6 +15,7 @@ const DRAFTS_KEPT = 24 * 3600_000;
 
 const { person, api, mine, signIn } = document.querySelector("#label-page").dataset;
 const find = (selector) => document.querySelector(selector);
+const tab = uuid(); // what is held here is ours until this page is left, whatever other tabs of ours hold
 const outbox = new Outbox(person, `${api}labels`);
 
 let ahead = null; // the next chamber, or the promise of it
@@ -119,7 +120,7 @@ async function claimAhead() {
     await outbox.send();
     const besides = [place(), ...outbox.labels.map((label) => label.body)].filter(Boolean).slice(0, 20);
     const claimed = Date.now();
-    const given = await post(`${api}queue/claim`, { ...wish(), besides: besides.map(bare) });
+    const given = await post(`${api}queue/claim`, { ...wish(), tab, besides: besides.map(bare) });
     if (!given.item) {
       ahead = { nothing: given, claimed };
     } else {
@@ -179,7 +180,7 @@ async function wishAgain() {
   ahead = null;
   shown = 0;
   try {
-    if (given.length) await post(`${api}queue/release`, { items: given.map(bare) });
+    if (given.length) await post(`${api}queue/release`, { tab, items: given.map(bare) });
   } catch (error) {
     if (!(error instanceof Away)) throw error; // the leases end by themselves
   }
@@ -314,7 +315,7 @@ async function renew() {
   const items = [shown ? place() : null, ahead?.item].filter(Boolean);
   if (!items.length) return;
   try {
-    const still = await post(`${api}queue/renew`, { items: items.map(bare) });
+    const still = await post(`${api}queue/renew`, { tab, items: items.map(bare) });
     const holds = (one) => still.items.some((other) => draftName(other) === draftName(one));
     if (shown) chamber().toggleAttribute("data-held", holds(place()));
     if (ahead?.item && holds(ahead.item)) ahead.claimed = Date.now();
@@ -325,8 +326,9 @@ async function renew() {
 }
 
 addEventListener("pagehide", () => {
-  const items = ["held" in chamber().dataset && shown ? place() : null, ahead?.item].filter(Boolean).map(bare);
-  if (items.length) navigator.sendBeacon(`${api}queue/release`, new Blob([JSON.stringify({ items })], { type: "application/json" }));
+  if (!ahead && !("held" in chamber().dataset)) return;
+  const items = []; // all that this tab holds, also what is only on its way here
+  navigator.sendBeacon(`${api}queue/release`, new Blob([JSON.stringify({ tab, items })], { type: "application/json" }));
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 addEventListener("beforeunload", (event) => outbox.waiting.length && event.preventDefault());

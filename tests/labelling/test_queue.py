@@ -81,6 +81,72 @@ def test_a_lease_is_renewed_by_its_holder_also_late_and_by_nobody_else(labelling
     assert labelling.renew("ann", []) == []
 
 
+def test_two_tabs_of_one_person_get_a_chamber_each_and_closing_one_keeps_the_others(labelling, ten):
+    one, two = (labelling.claim("ann", tab=tab).item for tab in ("tab-1", "tab-2"))
+    assert (one.place, two.place) == (ten[0], ten[1])
+    assert labelling.claim("ann", tab="tab-1").item.place == ten[0]
+    labelling.release("ann", [(1, ten[0]), (1, ten[1])], tab="tab-1")
+    assert [held.item.place for held in labelling.held_by("ann")] == [ten[1]]
+    assert labelling.claim("bob").item.place == ten[0]
+    assert labelling.claim("eve").item.place == ten[2]
+
+
+def test_a_chamber_that_two_tabs_show_is_held_until_the_last_of_them_is_closed(labelling, ten):
+    where = (1, labelling.claim("ann", tab="tab-1").item.place)
+    assert labelling.renew("ann", [where], tab="tab-2") == [where]
+    labelling.release("ann", [where], tab="tab-1")
+    assert labelling.claim("bob").item.place == ten[1]
+    labelling.release("ann", [where], tab="tab-2")
+    assert labelling.claim("eve").item.place == ten[0]
+
+
+def test_a_page_that_is_loaded_again_keeps_its_chamber_whichever_is_told_first(labelling, ten):
+    where = (1, labelling.claim("ann", tab="before").item.place)
+    labelling.renew("ann", [where], tab="after")
+    labelling.release("ann", [where], tab="before")
+    assert labelling.claim("bob").item.place == ten[1]
+    labelling.release("ann", [where], tab="after")
+    assert labelling.renew("ann", [where], tab="after once more") == [where]
+    assert labelling.claim("eve").item.place == ten[2]
+
+
+def test_a_tab_that_is_closed_gives_back_all_that_it_holds_also_what_it_had_not_been_told_of(labelling, ten):
+    labelling.claim("ann", tab="tab-1")
+    labelling.claim("ann", also_held=[(1, ten[0])], tab="tab-1")
+    labelling.claim("ann", tab="tab-2")
+    assert len(labelling.held_by("ann")) == 3
+    labelling.release("ann", [], tab="tab-1")
+    assert [held.item.place for held in labelling.held_by("ann")] == [ten[2]]
+    labelling.release("ann", [])  # of no tab: nothing is meant
+    assert len(labelling.held_by("ann")) == 1
+
+
+def test_what_a_closed_tab_had_asked_for_and_is_answered_late_is_held_by_nobody(labelling, ten):
+    where = (1, labelling.claim("ann", tab="tab-1").item.place)
+    labelling.release("ann", [], tab="tab-1")
+    assert labelling.renew("ann", [where], tab="tab-1") == []
+    labelling.claim("ann", also_held=[where], tab="tab-1")
+    assert labelling.held_by("ann") == []
+
+
+def test_two_tabs_that_are_closed_at_the_same_moment_leave_nothing_held(labelling, ten):
+    where = (1, ten[0])
+    for _ in range(20):
+        labelling.claim("ann", tab="tab-1")
+        labelling.renew("ann", [where], tab="tab-2")
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda tab: labelling.release("ann", [where], tab=tab), ("tab-1", "tab-2")))
+        assert labelling.held_by("ann") == []
+
+
+def test_what_is_left_in_another_tab_of_ones_own_is_told_as_held(driftwatch, labelling):
+    load(driftwatch, 1, {PLACES[0]: judgement({3: 0.5})})
+    labelling.claim("ann", tab="tab-1")
+    nothing = labelling.claim("ann", tab="tab-2")
+    assert (nothing.reason, nothing.held) == ("held", 1)
+    assert nothing.text == "Nothing is free: others, or other tabs of yours, are working on the last 1."
+
+
 def test_one_run_or_one_wheel_only(driftwatch, labelling, ten):
     other = [place for place in PLACES if place.wheel == -1][:2]
     load(driftwatch, 2, {place: judgement({5: 0.9}) for place in other})
@@ -114,7 +180,11 @@ def test_the_person_is_told_whether_others_hold_the_rest_or_they_skipped_it_or_a
     load(driftwatch, 1, {place: judgement({3: 0.5}) for place in PLACES[:2]})
     one, two = labelling.claim("ann"), labelling.claim("bob")
     held = labelling.claim("eve")
-    assert (held.reason, held.held, held.text) == ("held", 2, "Nothing is free: others are working on the last 2.")
+    assert (held.reason, held.held, held.text) == (
+        "held",
+        2,
+        "Nothing is free: others, or other tabs of yours, are working on the last 2.",
+    )
     finish(labelling, one, reason="unclear")
     finish(labelling, two, person="bob")
     skipped = labelling.claim("ann")

@@ -21,12 +21,12 @@ HISTOGRAMS = {place: simulated.occupancy for place, simulated in simulate_run(RU
 # In no export: who holds a chamber just now, when what follows from the chambers of a run was worked out last, and when
 # a server is asked again.
 LEFT_OUT = {
-    "items": ("held_by", "held_until", "held_at", "chosen"),
+    "items": ("held_by", "held_tabs", "held_until", "held_at", "chosen"),
     "runs": ("changed_at", "first_asked_at", "ask_again_at"),
 }
 # Added under another id, for nothing names them by it.
 WITHOUT_ID = ("past_scores", "model_thresholds")
-NASTY = '=1+1, "quoted"\r\n−2\n\t@here, \'tis\x00 µ\u2028'
+NASTY = '=1+1, "quoted"\r\n−2\n\t@here, \'tis µ\u2028'
 FINDING = {
     "kind": "block",
     "layer": 7,

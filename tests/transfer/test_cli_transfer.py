@@ -44,7 +44,7 @@ def test_a_bad_line_is_named_and_nothing_is_imported_unless_asked(commands, othe
     there, run = other
     refused = run.invoke(args=["import", str(path)])
     assert refused.exit_code == 1
-    assert "labels.jsonl line 3: bad: seq is 0, but must be a whole number from 1 on." in refused.output
+    assert "labels.jsonl line 3: bad: seq is 0, but must be a whole number from 1 to 2,147,483,647." in refused.output
     assert "Nothing was imported" in refused.output
     assert not whole(there)["labels"]
     kept = run.invoke(args=["import", str(path), "--keep-going"])

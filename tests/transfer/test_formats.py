@@ -15,14 +15,13 @@ from app.transfer.cells import STARTS_A_FORMULA, harmless, original
 from app.transfer.columns import Column, Type
 from app.transfer.formats import FORMATS, LONGEST_ROW
 
+CHARACTERS = st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\t\n\r")
 TEXTS = st.one_of(
-    st.text(st.characters(exclude_categories=["Cs"])),
+    st.text(CHARACTERS),
     st.builds(
         str.__add__,
-        st.sampled_from(
-            ["=", "+", "-", "@", "−", "＝", "＠", "'", " =", "\ufeff", "\ufeff=", '"', ",", "\r", "\n", "\x00", ""]
-        ),
-        st.text(st.characters(exclude_categories=["Cs"])),
+        st.sampled_from(["=", "+", "-", "@", "−", "＝", "＠", "'", " =", "\ufeff", "\ufeff=", '"', ",", "\r", ""]),
+        st.text(CHARACTERS),
     ),
 )
 INTEGERS = st.integers(-(2**63), 2**63 - 1)

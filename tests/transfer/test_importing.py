@@ -95,7 +95,7 @@ WRONG_ROWS = [
     ("labels", {"comment": None}, "comment is None, but must be a text"),
     ("labels", {"comment": "\ud800"}, "but must be a text"),
     ("labels", {"more": 1}, "more is 1, but must be left out"),
-    ("labels", {"chosen": {"rank": 2**70}}, "but must be what the database can keep"),
+    ("labels", {"chosen": {"rank": 2**70}}, "of what the database can keep"),
     ("labels", {"undoes": "0" * 24}, "undoes is"),
     ("labels", {"run": 0}, "run is 0, but must be a whole number from 1"),
     ("labels", {"run": True}, "run is True, but must be a whole number"),

@@ -65,7 +65,7 @@ def test_wrong_rows_are_shown_and_left_out_only_when_that_is_asked_for(client, o
     labels = client.get("/data/export?kind=labels&format=jsonl").data.replace(b'"seq":2', b'"seq":0', 1)
     sent = upload(admin, labels, "labels.jsonl")
     report = admin.get(f"{sent.location}?outcome=bad").text
-    assert "seq is 0, but must be a whole number from 1 on." in report
+    assert "seq is 0, but must be a whole number from 1 to 2,147,483,647." in report
     assert "leave out what is wrong" in report
     assert admin.post(f"{sent.location}write").status_code == 409
     assert admin.post(f"{sent.location}write", data={"keep_going": "true"}).status_code == 303

@@ -1,6 +1,7 @@
 """Signing in and out, sessions, and what keeps them from others."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -20,6 +21,10 @@ def accounts(driftwatch):
 
 def sign_in(client, name="ann", password=PASSWORD, where="", **more):
     return client.post("/sign-in/", data={"name": name, "password": password, "next": where}, **more)
+
+
+def cookie_name(client):
+    return client.application.session_interface.get_cookie_name(client.application)
 
 
 def who(client):
@@ -116,7 +121,7 @@ def test_who_only_looks_gets_no_cookie(anonymous):
 
 def test_a_cookie_that_was_tampered_with_or_signed_by_another_key_is_nobodys(anonymous, make_app, driftwatch):
     sign_in(anonymous)
-    name = anonymous.application.config["SESSION_COOKIE_NAME"]
+    name = cookie_name(anonymous)
     value = anonymous.get_cookie(name).value
     anonymous.set_cookie(name, value[:-4] + ("AAAA" if value[-4:] != "AAAA" else "BBBB"))
     assert who(anonymous) is None
@@ -127,11 +132,30 @@ def test_a_cookie_that_was_tampered_with_or_signed_by_another_key_is_nobodys(ano
 
 def test_with_one_secret_key_a_session_holds_in_every_process(anonymous, make_app, driftwatch):
     uri, key = driftwatch.settings.mongodb_uri, "k" * 32
-    one, two = (make_app(mongodb_uri=uri, secret_key=key).test_client() for _ in range(2))
+    one, two = (make_app(mongodb_uri=uri, secret_key=key, port=port).test_client() for port in (8080, 8081))
     sign_in(one)
-    name = one.application.config["SESSION_COOKIE_NAME"]
-    two.set_cookie(name, one.get_cookie(name).value)
-    assert who(two) == ("ann", "shifter")
+    for _ in range(3):  # as a balancer sends one browser now here, now there
+        two._cookies = one._cookies
+        assert who(two) == who(one) == ("ann", "shifter")
+
+
+def test_two_installations_on_one_host_do_not_sign_each_other_out(anonymous, make_app, accounts):
+    elsewhere = make_app(secret_key="k" * 32)
+    elsewhere.extensions["driftwatch"].accounts.add("ann", Role.ADMIN, "elsewhere", PASSWORD)
+    there = elsewhere.test_client()
+    sign_in(anonymous)
+    there._cookies = anonymous._cookies  # one browser, which tells no ports apart
+    sign_in(there)
+    assert (who(anonymous), who(there)) == (("ann", "shifter"), ("ann", "admin"))
+
+
+def test_programs_that_ask_a_new_database_at_once_get_one_name_for_it(make_app):
+    uri = make_app().extensions["driftwatch"].settings.mongodb_uri
+    stores = [make_app(mongodb_uri=uri).extensions["driftwatch"].store for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        names = set(pool.map(lambda store: store.installation, stores))
+    assert len(names) == 1
+    assert names != {make_app().extensions["driftwatch"].store.installation}
 
 
 def test_the_key_is_made_once_and_for_its_owner_only(tmp_path):
