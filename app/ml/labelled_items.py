@@ -19,7 +19,7 @@ from app.errors import InvalidInput, TooFewLabels
 from app.labelling.events import Kind, LabelEvent, LabelState, independent_labels, project, standing
 from app.labelling.strategies import DIRECT, Strategy
 from app.ml.models import Composition, PartCount
-from app.ml.split import SPLIT, Part, part_of, part_of_run
+from app.ml.split import BLOCK, SPLIT, Part, is_test_run, part_of
 from app.run_numbers import run_range
 from app.store import Store
 from app.store.items import Item
@@ -139,7 +139,7 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
         the labelled items by run and place, also those that are in no part, and how many others there are: "skipped"
         (everybody who looked passed on), "withdrawn" and "not resolved" (where only resolved ones are wanted).
     """
-    found, others = [], Counter()
+    found, others, first_runs = [], Counter(), store.labels.first_runs()
     for run in store.labels.runs(choice.first_run, choice.last_run):
         for place, events in sorted(store.labels.of_run(run).items(), key=lambda pair: _order(store, pair[0])):
             state = _state(events)
@@ -148,7 +148,7 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
             elif choice.resolved_only and state is not LabelState.RESOLVED:
                 others["not resolved"] += 1
             else:
-                found.append(_labelled(store, run, place, events, state))
+                found.append(_labelled(store, run, place, events, state, first_runs[place]))
     return found, others
 
 
@@ -222,7 +222,9 @@ def _state(events: Sequence[LabelEvent]) -> LabelState | None:
     return LabelState(evaluation["state"]) if evaluation else None
 
 
-def _labelled(store: Store, run: int, place: Any, events: Sequence[LabelEvent], state: LabelState) -> Labelled:
+def _labelled(
+    store: Store, run: int, place: Any, events: Sequence[LabelEvent], state: LabelState, first_run: int
+) -> Labelled:
     first = next(event for event in standing(events) if event.kind in (Kind.LABEL, Kind.RESOLVE))
     answers = _answers(events, state)
     return Labelled(
@@ -230,7 +232,7 @@ def _labelled(store: Store, run: int, place: Any, events: Sequence[LabelEvent], 
         place=place,
         state=state,
         bad=_shares(list(answers.values()), store.subsystem.parts(place)),
-        part=part_of(store.subsystem, run, place),
+        part=part_of(store.subsystem, run, place, first_run),
         strategy=first.chosen.get("strategy", DIRECT),
         drawn=bool(first.chosen.get("control")) or first.chosen.get("strategy") == Strategy.RANDOM,
         people=tuple(sorted(answers)),
@@ -374,11 +376,19 @@ def _digest(items: Sequence[LabelledItem]) -> str:
 
 
 def _where(part: Part, store: Store) -> str:
-    """In which runs labels count for a part."""
+    """Which labels count for a part."""
+
+    def counts(run: int) -> bool:
+        return is_test_run(run) == (part is Part.TEST)
+
     runs = [run.number for run in store.runs.find(limit=_LOOKED_AT)]
-    those = [str(run) for run in runs if part_of_run(run) is part][:_NAMED_RUNS]
+    those = [str(run) for run in runs if counts(run)][:_NAMED_RUNS]
     if those:
-        return f"labels of the run{'s' * (len(those) > 1)} {', '.join(those)} count there"
+        which = {
+            Part.VALIDATION: " of every fifth chamber",
+            Part.TEST: " of chambers not labelled in other runs before",
+        }
+        return f"labels of the run{'s' * (len(those) > 1)} {', '.join(those)} count there{which.get(part, '')}"
     near = max(runs, default=0)
-    following = next(run for run in range(near + 1, near + 11) if part_of_run(run) is part)
+    following = next(run for run in range(near + 1, near + 2 * BLOCK + 1) if counts(run))
     return f"no run that is loaded counts there; {following} would"

@@ -11,8 +11,8 @@ from app.ml.models import CARD_FILE, load_card
 from app.web.loss_curves import LossCurves
 from config import ROOT
 
-FORM = {"runs": "302635–302639", "architecture": "row-cnn", "seed": "0", "chambers": "400", "simulated_weight": "0,5"}
-JSON = {"architecture": "row-cnn", "seed": 4, "chambers": 500, "simulated_weight": 2.5, "runs": "302635-302639"}
+FORM = {"runs": "302641–302645", "architecture": "row-cnn", "seed": "0", "chambers": "400", "simulated_weight": "0,5"}
+JSON = {"architecture": "row-cnn", "seed": 4, "chambers": 500, "simulated_weight": 2.5, "runs": "302641-302645"}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_an_expert_asks_for_a_training_follows_and_stops_it(expert, anonymous, l
     (job,) = jobs(labelled)
     assert answer.location == f"/models/training/{job.id}/"
     plan = Plan.of_args(job.args)
-    assert (plan.choice.runs, plan.choice.resolved_only) == ("302635-302639", False)
+    assert (plan.choice.runs, plan.choice.resolved_only) == ("302641-302645", False)
     assert (plan.architecture, plan.seed, plan.chambers, plan.simulated_weight) == ("row-cnn", 0, 400, 0.5)
     assert job.by == "eva"
 
@@ -102,7 +102,7 @@ def test_too_few_labels_are_refused_with_what_is_missing_and_the_form_is_kept(ex
     answer = expert.post("/models/training/", data=FORM | {"resolved_only": "true"})
     assert answer.status_code == 409
     assert "Too few labels: training has 0 of at least 20 chambers" in answer.text
-    assert 'value="302635–302639"' in answer.text
+    assert 'value="302641–302645"' in answer.text
     assert 'name="resolved_only" value="true" checked' in answer.text
     assert jobs(driftwatch) == []
 
