@@ -68,7 +68,8 @@ class TrainedOn(_Part):
     chambers: int = Field(gt=0, description="simulated chambers, of which some are for validation and for the figures")
     layers: int = Field(gt=0, description="layers that the weights were fitted to")
     bad_layers: float = Field(gt=0, description="how many of them are bad; an ambiguous one counts by its probability")
-    left_out: str = Field(description="which layers the network was not shown, and why")
+    left_out: str = Field(description="which layers the network was not shown, and why; which faults it was not taught")
+    without: tuple[str, ...] = Field((), description="kinds of fault that no simulated chamber had")
     command: str
     labels: Composition | None = Field(None, description="what people labelled, where it went in")
     simulated_weight: float | None = Field(

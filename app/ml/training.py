@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -41,7 +41,8 @@ from app.ml.models import (
 from app.ml.networks import BAD, Architecture, architecture
 from app.ml.samples import Sample, balanced, labelled_sample, mixed, sample
 from app.ml.split import Part
-from app.subsystems.dt.simulate import ORDINARY, RICH, SIMULATOR_VERSION, simulate_chambers
+from app.subsystems.dt.faults import FAULTS
+from app.subsystems.dt.simulate import ORDINARY, RICH, SIMULATOR_VERSION, DefectKind, simulate_chambers
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def train(
     replace: bool = False,
     taught: Taught | None = None,
     after_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    without: Sequence[DefectKind] = (),
 ) -> Card:
     """Train a network and write `folder/model.keras` and `folder/card.json`, both or neither.
 
@@ -110,18 +112,20 @@ def train(
         replace: overwrite a model of that name.
         taught: labelled chambers to learn from besides.
         after_epoch: told of each epoch that is over.
+        without: kinds of fault that no simulated chamber has, not even those for the figures.
 
     Raises:
-        InvalidInput: no such architecture, a seed or a number of chambers out of range, or a name that no model
-            can have.
+        InvalidInput: no such architecture, a seed or a number of chambers out of range, a name that no model can
+            have, or no kind of fault left.
         Conflict: the folder exists, and `replace` was not given.
     """
     kind = checked(architecture_name, seed, chambers)
+    without = _checked_kinds(without)
     _check_folder(folder, replace)
 
     samples = {}
     for stream, (name, (share, faulty)) in enumerate(SHARES.items()):
-        samples[name] = sample(kind, simulate_chambers(round(share * chambers), _seed(seed, stream), faulty))
+        samples[name] = sample(kind, simulate_chambers(round(share * chambers), _seed(seed, stream), faulty, without))
         report(f"{name}: {_described(samples[name])}")
     # Taken out, so that what is not needed any more is not kept: these are hundreds of megabytes.
     shown, validation, ordinary = (samples.pop(name).seen for name in ("training", "validation", "calibration"))
@@ -157,8 +161,9 @@ def train(
             chambers=chambers,
             layers=len(shown.bad),
             bad_layers=round(float(shown.bad.sum()), 1),
-            left_out=_left_out(kind),
-            command=_command(architecture_name, seed, chambers, folder, taught),
+            left_out=_left_out(kind, without),
+            without=tuple(map(str, without)),
+            command=_command(architecture_name, seed, chambers, folder, taught, without),
             **more,
         ),
         figures=figures(test.bad[test.visible], scores[test.visible]),
@@ -370,21 +375,38 @@ def _check_folder(folder: Path, replace: bool) -> None:
         raise Conflict(f"{folder} exists already; take another name, or ask for it to be replaced.")
 
 
-def _command(architecture_name: str, seed: int, chambers: int, folder: Path, taught: Taught | None) -> str:
+def _checked_kinds(without: Sequence[DefectKind]) -> tuple[DefectKind, ...]:
+    """Each once, in their usual order."""
+    if set(FAULTS).issubset(without):
+        raise InvalidInput("without", ", ".join(without), f"some of {', '.join(FAULTS)}, not all of them")
+    return tuple(kind for kind in DefectKind if kind in without)
+
+
+def _command(
+    architecture_name: str,
+    seed: int,
+    chambers: int,
+    folder: Path,
+    taught: Taught | None,
+    without: Sequence[DefectKind],
+) -> str:
     """What makes the weights again."""
     of_all = f"--architecture {architecture_name} --seed {seed} --chambers {chambers}"
     if taught is None:
-        return f"flask train {of_all} --out models/{folder.name}"
+        left_out = "".join(f" --without {kind}" for kind in without)
+        return f"flask train {of_all}{left_out} --out models/{folder.name}"
     choice = taught.labelled.composition
     runs, resolved = f" --runs {choice.runs}" * bool(choice.runs), " --resolved-only" * choice.resolved_only
     return f"flask train --from-labels {of_all} --simulated-weight {taught.simulated_weight:g}{runs}{resolved}"
 
 
-def _left_out(kind: Architecture) -> str:
-    everyone = "empty layers and chambers with too few hits, which are judged before any network"
-    if kind.sees_rate:
-        return everyone
-    return f"{everyone}; layers of which only the rate is low, which a layer scaled by itself cannot show"
+def _left_out(kind: Architecture, without: Sequence[DefectKind]) -> str:
+    words = "empty layers and chambers with too few hits, which are judged before any network"
+    if not kind.sees_rate:
+        words += "; layers of which only the rate is low, which a layer scaled by itself cannot show"
+    if without:
+        words += f"; faults that were not simulated: {', '.join(kind.replace('_', ' ') for kind in without)}"
+    return words
 
 
 def _described(some: Sample) -> str:
