@@ -8,10 +8,11 @@ import pytest
 from labelled_chambers import RUNS, bad_layers, say, simulated
 
 from app.errors import InvalidInput, TooFewLabels
-from app.ml.labelled_items import Choice, counts_of, labelled_items, labels_of, require_enough
+from app.ml.labelled_items import Choice, counts_of, labelled_items, labels_of, outlook, require_enough
 from app.ml.split import BLOCK, Part, is_test_run, part_of
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import all_chambers
+from app.subsystems.dt.histogram import Occupancy
 
 RUN = RUNS[0]
 EVERYTHING = Choice()
@@ -189,3 +190,35 @@ def test_enough_labels_of_both_classes_in_every_part_pass(driftwatch):
     parts = found.composition.parts
     assert {part: count.items for part, count in parts.items()} == {"training": 48, "validation": 14, "test": 14}
     assert found.composition.layers_left_out == sum((~i.open & np.isfinite(i.targets)).sum() for i in found.items)
+
+
+def test_before_a_training_it_is_known_what_will_count_and_why_the_rest_does_not(driftwatch):
+    """Some chambers are labelled on the other side of the test, some only skipped, and one run was deleted."""
+    labelled_chambers.label_all(driftwatch)
+    fits, tested, gone = RUNS[0], RUNS[4], RUNS[1]
+    for place in list(simulated()[fits])[:5]:
+        driftwatch.store.items.store(tested, [(place, simulated()[fits][place].occupancy)], "tests")
+        say(driftwatch, "ann", tested, place, [1])
+    places = [place for place in all_chambers() if place not in simulated()[fits]][:3]
+    driftwatch.store.items.store(fits, [(place, Occupancy(place, place.read_out - 1)) for place in places], "tests")
+    for place in places[:2]:
+        say(driftwatch, "ann", fits, place, (), reason="unclear")
+    driftwatch.store.items.remove_run(gone)
+    for run in (fits, *RUNS[2:]):
+        model = driftwatch.models.scorer(driftwatch.model)
+        places, occupancies = zip(*driftwatch.store.items.to_score(run, "nobody"), strict=True)
+        judged = model.judge(occupancies)
+        driftwatch.store.items.keep_scores(run, [(p, j, []) for p, j in zip(places, judged, strict=True)], "nobody")
+    for choice in (EVERYTHING, Choice(RUNS[2], RUNS[4])):
+        found, told = labelled_items(driftwatch.store, choice), outlook(driftwatch.store, choice)
+        assert {p: c.model_copy(update={"effective_items": 0.0}) for p, c in counts_of(found.items).items()} == {
+            p: c.model_copy(update={"effective_items": 0.0}) for p, c in told.counts.items()
+        }
+        assert (told.labelled, told.left_out) == (found.composition.labelled, found.composition.left_out)
+        assert told.layers_left_out == found.composition.layers_left_out
+    assert told.left_out == {"run and chamber in different parts": 5}
+    assert outlook(driftwatch.store, EVERYTHING).left_out == {
+        "no histogram": 16,
+        "run and chamber in different parts": 5,
+        "skipped": 2,
+    }

@@ -107,6 +107,33 @@ def test_too_few_labels_are_refused_with_what_is_missing_and_the_form_is_kept(ex
     assert jobs(driftwatch) == []
 
 
+def test_before_a_training_is_asked_for_its_labels_are_counted_and_the_others_explained(expert, labelled):
+    page = expert.get("/models/").text
+    assert 'data-address="/models/training/labels?part=labels"' in page
+    part = expert.get("/models/training/labels?part=labels").text
+    assert "<html" not in part
+    assert "<b>76 of 76 labelled chambers would count</b>" in part
+    for name, chambers in (("training", 48), ("validation", 14), ("test", 14)):
+        assert f'<tr><th scope="row">{name}</th><td class="number">{chambers}</td>' in part
+    assert "Too few labels" not in part
+
+    (place, *_), tested = labelled_chambers.simulated()[302641], 302645
+    occupancy = labelled_chambers.simulated()[302641][place].occupancy
+    labelled.store.items.store(tested, [(place, occupancy)], "tests")
+    labelled_chambers.say(labelled, "ann", tested, place, [])
+    part = expert.get("/models/training/labels?part=labels&runs=302642-302645").text  # counted anew
+    assert "<b>60 of 61 labelled chambers would count</b>, of the runs 302642–302645" in part
+    assert "<li>1 chamber: the run is for the test and the chamber is not" in part
+    part = expert.get("/models/training/labels?part=labels&resolved_only=true").text
+    assert "<b>0 of 0 labelled chambers would count</b>, only resolved ones" in part
+    assert "<li>77 chambers: no expert ended a disagreement</li>" in part
+    assert "Too few labels: training has 0 of at least 20 chambers" in part
+
+    assert "<h1>Labels for a training</h1>" in expert.get("/models/training/labels?runs=&chambers=400").text
+    assert "a run or a range of runs" in expert.get("/models/training/labels?part=labels&runs=x").text
+    assert expert.get("/models/training/labels?runs=x").status_code == 400
+
+
 @pytest.mark.parametrize("role", [None, "viewer", "shifter"])
 def test_nobody_below_an_expert_trains_stops_or_overrides(app, labelled, refused, sign_in, role):
     job = labelled.train(Plan(architecture="row-cnn", chambers=400), by="eva")
