@@ -76,6 +76,8 @@ class TrainedOn(_Part):
         None, description="how much all simulated layers counted together, all labelled ones counting 1"
     )
     bad_weight: float | None = Field(None, description="how much a labelled bad layer counted, a good one counting 1")
+    went_on_from: str = Field("", description="the model whose weights it went on from; empty where it began anew")
+    contradicted: int = Field(0, description="simulated layers to learn from that gave way to what people say")
 
 
 class Figures(_Part):

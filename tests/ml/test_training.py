@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import Conflict, InvalidInput
 from app.ml import training
+from app.ml.fitting import log_odds
 from app.ml.labelled import simulated_test_set
 from app.ml.models import CARD_FILE, MODEL_FILE, Calibration, load_card, verified_file
 from app.ml.networks import ARCHITECTURES, architecture
@@ -211,9 +212,9 @@ def test_a_calibrated_score_is_the_share_of_bad_layers_among_those_that_have_it(
 def test_folding_the_calibration_into_the_network_divides_and_raises_its_log_odds():
     network = architecture("row-cnn").build()
     rows = np.random.default_rng(1).random((20, 47), np.float32)
-    before = training._log_odds(network, rows)
+    before = log_odds(network, rows)
     training._fold_in(network, Calibration(temperature=2.0, shift=-1.5))
-    assert training._log_odds(network, rows) == pytest.approx(before / 2 - 1.5, abs=1e-4)
+    assert log_odds(network, rows) == pytest.approx(before / 2 - 1.5, abs=1e-4)
 
 
 def test_the_card_is_plain_json_without_a_path_of_the_machine(trained):
