@@ -109,7 +109,8 @@ def teach(
 
     def of_both(some: Sample, labels: Sample) -> Sample:
         # Bad layers count as if they were as rare as usual: what is labelled bad need not make up for their being rich.
-        return mixed(replace(some, weights=(1 + (rarer - 1) * some.bad).astype(np.float32)), labels, simulated_weight)
+        weights = (1 + (rarer - 1) * some.bad).astype(np.float32) if some.weights is None else some.weights
+        return mixed(replace(some, weights=weights), labels, simulated_weight)
 
     def settle(some: Sample) -> Sample:
         says = 1 / (1 + np.exp(np.log(rarer) - log_odds(network, some.inputs)))
