@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 COMPILE := $(BIN)/python -c "from app.subsystems.dt.residuals import compile_loops; compile_loops()"
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lock bench clean
+.PHONY: run test soak lock bench clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/flask serve
@@ -15,6 +15,10 @@ test: $(VENV)/test.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
+
+# Many more cases of the tests that draw them at random.
+soak: $(VENV)/test.stamp
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m soak -n auto --maxprocesses 4 --durations 20
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench.fetch

@@ -6,6 +6,7 @@ Every field is a variable of the same name in capitals; README.md lists them, an
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -40,6 +41,13 @@ def _readable_file(value: Path) -> Path:
     value = value.expanduser()
     if not os.access(value, os.R_OK) or not value.is_file():
         raise ValueError("must be the path of a file that can be read")
+    return value
+
+
+def _readable(value: Path) -> Path:
+    value = value.expanduser()
+    if not os.access(value, os.R_OK | (os.X_OK if value.is_dir() else 0)):
+        raise ValueError("must be the path of a file, or of a folder, that can be read")
     return value
 
 
@@ -108,8 +116,10 @@ class Settings(BaseModel):
         None,
         description="base of the DQM server: https://cmsweb.cern.ch/dqm/online; without it a demonstration is started",
     )
-    dqm_ca_bundle: ReadableFile | None = Field(
-        None, description="PEM file of the authorities that sign the server's certificate"
+    dqm_ca_bundle: Annotated[Path, AfterValidator(_readable)] | None = Field(
+        None,
+        description="PEM file of the authorities that sign the server's certificate, or a folder of such files with "
+        "their hashes (c_rehash), such as /etc/grid-security/certificates",
     )
     dqm_cert: ReadableFile | None = Field(None, description="PEM file of the client certificate")
     dqm_key: ReadableFile | None = Field(
@@ -131,7 +141,11 @@ class Settings(BaseModel):
         2_000_000, ge=1_000, le=100_000_000, description="largest reply that is read, in bytes"
     )
     dqm_poll_minutes: int = Field(
-        0, ge=0, le=10_080, description="fetch runs that the server lists and we lack, every so many minutes; 0 is off"
+        0,
+        ge=0,
+        le=10_080,
+        description="fetch runs that the server lists and we lack, or of which more may be there by now, "
+        "every so many minutes; 0 is off",
     )
 
     @model_validator(mode="after")
@@ -168,5 +182,14 @@ def _sentence(error: dict, given: Mapping[str, str]) -> str:
     if not error["loc"]:
         return f"{message}."
     name = str(error["loc"][0])
-    value = "not shown" if name == "secret_key" else repr(given.get(name))
+    value = "not shown" if name == "secret_key" else repr(_without_password(given.get(name, "")))
     return f"{name.upper()} is {value}: {message[0].lower()}{message[1:]}."
+
+
+def _without_password(value: str) -> str:
+    """What stands before the last @ of a URL, or of what should be one, may be a name and a password.
+
+    >>> _without_password("mongo://me:secret@db.example.org/x")
+    'mongo://…@db.example.org/x'
+    """
+    return re.sub(r"^([a-z+]*://)?.*@", r"\1…@", value, flags=re.DOTALL)

@@ -64,18 +64,24 @@ def init_app(app: Flask) -> None:
 @click.option(
     "--root", type=click.Path(path_type=Path), help="Read the runs from this DQM ROOT file, not from the server; waits."
 )
-def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path | None) -> None:
+@click.option("--again", is_flag=True, help="Fetch all of RUNS, also what is there; that stays until there is more.")
+def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path | None, again: bool) -> None:
     """Fetch and score RUNS, such as 302634-302640 305000. Of a run that is there, only what is missing.
+
+    A run is continued only from the source that it began with; of one that was perhaps still being taken when it was
+    fetched, all is fetched again.
 
     Exit status 1 if --wait was given and a run failed or is not on the server.
     """
     by = acting(driftwatch, "fetch")
+    if root and again:
+        raise click.UsageError("--again does not go with --root: what a file holds does not change.")
     if root:
         _fetch_root(driftwatch, runs, root, by)
     if not runs:
         raise click.UsageError("Name at least one run, such as 302635.")
     numbers = run_numbers(" ".join(runs))
-    asked = [driftwatch.ask_for_run(number, by=by) for number in numbers]
+    asked = [driftwatch.ask_for_run(number, by=by, again=again) for number in numbers]
     if wait:
         jobs = [job.id for number in numbers for job in driftwatch.store.jobs.active(number)]
         driftwatch.start(only=jobs)
@@ -91,10 +97,10 @@ def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path, by: s
     from app.sources.rootfile import RootFile
 
     file = RootFile(path)
-    numbers = run_numbers(" ".join(runs)) if runs else file.runs
-    if unknown := set(numbers) - set(file.runs):
-        held = ", ".join(map(str, file.runs)) or "none"
-        raise InvalidInput("run", min(unknown), f"a run that {file.name} holds: {held}")
+    held = file.require_runs()
+    numbers = run_numbers(" ".join(runs)) if runs else held
+    if unknown := set(numbers) - set(held):
+        raise InvalidInput("run", min(unknown), f"a run that {file.name} holds: {', '.join(map(str, held))}")
     driftwatch.start(only=[])
     for number in numbers:
         driftwatch.fetch_here(number, file, by=by)
@@ -161,7 +167,7 @@ def delete(driftwatch: Driftwatch, run: str, yes: bool) -> None:
 
 def _sentence(run: Run) -> str:
     words = {RunState.NOT_FOUND: "not found on the server", RunState.FAILED: "stopped"}.get(run.state, str(run.state))
-    parts = [f"run {run.number}: {words}"]
+    parts = [f"run {run.number}{' (simulated)' if run.simulated else ''}: {words}"]
     if run.state is RunState.FETCHING:
         left = f", {run.seconds_left:.0f} s left" if run.seconds_left is not None else ""
         parts.append(f"{run.done + run.missing} of {run.total} chambers{left}")
@@ -169,6 +175,8 @@ def _sentence(run: Run) -> str:
         parts.append(f"{run.done} chambers, {run.summary.get('bad_items', 0)} look bad ({run.model})")
     if run.missing:
         parts.append(f"{run.missing} missing ({', '.join(f'{n} {reason}' for reason, n in run.reasons.items())})")
+    if run.unsettled:
+        parts.append("perhaps still being taken when it was fetched")
     return ", ".join(parts) + (f": {run.why}" if run.why else "")
 
 

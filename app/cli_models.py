@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -26,9 +26,9 @@ SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 
 @command("score")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.File("rb"))
 @click.option("--model", "name", help="Judge by this model of the model folder, not by the one in use.")
-def score(driftwatch: Driftwatch, file: TextIO, name: str | None) -> None:
+def score(driftwatch: Driftwatch, file: BinaryIO, name: str | None) -> None:
     """Judge the chambers in FILE (- for standard input); needs no database.
 
     FILE has one JSON object a line: "wheel", "sector", "station", and "occupancy": 12 rows, the first layer 1, with -1

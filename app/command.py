@@ -13,8 +13,8 @@ from flask.cli import with_appcontext
 from pymongo.errors import PyMongoError
 
 from app.driftwatch import Driftwatch
-from app.errors import DriftwatchError, SignInNeeded
-from app.store import unavailable
+from app.errors import DiskFull, DriftwatchError, SignInNeeded
+from app.store.connecting import unavailable
 
 LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 
@@ -34,6 +34,10 @@ def command(name: str) -> Callable:
                 raise click.ClickException(str(unavailable(error))) from None
             except DriftwatchError as error:
                 raise click.ClickException(str(error)) from None
+            except OSError as error:
+                if full := DiskFull.of(error):
+                    raise click.ClickException(str(full)) from None
+                raise
             finally:
                 driftwatch.close()
 

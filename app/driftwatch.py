@@ -23,14 +23,16 @@ from app.ml.side_by_side import CHAMBERS
 from app.registry import Registry
 from app.sources import Source
 from app.sources.demo_process import DemoProcess
+from app.sources.http import without_password
 from app.sources.jsonfairy import Jsonfairy
+from app.sources.origin import DEMONSTRATION, Origin, SourceKind
 from app.store import Store
 from app.store.influences import Explained
 from app.store.items import Item
 from app.store.jobs import Job, JobState
 from app.store.models import Model
 from app.store.reevaluations import Reevaluation
-from app.store.runs import Run, RunState
+from app.store.runs import Run, RunState, being_deleted
 from app.store.thresholds import SetThreshold
 from app.subsystems.dt import DT
 from app.transfer.exporting import Exporting
@@ -72,24 +74,29 @@ class Driftwatch:
 
     # --- runs ---
 
-    def ask_for_run(self, number: int, by: str) -> Run:
+    def ask_for_run(self, number: int, by: str, again: bool = False, by_itself: bool = False) -> Run:
         """Have a run fetched and scored in the background.
 
         Nothing is fetched twice: a complete run stays as it is, of an incomplete one only what is missing is fetched,
         and while it is being fetched there is nothing more to do. One that another model scored is scored again.
 
+        Args:
+            again: all of it, also what is there. So is one fetched that was perhaps still being taken then. What is
+                there stays until there is more in its place, and so do labels.
+            by_itself: nobody asked for it just now.
+
         Raises:
             Conflict: it is being deleted.
+            OtherSource: what is missing of it would come from another source than what is there.
         """
-        try:
-            run = self.store.runs.get(number)
-        except NotFound:
-            pass
-        else:
-            if self.is_complete(run):
-                return run
-        self.store.runs.request(number, by, total=len(self.subsystem.places()))
-        self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by)
+        run = self._to_ask_for(number)
+        if run and self.is_complete(run) and not again:
+            return run
+        again = again or bool(run and run.unsettled)
+        if again or not (run and run.begun and self._is_to_be_scored(run)):
+            self._require(number, run, self.origin)
+        self.store.runs.request(number, by, len(self.subsystem.places()), self.origin, by_itself)
+        self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by, **({"again": True} if again else {}))
         self.wake()
         return self.store.runs.get(number)
 
@@ -102,14 +109,59 @@ class Driftwatch:
 
         Raises:
             Conflict: somebody else is working on this run.
+            OtherSource: it comes from another source.
         """
-        self.store.runs.request(number, by, total=len(self.subsystem.places()))
+        self._require(number, self._to_ask_for(number), source.origin)
         job = self.store.jobs.begin(fetch.KIND, number, f"local:{number}", by, self.runner.owner, source=source.name)
         if job is None:
             raise Conflict(f"Run {number} is being worked on; try again when that is done.")
+        try:
+            self.store.runs.request(number, by, len(self.subsystem.places()), source.origin)
+        except Conflict as error:
+            self.store.jobs.end(job, JobState.FAILED, str(error))
+            raise
         self._local_sources[job.id] = source
         self.runner.do(job)
         return job
+
+    @property
+    def origin(self) -> Origin:
+        """What runs are fetched from, where nobody gives a file."""
+        url = self.settings.dqm_url
+        return DEMONSTRATION if url is None else Origin(SourceKind.DQM, without_password(url))
+
+    def _to_ask_for(self, number: int) -> Run | None:
+        """A run that somebody asks for, as far as it is known.
+
+        Raises:
+            Conflict: it is being deleted.
+        """
+        try:
+            run = self.store.runs.get(number)
+        except NotFound:
+            return None
+        if run.state is RunState.DELETING:
+            raise being_deleted(number)
+        return run
+
+    def _is_to_be_scored(self, run: Run) -> bool:
+        return run.model != self.model or bool(run.summary.get("unscored"))
+
+    def _require(self, number: int, run: Run | None, origin: Origin) -> None:
+        """Refuse to mix what comes from a source with what is there of a run.
+
+        Raises:
+            OtherSource: chambers of it came from another source.
+            Conflict: its chambers would be simulated, and there are labels of its real ones.
+        """
+        if run and run.begun:
+            if run.origin:
+                run.origin.require(number, origin)
+        elif origin == DEMONSTRATION and self.store.labels.has_real(number):
+            raise Conflict(
+                f"There are labels of the real run {number}: the demonstration server cannot take its place. "
+                "Set DQM_URL, or ask for another run."
+            )
 
     def delete_run(self, number: int, by: str) -> Job:
         """Have a run deleted, stopping what works on it.
@@ -145,13 +197,21 @@ class Driftwatch:
                 self.store.jobs.ask(fetch.KIND, run.number, fetch.LANE, run.requested_by)
 
     def poll(self) -> None:
-        """Ask for the newest runs that the server lists, that we lack, and that nobody deleted."""
+        """Ask for the newest runs that the server lists, that we lack, and that nobody deleted.
+
+        Besides for what is due to be asked for again: listed runs that were not found or whose fetch failed, those of
+        which chambers did not arrive, and those that were perhaps still being taken.
+        """
         listed = self._server().runs()
         deleted = self.store.events.runs_with("run deleted")
         newest = sorted(set(listed) - deleted, reverse=True)
         known = self.store.runs.known(newest)
-        for number in [n for n in newest if n not in known][:MOST_POLLED]:
-            self.ask_for_run(number, by="poll")
+        due = [run for run in self.store.runs.to_ask_again(datetime.now(UTC)) if run in set(newest)]
+        for number in [*[n for n in newest if n not in known][:MOST_POLLED], *due[:MOST_POLLED]]:
+            try:
+                self.ask_for_run(number, by="poll", by_itself=True)
+            except Conflict as error:
+                log.info("%s", error)
 
     # --- models ---
 
@@ -364,7 +424,7 @@ class Driftwatch:
             self.runner.every(60 * self.settings.dqm_poll_minutes, self.poll)
         if self.settings.dqm_url is None:
             log.info("demonstration DQM server at %s", self._demo.url())
-            if not self.store.runs.count():  # a newcomer's first start
+            if not self.store.runs.any():  # a newcomer's first start
                 for number in DEMONSTRATION_RUNS:
                     self.ask_for_run(number, by="demonstration")
 
@@ -389,10 +449,14 @@ class Driftwatch:
         return job
 
     def _open_source(self, job: Job) -> Source:
-        return self._local_sources.pop(job.id) if job.local else self._server()
+        if job.local:
+            return self._local_sources.pop(job.id)
+        if origin := self.store.runs.get(job.run).origin:
+            origin.require(job.run, self.origin)
+        return self._server()
 
     def _server(self) -> Jsonfairy:
         with self._server_lock:
             if self._jsonfairy is None:
-                self._jsonfairy = Jsonfairy(self.settings, self.settings.dqm_url or self._demo.url())
+                self._jsonfairy = Jsonfairy(self.settings, None if self.settings.dqm_url else self._demo.url())
             return self._jsonfairy

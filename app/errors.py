@@ -5,6 +5,7 @@ Raised anywhere, caught only at the borders (a request, a job, a command). Not f
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
 
 
@@ -18,6 +19,7 @@ class DriftwatchError(Exception):
 class SettingsError(DriftwatchError):
     """A setting from the environment cannot be used."""
 
+    status = 503  # nobody can be served until it is corrected
     code = "settings"
 
 
@@ -38,6 +40,20 @@ class InvalidInput(DriftwatchError):
         super().__init__(f"{field} is {self.value}, but must be {accepted}.")
 
 
+class FileTooLarge(DriftwatchError):
+    """A file is, or becomes when it is read, more than it may; the sentence names the bound."""
+
+    status = 413
+    code = "file-too-large"
+
+
+class GivenUp(DriftwatchError):
+    """Whoever asked for it is gone before it was done."""
+
+    status = 408
+    code = "given-up"
+
+
 class NotFound(DriftwatchError):
     """What was asked for is not in the database."""
 
@@ -50,6 +66,12 @@ class Conflict(DriftwatchError):
 
     status = 409
     code = "conflict"
+
+
+class OtherSource(Conflict):
+    """A run comes from one source, and was to be continued from another; the sentence names both."""
+
+    code = "other-source"
 
 
 class TooFewLabels(Conflict):
@@ -99,6 +121,25 @@ class StoreUnavailable(DriftwatchError):
 
     status = 503
     code = "store-unavailable"
+
+
+class DiskFull(DriftwatchError):
+    """What should be kept cannot be written."""
+
+    status = 507
+    code = "disk-full"
+
+    @classmethod
+    def of(cls, error: OSError) -> DiskFull | None:
+        """The sentence for an error of the system, where it is one of these.
+
+        >>> str(DiskFull.of(OSError(errno.ENOSPC, "No space left on device", "/data/x")))
+        'Driftwatch cannot write to /data/x: no space left on device. Make room there, then try again.'
+        """
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return None
+        where = error.filename or "the disk"
+        return cls(f"Driftwatch cannot write to {where}: {error.strerror.lower()}. Make room there, then try again.")
 
 
 class ModelRefused(DriftwatchError):

@@ -291,7 +291,7 @@ class Registry:
             self._kept.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._kept) as made:
                 (Path(made) / files.MODEL_FILE).write_bytes(self._store.models.file(model.name))
-                (Path(made) / files.CARD_FILE).write_text(json.dumps(model.card))
+                (Path(made) / files.CARD_FILE).write_text(json.dumps(model.card), encoding="utf-8")
                 shutil.rmtree(folder, ignore_errors=True)
                 shutil.copytree(made, folder)
         return folder

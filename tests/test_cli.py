@@ -35,7 +35,7 @@ def line_of(occupancy):
 def test_fetch_wait_fetches_here_and_runs_lists_it(run_command, app, make_app):
     assert (
         run_command("fetch", str(RUN), "--wait").output
-        == f"run {RUN}: finished, 250 chambers, " + (run_command("runs").output.split("250 chambers, ")[1])
+        == f"run {RUN} (simulated): finished, 250 chambers, " + (run_command("runs").output.split("250 chambers, ")[1])
     )
     listed = json.loads(run_command("runs", "--json").output)
     assert (listed["number"], listed["state"], listed["done"]) == (RUN, "finished", 250)
@@ -125,6 +125,16 @@ def test_a_bad_line_is_reported_with_its_number_and_does_not_stop_the_others(run
     assert told[-1] == "Error: 7 lines could not be judged."
 
 
+def test_a_file_that_begins_with_a_byte_order_mark_is_read_and_a_byte_that_is_no_utf_8_costs_its_line(
+    run_command, lines, tmp_path
+):
+    file = tmp_path / "chambers.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(lines[0]).encode() + b"\n\xff\xfe\n")
+    result = run_command("score", str(file))
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stderr.startswith("line 2: ")
+
+
 def test_an_unknown_model_is_an_error_that_names_those_there_are(run_command, driftwatch):
     result = run_command("score", "-", "--model", "no-such", input="")
     assert result.exit_code == 1
@@ -199,3 +209,37 @@ def test_evaluate_saliency_refuses_what_it_cannot_measure(run_command, arguments
     assert result.exit_code != 0
     assert says in result.output
     assert "Traceback" not in result.output
+
+
+def test_fetching_from_a_root_file_without_runs_says_what_is_in_it_and_fails(run_command, driftwatch, tmp_path):
+    import uproot
+
+    with uproot.recreate(tmp_path / "other.root") as file:
+        file["histogram"] = np.histogram(np.arange(9.0))
+    for runs in ((), (str(RUN),)):
+        result = run_command("fetch", "--root", str(tmp_path / "other.root"), *runs)
+        assert result.exit_code == 1
+        assert "must be a DQM file with DQMData/Run <number>/DT in it" in result.output
+        assert "this one holds histogram (TH1D)." in result.output
+    assert driftwatch.store.runs.count() == 0
+
+
+@pytest.mark.parametrize("name", ["no-runs-dqmio.root", "no-runs-empty.root"])
+def test_fetching_from_the_files_without_runs_that_were_reported_fails_with_a_sentence(run_command, shared_data, name):
+    result = run_command("fetch", "--root", str(shared_data.parent / "cases" / name))
+    assert result.exit_code == 1
+    assert re.search(r"this one holds (nothing|Indices .*DQMIO)", result.output)
+
+
+def test_chambers_in_a_file_with_a_byte_order_mark_or_a_line_without_end_are_judged(run_command, tmp_path):
+    chamber, simulated = next(iter(simulate_run(RUN).items()))
+    place = {"wheel": chamber.wheel, "sector": chamber.sector, "station": chamber.station}
+    line = json.dumps({**place, "occupancy": simulated.occupancy.counts.tolist()}).encode()
+    path = tmp_path / "chambers.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + line + b"\n" + b"x" * 2_000_000 + b"\n\xff\n" + line)
+    result = run_command("score", str(path))
+    assert result.exit_code == 1
+    assert result.output.count('"scores"') == 2
+    assert "line 2: the line is '…', but must be at most 1,000,000 bytes." in result.output
+    assert "line 3: the line is" in result.output
+    assert "2 lines could not be judged" in result.output

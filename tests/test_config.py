@@ -26,7 +26,8 @@ def test_an_empty_variable_counts_as_not_set():
         ("DQM_READ_TIMEOUT", "-1", "greater than 0"),
         ("DQM_URL", "cmsweb.cern.ch", "must begin with http:// or https://"),
         ("MONGODB_URI", "localhost:27017", "must begin with mongodb://"),
-        ("DQM_CA_BUNDLE", "/nowhere/ca.pem", "path of a file that can be read"),
+        ("DQM_CA_BUNDLE", "/nowhere/ca.pem", "path of a file, or of a folder, that can be read"),
+        ("DQM_CERT", "/", "path of a file that can be read"),
         ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ],
 )

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import urllib.request
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from pymongo import MongoClient
 from waiting import PATIENCE, wait_until
 
+from app.store.embedded import EmbeddedMongo
 from config import ROOT, Settings
 
 SETTINGS = {name.upper() for name in Settings.model_fields}
@@ -197,3 +200,29 @@ def test_what_cannot_start_says_why_in_a_sentence_and_leaves_nothing_running(tmp
     assert sentence in ended.stderr
     assert "Traceback" not in ended.stderr
     assert processes_with(str(tmp_path)) == []
+
+
+def test_an_import_whose_client_is_gone_is_put_away_at_once(tmp_path):
+    line = {"number": 0, "state": "finished", "total": 250, "done": 250, "missing": 0, "rate": None, "why": "w" * 150}
+    line |= {"source": "s", "requested_by": "ann", "requested_at": "2026-11-28T00:00:00Z", "started_at": None}
+    line |= {"finished_at": None, "model": None, "summary": {}, "reasons": {}}
+    manifest = {"manifest": {"format": "driftwatch export", "schema": 1, "kind": "runs", "version": 1}}
+    rows = [json.dumps(one) for one in (manifest, *({**line, "number": number} for number in range(1, 100_000)))]
+    database = EmbeddedMongo(tmp_path / "data")
+    with serving(tmp_path) as (process, url), MongoClient(database.join()) as client:
+        link = line_that_begins(process, "Sign in as admin, once").split()[-1]
+        session = requests.Session()
+        session.post(link)
+        cookie = "; ".join(f"{one.name}={one.value}" for one in session.cookies)
+        head = '--b\r\nContent-Disposition: form-data; name="file"; filename="runs.jsonl"\r\n\r\n'
+        content = (head + "\n".join(rows) + "\r\n--b--\r\n").encode()
+        host, port = url.removeprefix("http://").split(":")
+        imports, kept = (client.get_default_database()[name] for name in ("imports", "import_rows"))
+        with socket.create_connection((host, int(port))) as connection:
+            head = f"POST /data/import HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: {cookie}\r\n"
+            head += "Content-Type: multipart/form-data; boundary=b\r\n"
+            connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+            wait_until(kept.find_one)
+        wait_until(lambda: imports.find_one() is None and kept.find_one() is None)  # else they would wait for a day
+        assert requests.get(f"{url}/healthz").ok
+        database.leave()

@@ -75,6 +75,6 @@ class Comparing:
 
     def _runs(self, number: int) -> Iterator[tuple[int, list[Known]]]:
         """The last runs with their chambers, read one by one."""
-        for run in self._store.runs.find(RunState.FINISHED, limit=number):
+        for run in self._store.runs.find(RunState.FINISHED, limit=number, together=True):
             items = self._store.items.of_run(run.number, histograms=True)
             yield run.number, [Known(item.run, item.histogram) for item in items if item.histogram is not None]

@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 
-from app.errors import Reason, SourceDown
+from app.errors import NotFound, OtherSource, Reason, SourceDown
 from app.jobs.runner import Work
 from app.jobs.score import Scoring
 from app.sources import Source
+from app.sources.origin import SourceKind
 from app.store import Store
 from app.store.jobs import Job
-from app.store.runs import RunState
+from app.store.runs import Run, RunState
 
 log = logging.getLogger(__name__)
 
 KIND = "fetch"
 LANE = "dqm"  # one run at a time: the server bears 16 requests at once, not 16 a run
 BATCH = 25  # items written at once
+SETTLED = timedelta(hours=1)  # what is the same after so long does not grow any more: a layer counts each second
+FIRST_WAIT = timedelta(minutes=10)  # before the server is asked again by itself; then twice as long, and so on
+ASKED_FOR = timedelta(days=3)  # no longer: no run lasts so long
+# Why a chamber is missing now that may be had later.
+HEALING = frozenset({Reason.NO_ANSWER, Reason.SERVER_ERROR, Reason.DEADLINE, Reason.NOT_JSON, Reason.REFUSED})
 BATCH_SECONDS = 0.4  # an item waits no longer than this to be written, while others arrive
 
 
@@ -30,7 +36,8 @@ class Fetching:
     """The handler of fetch jobs.
 
     Args:
-        open_source: job → where its histograms come from; called when a job needs it.
+        open_source: job → where its histograms come from; called when a job needs it. Raises OtherSource where the run
+            came from elsewhere: nothing is fetched then, and what is there is scored.
         scoring: scores what arrived.
         project: run → what people said of its items before, put on those that arrived now.
     """
@@ -46,6 +53,10 @@ class Fetching:
             self._fetch(job, work)
         except SourceDown as error:
             why = str(error)
+        except OtherSource:
+            why = self._interrupted(job.run)
+        if work.stop.is_set() and job.local:  # nobody else can read the file
+            self._conclude(job.run, self._interrupted(job.run))
         if not work.over:
             self._project(job.run)
             self._store.runs.update(job.run, state=RunState.SCORING)
@@ -56,31 +67,50 @@ class Fetching:
     def failed(self, job: Job, why: str) -> None:
         self._conclude(job.run, why)
 
+    def _interrupted(self, run: int) -> str:
+        try:
+            origin = self._store.runs.get(run).origin
+        except NotFound:  # it was deleted, and nobody asks
+            return ""
+        return origin.interrupted(run) if origin else ""
+
     def _fetch(self, job: Job, work: Work) -> None:
         run, places = job.run, self._store.subsystem.places()
         stored = self._store.items.stored_places(run)
-        wanted = [place for place in places if place not in stored]
-        if not wanted:
-            return
-        started = datetime.now(UTC)
-        counts = {"done": len(stored), "missing": 0, "total": len(places)}
-        if not self._store.runs.update(run, state=RunState.FETCHING, started_at=started, rate=0.0, why="", **counts):
-            work.stop.set()
+        known = self._store.runs.get(run)
+        again = bool(job.args.get("again")) and bool(stored)
+        wanted = places if again else [place for place in places if place not in stored]
+        if not wanted or (known.origin and known.origin.kind is SourceKind.IMPORT):  # the file has no more
             return
         source = self._open_source(job)
+        started = datetime.now(UTC)
+        counts = {"done": len(stored), "missing": 0, "total": len(places)}
+        begun = {"state": RunState.FETCHING, "started_at": started, "rate": 0.0, "why": "", **source.origin.fields}
+        if not self._store.runs.update(run, **begun, **counts):
+            work.stop.set()
+            return
+        # Asked before the histograms: had the run ended by then, nothing of them is of its midst.
+        may_grow = source.may_grow(run, work.stop)
+        if again:
+            settled = self._fetch_again(source, known, work)
+            if not work.over:
+                self._store.runs.update(run, unsettled=may_grow and not settled)
+            return
+        self._store.runs.update(run, unsettled=may_grow or (known.unsettled and bool(stored)))
         begun = written = time.monotonic()
         batch = []
 
         def write() -> None:
             if work.over:
                 return
-            self._store.items.store(run, batch, source.name)
+            self._store.items.store(run, batch, source.name, source.simulated)
             unusable = sum(isinstance(result, Exception) for _, result in batch)
             counts["missing"] += unusable
             counts["done"] += len(batch) - unusable
             arrived = counts["done"] + counts["missing"] - len(stored)
             rate = arrived / max(time.monotonic() - begun, 0.001)
-            if not self._store.runs.update(run, source=source.name, rate=rate, **counts):
+            simulated = {"simulated": True} if source.simulated else {}
+            if not self._store.runs.update(run, rate=rate, **counts, **simulated):
                 work.stop.set()
             batch.clear()
 
@@ -94,6 +124,31 @@ class Fetching:
             if batch:
                 write()
 
+    def _fetch_again(self, source: Source, known: Run, work: Work) -> bool:
+        """Ask for all of a run once more, and keep what comes in place of what is there; never less for more.
+
+        The server zeroes its histograms from time to time. So what has fewer hits in all than is stored is not kept.
+
+        Returns:
+            Whether all is as it was, `SETTLED` ago.
+
+        Raises:
+            SourceDown: what is stored stays.
+        """
+        items, run = self._store.items, known.number
+        came = list(source.fetch(run, self._store.subsystem.places(), work.stop))
+        if work.over:
+            return False
+        before = items.hits(run)
+        both = [(place, one) for place, one in came if place in before and not isinstance(one, Exception)]
+        changed = items.differing(run, both)
+        fewer = sum(one.hits for _, one in both) < sum(before[place] for place, _ in both)
+        new = [(place, one) for place, one in came if place not in before]
+        items.store(run, [*new, *([] if fewer else changed)], source.name, source.simulated)
+        if fewer:
+            log.info("run %d: the server has fewer hits than before, which stay", run)
+        return not changed and known.started_at is not None and datetime.now(UTC) - known.started_at >= SETTLED
+
     def _conclude(self, run: int, why: str) -> None:
         facts = self._scoring.facts(run)
         done, missing = facts["done"], facts["missing"]
@@ -103,5 +158,19 @@ class Fetching:
             state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."
             self._store.items.remove_missing(run)
             facts, missing = facts | {"missing": 0, "summary": {}, "reasons": {}}, 0
-        self._store.runs.update(run, state=state, why=why, finished_at=datetime.now(UTC), **facts)
+        again = self._ask_again_at(run, state, facts["reasons"])
+        self._store.runs.update(run, state=state, why=why, finished_at=datetime.now(UTC), ask_again_at=again, **facts)
         log.info("run %d: %s, %d stored, %d missing %s", run, state, done, missing, why)
+
+    def _ask_again_at(self, run: int, state: RunState, reasons: Iterable[str]) -> datetime | None:
+        """When the server is to be asked again for what may be there by then: each time after twice as long."""
+        try:
+            known = self._store.runs.get(run)
+        except NotFound:
+            return None
+        now = datetime.now(UTC)
+        may_come = state in (RunState.NOT_FOUND, RunState.FAILED) or known.unsettled or not HEALING.isdisjoint(reasons)
+        if not may_come or not known.origin or not known.origin.is_server:
+            return None
+        waited = now - (known.first_asked_at or now)
+        return now + max(FIRST_WAIT, waited) if waited < ASKED_FOR else None

@@ -24,8 +24,9 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from app.errors import DriftwatchError
+from app.errors import DiskFull, DriftwatchError
 from app.store import Store
+from app.store.connecting import unavailable
 from app.store.jobs import LEASE_SECONDS, Job, JobState
 
 log = logging.getLogger(__name__)
@@ -124,11 +125,12 @@ class Runner:
                 pool.shutdown()
 
     def _expire_dead_neighbours(self) -> None:
-        """End the leases of programs that were killed on this machine, rather than wait until they run out."""
+        """Free the jobs of programs that were killed on this machine, rather than wait until their leases run out."""
         for owner in self._store.jobs.owners():
             node, pid, _ = owner.rsplit(":", 2)
             if node == platform.node() and not Path(f"/proc/{pid}").exists():
                 self._store.jobs.expire(owner)
+        self._store.jobs.requeue_lost()
 
     def _tick(self) -> None:
         if self._stopping:
@@ -139,7 +141,8 @@ class Runner:
             while len(self._working) < THREADS and (job := self._store.jobs.claim(self.owner, self._only)):
                 self.do(job)
         except (PyMongoError, DriftwatchError) as error:
-            log.warning("the job queue is out of reach: %s", error)
+            why = unavailable(error) if isinstance(error, PyMongoError) else error
+            log.warning("the job queue is out of reach: %s", why)
             self._revive()
 
     def _revive(self) -> None:
@@ -158,31 +161,43 @@ class Runner:
                 work.renewed = now
 
     def _run(self, job: Job, work: Work) -> None:
-        handler = self._handlers[job.kind]
         try:
-            if job.attempt > MOST_ATTEMPTS:
-                raise DriftwatchError(f"Given up: its program was ended {MOST_ATTEMPTS} times while it was under way.")
-            handler(job, work)
-        except ConnectionFailure as error:
+            self._do(job, work)
+        except PyMongoError as error:
             # Nothing can be written now. The lease runs out, and the job is taken up again.
-            log.warning("%s: the database is away: %s", job, error)
-        except DriftwatchError as error:
-            log.warning("%s failed: %s", job, error)
-            self._fail(handler, job, str(error))
-        except Exception as error:  # the border: whatever it is must not end the runner
-            log.exception("%s failed unexpectedly", job)
-            self._fail(handler, job, f"Unexpected error: {type(error).__name__}: {error}")
-        else:
-            self._store.jobs.end(job, self._outcome(job, work))
+            log.warning("%s: %s (%s)", job, unavailable(error), error)
         finally:
             with self._lock:
                 self._working.pop(job.id, None)
             if not self._stopping:
                 self.wake()
 
+    def _do(self, job: Job, work: Work) -> None:
+        handler = self._handlers[job.kind]
+        try:
+            if job.attempt > MOST_ATTEMPTS:
+                raise DriftwatchError(f"Given up: its program was ended {MOST_ATTEMPTS} times while it was under way.")
+            handler(job, work)
+        except ConnectionFailure:
+            raise
+        except PyMongoError as error:
+            log.warning("%s failed: %s", job, error)
+            self._fail(handler, job, str(unavailable(error)))
+        except DriftwatchError as error:
+            log.warning("%s failed: %s", job, error)
+            self._fail(handler, job, str(error))
+        except Exception as error:  # the border: whatever it is must not end the runner
+            log.exception("%s failed unexpectedly", job)
+            full = DiskFull.of(error) if isinstance(error, OSError) else None
+            self._fail(handler, job, str(full or f"Unexpected error: {type(error).__name__}: {error}"))
+        else:
+            self._store.jobs.end(job, self._outcome(job, work))
+
     def _outcome(self, job: Job, work: Work) -> JobState:
         if not work.stop.is_set():
             return JobState.DONE
+        if job.local:  # nobody else could do it
+            return JobState.CANCELLED
         return JobState.CANCELLED if self._store.jobs.get(job.id).cancel else JobState.QUEUED
 
     def _fail(self, handler: Handler, job: Job, why: str) -> None:

@@ -17,7 +17,7 @@ from app.jobs.runner import Work
 from app.ml.apart import Told, done_apart
 from app.ml.candidate import Making, Order, Plan, make
 from app.ml.forgetting import Forgetting
-from app.ml.labelled_items import counts_of, labelled_items, outlook, require_enough
+from app.ml.labelled_items import SIMULATED_RUN, counts_of, labelled_items, outlook, require_enough
 from app.ml.models import load_card
 from app.registry import Registry
 from app.store import Store
@@ -112,6 +112,8 @@ class Training:
         """
         with tempfile.TemporaryDirectory() as folder:
             order = self.order(plan, Path(folder))
+            if number := order.labelled.composition.left_out.get(SIMULATED_RUN):
+                report(f"left out: {number:,} labelled chambers {SIMULATED_RUN}")
             return self.add(order, make(order, report, lambda epoch: None), by)
 
     def _note_model(self, job: Job, model: Model) -> None:

@@ -56,6 +56,7 @@ class LabelEvent:
         blind: given as a second opinion, without seeing the first.
         second: a first label of which a second opinion is wanted.
         withdrawn: a later UNDO withdrew it.
+        simulated: of a chamber of a demonstration.
     """
 
     id: str
@@ -79,6 +80,7 @@ class LabelEvent:
     blind: bool = False
     second: bool = False
     withdrawn: bool = False
+    simulated: bool = False
 
 
 @dataclass(frozen=True)

@@ -307,7 +307,7 @@ class Labelling:
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         counts = store.labels.counts_by_person(midnight)
         ever, today = ({name: both[i] for name, both in counts.items()} for i in (0, 1))
-        newest = [run.number for run in store.runs.find(limit=runs)]
+        newest = [run.number for run in store.runs.find(limit=runs, together=True)]
         judged = store.items.progress(model, newest)
         uncertain = store.queue.count_by_run(Wanted(model), newest, self._settings.uncertain_below)
         alike = agreement.by_person(store.answers.ways())
@@ -333,6 +333,8 @@ class Labelling:
 
     def project_run(self, run: int) -> None:
         """Put on the items of a run, which may be new, what people said of them and what is known of their places."""
+        if not self._store.runs.is_simulated(run) and self._store.labels.set_aside_simulated(run):
+            self._store.answers.remove_run(run)
         for place in self._store.labels.places(run):
             self._project(run, place)
         self._store.problems.note_run(run)
@@ -365,8 +367,11 @@ class Labelling:
             if known := labels.with_key(key):  # asked after the events were read: our own is never news to us
                 return self._again(known, run, place, key, person, kind)
             item = self._item(run, place)
-            judgement = item.judgement
+            judgement, simulated = item.judgement, self._store.runs.is_simulated(run)
+            if _is_of_others(events, simulated):
+                raise Conflict(f"There are labels of the real run {run}; its simulated chambers take none.")
             fields = {
+                "simulated": simulated,
                 "model": item.model,
                 "scores": judgement.scores if judgement else (),
                 "verdicts": tuple(map(str, judgement.verdicts)) if judgement else (),
@@ -387,6 +392,9 @@ class Labelling:
     def _project(self, run: int, place: Any) -> None:
         events = self._store.labels.of_item(run, place)
         newest = events[-1]
+        if _is_of_others(events, self._store.runs.is_simulated(run)):
+            self._store.labels.mark_projected(run, place, newest.seq, ())
+            return
         withdrawn = {event.undoes for event in events if event.kind is Kind.UNDO}
         taken_up = next((event.chosen for event in events if event.id == newest.undoes), None)
         self._store.queue.keep_labels(run, place, project(events), newest, taken_up)
@@ -430,6 +438,11 @@ _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 def _is_blind(known: Item | Projection, person: str) -> bool:
     """Whether an item has a label and wants a second opinion, of this person too."""
     return known.labelled and known.waiting and person not in known.labelled_by
+
+
+def _is_of_others(events: Sequence[LabelEvent], simulated: bool) -> bool:
+    """Whether what was said is of the real chambers of a run that is simulated now, or the other way round."""
+    return any(event.simulated != simulated for event in events)
 
 
 def _next(events: Sequence[LabelEvent]) -> int:

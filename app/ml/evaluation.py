@@ -28,6 +28,7 @@ from app.ml.curves import (
 from app.ml.labelled import LabelledChamber, fitting_seed, simulated_test_set
 from app.ml.models import SHIFTER
 from app.ml.scoring import Scorer
+from app.ml.yardsticks import STATISTICS as STATISTICS_NAME
 from app.ml.yardsticks import Yardstick, yardsticks
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
@@ -87,6 +88,21 @@ class Rate(_Part):
     share: float
 
 
+class Called(_Part):
+    """How many of some bad layers are called bad.
+
+    Attributes:
+        kind, statistics: which layers; "all" for all.
+        layers: how many.
+        share: of them called bad.
+    """
+
+    kind: str
+    statistics: str
+    layers: int
+    share: float
+
+
 class AtThreshold(_Part):
     """What a threshold means: the confusion matrix, and the false alarms at each level of statistics.
 
@@ -96,6 +112,7 @@ class AtThreshold(_Part):
         found, missed: bad layers called bad, and good.
         false_alarms, passed: good layers called bad, and good.
         by_statistics: the share of good layers called bad.
+        by_kind: of the bad layers of each kind at each level of statistics. Nothing where an earlier version wrote it.
     """
 
     use: str
@@ -105,6 +122,15 @@ class AtThreshold(_Part):
     false_alarms: int
     passed: int
     by_statistics: tuple[Rate, ...]
+    by_kind: tuple[Called, ...] = ()
+
+    def called_bad(self, kind: str = ALL_KINDS, statistics: str = ALL) -> float | None:
+        """The share of these bad layers that is called bad; None where there are none."""
+        return next((one.share for one in self.by_kind if (one.kind, one.statistics) == (kind, statistics)), None)
+
+    def good_called_bad(self, statistics: str = ALL) -> float | None:
+        """The share of the good layers that is called bad; None where there are none."""
+        return next((one.share for one in self.by_statistics if one.statistics == statistics), None)
 
 
 class CurvePoint(_Part):
@@ -141,6 +167,8 @@ class Method(_Part):
         band: of networks, the second with its interval at some of the first.
         reliability, calibration_error: of networks, on the chambers of the set that are ordinary.
         curve: of networks, what thresholds mean, by falling score; thinned. Nothing where an earlier version wrote it.
+        beside: of networks, the bad layers above the cut that has the false alarms of the simple statistics at their
+            own threshold, from 6 hits a cell up: by kind and statistics, as are those of the statistics themselves.
     """
 
     name: str
@@ -155,6 +183,16 @@ class Method(_Part):
     calibration_error: float | None
     curve: tuple[CurvePoint, ...] = ()
     band: tuple[Found, ...] = ()
+    beside: tuple[Called, ...] = ()
+
+    @property
+    def shipped(self) -> AtThreshold | None:
+        """At the threshold that a shifter meets; a rule's own. None for methods that only rank."""
+        return next((at for at in self.thresholds if at.use in (SHIFTER, OWN)), None)
+
+    def beside_statistics(self, kind: str = ALL_KINDS, statistics: str = FROM_6) -> float | None:
+        """What is found at the false alarms of the simple statistics; None where there are no such layers."""
+        return next((one.share for one in self.beside if (one.kind, one.statistics) == (kind, statistics)), None)
 
     def meaning(self, score: float) -> CurvePoint | None:
         """What a threshold means, to the resolution of the curve: never fewer false alarms than it would give.
@@ -209,6 +247,37 @@ class Comparison(_Part):
     methods: tuple[Method, ...]
     places: tuple[str, ...] = ()
 
+    @property
+    def kinds_and_all(self) -> tuple[str, ...]:
+        return (*self.kinds, ALL_KINDS)
+
+    @property
+    def levels_with_layers(self) -> list[str]:
+        """The levels of statistics at which the set has layers, in order."""
+        seen = {group.statistics for method in self.methods for group in method.groups}
+        seen |= {rate.statistics for method in self.methods for at in method.thresholds for rate in at.by_statistics}
+        return [level for level in LEVELS if level in seen]
+
+    def network(self, name: str) -> Method | None:
+        """The network of this name; None where it is not compared."""
+        return next((method for method in self.methods if method.name == name and method.network), None)
+
+    def behind(self, method: Method) -> list[str]:
+        """The kinds of which a network finds less than the simple statistics, at their false alarms, from 6 hits up."""
+        simple = self.statistics
+        if simple is None:
+            return []
+        return [kind for kind in self.kinds if _less(method.beside_statistics(kind), simple.beside_statistics(kind))]
+
+    @property
+    def statistics(self) -> Method | None:
+        """The simple statistics; None where an earlier version wrote the comparison without them."""
+        return next((method for method in self.methods if method.name == STATISTICS_NAME), None)
+
+
+def _less(ours: float | None, theirs: float | None) -> bool:
+    return ours is not None and theirs is not None and ours < theirs
+
 
 class Evaluation(_Part):
     """What `evaluate` found; the same seed, models and simulator give the same."""
@@ -237,7 +306,7 @@ class Evaluation(_Part):
 
     def of(self, model: str) -> Method | None:
         """A network on the simulated chambers, by its name."""
-        return next((method for method in self.simulated.methods if method.name == model and method.network), None)
+        return self.simulated.network(model)
 
 
 def evaluate(
@@ -304,6 +373,7 @@ def compare(
     ordinary = np.array([one.ordinary for one in labelled], bool)[chamber]
     layers = _Layers(bad, chamber, ordinary, layer_rates, masks, masks_of_places)
 
+    allowed = _allowed_beside(others, scores, counts, layers)
     methods = []
     for method in (*scorers, *others):
         if isinstance(method, Scorer):
@@ -311,7 +381,7 @@ def compare(
         else:
             name, words = method.name, method.words
             cuts = {} if method.threshold is None else {OWN: method.threshold}
-        found = _method(name, words, isinstance(method, Scorer), scores[name][counts], cuts, layers, seed)
+        found = _method(name, words, isinstance(method, Scorer), scores[name][counts], cuts, layers, seed, allowed)
         methods.append(found)
         report(f"{name}: area {found.area.value:.4f}" if found.area else f"{name}: no area without good and bad layers")
     return Comparison(
@@ -382,8 +452,26 @@ def _thresholds(scorer: Scorer) -> dict[str, float]:
     return {use: one.score for use, one in scorer.card.thresholds.items()} | {SHIFTER: scorer.threshold}
 
 
+def _allowed_beside(
+    others: Sequence[Yardstick], scores: dict[str, np.ndarray], counts: np.ndarray, layers: _Layers
+) -> int | None:
+    """How many good layers from 6 hits a cell up the simple statistics call bad; None where there are none."""
+    good = layers.levels[FROM_6] & ~layers.bad
+    cuts = {other.name: other.threshold for other in others}
+    if STATISTICS_NAME not in cuts or not good.any():
+        return None
+    return int((scores[STATISTICS_NAME][counts][good] >= cuts[STATISTICS_NAME]).sum())
+
+
 def _method(
-    name: str, words: str, network: bool, scores: np.ndarray, cuts: dict[str, float], layers: _Layers, seed: int
+    name: str,
+    words: str,
+    network: bool,
+    scores: np.ndarray,
+    cuts: dict[str, float],
+    layers: _Layers,
+    seed: int,
+    allowed: int | None,
 ) -> Method:
     bad = layers.bad
     both = bool(bad.any() and not bad.all())
@@ -411,6 +499,28 @@ def _method(
         calibration_error=error,
         curve=points,
         band=band,
+        beside=_beside(name, network, scores, cuts, layers, allowed),
+    )
+
+
+def _beside(
+    name: str, network: bool, scores: np.ndarray, cuts: dict[str, float], layers: _Layers, allowed: int | None
+) -> tuple[Called, ...]:
+    """Bad layers above the cut with so many false alarms from 6 hits a cell up; of the statistics, at their own cut."""
+    if allowed is None or not (network or name == STATISTICS_NAME):
+        return ()
+    if name == STATISTICS_NAME:
+        return _called(scores >= cuts[OWN], layers)
+    good = np.sort(scores[layers.levels[FROM_6] & ~layers.bad])[::-1]
+    return _called(scores > good[allowed] if allowed < len(good) else np.ones(len(scores), bool), layers)
+
+
+def _called(flagged: np.ndarray, layers: _Layers) -> tuple[Called, ...]:
+    return tuple(
+        Called(kind=kind, statistics=statistics, layers=int(which.sum()), share=float(flagged[which].mean()))
+        for kind, of_kind in layers.masks.items()
+        for statistics, level in layers.levels.items()
+        if (which := layers.bad & of_kind & level).any()
     )
 
 
@@ -469,6 +579,7 @@ def _at_threshold(use: str, cut: float, scores: np.ndarray, layers: _Layers) -> 
         false_alarms=int((flagged & ~bad).sum()),
         passed=int((~flagged & ~bad).sum()),
         by_statistics=tuple(rates),
+        by_kind=_called(flagged, layers),
     )
 
 

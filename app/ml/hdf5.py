@@ -5,18 +5,15 @@ The layout is that of `keras.engine.saving` (Keras 2.0 to 2.15, also as tf.keras
 the file is opened; what a data set declares is compared with the file's size before it is read.
 
 One flipped bit can make the HDF5 library crash or never return. So a process of its own does the reading, with limits:
-this module run as a script, which imports nothing of Driftwatch.
+this module run as a script, which imports nothing of Driftwatch (see `app.limited`).
 """
 
 from __future__ import annotations
 
 import json
-import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +47,8 @@ def read(path: Path) -> tuple[Any, Weights]:
     Raises:
         Unfit: the file is damaged, not of Keras 2, or holds what it should not.
     """
+    from app import limited  # here, for the script does without it
+
     try:
         with path.open("rb") as file:
             begins = file.read(len(HDF5_BEGINS))
@@ -59,12 +58,12 @@ def read(path: Path) -> tuple[Any, Weights]:
         raise Unfit(f"it is no HDF5 file: it begins with {begins!r}")
     try:
         done = subprocess.run(
-            [sys.executable, "-P", __file__, str(path.absolute())],
+            limited.command(Path(__file__), (path.absolute(),), limited.Limits(MEMORY, CPU_SECONDS)),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=WALL_SECONDS,
             check=False,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each thread takes addresses
+            env=limited.environment(),
         )
     except subprocess.TimeoutExpired:
         raise Unfit(f"it is damaged: it was not read within {WALL_SECONDS} s") from None
@@ -87,13 +86,6 @@ def _answer(path: Path) -> None:
     """In a process of its own: write to the standard output a line of JSON, then all weights as float32."""
     import h5py
 
-    for limit, value in (
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with suppress(ValueError, OSError):  # the machine's own limit is lower, or it has none of this kind
-            resource.setrlimit(limit, (value, value))
     weights: Weights = {}
     try:
         with h5py.File(path, "r") as file:
@@ -104,11 +96,20 @@ def _answer(path: Path) -> None:
     except Unfit as reason:
         head, weights = {"unfit": str(reason)}, {}
     except DAMAGED as error:
-        head, weights = {"unfit": f"it is damaged: {first_line(error)}"}, {}
+        head, weights = {"unfit": _why(error)}, {}
     sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
     for some in weights.values():
         for x in some.values():
             sys.stdout.buffer.write(x.tobytes())
+
+
+def _why(error: BaseException) -> str:
+    """Why the library did not read it: a file that is sound may be in another program's hands."""
+    if isinstance(error, BlockingIOError):
+        return "another program holds a lock on it, as one does that is writing it: try again when that is done"
+    if "already open for write" in str(error):
+        return "another program is writing it, or ended before it closed it: try again when it is written anew"
+    return f"it is damaged: {first_line(error)}"
 
 
 def _config(file: h5py.File) -> str:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 from app.errors import DriftwatchError, InvalidInput
+from app.lines import numbered_lines
 from app.ml.scoring import Scorer
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.verdict import Judgement
 
+LONGEST_LINE = 1_000_000  # bytes; a chamber takes some 4,000
 
-def judged_lines(lines: Iterable[str], scorer: Scorer, at_once: int) -> Iterator[tuple[int, dict | DriftwatchError]]:
+
+def judged_lines(file: BinaryIO, scorer: Scorer, at_once: int) -> Iterator[tuple[int, dict | DriftwatchError]]:
     """Judge every line, so many at once.
 
     Args:
-        lines: one JSON object each, with `wheel`, `sector`, `station`, `occupancy` (12 rows, the first layer 1); what
+        file: one JSON object a line, with `wheel`, `sector`, `station`, `occupancy` (12 rows, the first layer 1); what
             else is in it is passed over, and so are blank lines.
         scorer: judges.
         at_once: how many lines are held in memory.
@@ -27,8 +31,8 @@ def judged_lines(lines: Iterable[str], scorer: Scorer, at_once: int) -> Iterator
         (line number from 1, what to write or what was wrong), in the order of the lines.
     """
     held: list[tuple[int, Occupancy | DriftwatchError]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    for number, line in numbered_lines(file, LONGEST_LINE):
+        if line is not None and not line.removeprefix(BOM_UTF8).strip():
             continue
         try:
             held.append((number, _occupancy(line)))
@@ -47,13 +51,16 @@ def _judged(held: list[tuple[int, Any]], scorer: Scorer) -> Iterator[tuple[int, 
         yield number, _written(read.chamber, *next(judged)) if isinstance(read, Occupancy) else read
 
 
-def _occupancy(line: str) -> Occupancy:
+def _occupancy(line: bytes | None) -> Occupancy:
+    if line is None:
+        raise InvalidInput("the line", "…", f"at most {LONGEST_LINE:,} bytes")
+    text = line.strip().decode(errors="replace")
     try:
-        given = json.loads(line)
+        given = json.loads(line)  # bytes: so a byte order mark is passed over
     except (ValueError, RecursionError) as error:
-        raise InvalidInput("the line", line.strip(), f"a JSON object ({error})") from None
+        raise InvalidInput("the line", text, f"a JSON object ({error})") from None
     if not isinstance(given, dict):
-        raise InvalidInput("the line", line.strip(), "a JSON object")
+        raise InvalidInput("the line", text, "a JSON object")
     for key in ("wheel", "sector", "station", "occupancy"):
         if key not in given:
             raise InvalidInput(key, None, "given")

@@ -5,7 +5,6 @@ The test set is drawn from seeds that training cannot reach. Not for what method
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from app.errors import InvalidInput, UnusableHistogram
+from app.json_file import read_json
 from app.subsystems.dt.defects import DefectKind, label
 from app.subsystems.dt.geometry import LAYERS, Chamber
 from app.subsystems.dt.histogram import Occupancy
@@ -23,6 +23,7 @@ from app.subsystems.dt.simulate import ORDINARY, RICH, SimulatedChamber, simulat
 
 WHOLE_SUPERLAYER, BESIDE_HOT_CELL = "whole_superlayer", "with_hot_cell"
 LARGEST_SEED = 2**30 - 1
+LARGEST_FILE = 50_000_000  # bytes: some 10,000 chambers
 
 # The high word of the seeds here. Training draws from seeds below 2³², so its generators start from the words
 # (stream, seed, chamber); ours from (stream, low, high, chamber). They can be alike only for its chamber number
@@ -122,10 +123,7 @@ def read_labelled(path: Path) -> list[LabelledChamber]:
         InvalidInput: no such file, no JSON, or a chamber that cannot be understood; says which.
         UnusableHistogram: a matrix that is not this chamber's; says which.
     """
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInput("real", str(path), f"a readable JSON file ({error})") from None
+    given = read_json(path, "real", "a readable JSON file", LARGEST_FILE)
     chambers = given.get("chambers") if isinstance(given, dict) else None
     if not isinstance(chambers, list) or not chambers:
         raise InvalidInput("real", str(path), 'a JSON object with a list "chambers" that is not empty')

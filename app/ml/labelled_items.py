@@ -37,6 +37,8 @@ NO_HISTOGRAM, ELSEWHERE = "no histogram", "run and chamber in different parts"  
 CERTAINTIES = (0.1, 0.2, 0.3, 0.4)  # where strata of items meet
 MOST_WEIGHT = 10.0  # of an item, as a multiple of the mean: rare strata must not decide alone
 
+SIMULATED_RUN = "of simulated runs, since there are labels of real ones"
+
 _NAMED_RUNS = 3  # in a sentence about where labels are missing
 _LOOKED_AT = 100  # newest runs among which they are sought
 _AT_ONCE = 500  # items whose layers are looked at together
@@ -171,10 +173,15 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
 
     Returns:
         the labelled items by run and place, also those that are in no part, and how many others there are: "skipped"
-        (everybody who looked passed on), "withdrawn" and "not resolved" (where only resolved ones are wanted).
+        (everybody who looked passed on), "withdrawn", "not resolved" (where only resolved ones are wanted) and
+        `SIMULATED_RUN`.
     """
-    found, others, first_runs = [], Counter(), store.labels.first_runs()
+    found, others = [], Counter()
+    aside, first_runs = _set_aside(store), store.labels.first_runs()
     for run in store.labels.runs(choice.first_run, choice.last_run):
+        if run in aside:
+            others[SIMULATED_RUN] += len(store.labels.places(run))
+            continue
         for place, events in sorted(store.labels.of_run(run).items(), key=lambda pair: _order(store, pair[0])):
             state = _state(events)
             if state in (None, LabelState.SKIPPED):
@@ -242,6 +249,12 @@ def require_enough(
 def counts_of(labels: Sequence[Labelled]) -> dict[Part, PartCount]:
     """What each part has, by what people said: of `Labelled`, all layers; of `LabelledItem`, those for a network."""
     return {part: _count([one for one in labels if one.part is part]) for part in Part}
+
+
+def _set_aside(store: Store) -> frozenset[int]:
+    """The simulated runs, where there are labels of others: a network does not learn from both."""
+    simulated = frozenset(store.labels.simulated_runs())
+    return frozenset() if simulated.issuperset(store.labels.runs()) else simulated
 
 
 # --- one item ---
@@ -423,7 +436,7 @@ def _where(part: Part, store: Store) -> str:
     def counts(run: int) -> bool:
         return is_test_run(run) == (part is Part.TEST)
 
-    runs = [run.number for run in store.runs.find(limit=_LOOKED_AT)]
+    runs = [run.number for run in store.runs.find(limit=_LOOKED_AT, together=True)]
     those = [str(run) for run in runs if counts(run)][:_NAMED_RUNS]
     if those:
         which = {

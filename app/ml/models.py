@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from codecs import BOM_UTF8
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from app.errors import InvalidInput, ModelRefused
 
+LARGEST_CARD = 1_000_000  # bytes; ours have 5,000
+LARGEST_MODEL = 15_000_000  # bytes, as an import takes; the largest of ours has 200,000
 MODEL_FILE, CARD_FILE, ACTIVE_FILE = "model.keras", "card.json", "active"
 SHIFTER = "shifter"  # the use whose threshold makes a layer bad on the pages
 ALARM = "alarm"  # the use whose threshold calls a person
@@ -144,7 +147,9 @@ def load_card(folder: Path) -> Card:
     """
     path = folder / CARD_FILE
     try:
-        card = Card.model_validate_json(path.read_bytes())
+        if path.stat().st_size > LARGEST_CARD:
+            raise ModelRefused(f"The card of the model {folder.name} has more than {LARGEST_CARD:,} bytes ({path}).")
+        card = Card.model_validate_json(path.read_bytes().removeprefix(BOM_UTF8))
     except FileNotFoundError:
         raise ModelRefused(f"The model {folder.name} has no card: {path} is missing.") from None
     except OSError as error:
@@ -166,10 +171,12 @@ def verified_file(folder: Path, card: Card) -> Path:
     """The path of the model's file, once its contents are found to be those on the card.
 
     Raises:
-        ModelRefused: no file, or another one.
+        ModelRefused: no file, another one, or one that is or becomes too large.
     """
     path = folder / MODEL_FILE
     try:
+        if path.stat().st_size > LARGEST_MODEL:
+            raise ModelRefused(f"The file of the model {card.name} has more than {LARGEST_MODEL:,} bytes ({path}).")
         found = sha256(path)
     except FileNotFoundError:
         raise ModelRefused(f"The model {card.name} has no file: {path} is missing.") from None
@@ -194,7 +201,7 @@ def default_model(model_dir: Path) -> Path:
     """
     path = model_dir / ACTIVE_FILE
     try:
-        name = path.read_text(encoding="utf-8").strip()
+        name = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError):
         raise ModelRefused(f"No model is in use: {path} is missing; write a model's name into it.") from None
     if not is_name(name) or not (model_dir / name).is_dir():

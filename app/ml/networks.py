@@ -16,7 +16,7 @@ from app.ml.backend import keras
 from app.subsystems.dt.carry_back import Carried, residuals_to_cells, rows_to_cells
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import BINS, layer_bins, row_scaled
-from app.subsystems.dt.residuals import CHANNELS, ROWS, altered_residuals, layer_residuals
+from app.subsystems.dt.residuals import CHANNELS, ROWS, ROWS_WITHOUT_RATIOS, altered_residuals, layer_residuals
 
 if TYPE_CHECKING:
     from keras import Model
@@ -78,21 +78,30 @@ def row_cnn() -> Model:
     )
 
 
+def chamber_scan() -> Model:
+    """The same with likelihood ratios among the facts: see `scan_loops`."""
+    return _chamber_network("chamber_scan", ROWS, for_facts=64, dense=(96, 48))
+
+
 def chamber_cnn() -> Model:
     """A layer in its chamber: convolutions along its 47 bins, pooled, judged with the facts about it as a whole."""
+    return _chamber_network("chamber_cnn", ROWS_WITHOUT_RATIOS, for_facts=32, dense=(64, 32))
+
+
+def _chamber_network(name: str, rows: int, for_facts: int, dense: Sequence[int]) -> Model:
     k = keras()
     layers = k.layers
-    given = k.Input((ROWS, CHANNELS))
-    bins = layers.Cropping1D((0, ROWS - BINS))(given)
+    given = k.Input((rows, CHANNELS))
+    bins = layers.Cropping1D((0, rows - BINS))(given)
     facts = layers.Flatten()(layers.Cropping1D((BINS, 0))(given))
     x = layers.Conv1D(16, 5, padding="same", activation="relu")(bins)
     x = layers.Conv1D(32, 5, strides=2, padding="same", activation="relu")(x)
     x = layers.Conv1D(32, 3, padding="same", activation="relu")(x)
     pooled = [layers.GlobalMaxPooling1D()(x), layers.GlobalAveragePooling1D()(x)]
-    x = layers.Concatenate()([*pooled, layers.Dense(32, activation="relu")(facts), facts])
-    x = layers.Dense(64, activation="relu")(x)
-    x = layers.Dense(32, activation="relu")(x)
-    return k.Model(given, layers.Dense(2, activation="softmax")(x), name="chamber_cnn")
+    x = layers.Concatenate()([*pooled, layers.Dense(for_facts, activation="relu")(facts), facts])
+    for units in dense:
+        x = layers.Dense(units, activation="relu")(x)
+    return k.Model(given, layers.Dense(2, activation="softmax")(x), name=name)
 
 
 def _altered_rows(occupancy: Occupancy, rows: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -102,15 +111,29 @@ def _altered_rows(occupancy: Occupancy, rows: np.ndarray, lines: np.ndarray) -> 
     return row_scaled(layer_bins([Occupancy(occupancy.chamber, one) for one in counts])[altered])
 
 
+_LIKE_SIBLINGS = (
+    f"one layer as {BINS} bins of {CHANNELS} channels: counts against what its siblings and its superlayer's shape let "
+    "expect; and {} facts about the layer in its chamber"
+)
+
 ARCHITECTURES = {
-    "chamber-cnn": Architecture(
-        build=chamber_cnn,
+    "chamber-scan": Architecture(
+        build=chamber_scan,
         inputs=lambda occupancies, bins: layer_residuals(occupancies),
         altered=altered_residuals,
         carry_back=residuals_to_cells,
         shape=(ROWS, CHANNELS),
-        takes=f"one layer as {BINS} bins of {CHANNELS} channels: counts against what its siblings and its superlayer's "
-        f"shape let expect; and {(ROWS - BINS) * CHANNELS} facts about the layer in its chamber",
+        takes=_LIKE_SIBLINGS.format((ROWS - BINS) * CHANNELS) + ", likelihood ratios among them",
+        sees_rate=True,
+        recipe=Recipe(epochs=10, batch=512, learning_rate=3e-3),
+    ),
+    "chamber-cnn": Architecture(
+        build=chamber_cnn,
+        inputs=lambda occupancies, bins: layer_residuals(occupancies)[:, :, :ROWS_WITHOUT_RATIOS],
+        altered=lambda *layers: altered_residuals(*layers)[:, :ROWS_WITHOUT_RATIOS],
+        carry_back=residuals_to_cells,
+        shape=(ROWS_WITHOUT_RATIOS, CHANNELS),
+        takes=_LIKE_SIBLINGS.format((ROWS_WITHOUT_RATIOS - BINS) * CHANNELS),
         sees_rate=True,
         recipe=Recipe(epochs=10, batch=512, learning_rate=3e-3),
     ),

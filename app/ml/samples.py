@@ -17,6 +17,8 @@ from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import DefectKind, SimulatedChamber, label
 from app.subsystems.dt.verdict import judge_before
 
+HARMLESS = frozenset({DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS})
+COUNTED = 0.2  # share that faulty chambers count for: with as few as in ordinary data, 0.05, faults are learnt worse
 AT_ONCE = 2_000  # chambers whose inputs are worked out together: 70 MB
 BAD_SHARE = 0.2  # of the labelled layers to learn from that bad ones count for, where they are rarer
 SOME_HITS, HITS_TO_SEE = (0.3, 0.9), 6.0  # share that is left of the hits; a cell, below which few faults are seen
@@ -55,6 +57,22 @@ class Sample:
 def sample(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
     """The layers of these chambers that a network of this kind would be asked to judge: not empty, not unjudged."""
     return joined([_simulated(kind, chambers[i : i + AT_ONCE]) for i in range(0, len(chambers), AT_ONCE)])
+
+
+def nearer_ordinary(kind: Architecture, chambers: list[SimulatedChamber], faulty: float) -> Sample:
+    """The same of chambers drawn with this share of faulty ones, weighted so that fewer count; mean weight about 1.
+
+    Faults are rare in ordinary data. What may be a fluctuation must then be called good more often, but not what is
+    doubtful because the rule says so; a calibration of the scores afterwards cannot tell the two apart.
+    """
+    share = np.array([is_faulty(chamber) for chamber in chambers])
+    parts = []
+    for i in range(0, len(chambers), AT_ONCE):
+        some = chambers[i : i + AT_ONCE]
+        weights = np.where(share[i : i + AT_ONCE], COUNTED / faulty, (1 - COUNTED) / (1 - faulty)).astype(np.float32)
+        whole, is_open = _simulated_open(kind, some)
+        parts.append(replace(whole, weights=np.broadcast_to(weights[:, None], is_open.shape)[is_open]))
+    return joined(parts)
 
 
 def labelled_sample(kind: Architecture, items: Sequence[LabelledItem]) -> Sample:
@@ -112,6 +130,11 @@ def mixed(simulated: Sample, labelled: Sample, simulated_weight: float) -> Sampl
     return replace(both, weights=weights.astype(np.float32))
 
 
+def is_faulty(chamber: SimulatedChamber) -> bool:
+    """Whether a fault was drawn for it: something else than dead cells, hot cells and few hits."""
+    return any(defect.kind not in HARMLESS for defect in chamber.defects)
+
+
 def _opposite(occupancy: Occupancy) -> Occupancy:
     counts = occupancy.counts.copy()
     for row, cells in enumerate(occupancy.cells):
@@ -129,17 +152,27 @@ def _with_some_hits(occupancy: Occupancy, rng: np.random.Generator) -> Occupancy
 
 
 def _simulated(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
+    return _simulated_open(kind, chambers)[0]
+
+
+def _simulated_open(kind: Architecture, chambers: list[SimulatedChamber]) -> tuple[Sample, np.ndarray]:
     bad = np.stack([chamber.bad for chamber in chambers])
     visible = np.stack([chamber.bad == _without_rate(chamber) for chamber in chambers]) | kind.sees_rate
-    return _judged(kind, [chamber.occupancy for chamber in chambers], bad, visible)
+    return _judged_open(kind, [chamber.occupancy for chamber in chambers], bad, visible)
 
 
 def _judged(kind: Architecture, occupancies: list[Occupancy], bad: np.ndarray, visible: np.ndarray) -> Sample:
+    return _judged_open(kind, occupancies, bad, visible)[0]
+
+
+def _judged_open(
+    kind: Architecture, occupancies: list[Occupancy], bad: np.ndarray, visible: np.ndarray
+) -> tuple[Sample, np.ndarray]:
     bins = layer_bins(occupancies)
     before = judge_before(occupancies, bins)
     hits = np.broadcast_to(before.rates[:, None], bad.shape)
     inputs = kind.inputs(occupancies, bins)
-    return Sample(*(values[before.open] for values in (inputs, bad, visible, hits)))
+    return Sample(*(values[before.open] for values in (inputs, bad, visible, hits))), before.open
 
 
 def joined(parts: Sequence[Sample]) -> Sample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.ml.curves import Interval
-from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, LEVELS, Comparison, Evaluation, Method, in_words
+from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, FROM_6, Comparison, Evaluation, Method, in_words
 
 
 def tables(evaluation: Evaluation) -> str:
@@ -22,10 +22,12 @@ def of_comparison(title: str, found: Comparison) -> str:
         f"{title}: {found.chambers:,}; {found.good:,} good and {found.bad:,} bad layers. Left out: {found.ambiguous:,} "
         f"ambiguous or unknown, {found.unjudged:,} with too few hits."
     )
-    parts = [head, _ranked(found)]
     networks = [method for method in found.methods if method.network]
+    parts = [head, *(_called_bad(method, found) for method in networks if method.shipped and found.bad)]
+    parts += [_beside(found, networks)] if found.statistics and found.statistics.beside else []
+    parts.append(_ranked(found))
     if any(method.groups for method in found.methods):
-        kinds, levels = (*found.kinds, ALL_KINDS), _levels(found)
+        kinds, levels = found.kinds_and_all, found.levels_with_layers
         if found.kinds:
             parts.append(_by("kind", found.methods, [(kind, ALL) for kind in kinds], kinds))
         parts.append(_by("hits a cell", found.methods, [(ALL_KINDS, level) for level in levels], levels))
@@ -35,6 +37,28 @@ def of_comparison(title: str, found: Comparison) -> str:
     parts.append(_thresholds_table(found))
     parts += [_reliability_table(method) for method in networks if method.reliability]
     return "\n\n".join(parts)
+
+
+def _called_bad(method: Method, found: Comparison) -> str:
+    """What a shifter meets: the verdict at the threshold that ships, by kind and statistics."""
+    at, levels = method.shipped, found.levels_with_layers
+    rows = [
+        [in_words(kind), *(_percent(at.called_bad(kind, level)) for level in levels)] for kind in found.kinds_and_all
+    ]
+    rows.append(["good layers", *(_percent(at.good_called_bad(level), 2) for level in levels)])
+    return aligned([f"called bad: {method.name} from {at.score:g}", *levels], rows)
+
+
+def _beside(found: Comparison, networks: Sequence[Method]) -> str:
+    """Networks and the simple statistics at the false alarms of these, from 6 hits a cell up."""
+    methods = (found.statistics, *networks)
+    rows = [
+        [in_words(kind), *(_percent(method.beside_statistics(kind)) for method in methods)]
+        for kind in found.kinds_and_all
+    ]
+    false_alarms = found.statistics.shipped.good_called_bad(FROM_6)
+    title = f"found at {_percent(false_alarms, 3)} false alarms, {FROM_6}"
+    return aligned([title, *(method.name for method in methods)], rows)
 
 
 def _ranked(found: Comparison) -> str:
@@ -54,7 +78,7 @@ def _by(what: str, methods: Sequence[Method], groups: Sequence[tuple[str, str]],
 
 
 def _thresholds_table(found: Comparison) -> str:
-    levels = _levels(found)
+    levels = found.levels_with_layers
     header = ["at the threshold", "found", "missed", "false alarms", "passed", *levels]
     rows = []
     for method in found.methods:
@@ -73,13 +97,6 @@ def _reliability_table(method: Method) -> str:
     ]
     header = [f"scores of {method.name}, ordinary chambers", "layers", "mean score", "bad"]
     return f"{aligned(header, rows)}\nexpected calibration error {_percent(method.calibration_error, 2)}"
-
-
-def _levels(found: Comparison) -> list[str]:
-    """The levels of statistics at which the set has layers."""
-    seen = {group.statistics for method in found.methods for group in method.groups}
-    seen |= {rate.statistics for method in found.methods for at in method.thresholds for rate in at.by_statistics}
-    return [level for level in LEVELS if level in seen]
 
 
 def _interval(figure: Interval, form: str, scale: float) -> str:

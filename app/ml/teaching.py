@@ -83,7 +83,7 @@ def teach(
     goes_on: bool,
     recipe: Recipe,
     seed: int,
-    simulated: tuple[Sample, Sample, Sample],
+    simulated: tuple[Sample, Sample],
     real: Mapping[Part, Sample],
     simulated_weight: float,
     report: Callable[[str], None],
@@ -96,21 +96,16 @@ def teach(
 
     Args:
         goes_on: it has the weights of a model that knows what is simulated.
-        simulated: to learn from and for validation, both rich in faults, and ordinary ones.
+        simulated: to learn from and for validation, both rich in faults, which count for fewer.
         real: the labelled layers by part.
     """
-    shown, validation, ordinary = simulated
+    shown, validation = simulated
     again = replace(
         recipe, epochs=max(2, round(EPOCHS * recipe.epochs)), learning_rate=LEARNING_RATE * recipe.learning_rate
     )
-    rarer = _odds(ordinary) / _odds(shown)
+    rarer = _odds(shown, shown.weights) / _odds(shown)
     labelled = joined([real[Part.TRAINING], real[Part.VALIDATION]])
     to_learn, bad_weight = balanced(labelled)
-
-    def of_both(some: Sample, labels: Sample) -> Sample:
-        # Bad layers count as if they were as rare as usual: what is labelled bad need not make up for their being rich.
-        weights = (1 + (rarer - 1) * some.bad).astype(np.float32) if some.weights is None else some.weights
-        return mixed(replace(some, weights=weights), labels, simulated_weight)
 
     def settle(some: Sample) -> Sample:
         says = 1 / (1 + np.exp(np.log(rarer) - log_odds(network, some.inputs)))
@@ -125,8 +120,8 @@ def teach(
         network,
         again if goes_on else recipe,
         seed,
-        of_both(_certain(shown), balanced(real[Part.TRAINING])[0]),
-        of_both(_certain(validation), real[Part.VALIDATION]),
+        mixed(_certain(shown), balanced(real[Part.TRAINING])[0], simulated_weight),
+        mixed(_certain(validation), real[Part.VALIDATION], simulated_weight),
         report,
         after_epoch,
     )
@@ -136,7 +131,7 @@ def teach(
         left_out = len(shown.bad) - len(some.bad)
         changed = left_out + int((some.bad == 1).sum()) - int((shown.bad == 1).sum())
         report(f"round {number} of {ROUNDS}: {changed} simulated layers give way to labels, {left_out} left out")
-        last = of_both(some, to_learn)
+        last = mixed(some, to_learn, simulated_weight)
         fit(network, again, seed, last, None, report)
     return Lesson(last, bad_weight, settle, changed)
 
@@ -194,5 +189,6 @@ def _certain(some: Sample) -> Sample:
     return some.of((some.bad == 0) | (some.bad == 1))
 
 
-def _odds(some: Sample) -> float:
-    return float(some.bad.mean() / (1 - some.bad.mean()))
+def _odds(some: Sample, weights: np.ndarray | None = None) -> float:
+    bad = float(np.average(some.bad, weights=weights))
+    return bad / (1 - bad)

@@ -37,7 +37,7 @@ from app.ml.models import (
     sha256,
 )
 from app.ml.networks import BAD, Architecture, architecture
-from app.ml.samples import Sample, labelled_sample, sample, varied
+from app.ml.samples import Sample, labelled_sample, nearer_ordinary, sample, varied
 from app.ml.split import Part
 from app.ml.teaching import Taught, beginning, teach
 from app.subsystems.dt.faults import FAULTS
@@ -95,7 +95,8 @@ def train(
 
     samples = {}
     for stream, (name, (share, faulty)) in enumerate(SHARES.items()):
-        samples[name] = sample(kind, simulate_chambers(round(share * chambers), _seed(seed, stream), faulty, without))
+        drawn = simulate_chambers(round(share * chambers), _seed(seed, stream), faulty, without)
+        samples[name] = sample(kind, drawn) if faulty == ORDINARY else nearer_ordinary(kind, drawn, faulty)
         report(f"{name}: {_described(samples[name])}")
     # Taken out, so that what is not needed any more is not kept: these are hundreds of megabytes.
     shown, validation, ordinary = (samples.pop(name).seen for name in ("training", "validation", "calibration"))
@@ -107,7 +108,7 @@ def train(
             report(f"labelled, {part}: {len(items)} chambers")
             real[part] = labelled_sample(kind, items if part is Part.TEST else varied(items, seed))
         network, known = beginning(kind, taught.active, seed)
-        simulated, weight = (shown, validation, ordinary), taught.simulated_weight
+        simulated, weight = (shown, validation), taught.simulated_weight
         lesson = teach(network, bool(known), kind.recipe, seed, simulated, real, weight, report, after_epoch)
         shown, ordinary, test = lesson.shown, lesson.settle(ordinary), lesson.settle(test)
         labelled_test = real[Part.TEST]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.subsystems.dt.findings import findings
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins, row_scaled
@@ -26,6 +27,10 @@ TREES = 100
 LEAST_HITS = 2_200  # of a chamber: below it CMS's fractions are not asked
 NOT_EMPTY = (0.9, 0.75, 0.5, 0.2)  # share of the cells with hits: below the first it is 1, below the last 4
 EMPTY_IN_A_ROW = 7
+
+STATISTICS = "simple statistics"
+
+ANY_FINDING = 1e-9  # standard deviations: `findings` says nothing that is not significant
 
 Scores = Callable[[Sequence[Occupancy], np.ndarray], np.ndarray]
 
@@ -56,6 +61,9 @@ def yardsticks(seed: int) -> list[Yardstick]:
     """
     rows = good_rows(seed)
     return [
+        Yardstick(
+            STATISTICS, "the findings that would make a layer bad, by their significance", statistics, ANY_FINDING
+        ),
         Yardstick("variance", "the variance of the scaled row", variance),
         Yardstick("Sobel", "the greatest response of a Sobel filter along the scaled row", sobel),
         Yardstick("one-class SVM", f"distance from {len(rows):,} good scaled rows (ν = {SVM_OUTSIDE:g})", _svm(rows)),
@@ -68,6 +76,11 @@ def yardsticks(seed: int) -> list[Yardstick]:
     ]
 
 
+def simple_statistics() -> Yardstick:
+    """Those that stand beside the network on a chamber's page; they need no fitting."""
+    return Yardstick(STATISTICS, "the findings that would make a layer bad, by significance", statistics, ANY_FINDING)
+
+
 def good_rows(seed: int) -> np.ndarray:
     """float32 (rows, 47): scaled rows of good layers of simulated chambers, of those that a network is asked about."""
     chambers = simulate_chambers(FITTED_CHAMBERS, seed)
@@ -75,6 +88,16 @@ def good_rows(seed: int) -> np.ndarray:
     bins = layer_bins(occupancies)
     good = judge_before(occupancies, bins).open & (np.stack([chamber.bad for chamber in chambers]) == 0)
     return row_scaled(bins)[good][:MOST_ROWS]
+
+
+def statistics(occupancies: Sequence[Occupancy], bins: np.ndarray) -> np.ndarray:
+    """The significance of the clearest finding that would make the layer bad, in standard deviations; 0 without one."""
+    found = np.zeros((len(occupancies), LAYERS))
+    for i, those in enumerate(findings(occupancies)):
+        for one in those:
+            if one.makes_bad:
+                found[i, one.layer - 1] = max(found[i, one.layer - 1], one.significance)
+    return found
 
 
 def variance(occupancies: Sequence[Occupancy], bins: np.ndarray) -> np.ndarray:

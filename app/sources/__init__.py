@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from app.errors import UnusableHistogram
+from app.sources.origin import Origin
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 
@@ -20,6 +21,12 @@ class Source(Protocol):
     """Something that has the histograms of runs."""
 
     name: str  # for the record: which server or file
+    origin: Origin  # what a run is continued from, and from nothing else
+    simulated: bool  # what it gave is simulated, as far as it was asked
+
+    def may_grow(self, run: int, stop: threading.Event) -> bool:
+        """Whether what it has of a run now may not be all: it was perhaps still being taken."""
+        ...
 
     def fetch(self, run: int, chambers: Sequence[Chamber], stop: threading.Event) -> Iterator[Fetched]:
         """Yield each of `chambers` exactly once, in order of arrival; end early, without error, once `stop` is set.

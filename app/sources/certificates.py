@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +18,16 @@ from config import Settings
 
 log = logging.getLogger(__name__)
 
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+
 
 @dataclass(frozen=True)
 class Certificates:
     """What one server is shown and held to.
 
     Attributes:
-        authorities: PEM file of the authorities that are trusted, in place of the usual public ones; None is those.
+        authorities: PEM file of the authorities that are trusted, in place of the usual public ones, or a folder of
+            such files, each named by the hash of its subject; None is those.
         certificate: PEM file of the client certificate, or a grid proxy with the key in it; None shows nothing.
         key: PEM file of the key, where it has a file of its own.
     """
@@ -50,17 +54,20 @@ class Certificates:
         """Load the files once, so that a mistake in one is a sentence and not a failed handshake.
 
         Raises:
-            SourceDown: a file is missing, is not PEM, does not fit the other, or its key has a passphrase.
+            SourceDown: a file is missing, is not PEM, does not fit the other, or its key has a passphrase; a folder
+                has no file named by a hash.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.authorities:
+        if self.authorities and self.authorities.is_dir():
+            self._check_folder(self.authorities)
+        elif self.authorities:
             try:
                 context.load_verify_locations(self.authorities)
             except OSError as error:
                 raise SourceDown(
                     Reason.NO_ANSWER,
                     f"The authorities in {self.authorities} cannot be read ({_why(error)}): "
-                    "DQM_CA_BUNDLE must be a PEM file of certificates.",
+                    "DQM_CA_BUNDLE must be a PEM file of certificates, or a folder of such files with their hashes.",
                 ) from None
         if self.certificate:
             try:
@@ -72,6 +79,22 @@ class Certificates:
                     f"The client certificate in {self.certificate} cannot be used ({_why(error)}): a PEM certificate "
                     "and its key without a passphrase are needed; set DQM_CERT and DQM_KEY, or DQM_PROXY.",
                 ) from None
+
+    @staticmethod
+    def _check_folder(folder: Path) -> None:
+        """OpenSSL looks for the hash of a certificate's subject there, and does not tell where nothing is so named."""
+        try:
+            hashed = any(_HASHED.fullmatch(file.name) and os.access(file, os.R_OK) for file in folder.iterdir())
+        except OSError as error:
+            raise SourceDown(
+                Reason.NO_ANSWER, f"The authorities in {folder} cannot be read ({_why(error)}); correct DQM_CA_BUNDLE."
+            ) from None
+        if not hashed:
+            raise SourceDown(
+                Reason.NO_ANSWER,
+                f"The folder {folder} has no certificate that is named by its hash, such as 5443e9e3.0: "
+                f"openssl rehash {folder} makes the names, or set DQM_CA_BUNDLE to a PEM file.",
+            )
 
     @property
     def verify(self) -> str | bool:

@@ -188,7 +188,7 @@ _ABSENT = Reply(demo_reply.ABSENT.encode())
 @lru_cache(maxsize=2_000)  # eight runs, some 10 kB a reply
 def _simulated_reply(run: int, chamber: Chamber) -> Reply:
     rows = simulate_chamber(run, chamber).occupancy.counts.tolist()
-    return Reply(demo_reply.histogram_json(chamber, rows).encode())
+    return Reply(demo_reply.histogram_json(chamber, rows, simulated=True).encode())
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -51,7 +51,8 @@ class DemoProcess:
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,  # Ctrl-C in the terminal is for us
         )
         self._url = self._process.stdout.readline().strip()  # the command prints it first

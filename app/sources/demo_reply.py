@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.subsystems.dt.dqm import UNSUPPORTED, histogram_name
+from app.subsystems.dt.dqm import SIMULATED, UNSUPPORTED, histogram_name
 from app.subsystems.dt.geometry import LAYERS, Chamber
 
 DATASET = "/Global/Online/ALL"
@@ -26,13 +26,14 @@ _LABELS = ", ".join(
 )
 
 
-def histogram_json(chamber: Chamber, rows: Sequence[Sequence[float | str]]) -> str:
+def histogram_json(chamber: Chamber, rows: Sequence[Sequence[float | str]], simulated: bool = False) -> str:
     """The reply for one chamber.
 
     Args:
         chamber: whose histogram it is.
         rows: the content, usually 12 rows of `chamber.columns` counts; a string is written as it stands and counts
             as 0, so that a reply can be spoilt.
+        simulated: say so beside the histogram, which the real server never does.
 
     >>> chamber = Chamber(wheel=0, station=4, sector=9)
     >>> reply = histogram_json(chamber, [[1_234_567] * chamber.columns] * 12)
@@ -58,7 +59,7 @@ def histogram_json(chamber: Chamber, rows: Sequence[Sequence[float | str]]) -> s
         f'"labels": [{_LABELS}]}}, '
         f'"values": {{"min": {_number(counts.min())}, "max": {_number(counts.max())}}}, '
         f'"bins": {{"integral": [[0, {-_layers_with_a_gap(counts)}, 0], [0, {_number(total)}, 0], [0, 0, 0]], '
-        f'"content": [{content}]}}}}}}'
+        f'"content": [{content}]}}}}' + (f', "{SIMULATED}": true}}' if simulated else "}")
     )
 
 

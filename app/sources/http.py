@@ -6,6 +6,7 @@ Not for retries or many requests at once: see `parallel`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import socket
 import ssl
@@ -18,7 +19,7 @@ from functools import cached_property
 from http.client import responses
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 import urllib3
@@ -28,7 +29,15 @@ from app.errors import Reason
 from app.sources.certificates import Certificates
 from config import Settings
 
+log = logging.getLogger(__name__)
+
 CHUNK = 65_536  # bytes; what one read takes at most, and so what a compressed reply can grow by unseen
+_NO_REQUEST = (  # raised before anything is sent: by the URL, never by a reply
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    urllib3.exceptions.LocationValueError,
+)
 _MAY_HEAL = {408, 425, 429} | set(range(500, 600))
 
 
@@ -42,7 +51,7 @@ class Failed(Exception):
         wait: seconds that the server asks us to wait (Retry-After), where it does.
         timed_out: the try ended because its time was up.
         unreachable: no connection came about, so the server as a whole is meant, not this request.
-        final: every further request will end in the same way.
+        final: every further request will end in the same way, if none has ended otherwise.
     """
 
     def __init__(
@@ -95,7 +104,7 @@ class Line:
             limit: bytes that the decompressed body may have. The Content-Length is not believed.
 
         Raises:
-            Failed: anything else.
+            Failed: anything else, whatever the reply made the libraries below raise.
         """
         deadline = time.monotonic() + self._settings.dqm_read_timeout
         timeouts = (self._settings.dqm_connect_timeout, self._settings.dqm_read_timeout)
@@ -106,7 +115,9 @@ class Line:
                 with self._session.send(request, stream=True, timeout=timeouts, allow_redirects=False) as reply:
                     _check_status(reply)
                     body = self._body(reply, deadline, limit)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            except Failed:
+                raise
+            except Exception as error:  # odd replies make the libraries raise nearly anything
                 raise self._late() if self._cut else _failure(error) from error
             if self._cut:  # a body without a length ends where it was cut
                 raise self._late()
@@ -241,18 +252,17 @@ def retry_after(value: str | None) -> float | None:
         return float(value)
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError, TypeError, IndexError):  # all of these, for one odd date or another
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def _check_status(reply: requests.Response) -> None:
     status = reply.status_code
     seen = f"{status} {responses.get(status, '')}".rstrip()
     if reply.is_redirect:
-        target = without_password(requests.compat.urljoin(reply.url, reply.headers["location"])).partition("?")[0]
-        raise Failed(Reason.REFUSED, f"it answered {seen}: a redirect to {target[:200]}")
+        raise Failed(Reason.REFUSED, f"it answered {seen}: a redirect to {_target(reply)}")
     if status in (401, 403, 407):
         raise Failed(Reason.REFUSED, f"it answered {seen}")
     if status in (404, 410):
@@ -264,11 +274,25 @@ def _check_status(reply: requests.Response) -> None:
         raise Failed(Reason.SERVER_ERROR, f"it answered {seen}")
 
 
+def _target(reply: requests.Response) -> str:
+    """Where a redirect leads, without its password and query, which may be private; words where it is no URL."""
+    try:
+        target = without_password(urljoin(reply.url, reply.headers["location"]))
+    except ValueError:
+        return "what is no URL"
+    return _shown(target.partition("?")[0][:200])
+
+
+def _shown(text: str) -> str:
+    """Text from a reply as it may be logged, kept and printed: on one line, and with nothing that steers a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
 def _check_not_a_page(body: bytes) -> None:
     start = body[:2_000].lstrip().lower()
     if start.startswith(b"<") and (b"<html" in start or b"<!doctype html" in start):
         title = re.search(rb"<title[^>]*>([^<]{1,80})", body[:CHUNK], re.IGNORECASE)
-        named = f" ({' '.join(title[1].decode(errors='replace').split())})" if title else ""
+        named = f" ({_shown(title[1].decode(errors='replace'))})" if title else ""
         raise Failed(Reason.REFUSED, f"it answered with a web page{named}, as for a sign-in")
 
 
@@ -300,11 +324,12 @@ def _failure(error: Exception) -> Failed:
         return Failed(Reason.NO_ANSWER, f"the HTTP proxy gives no connection{words}", heals=True, unreachable=True)
     if any(isinstance(c, urllib3.exceptions.NewConnectionError) for c in causes):
         return Failed(Reason.NO_ANSWER, f"no connection{words}", heals=True, unreachable=True)
-    if isinstance(error, (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError)) and not isinstance(
-        error, ValueError
-    ):
+    if isinstance(error, _NO_REQUEST):
+        return Failed(Reason.NO_ANSWER, f"the request cannot be made ({error})", final=True, unreachable=True)
+    if isinstance(error, (requests.ConnectionError, urllib3.exceptions.HTTPError, OSError)):
         return Failed(Reason.NO_ANSWER, f"the connection broke{words}", heals=True)
-    return Failed(Reason.NO_ANSWER, f"the request cannot be made ({error})", final=True, unreachable=True)
+    log.warning("a reply that cannot be read", exc_info=error)
+    return Failed(Reason.SERVER_ERROR, f"its reply cannot be read ({type(error).__name__})", heals=True)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -58,7 +58,8 @@ class Server:
 
         Args:
             urls: what to ask for.
-            read: makes the value; raises UnusableHistogram where it cannot. Only NOT_JSON is asked for again.
+            read: makes the value; raises UnusableHistogram where it cannot, of which only NOT_JSON is asked for
+                again, or Failed where the reply tells of a failure.
             stop: ends the iteration, without error, within about a second.
             limit: bytes of a reply; DQM_MAX_REPLY_BYTES if not given.
 
@@ -250,8 +251,8 @@ def _bare(error: Raised) -> Raised:
 class _Patience:
     """Decides when a server is down, from what has arrived so far.
 
-    - What ends every request alike (its certificate cannot be verified, it ends the TLS handshake): at once.
-    - No connection, after all tries of a request, when nothing was ever answered: at once.
+    - What ends every request alike (its certificate cannot be verified, it ends the TLS handshake), or no connection
+      after all tries of a request, when nothing was ever answered: at once.
     - A sign-in in place of the first answers: at the third, or when all that was asked for is refused.
     - Otherwise after FIRST_FAILURES requests in succession that failed for good, LATER_FAILURES once one was
       answered. "Absent" and a histogram that cannot be used are answers.
@@ -269,11 +270,9 @@ class _Patience:
             return False
         self._in_succession.append(outcome)
         failed = outcome.failed
-        if failed.final:
-            return True
         if self._answered:
             return len(self._in_succession) >= LATER_FAILURES
-        if failed.unreachable:
+        if failed.final or failed.unreachable:
             return True
         refused = sum(one.failed.reason == Reason.REFUSED for one in self._in_succession)
         return refused >= min(FIRST_REFUSALS, self._asked) or len(self._in_succession) >= FIRST_FAILURES
@@ -293,7 +292,7 @@ class _Patience:
     def _advice(self, failed: Failed) -> str:
         shown = self._certificates.certificate
         if "cannot be verified" in failed.detail:
-            return "set DQM_CA_BUNDLE to a PEM file of the authority that signed it"
+            return "set DQM_CA_BUNDLE to a PEM file of the authority that signed it, or to a folder that has it"
         if failed.reason == Reason.REFUSED and shown:
             return f"the client certificate in {shown} was shown: renew it, or ask for access"
         if failed.reason == Reason.REFUSED:

@@ -1,7 +1,8 @@
 """What Driftwatch keeps, in MongoDB: runs, items (one document a chamber), jobs, models, and who did what.
 
 `Store` is made without connecting; the first use connects, starts the embedded server where no other is named, and
-makes the indexes. Connection errors reach the caller as pymongo raises them; `unavailable` makes them one sentence.
+makes the indexes. Connection errors reach the caller as pymongo raises them; `connecting.unavailable` makes them one
+sentence.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from datetime import UTC, datetime
 import pymongo
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+from pymongo.errors import NotPrimaryError, PyMongoError
 
 from app.errors import SettingsError, StoreUnavailable
 from app.store.answers import Answers
 from app.store.attempts import Attempts
 from app.store.comparisons import Comparisons
+from app.store.connecting import connected
 from app.store.embedded import EmbeddedMongo
 from app.store.events import Events
 from app.store.imports import Imports
@@ -43,8 +45,6 @@ from config import Settings
 log = logging.getLogger(__name__)
 
 DATABASE = "driftwatch"  # where MONGODB_URI names none
-SELECTION_MS = 3_000  # how long a request waits for a database that is away
-OPERATION_MS = 5_000
 RETRY_SECONDS = 2.0  # after a vain connection, others fail at once for so long rather than wait in a row
 INDEX_SECONDS = 3_600  # making an index over millions of chambers is not an ordinary operation
 
@@ -140,14 +140,27 @@ class Store:
         """Ask the server for a sign of life.
 
         Raises:
-            PyMongoError, StoreUnavailable: there is none.
+            PyMongoError, StoreUnavailable, SettingsError: there is none.
         """
         self._database.command("ping")
 
     def revive(self) -> None:
-        """Start the embedded server again if it died; nothing to do where the database is somebody else's."""
-        if self._embedded is not None:
+        """Start the embedded server again if it died; nothing to do where the database is somebody else's.
+
+        Raises:
+            StoreUnavailable: it cannot be started. Until it can, that is what everybody is told.
+        """
+        if self._embedded is None:
+            return
+        try:
             self._embedded.join()
+        except StoreUnavailable as error:
+            with self._lock:
+                if self._client is not None:
+                    self._client.close()
+                    self._client = None
+                self._failure, self._failed_at = error, time.monotonic()
+            raise
 
     def close(self) -> None:
         """Disconnect; stop the embedded server if nobody else uses it."""
@@ -166,27 +179,17 @@ class Store:
                     raise self._failure
                 try:
                     self._client = self._connect()
-                except (PyMongoError, StoreUnavailable) as error:
+                except (PyMongoError, StoreUnavailable, SettingsError) as error:
                     self._failure, self._failed_at = error, time.monotonic()
                     raise
             return self._client.get_default_database(DATABASE)
 
     def _connect(self) -> MongoClient:
-        uri = self._uri or self._embedded.join()
-        try:
-            client = MongoClient(
-                uri,
-                appname="driftwatch",
-                tz_aware=True,
-                w="majority",
-                journal=True,  # what was acknowledged survives a power cut
-                serverSelectionTimeoutMS=SELECTION_MS,
-                timeoutMS=OPERATION_MS,
-            )
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            raise SettingsError(f"MONGODB_URI cannot be used: {error}.") from None
+        client = connected(self._uri or self._embedded.join())
         try:
             client.admin.command("ping")
+            if not client.is_primary:  # what follows would be tried again for INDEX_SECONDS
+                raise NotPrimaryError("not primary")
             database = client.get_default_database(DATABASE)
             with pymongo.timeout(INDEX_SECONDS):
                 _upgrade(database, self.subsystem)
@@ -227,21 +230,20 @@ def _upgrade(database: Database, subsystem: Subsystem) -> None:
             if model.name not in was_set:  # else nobody knows which stood when
                 runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
 
+    def sources() -> None:
+        simulated = items.upgrade_simulated()
+        Labels(database["labels"], subsystem).upgrade_simulated(runs.upgrade_sources(simulated))
+
     upgrades = {
         "labels": items.upgrade,
         "trends": trends,
         "thresholds": thresholds,
         "contamination": items.upgrade_contamination,
+        "sources": sources,
+        "asking again": runs.upgrade_asking_again,
         "answers": Labels(database["labels"], subsystem).upgrade,
     }
     for what, upgrade in upgrades.items():
         if database["upgrades"].find_one({"_id": what}) is None:
             upgrade()
             database["upgrades"].replace_one({"_id": what}, {"at": datetime.now(UTC)}, upsert=True)
-
-
-def unavailable(error: PyMongoError) -> StoreUnavailable:
-    """The sentence for a database that is away or fails."""
-    return StoreUnavailable(
-        f"The database does not answer ({type(error).__name__}). Nothing was changed; try again in a moment."
-    )

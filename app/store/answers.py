@@ -16,6 +16,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.labelling.agreement import Way
 from app.store.indexes import make_indexes
+from app.store.runs import Runs
 from app.subsystems import Subsystem
 
 
@@ -46,9 +47,15 @@ class Answers:
         except DuplicateKeyError:
             return  # that of newer events is there
 
+    def remove_run(self, run: int) -> None:
+        """Forget what was answered on the items of a run."""
+        self._collection.delete_many({"run": run, "subsystem": self._subsystem.name})
+
     def ways(self) -> Mapping[Way, int]:
         """In which ways at least two people answered → of how many items; counted in an index."""
-        wanted = {"subsystem": self._subsystem.name, "way": {"$gt": ""}}
+        wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$gt": ""}}
+        if aside := Runs(self._collection.database["runs"]).set_aside():
+            wanted["run"] = {"$nin": aside}
         stages = [{"$match": wanted}, {"$group": {"_id": "$way", "items": {"$sum": 1}}}]
         return {_read(d["_id"]): d["items"] for d in self._collection.aggregate(stages, hint="ways")}
 
@@ -60,7 +67,9 @@ class Answers:
         Args:
             sort: "run" or one of the keys of a place; among the same by run and place.
         """
-        wanted = {"subsystem": self._subsystem.name, "way": {"$in": [_written(way) for way in ways]}}
+        wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$in": [_written(way) for way in ways]}}
+        if aside := Runs(self._collection.database["runs"]).set_aside():
+            wanted["run"] = {"$nin": aside}
         place = ("run", *self._subsystem.keys)
         # All in one direction, as they lie in the index, way by way.
         order = dict.fromkeys((sort, *place), DESCENDING if descending else ASCENDING)

@@ -8,19 +8,22 @@ open, and on no port.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import importlib.util
+import json
 import logging
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -36,6 +39,14 @@ STOP_SECONDS = 30  # mongod writes a checkpoint before it ends; mostly below 0.5
 CACHE_GIGABYTES = 0.25  # the smallest that mongod takes; by default it would take half of the memory
 LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes
 LOG_BYTES = 10_000_000
+PROBE_BYTES = 100_000  # more than a file system keeps within a directory's entry
+NO_ROOM = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+HINTS = {
+    "libcurl.so.4": " Debian and Ubuntu have it in the package libcurl4.",
+    "libssl.so.3": " It needs OpenSSL 3: Debian 12, Ubuntu 22.04 or later.",
+    "libcrypto.so.3": " It needs OpenSSL 3: Debian 12, Ubuntu 22.04 or later.",
+    "GLIBC": " It needs the C library of Debian 12, Ubuntu 22.04 or later.",
+}
 JOURNAL_MS = 10  # an acknowledged write waits for a third of this; the default of 100 would make a run twice as slow
 
 
@@ -65,9 +76,7 @@ class EmbeddedMongo:
         except OSError as error:
             raise StoreUnavailable(f"DATA_DIR cannot be used: {error}.") from None
         with self._starting_or_stopping():
-            if self._users_file is None:
-                self._users_file = os.open(self.folder / "users.lock", os.O_CREAT | os.O_RDWR, 0o600)
-                fcntl.flock(self._users_file, fcntl.LOCK_SH)
+            self._enter()
             try:
                 if not self._answers():
                     self._start()
@@ -93,23 +102,36 @@ class EmbeddedMongo:
     def pid(self) -> int | None:
         """The server's process id, if it was started and has not been stopped."""
         try:
-            return int((self.folder / "mongod.pid").read_text())
+            return int((self.folder / "mongod.pid").read_text(encoding="ascii"))
         except (FileNotFoundError, ValueError):
             return None
 
     @property
     def _socket(self) -> Path:
         path = self.folder / "mongod.sock"
-        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        # bytes that are no text in this locale cannot be put into a URI
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH and str(path).isprintable():
             return path
         digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"driftwatch-{os.getuid()}-{digest}" / "mongod.sock"
 
     @contextmanager
     def _starting_or_stopping(self) -> Iterator[None]:
-        with (self.folder / "start.lock").open("a") as file:
+        try:
+            file = (self.folder / "start.lock").open("ab")
+        except OSError as error:
+            raise StoreUnavailable(f"DATA_DIR cannot be used: {error}.") from None
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _enter(self) -> None:
+        if self._users_file is None:
+            try:
+                self._users_file = os.open(self.folder / "users.lock", os.O_CREAT | os.O_RDWR, 0o600)
+            except OSError as error:
+                raise StoreUnavailable(f"DATA_DIR cannot be used: {error}.") from None
+            fcntl.flock(self._users_file, fcntl.LOCK_SH)
 
     def _forget(self) -> None:
         if self._users_file is not None:
@@ -130,6 +152,7 @@ class EmbeddedMongo:
         log_file = self.folder / "mongod.log"
         if log_file.exists() and log_file.stat().st_size > LOG_BYTES:
             log_file.unlink()
+        logged = log_file.stat().st_size if log_file.exists() else 0
         self._make_private(self._socket.parent)
         command = [
             *(str(_binary()), "--dbpath", str(self.folder / "db"), "--pidfilepath", str(self.folder / "mongod.pid")),
@@ -144,7 +167,7 @@ class EmbeddedMongo:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if process.poll() is not None:
-                raise StoreUnavailable(_why_not(process, log_file))
+                raise StoreUnavailable(self._why_not(process, log_file, logged))
             if time.monotonic() > deadline:
                 process.terminate()
                 raise StoreUnavailable(f"The embedded MongoDB did not answer in {START_SECONDS} s; see {log_file}.")
@@ -154,6 +177,37 @@ class EmbeddedMongo:
             del _ours[pid]
         _ours[process.pid] = process
         log.info("embedded MongoDB started (process %d, data in %s)", process.pid, self.folder)
+
+    def _why_not(self, process: subprocess.Popen, log_file: Path, logged: int) -> str:
+        """Why the server ended as soon as it had begun: what the system said to it, else what it said itself."""
+        said = process.stdout.read().decode(errors="replace").strip()
+        process.stdout.close()
+        written = log_file.read_bytes()[logged:].decode(errors="replace") if log_file.exists() else ""
+        if process.returncode == -signal.SIGXFSZ:  # how the system ends who goes on beyond a limit (ulimit -f)
+            said += os.strerror(errno.EFBIG)
+        disk = next((words for words in NO_ROOM if words in said + written), "") or self._why_nothing_can_be_written()
+        if disk:
+            free = shutil.disk_usage(self.folder).free // 1_000_000
+            return (
+                f"The embedded MongoDB cannot write to DATA_DIR, {self.folder.parent}: {disk[0].lower()}{disk[1:]} "
+                f"({free:,} MB are free). See to that, or set DATA_DIR to another folder."
+            )
+        hint = next((hint for words, hint in HINTS.items() if words in said), "")
+        why = _gravest(said + "\n" + written) or f"exit status {process.returncode}"
+        return (
+            f"The embedded MongoDB could not start: {why}.{hint} Its log is {log_file}; "
+            "MONGODB_URI names a server of yours instead."
+        )
+
+    def _why_nothing_can_be_written(self) -> str:
+        """What the system says to us when we write there; nothing where we can. A full disk takes no log either."""
+        try:
+            with tempfile.TemporaryFile(dir=self.folder / "db") as file:
+                file.write(b"x" * PROBE_BYTES)
+                file.flush()
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
 
     def _make_private(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -204,18 +258,15 @@ def _binary() -> Path:
     )
 
 
-def _why_not(process: subprocess.Popen, log_file: Path) -> str:
-    said = process.stdout.read().decode(errors="replace").strip()
-    process.stdout.close()
-    hint = ""
-    if "libcurl.so.4" in said:
-        hint = " Debian and Ubuntu have it in the package libcurl4."
-    elif "libssl.so.3" in said or "libcrypto.so.3" in said:
-        hint = " It needs OpenSSL 3: Debian 12, Ubuntu 22.04 or later."
-    elif "GLIBC" in said:
-        hint = " It needs the C library of Debian 12, Ubuntu 22.04 or later."
-    last = said.splitlines()[-1] if said else f"exit status {process.returncode}"
-    return (
-        f"The embedded MongoDB could not start: {last}.{hint} Its log is {log_file}; "
-        "MONGODB_URI names a server of yours instead."
-    )
+def _gravest(said: str) -> str:
+    """The first line that says why, of MongoDB's own log (JSON) or of what the loader says; never a stack's frame."""
+    plain = [line for line in said.splitlines() if line and not line.lstrip().startswith(("{", "Frame:", "BACKTRACE"))]
+    for line in said.splitlines():
+        with suppress(ValueError, AttributeError):
+            entry = json.loads(line)
+            if entry.get("s") in ("E", "F"):
+                attributes = entry.get("attr", {})
+                inner = attributes.get("message")
+                cause = inner.get("error_str") if isinstance(inner, dict) else attributes.get("error")
+                return f"{entry['msg']} ({cause})" if cause else entry["msg"]
+    return plain[-1] if plain else ""

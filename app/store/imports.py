@@ -2,7 +2,8 @@
 
 A file is checked into here first, wholly; only what is here is ever written. So an import that began to write can be
 finished by any process, whatever became of the one that began it, and needs its file no more. At most one writes at a
-time: a unique index holds that. Who writes holds a lease; when it runs out, the next process goes on.
+time: a unique index holds that. Who checks or writes holds a lease. When it runs out, the next process puts away what
+was half checked, and goes on with what was half written.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from app.errors import Conflict, NotFound
 from app.store.indexes import in_pieces
 from app.store.items import DUPLICATE_KEY
 
-LEASE = timedelta(seconds=120)  # renewed with every batch, which takes a second
+LEASE = timedelta(seconds=120)  # renewed with every batch that is written, and every few seconds of checking
+BYTES_AT_ONCE = 10_000_000  # of documents that are held in memory, or the last of them alone
 KEPT = timedelta(days=1)  # rows that were checked and not written
 ENDED_KEPT_DAYS = 30
 LONG_SECONDS = 3_600  # for what touches each of millions of rows
@@ -87,6 +89,7 @@ class CheckedRow:
         why: what is wrong, as a sentence.
         keys: names of its place, of which no two rows may have the same.
         document: what would be added.
+        size: of the document, in bytes.
     """
 
     kind: str
@@ -97,6 +100,7 @@ class CheckedRow:
     why: str = ""
     keys: tuple[str, ...] = ()
     document: Mapping[str, Any] | None = None
+    size: int = 0
 
 
 class Imports:
@@ -123,6 +127,7 @@ class Imports:
     def begin(self, file: str, by: str) -> str:
         """Begin to check a file; the import's id."""
         document = {"file": file, "by": by, "at": datetime.now(UTC), "state": ImportState.CHECKING, "counts": {}}
+        document |= _lease()
         return str(self._imports.insert_one(document).inserted_id)
 
     def keep(self, import_id: str, rows: Sequence[CheckedRow]) -> list[CheckedRow]:
@@ -160,17 +165,18 @@ class Imports:
     def discard(self, import_id: str) -> None:
         """Put an import away that nobody began to write."""
         state = {"$in": [ImportState.CHECKING, ImportState.CHECKED]}
-        if self._imports.delete_one({"_id": ObjectId(import_id), "state": state}).deleted_count:
-            self._put_away_rows(import_id)
+        self._imports.delete_one({"_id": ObjectId(import_id), "state": state})
+        self._put_away_rows(ObjectId(import_id))
 
     def discard_old(self) -> None:
-        """Put away what was checked and then forgotten."""
-        wanted = {
-            "state": {"$in": [ImportState.CHECKING, ImportState.CHECKED]},
-            "at": {"$lt": datetime.now(UTC) - KEPT},
-        }
-        for document in self._imports.find(wanted, {"_id": 1}):
-            self.discard(str(document["_id"]))
+        """Put away what was checked and then forgotten, and what a process left that was ended in the midst of it."""
+        now = datetime.now(UTC)
+        lost = {"state": ImportState.CHECKING, "leased_until": {"$not": {"$gte": now}}}
+        forgotten = {"state": ImportState.CHECKED, "at": {"$lt": now - KEPT}}
+        self._imports.delete_many({"$or": [lost, forgotten]})
+        with pymongo.timeout(LONG_SECONDS):
+            for import_id in self._rows.distinct("import"):  # an import stands before its rows, and goes before them
+                self._put_away_rows(import_id)
 
     # --- reading ---
 
@@ -205,8 +211,13 @@ class Imports:
         wanted = {"import": ObjectId(import_id), "outcome": Outcome.NEW, "kind": kind}
         last = ObjectId("0" * 24)
         while True:  # not one cursor: a batch may take longer than a cursor that is idle lives
-            found = self._rows.find({**wanted, "_id": {"$gt": last}}, {"document": 1}).sort("_id", ASCENDING)
-            batch = [(row["_id"], row["document"]) for row in found.limit(at_once)]
+            found = self._rows.find({**wanted, "_id": {"$gt": last}}, {"document": 1, "size": 1}).sort("_id", ASCENDING)
+            batch, held = [], 0
+            for row in found.limit(at_once):
+                batch.append((row["_id"], row["document"]))
+                held += row.get("size", 0)
+                if held > BYTES_AT_ONCE:
+                    break
             if not batch:
                 return
             last = batch[-1][0]
@@ -229,9 +240,9 @@ class Imports:
         if not begun:
             raise Conflict(f"This import is {self.get(import_id).state}; it is written once.")
 
-    def renew(self, import_id: str) -> None:
-        """Prolong the lease."""
-        self._imports.update_one({"_id": ObjectId(import_id)}, {"$set": _lease()})
+    def renew(self, import_id: str) -> bool:
+        """Prolong the lease; False where the import was put away meanwhile."""
+        return bool(self._imports.update_one({"_id": ObjectId(import_id)}, {"$set": _lease()}).matched_count)
 
     def take_lost(self) -> Import | None:
         """Take over an import whose process was ended while it wrote, if there is one."""
@@ -245,7 +256,7 @@ class Imports:
         changes = {"state": ImportState.DONE, "ended_at": datetime.now(UTC), "counts": self._counts(import_id)}
         wanted = {"_id": ObjectId(import_id), "state": ImportState.WRITING}
         if self._imports.update_one(wanted, {"$set": changes}).modified_count:
-            self._put_away_rows(import_id)
+            self._put_away_rows(ObjectId(import_id))
 
     def _counts(self, import_id: str) -> dict[str, dict[str, int]]:
         by = {"kind": "$kind", "outcome": "$outcome"}
@@ -256,9 +267,12 @@ class Imports:
                 counts.setdefault(group["_id"]["kind"], {})[group["_id"]["outcome"]] = group["rows"]
         return counts
 
-    def _put_away_rows(self, import_id: str) -> None:
-        with pymongo.timeout(LONG_SECONDS):
-            self._rows.delete_many({"import": ObjectId(import_id)})
+    def _put_away_rows(self, import_id: ObjectId) -> None:
+        """Put away the rows of an import that is over, or that is not there any more."""
+        over = ImportState.DONE
+        if self._imports.find_one({"_id": import_id, "state": {"$ne": over}}, {"_id": 1}) is None:
+            with pymongo.timeout(LONG_SECONDS):
+                self._rows.delete_many({"import": import_id})
 
 
 def _lease() -> dict[str, Any]:
@@ -271,7 +285,7 @@ def _row_document(import_id: str, row: CheckedRow) -> dict[str, Any]:
     if row.keys:
         document["keys"] = list(row.keys)
     if row.document is not None:
-        document["document"] = row.document
+        document |= {"document": row.document, "size": row.size}
     return document
 
 

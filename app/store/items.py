@@ -21,9 +21,11 @@ from pymongo.errors import BulkWriteError
 
 from app.errors import NotFound, Reason, UnusableHistogram
 from app.labelling.events import LabelState
+from app.sources.origin import DEMONSTRATION_NAME
 from app.store import contamination
 from app.store.indexes import between, count_to, make_indexes
 from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
+from app.store.runs import Runs
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.summary import bad_layers
@@ -76,6 +78,7 @@ class Item:
         findings: what simple statistics found wrong, beside the model: see `Subsystem.explain`.
         model: whose scores they are.
         source: where its histogram came from.
+        simulated: that is a demonstration.
         evaluation: what people said of it, as `app.labelling.events.Projection` has it; None while nobody did.
         seq: number of the newest label event that counted; 0 while there is none.
         labelled, waiting: somebody labelled it; it wants a label, the first one or a second opinion.
@@ -98,6 +101,7 @@ class Item:
     findings: Sequence[Mapping[str, Any]] = ()
     model: str = ""
     source: str = ""
+    simulated: bool = False
     fetched_at: datetime | None = None
     scored_at: datetime | None = None
     evaluation: Mapping[str, Any] | None = None
@@ -254,6 +258,12 @@ class Items:
         labelled = {"subsystem": self._subsystem.name, "labelled": True}
         self._collection.update_many(labelled, list(contamination.STAGES))
 
+    def upgrade_simulated(self) -> list[int]:
+        """Note of items of the time before that was kept which of them come from a demonstration; of which runs."""
+        old = {"source": {"$regex": DEMONSTRATION_NAME}}
+        self._collection.update_many(old, {"$set": {"simulated": True}})
+        return self._collection.distinct("run", old)
+
     # --- fetching ---
 
     def stored_places(self, run: int) -> set[Any]:
@@ -263,18 +273,35 @@ class Items:
             self._subsystem.place_of(d) for d in self._collection.find(wanted, dict.fromkeys(self._subsystem.keys, 1))
         }
 
-    def store(self, run: int, results: Iterable[tuple[Any, Any]], source: str) -> None:
+    def hits(self, run: int) -> dict[Any, int]:
+        """place → hits of the histogram that is stored, of a run."""
+        wanted = {"run": run, "subsystem": self._subsystem.name, "state": {"$ne": ItemState.MISSING}}
+        found = self._collection.find(wanted, dict.fromkeys(("hits", *self._subsystem.keys), 1))
+        return {self._subsystem.place_of(d): d["hits"] for d in found}
+
+    def differing(self, run: int, results: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        """Those of some histograms (place, histogram) that are not the ones stored."""
+        wanted = {"run": run, "subsystem": self._subsystem.name, "state": {"$ne": ItemState.MISSING}}
+        found = self._collection.find(wanted, dict.fromkeys(("occupancy", *self._subsystem.keys), 1))
+        stored = {self._subsystem.place_of(d): d["occupancy"] for d in found}
+        return [(place, result) for place, result in results if result.to_bytes() != stored.get(place)]
+
+    def store(self, run: int, results: Iterable[tuple[Any, Any]], source: str, simulated: bool = False) -> None:
         """Keep what came from a source: for each place a histogram, or the `UnusableHistogram` that says why not.
 
         A histogram replaces a reason, never the other way round.
+
+        Args:
+            simulated: the source is a demonstration.
         """
         now = datetime.now(UTC)
+        came = {"fetched_at": now, "source": source, "simulated": simulated}
         missing = {"state": ItemState.MISSING, "rank": RANK[ItemState.MISSING], "model": None}
         updates = []
         for place, result in results:
             if isinstance(result, UnusableHistogram):
                 changes = {
-                    "$set": {"missing": result.reason, "detail": result.detail, "fetched_at": now, "source": source},
+                    "$set": {"missing": result.reason, "detail": result.detail, **came},
                     "$setOnInsert": new_item() | missing,
                 }
                 # An item that has a histogram does not match, and cannot be inserted a second time.
@@ -288,8 +315,7 @@ class Items:
                         "state": ItemState.UNSCORED,
                         "rank": RANK[ItemState.UNSCORED],
                         "model": None,
-                        "fetched_at": now,
-                        "source": source,
+                        **came,
                     },
                     "$unset": dict.fromkeys(("missing", "detail", *OF_SCORES, *contamination.FIELDS), ""),
                     "$setOnInsert": new_item(),
@@ -465,9 +491,13 @@ class Items:
         return {self._subsystem.place_of(d): tuple(map(Verdict, d["verdicts"])) for d in found}
 
     def of_place(self, place: Any, around: int, each_side: int, histograms: bool = False) -> list[Item]:
-        """The same place in other runs: up to `each_side` before and after run `around`, by run number."""
+        """The same place in other runs, by number: up to `each_side` before and after one; simulated ones if it is."""
         at = self._subsystem.identity(around, place)
         fields = {"embedding": 0} if histograms else _LARGE
+        if this := self._collection.find_one(at, {"simulated": 1}):
+            at["simulated"] = True if this.get("simulated") else {"$ne": True}
+        elif self._together():
+            at["simulated"] = {"$ne": True}
         later = self._collection.find({**at, "run": {"$gt": around}}, fields).sort("run", ASCENDING).limit(each_side)
         earlier = self._collection.find({**at, "run": {"$lt": around}}, fields).sort("run", DESCENDING).limit(each_side)
         return [self.item(d) for d in (*reversed(list(earlier)), *later)]
@@ -477,7 +507,8 @@ class Items:
 
         Runs in which it is missing are left out; scores are None while it is not scored.
         """
-        wanted = {"subsystem": self._subsystem.name, **self._subsystem.at(place), "run": {"$gte": first, "$lte": last}}
+        of_runs = {"$gte": first, "$lte": last} | self._together()
+        wanted = {"subsystem": self._subsystem.name, **self._subsystem.at(place), "run": of_runs}
         fields = {"_id": 0, "run": 1, "model": 1, "part_scores": 1, "part_rates": 1}
         found = self._collection.find(wanted, fields, batch_size=AT_ONCE).sort("run", ASCENDING).hint("history")
         return [(d["run"], d.get("model"), d.get("part_scores"), d["part_rates"]) for d in found if d.get("part_rates")]
@@ -541,7 +572,9 @@ class Items:
             place: values of "run" and of keys of the subsystem.
         """
         wanted = {"subsystem": self._subsystem.name, "labelled": True, "model": model, **place}
-        wanted["scored_and_said"] = {"$gte": {}}
+        wanted |= {"scored_and_said": {"$gte": {}}}
+        if "run" not in place and (together := self._together()):
+            wanted["run"] = together
         found = self._collection.find(wanted, {"_id": 0, "scored_and_said": 1}).sort("run", DESCENDING)
         both = (d["scored_and_said"] for d in found.hint("calibration").limit(limit))
         return [(d["scores"], d["bad"]) for d in both]
@@ -565,6 +598,8 @@ class Items:
     def count_disputed(self) -> int:
         """How many items people disagree on, whatever model scored them."""
         wanted = {"evaluation.state": str(LabelState.DISPUTED), "subsystem": self._subsystem.name}
+        if together := self._together():
+            wanted["run"] = together
         return self._collection.count_documents(wanted, hint="disputed")
 
     def remove_run(self, run: int) -> int:
@@ -590,6 +625,8 @@ class Items:
             wanted["model"] = {"$in": [query.model] if query.states <= SCORED else [query.model, None]}
         if query.run is not None:
             wanted["run"] = query.run
+        elif together := self._together():
+            wanted["run"] = together
         if not query.disputed:
             wanted["labelled"] = {"$in": [False, True]} if query.labelled is None else query.labelled
         if query.by is not None:
@@ -605,6 +642,11 @@ class Items:
         if query.uncertain is not None:
             wanted["rank"] = {"$lt": query.uncertain}
         return wanted
+
+    def _together(self) -> dict[str, Any]:
+        """What a run must be for its items to stand in one list with others; empty where there is nothing to ask."""
+        aside = Runs(self._collection.database["runs"]).set_aside()
+        return {"$nin": aside} if aside else {}
 
     def _scored(self, run: int) -> dict[str, Any]:
         return {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}}
@@ -628,7 +670,7 @@ class Items:
             # In the order shown others are passed over; in the order of places all that are there are sorted.
             places = [self._subsystem.at(place) for place in self._subsystem.places()]
             share = sum(query.place.items() <= place.items() for place in places) / len(places)
-            there = self._collection.estimated_document_count() * share
+            there = Runs(self._collection.database["runs"]).count() * len(places) * share
             if len(query.place) == len(self._subsystem.keys) or there <= MOST_SORTED or there * share < rows:
                 return f"list_{next(iter(query.place))}"
         return ordered
@@ -660,6 +702,7 @@ class Items:
             findings=tuple(d.get("findings", ())),
             model=d.get("model") or "",
             source=d.get("source", ""),
+            simulated=d.get("simulated", False),
             fetched_at=d.get("fetched_at"),
             scored_at=d.get("scored_at"),
             evaluation=d.get("evaluation"),

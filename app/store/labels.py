@@ -22,7 +22,7 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import NotFound
 from app.labelling.events import Kind, LabelEvent, SkipReason
-from app.store.indexes import between, count_to, in_index, make_indexes
+from app.store.indexes import between, count_all, count_to, in_index, make_indexes
 from app.store.items import MOST_LISTED
 from app.subsystems import Subsystem
 
@@ -79,6 +79,7 @@ class Labels:
             rest = [name for name in listed if name not in fields]
             indexes.append(IndexModel([*fields, *rest], name=f"list_{sort}"))
         indexes.append(IndexModel(["kind", "withdrawn", "by", "at"], name="counted"))  # by person
+        indexes.append(IndexModel("simulated", partialFilterExpression={"simulated": True}))
         indexes.append(IndexModel("projected", partialFilterExpression={"projected": False}))
         gone = ["_".join(f"{name}_1" for name in fields) for fields in self.SORTS.values()]
         gone += ["kind_1_withdrawn_1_by_1_at_1", "blind_1"]
@@ -118,6 +119,32 @@ class Labels:
         """Have items projected again of which more may follow than in the time before answers were kept."""
         self._collection.update_many({"blind": True}, {"$set": {"projected": False}})
 
+    def upgrade_simulated(self, runs: Several[int]) -> None:
+        """Note of the time before that was kept that what was said of some runs is of simulated chambers."""
+        old = {"run": {"$in": list(runs)}, "simulated": {"$exists": False}}
+        self._collection.update_many(old, {"$set": {"simulated": True}})
+
+    def set_aside_simulated(self, run: int) -> bool:
+        """Put away what was said of a run's simulated chambers, now that real ones take their place.
+
+        It is kept beside, in a collection that nothing reads.
+
+        Returns:
+            Whether there was anything.
+        """
+        wanted = {"run": run, "subsystem": self._subsystem.name, "simulated": True}
+        if self._collection.find_one(wanted, {"_id": 1}) is None:
+            return False
+        into = {"into": "labels_of_simulated_runs", "whenMatched": "keepExisting"}
+        self._collection.aggregate([{"$match": wanted}, {"$merge": into}])
+        self._collection.delete_many(wanted)
+        return True
+
+    def has_real(self, run: int) -> bool:
+        """Whether anything was said of a run's real chambers."""
+        wanted = {"run": run, "subsystem": self._subsystem.name, "simulated": {"$ne": True}}
+        return self._collection.find_one(wanted, {"_id": 1}) is not None
+
     # --- reading ---
 
     def get(self, event_id: str) -> LabelEvent:
@@ -148,6 +175,10 @@ class Labels:
         """The runs of which there are events, ascending; all, or those from `first` to `last`."""
         bounds = {"$gte": 0 if first is None else first} | ({} if last is None else {"$lte": last})
         return sorted(self._collection.distinct("run", {"run": bounds}))
+
+    def simulated_runs(self) -> list[int]:
+        """The runs of which there are events of simulated chambers."""
+        return sorted(self._collection.distinct("run", {"simulated": True}))
 
     def of_run(self, run: int) -> dict[Any, list[LabelEvent]]:
         """place → every event of the item, by seq, of the items of a run that have any."""
@@ -186,8 +217,6 @@ class Labels:
 
     def count(self, query: LabelQuery, most: int = MOST_LISTED) -> int:
         """How many events a list has; counting ends one beyond `most`."""
-        if replace(query, sort="at", descending=True) == LabelQuery():
-            return min(self.count_all(), most + 1)
         # Whatever the order shown: where those that are asked for lie together.
         together = "at" if query.by is not None or not query.place else next(iter(query.place))
         query = replace(query, sort=together)
@@ -221,8 +250,8 @@ class Labels:
         return {where: sorted(said, key=lambda event: event.seq) for where, said in events.items()}
 
     def count_all(self) -> int:
-        """How many events there are; of what MongoDB knows without counting."""
-        return self._collection.estimated_document_count()
+        """How many events there are."""
+        return count_all(self._collection)
 
     def stamp(self) -> str:
         """Changes whenever anything is said: what is made of all labels hangs on it."""

@@ -20,6 +20,7 @@ from app.labelling.events import Kind, LabelEvent, Projection
 from app.store import contamination
 from app.store.indexes import count_to, make_indexes
 from app.store.items import FREE, Item, Items
+from app.store.runs import Runs
 from app.subsystems import Subsystem
 
 LEASE = timedelta(minutes=10)  # a page that is used renews it; one that was left gives its item back so soon
@@ -64,6 +65,7 @@ class Queue:
         self._collection = collection
         self._subsystem = subsystem
         self._items = Items(collection, subsystem)
+        self._runs = Runs(collection.database["runs"])
 
     def make_indexes(self) -> None:
         keys = self._subsystem.keys
@@ -205,6 +207,8 @@ class Queue:
     def count_of_other_models(self, model: str) -> int:
         """How many items wait that this model has not scored; to `MOST_COUNTED`."""
         wanted = {"waiting": True, "rank": _JUDGED, "model": {"$ne": model}, "subsystem": self._subsystem.name}
+        if aside := self._runs.set_aside():
+            wanted["run"] = {"$nin": aside}
         return self._count(wanted, "queue_rank")
 
     def count_all_held(self) -> int:
@@ -273,6 +277,8 @@ class Queue:
             filters |= {"waiting": True} | ({order.value[0]: {"$gte": 0}} if known else {"rank": _JUDGED})
         if wanted.run is not None:
             filters["run"] = wanted.run
+        elif aside := self._runs.set_aside():
+            filters["run"] = {"$nin": aside}
         if wanted.wheel is not None:
             filters[self._subsystem.keys[0]] = wanted.wheel
         if wanted.leave_out_known:

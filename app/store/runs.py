@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection as Collected
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,7 +14,8 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import Conflict, NotFound
-from app.store.indexes import count_to, in_index, make_indexes
+from app.sources.origin import DEMONSTRATION, Origin, SourceKind, told_by
+from app.store.indexes import count_all, count_to, in_index, make_indexes
 
 
 class RunState(StrEnum):
@@ -50,6 +52,11 @@ class Run:
             `Runs.summaries`.
         reasons: how many items are missing for each reason.
         rate: items that arrived a second, while it is being fetched.
+        source, source_kind: what it is fetched from, once somebody asked for it: see `origin`.
+        simulated: some of it comes from a demonstration.
+        unsettled: it was fetched while the server listed no later run: perhaps it was still being taken.
+        ask_again_at: when the server is to be asked for it again by itself; None where it is not.
+        first_asked_at: when somebody asked for it last; how long the server is asked again follows from it.
         model: whose scores its items have; empty where they have none, or those of several.
         threshold: at which their verdicts were made; None where that is not known, or at several.
         drift: how far it is from what its model was trained on: "model", and the fields of `app.ml.drift.Drift`; None
@@ -65,6 +72,11 @@ class Run:
     rate: float = 0.0
     why: str = ""
     source: str = ""
+    source_kind: str = ""
+    simulated: bool = False
+    unsettled: bool = False
+    ask_again_at: datetime | None = None
+    first_asked_at: datetime | None = None
     requested_by: str = ""
     requested_at: datetime | None = None
     started_at: datetime | None = None
@@ -77,13 +89,24 @@ class Run:
     reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def origin(self) -> Origin | None:
+        """What its items come from, and are continued from; None while nothing is said of that."""
+        return Origin(SourceKind(self.source_kind), self.source) if self.source_kind else None
+
+    @property
+    def begun(self) -> bool:
+        """Something of it may be here: it is continued from its origin alone."""
+        return bool(self.done) or self.state in (RunState.FETCHING, RunState.SCORING)
+
+    @property
     def busy(self) -> bool:
         return self.state in BUSY
 
     @property
     def is_complete(self) -> bool:
-        """Nothing is left to fetch or to score."""
-        return self.state is RunState.FINISHED and not self.missing and not self.summary.get("unscored")
+        """Nothing is left to fetch or to score, as far as is known."""
+        is_whole = not self.missing and not self.unsettled and not self.summary.get("unscored")
+        return self.state is RunState.FINISHED and is_whole
 
     @property
     def seconds_left(self) -> float | None:
@@ -120,30 +143,39 @@ class Runs:
             "scored": ("model", "threshold", "done"),  # how far a re-evaluation is
             "measured": ("model", "drift.model", "done"),
             "kept": ("kept", "model", "done"),
+            "simulated": ("simulated", "done", "_id"),
+            "to_ask_again": ("ask_again_at", "_id"),
         }
         gone = [f"{'_1_'.join(names[:2])}_1" for names in (*fields.values(), ("drift.model", "_id"))]
         gone.append("done")
         make_indexes(self._collection, [IndexModel(list(names), name=name) for name, names in fields.items()], gone)
 
-    def request(self, number: int, by: str, total: int) -> None:
+    def request(self, number: int, by: str, total: int, origin: Origin | None = None, by_itself: bool = False) -> None:
         """Note that a run is wanted: a new one, or what is missing of a known one.
+
+        Where nothing of it is here yet, it may come from this source; otherwise from the one that it began with.
+
+        Args:
+            by_itself: nobody asked for it just now.
 
         Raises:
             Conflict: it is being deleted.
         """
         now = datetime.now(UTC)
+        wanted = {"_id": number, "state": {"$nin": [RunState.DELETING, RunState.FETCHING, RunState.SCORING]}}
+        asked = {"state": RunState.WAITING, "why": "", "requested_by": by, "requested_at": now}
+        asked |= {} if by_itself else {"first_asked_at": now}
+        begun = {**(origin.fields if origin else {}), "simulated": origin == DEMONSTRATION}
+        new = {"total": total, "done": 0, "missing": 0, "summary": {}, "reasons": {}}
+        new |= {"first_asked_at": now} if by_itself else {}
+        if self._collection.update_one({**wanted, "done": {"$gt": 0}}, {"$set": asked}).matched_count:
+            return
         try:
-            self._collection.update_one(
-                {"_id": number, "state": {"$nin": [RunState.DELETING, RunState.FETCHING, RunState.SCORING]}},
-                {
-                    "$set": {"state": RunState.WAITING, "why": "", "requested_by": by, "requested_at": now},
-                    "$setOnInsert": {"total": total, "done": 0, "missing": 0, "summary": {}, "reasons": {}},
-                },
-                upsert=True,
-            )
+            update = {"$set": asked | begun, "$setOnInsert": new}
+            self._collection.update_one({**wanted, "done": {"$not": {"$gt": 0}}}, update, upsert=True)
         except DuplicateKeyError:  # it exists, in one of those states
             if self.get(number).state is RunState.DELETING:
-                raise Conflict(f"Run {number} is being deleted; ask for it again when it is gone.") from None
+                raise being_deleted(number) from None
 
     def update(self, number: int, **changes: object) -> bool:
         """Set fields of a run unless it is being deleted.
@@ -187,18 +219,27 @@ class Runs:
         descending: bool = True,
         skip: int = 0,
         limit: int = 20,
+        together: bool = False,
     ) -> list[Run]:
-        """A page of runs, newest first unless asked otherwise."""
+        """A page of runs, newest first unless asked otherwise.
+
+        Args:
+            together: for what is made of several: without those to be set aside.
+        """
         order = [(key, DESCENDING if descending else ASCENDING) for key in self._ORDERS[sort]]
         index = "list_state" if state and sort == "number" else f"list_{sort}"
         wanted = in_index(_filter(state), self._ORDERS[sort][0])
+        if together and (aside := self.set_aside()):
+            wanted = {"$and": [wanted, {"_id": {"$nin": aside}}]}
         found = self._collection.find(wanted, NOT_PACKED).sort(order).hint(index).skip(skip).limit(limit)
         return [_run(d) for d in found]
 
     def count(self, state: RunState | None = None) -> int:
-        return (
-            self._collection.count_documents(_filter(state)) if state else self._collection.estimated_document_count()
-        )
+        return count_to(self._collection, _filter(state), 0, "list_state") if state else count_all(self._collection)
+
+    def any(self) -> bool:
+        """Whether anybody asked for a run yet."""
+        return self._collection.find_one({}, {"_id": 1}) is not None
 
     def count_by_model(self) -> dict[str, int]:
         """model → how many runs it scored, and no other since."""
@@ -273,31 +314,31 @@ class Runs:
         """
         keys, index = (("_id",), "drifted") if sort == "number" else ((f"drift.{sort}", "_id"), f"drifted_{sort}")
         order = [(key, DESCENDING if descending else ASCENDING) for key in keys]
-        found = self._collection.find(in_index(_drifted(first, last), keys[0]), NOT_PACKED).sort(order).hint(index)
+        found = self._collection.find(in_index(self._drifted(first, last), keys[0]), NOT_PACKED).sort(order).hint(index)
         found = found.skip(skip).limit(limit)
         return [_run(d) for d in found]
 
     def drifts(self, first: int, last: int, most: int) -> list[tuple[int, Mapping[str, Any]]]:
         """(number, drift) of the newest runs of a range whose drift is measured, oldest first; no more of the runs."""
-        found = self._collection.find(_drifted(first, last), {"drift": 1}, batch_size=most)
+        found = self._collection.find(self._drifted(first, last), {"drift": 1}, batch_size=most)
         return [(d["_id"], d["drift"]) for d in found.sort(_NEWEST).hint("drifted").limit(most)][::-1]
 
     def count_with_drift(self, first: int, last: int) -> int:
         """How many runs `with_drift` has, all pages together."""
-        return count_to(self._collection, _drifted(first, last), 0, "drifted")
+        return count_to(self._collection, self._drifted(first, last), 0, "drifted")
 
     def busy(self) -> list[Run]:
         """Runs on which somebody should be at work."""
         return [_run(d) for d in self._collection.find({"state": {"$in": sorted(BUSY)}}, NOT_PACKED)]
 
     def newest(self, state: RunState = RunState.FINISHED) -> Run | None:
-        """The finished run with the highest number."""
-        found = self.find(state, limit=1)
+        """The finished run with the highest number; of those that are not set aside."""
+        found = self.find(state, limit=1, together=True)
         return found[0] if found else None
 
     def near(self, number: int, model: str, each_side: int) -> list[Run]:
-        """Finished runs that a model scored, the nearest by number before and after a run."""
-        wanted = {"state": RunState.FINISHED, "model": model}
+        """Finished runs that a model scored, the nearest by number before and after a run; simulated ones if it is."""
+        wanted = {"state": RunState.FINISHED, "model": model, "simulated": self.is_simulated(number)}
         before = self._collection.find({**wanted, "_id": {"$lt": number}}, NOT_PACKED).sort("_id", DESCENDING)
         after = self._collection.find({**wanted, "_id": {"$gt": number}}, NOT_PACKED).sort("_id", ASCENDING)
         return [_run(d) for found in (before, after) for d in found.hint("_id_").limit(each_side)]
@@ -316,7 +357,7 @@ class Runs:
         """Changes whenever a run gets another summary or is deleted: what is drawn of all runs hangs on it."""
         newest = self._collection.find_one({}, {"changed_at": 1}, sort=[("changed_at", DESCENDING)])
         at = newest and newest.get("changed_at")
-        return f"{self._collection.estimated_document_count()}-{at.timestamp() if at else 0}"
+        return f"{count_all(self._collection)}-{at.timestamp() if at else 0}"
 
     def summaries(self, names: Sequence[str], first: int, last: int, model: str | None = None) -> list[list[Any]]:
         """Of the finished runs from `first` to `last`, by number: [number, a value for each name of the summary].
@@ -324,7 +365,7 @@ class Runs:
         Args:
             model: only those that it scored.
         """
-        wanted: dict[str, Any] = {"_id": {"$gte": first, "$lte": last}, "state": RunState.FINISHED}
+        wanted: dict[str, Any] = {"_id": self._between(first, last), "state": RunState.FINISHED}
         if model is not None:
             wanted["model"] = model
         # An array a run: read in half the time of documents with names.
@@ -344,6 +385,63 @@ class Runs:
         old = {"model": model, "threshold": {"$exists": False}}
         self._collection.update_many(old, {"$set": {"threshold": threshold}})
 
+    def _between(self, first: int, last: int) -> dict[str, Any]:
+        """Numbers of runs in a range that are not set aside; one run alone is mixed with none."""
+        aside = self.set_aside() if first != last else []
+        return {"$gte": first, "$lte": last} | ({"$nin": aside} if aside else {})
+
+    def _drifted(self, first: int, last: int) -> dict[str, Any]:
+        return {"_id": self._between(first, last), "drift.model": {"$gt": ""}}
+
+    # --- simulated runs, which are mixed with no others ---
+
+    def simulated(self) -> list[int]:
+        """The numbers of the runs that come from a demonstration."""
+        found = self._collection.find({"simulated": True}, {"_id": 1}, batch_size=AT_ONCE).hint("simulated")
+        return [d["_id"] for d in found]
+
+    def is_simulated(self, number: int) -> bool:
+        return self._collection.find_one({"_id": number, "simulated": True}, {"_id": 1}) is not None
+
+    def set_aside(self) -> list[int]:
+        """The simulated runs, where there are others with chambers; else none.
+
+        Whatever is made of several runs (lists, the queue, statistics, trends, drift, comparisons) is made without
+        these: of real runs alone, or, where there is nothing but a demonstration, of that.
+        """
+        if self._collection.find_one({"simulated": True}, {"_id": 1}, hint="simulated") is None:
+            return []
+        real = {"simulated": False, "done": {"$gt": 0}}
+        return self.simulated() if self._collection.find_one(real, {"_id": 1}, hint="simulated") else []
+
+    def upgrade_sources(self, simulated: Collected[int]) -> list[int]:
+        """Give runs of the time before they kept their kind of source the one that its name tells.
+
+        Args:
+            simulated: the runs of which some items come from a demonstration.
+
+        Returns:
+            The runs that are simulated.
+        """
+        for d in list(self._collection.find({"simulated": {"$exists": False}}, {"source": 1, "done": 1})):
+            origin = told_by(d.get("source"), d.get("done", 0))
+            is_simulated = origin == DEMONSTRATION or d["_id"] in simulated
+            changes = {"simulated": is_simulated, **(origin.fields if origin else {})}
+            self._collection.update_one({"_id": d["_id"]}, {"$set": changes})
+        return self._collection.distinct("_id", {"simulated": True})
+
+    def to_ask_again(self, now: datetime) -> list[int]:
+        """The runs that are due to be asked for again, those first that wait longest."""
+        due = {"ask_again_at": {"$lte": now}, "state": {"$nin": sorted(BUSY)}}
+        return [d["_id"] for d in self._collection.find(due, {"_id": 1}).sort("ask_again_at", ASCENDING)]
+
+    def upgrade_asking_again(self) -> None:
+        """Have asked for again what was not found or failed in the time when nothing was asked for again."""
+        now = datetime.now(UTC)
+        servers = [str(kind) for kind in (SourceKind.DQM, SourceKind.DEMONSTRATION)]
+        old = {"state": {"$in": [RunState.NOT_FOUND, RunState.FAILED]}, "source_kind": {"$in": servers}}
+        self._collection.update_many(old, {"$set": {"ask_again_at": now, "first_asked_at": now}})
+
     def known(self, numbers: list[int]) -> set[int]:
         """Those of the given runs that we have."""
         return {d["_id"] for d in self._collection.find({"_id": {"$in": numbers}}, {"_id": 1})}
@@ -353,16 +451,16 @@ def not_loaded(number: int) -> NotFound:
     return NotFound(f"Run {number} is not loaded. An expert can load it on the page “Runs”.")
 
 
+def being_deleted(number: int) -> Conflict:
+    return Conflict(f"Run {number} is being deleted; ask for it again when it is gone.")
+
+
 def _with_items(among: Sequence[int] | None) -> dict[str, Any]:
     return {"done": {"$gt": 0}} | ({} if among is None else {"_id": {"$in": list(among)}})
 
 
 def _to_measure(model: str) -> dict[str, Any]:
     return _with_items(None) | {"model": model, "drift.model": {"$ne": model}}
-
-
-def _drifted(first: int, last: int) -> dict[str, Any]:
-    return {"_id": {"$gte": first, "$lte": last}, "drift.model": {"$gt": ""}}
 
 
 def _filter(state: RunState | None) -> dict:

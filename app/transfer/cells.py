@@ -1,8 +1,10 @@
-"""The one rule by which a text becomes a harmless cell of a spreadsheet, and comes back from it unchanged."""
+"""What CSV needs for spreadsheets: the one rule by which a text becomes a harmless cell, and comes back unchanged."""
 
 from __future__ import annotations
 
-STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "−")
+BOM = "\ufeff"  # a CSV file begins with it: else Excel takes UTF-8 for the code page of its country
+STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "−", "＝", "＋", "－", "＠")
+PASSED_OVER = f" {BOM}"  # before a formula
 MARK = "'"  # what spreadsheets themselves take for "this is text"
 
 
@@ -12,7 +14,7 @@ def harmless(text: str) -> str:
     >>> harmless("=HYPERLINK(1)"), harmless("layer 3"), harmless("'tis noisy")
     ("'=HYPERLINK(1)", 'layer 3', "''tis noisy")
     """
-    is_marked = text.startswith(MARK) or text.lstrip(" ").startswith(STARTS_A_FORMULA)
+    is_marked = text.startswith(MARK) or text.lstrip(PASSED_OVER).startswith(STARTS_A_FORMULA)
     return f"{MARK}{text}" if is_marked else text
 
 

@@ -46,12 +46,14 @@ class Column:
     Attributes:
         words: what it holds, for whoever reads the file elsewhere.
         optional: it can be nothing.
+        later: exports of earlier versions do not have it; then it is nothing.
     """
 
     name: str
     type: Type
     words: str
     optional: bool = False
+    later: bool = False
 
     # --- checking ---
 

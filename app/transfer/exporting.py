@@ -105,7 +105,8 @@ class Exporting:
     def _for_training(self, runs: tuple[int, int] | None) -> Iterator[bytes]:
         subsystem = self._store.subsystem
         documents = self._store.transfer.documents("histograms", runs)
-        whole = (document for document in documents if "occupancy" in document)
+        aside = set(self._store.runs.set_aside())
+        whole = (document for document in documents if "occupancy" in document and document["run"] not in aside)
         histograms = ((d["run"], subsystem.decode(subsystem.place_of(d), d["occupancy"])) for d in whole)
         return _larger(the_2018_format.written(histograms))
 

@@ -1,7 +1,8 @@
 """Rows as CSV, JSON Lines and Parquet, and back: a format knows columns, and nothing of what they mean.
 
 Whatever is written is made piece by piece and whatever is read is held row by row, so that memory does not grow with
-the file. JSON Lines begin with a line that has the manifest and end with one that tells how many rows there were;
+the file; nor does it with what a small file can become: a row has its bound, and Parquet is decoded in a process of its
+own. JSON Lines begin with a line that has the manifest and end with one that tells how many rows there were;
 Parquet has both in its metadata; CSV has no place for either, so that it goes out in a zip with its manifest.
 """
 
@@ -11,24 +12,36 @@ import csv
 import hashlib
 import io
 import json
+import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic import TypeAdapter
 
+from app import limited
 from app.errors import DriftwatchError, InvalidInput
-from app.transfer.columns import Column
+from app.lines import numbered_lines
+from app.transfer.cells import BOM
+from app.transfer.columns import Column, Type
 
 Row = Mapping[str, Any]
 Numbered = Iterator[tuple[int, Row | DriftwatchError]]  # (line or row from 1, its row or what is wrong with it)
 
-LONGEST_LINE = 32_000_000  # bytes: a model's file of 15 MB in base64, and the pictures of its evaluation
-SKIPPED_AT_ONCE = 1_000_000  # bytes of a line that is longer
+Seen = Callable[[int], object]  # told of so many bytes that were read; may raise, and then reading ends
+
+LONGEST_ROW = 32_000_000  # bytes: a model's file of 15 MB in base64, and the pictures of its evaluation
+LARGEST_MANIFEST = 1_000_000  # bytes; ours take 4,000 a kind
 ROWS_AT_ONCE = 500
 PARQUET_ROWS = 2_000  # of one row group: 15 MB of histograms before they are compressed
+PARQUET_ROWS_WITH_FILES = 10
+PARQUET_READER = Path(__file__).with_name("parquet_rows.py")
+PARQUET_LIMITS = limited.Limits(memory=1_000_000_000, seconds=3_600)  # a file of 2 GB is decoded in some minutes
+MOST_UNPACKED = 20_000_000_000  # bytes that one Parquet file may become
 
 _JSON_OBJECT = TypeAdapter(dict[str, Any])
 
@@ -60,8 +73,15 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def read(self, file: BinaryIO, columns: Sequence[Column]) -> Numbered:
-        """The rows of a file, each with its number; one that cannot be used is an error and the others go on."""
+    def read(
+        self, file: BinaryIO, columns: Sequence[Column], longest: int = LONGEST_ROW, seen: Seen = lambda size: None
+    ) -> Numbered:
+        """The rows of a file, each with its number; one that cannot be used is an error and the others go on.
+
+        Args:
+            longest: bytes that a row may have.
+            seen: is told, piece by piece, how much was read.
+        """
 
 
 class JsonLines(Format):
@@ -78,22 +98,25 @@ class JsonLines(Format):
         yield _line({"end": {"rows": count, "sha256": digest.hexdigest()}})
 
     def manifest(self, file: BinaryIO) -> Any:
-        first = file.readline(LONGEST_LINE)
+        first = file.readline(LARGEST_MANIFEST)
         file.seek(0)
         try:
             return json.loads(first)["manifest"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise InvalidInput("line 1", first[:60].decode(errors="replace"), 'a JSON object {"manifest": …}') from None
 
-    def read(self, file: BinaryIO, columns: Sequence[Column]) -> Numbered:
+    def read(
+        self, file: BinaryIO, columns: Sequence[Column], longest: int = LONGEST_ROW, seen: Seen = lambda size: None
+    ) -> Numbered:
         by_name = {column.name: column for column in columns}
         digest, count, end = hashlib.sha256(), 0, None
-        for number, line in _lines(file):
+        number = 0
+        for number, line in numbered_lines(file, longest, seen):
             if number == 1 or (line is not None and not line.strip()):
                 continue
             try:
                 if line is None:
-                    raise InvalidInput("the line", "…", f"at most {LONGEST_LINE:,} bytes")
+                    raise InvalidInput("the line", "…", f"at most {longest:,} bytes")
                 if end is not None:
                     raise InvalidInput("the line", line[:60].decode(errors="replace"), "the end: one stood before it")
                 given = _object(line)
@@ -117,6 +140,7 @@ class Csv(Format):
 
     def write(self, columns: Sequence[Column], rows: Iterable[Row], manifest: Mapping[str, Any]) -> Iterator[bytes]:
         text, rows = io.StringIO(), iter(rows)
+        text.write(BOM)
         writer = csv.writer(text)
         writer.writerow([column.name for column in columns])
         while batch := list(islice(rows, ROWS_AT_ONCE)):
@@ -129,32 +153,35 @@ class Csv(Format):
     def manifest(self, file: BinaryIO) -> Any:
         raise InvalidInput("the file", "CSV", "the zip that has its manifest too, as it was exported")
 
-    def read(self, file: BinaryIO, columns: Sequence[Column]) -> Numbered:
+    def read(
+        self, file: BinaryIO, columns: Sequence[Column], longest: int = LONGEST_ROW, seen: Seen = lambda size: None
+    ) -> Numbered:
         by_name = {column.name: column for column in columns}
-        csv.field_size_limit(LONGEST_LINE)  # of the whole program, which reads CSV nowhere else
-        reader = csv.reader(_text_lines(file), strict=True)
+        csv.field_size_limit(LONGEST_ROW)  # of the whole program, which reads CSV nowhere else
+        lines = _RowsOfLines(file, longest, seen)
+        reader = csv.reader(lines, strict=True)
         header: list[str] | None = None
-        number = 0
         while True:
-            number = reader.line_num + 1  # a cell may have several lines
+            number = lines.begin_row()
             try:
                 cells = next(reader, None)
                 if cells is None:
                     return
                 if header is None:
+                    _all_of(by_name, cells)
                     header = cells
-                    _all_of(by_name, header)
                 elif cells:
                     yield number, _checked(by_name, _named(header, cells), lambda column, cell: column.from_cell(cell))
+                continue
             except csv.Error as error:
-                yield number, InvalidInput("the line", str(error), "as CSV has it (RFC 4180)")
+                wrong = InvalidInput("the line", str(error), "as CSV has it (RFC 4180)")
             except UnicodeDecodeError:
-                yield number, InvalidInput("the line", "…", "UTF-8")
-                return
+                wrong = InvalidInput("the line", "…", "UTF-8")
             except InvalidInput as error:
-                yield number, error
-                if header is cells:
-                    return
+                wrong = error
+            yield number, wrong
+            if header is None:  # without it no row can be understood
+                return
 
 
 class Parquet(Format):
@@ -167,38 +194,64 @@ class Parquet(Format):
         fields = [pa.field(column.name, column.arrow, nullable=True) for column in columns]
         schema = pa.schema(fields, metadata={"driftwatch": json.dumps(manifest)})
         sink, rows = Pieces(), iter(rows)
+        has_files = any(column.type is Type.BYTES for column in columns)
+        at_once = PARQUET_ROWS_WITH_FILES if has_files else PARQUET_ROWS
         with pq.ParquetWriter(sink, schema) as writer:
-            while batch := list(islice(rows, PARQUET_ROWS)):
+            while batch := list(islice(rows, at_once)):
                 values = {c.name: [c.to_arrow(row[c.name]) for row in batch] for c in columns}
                 writer.write_table(pa.Table.from_pydict(values, schema=schema))
                 yield sink.taken()
         yield sink.taken()
 
     def manifest(self, file: BinaryIO) -> Any:
-        found = (_opened(file).schema_arrow.metadata or {}).get(b"driftwatch")
+        with self._decoded(file, LONGEST_ROW) as (stream, _):
+            found = (stream.schema.metadata or {}).get(b"driftwatch")
         file.seek(0)
         try:
             return json.loads(found or "")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidInput("the metadata", found, "a manifest under the key “driftwatch”") from None
 
-    def read(self, file: BinaryIO, columns: Sequence[Column]) -> Numbered:
+    def read(
+        self, file: BinaryIO, columns: Sequence[Column], longest: int = LONGEST_ROW, seen: Seen = lambda size: None
+    ) -> Numbered:
         import pyarrow as pa
 
         by_name = {column.name: column for column in columns}
-        opened = _opened(file)
-        _all_of(by_name, opened.schema_arrow.names)
         number = 0
-        try:
-            for batch in opened.iter_batches(batch_size=ROWS_AT_ONCE):
-                for row in batch.to_pylist():
-                    number += 1
-                    try:
-                        yield number, _checked(by_name, row, lambda column, value: column.from_arrow(value))
-                    except InvalidInput as error:
-                        yield number, error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            yield number + 1, InvalidInput("the row", str(error)[:60], "as Parquet has it")
+        with self._decoded(file, longest) as (stream, running):
+            _all_of(by_name, stream.schema.names)
+            with suppress(pa.ArrowInvalid):  # it was ended in the midst of a batch, and says why below
+                for batch in stream:
+                    seen(batch.nbytes)
+                    for row in batch.to_pylist():
+                        number += 1
+                        try:
+                            yield number, _checked(by_name, row, lambda column, value: column.from_arrow(value))
+                        except InvalidInput as error:
+                            yield number, error
+            if why := running.why():
+                yield number + 1, InvalidInput("the row", "…", f"one that can be read: {why}")
+
+    @staticmethod
+    @contextmanager
+    def _decoded(file: BinaryIO, longest: int) -> Iterator[tuple[Any, limited.Running]]:
+        """The file as an Arrow stream, from a process that has little memory.
+
+        Raises:
+            InvalidInput: it is no Parquet, or none that can be read so.
+        """
+        import pyarrow as pa
+
+        with _as_file(file) as stdin:
+            arguments = (PARQUET_READER, longest, MOST_UNPACKED)
+            with limited.running(*arguments, limits=PARQUET_LIMITS, stdin=stdin) as running:
+                try:
+                    stream = pa.ipc.open_stream(running.process.stdout)
+                except pa.ArrowInvalid as error:
+                    accepted = f"one that can be read: {running.why() or error}"
+                    raise InvalidInput("the file", "Parquet", accepted) from None
+                yield stream, running
 
 
 class Pieces:
@@ -238,26 +291,30 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """(number from 1, line), None for one that is too long to be held."""
-    number = 0
-    while line := file.readline(LONGEST_LINE):
-        number += 1
-        if line.endswith(b"\n") or len(line) < LONGEST_LINE:
-            yield number, line
-            continue
-        line = b""
-        while not line.endswith(b"\n") and (line := file.readline(SKIPPED_AT_ONCE)):
-            pass
-        yield number, None
+class _RowsOfLines:
+    """The lines of a CSV file as text, for `csv.reader`, which takes several for a row whose cells have line ends.
 
+    No character goes over the end of a line. A row has a bound, which would else be as long as its file.
+    """
 
-def _text_lines(file: BinaryIO) -> Iterator[str]:
-    """The lines as text; no character goes over the end of a line."""
-    encoding = "utf-8-sig"  # spreadsheets begin their files with a byte order mark
-    while line := file.readline(LONGEST_LINE):
-        yield line.decode(encoding)
-        encoding = "utf-8"
+    def __init__(self, file: BinaryIO, longest: int, seen: Seen) -> None:
+        self._lines, self._longest = numbered_lines(file, longest, seen), longest
+        self._number = self._taken = 0
+
+    def begin_row(self) -> int:
+        """Begin the next row: the number of its first line."""
+        self._taken = 0
+        return self._number + 1
+
+    def __iter__(self) -> _RowsOfLines:
+        return self
+
+    def __next__(self) -> str:
+        self._number, line = next(self._lines)
+        self._taken += self._longest + 1 if line is None else len(line)
+        if line is None or self._taken > self._longest:
+            raise InvalidInput("the row", "…", f"at most {self._longest:,} bytes")
+        return line.decode("utf-8-sig" if self._number == 1 else "utf-8")  # spreadsheets begin with a byte order mark
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
@@ -282,8 +339,8 @@ def _all_of(by_name: Mapping[str, Column], names: Sequence[str]) -> None:
     for name in names:
         if name not in by_name:
             raise InvalidInput("column", name, f"one of {', '.join(by_name)}")
-    for name in by_name:
-        if name not in names:
+    for name, column in by_name.items():
+        if name not in names and not column.later:
             raise InvalidInput("column", name, "there: it is missing")
     if len(set(names)) != len(names):
         raise InvalidInput("columns", ", ".join(names), "each there once")
@@ -294,17 +351,22 @@ def _checked(by_name: Mapping[str, Column], given: Row, read: Callable[[Column, 
     for name in given:
         if name not in by_name:
             raise InvalidInput(name, given[name], "left out: there is no such column")
-    for name in by_name:
-        if name not in given:
+    for name, column in by_name.items():
+        if name not in given and not column.later:
             raise InvalidInput(name, None, "given: the column is missing")
-    return {name: read(column, given[name]) for name, column in by_name.items()}
+    return {name: read(column, given[name]) if name in given else None for name, column in by_name.items()}
 
 
-def _opened(file: BinaryIO) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+@contextmanager
+def _as_file(file: BinaryIO) -> Iterator[BinaryIO]:
+    """The same bytes in a file of the system's, from its beginning, as another process needs them."""
     try:
-        return pq.ParquetFile(file)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidInput("the file", str(error)[:60], "a Parquet file") from None
+        file.fileno()
+    except OSError:
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            yield copy
+    else:
+        file.seek(0)
+        yield file

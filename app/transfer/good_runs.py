@@ -12,13 +12,13 @@ The form: {"302635": [[1, 35], [39, 120]], …}, after FWCore.PythonUtilities.Lu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidInput
+from app.json_file import read_json
 from app.labelling.events import LabelState
 from app.run_numbers import LARGEST_RUN, run_number
 from app.store import Store
@@ -28,7 +28,7 @@ Ranges = Mapping[int, Sequence[tuple[int, int]]]  # run → (first, last) lumise
 
 MOST_BAD = 12  # chambers of a good run, unless asked otherwise: 5 % of 250
 AT_ONCE = 1_000  # runs
-LARGEST_LUMISECTIONS = 50_000_000  # bytes; those of a year have some 200 kB
+LARGEST_LUMISECTIONS = 10_000_000  # bytes; those of a year have some 200 kB
 
 
 def good_runs(
@@ -64,12 +64,7 @@ def read_lumisections(path: Path) -> Ranges:
         InvalidInput: it is not in that form.
     """
     form = 'an object of runs and their ranges, {"302635": [[1, 35]]}'
-    try:
-        if path.stat().st_size > LARGEST_LUMISECTIONS:
-            raise InvalidInput("lumisections", path.name, f"a file of at most {LARGEST_LUMISECTIONS:,} bytes")
-        given = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInput("lumisections", path.name, f"{form} ({error})") from None
+    given = read_json(path, "lumisections", form, LARGEST_LUMISECTIONS)
     if not isinstance(given, dict):
         raise InvalidInput("lumisections", given, form)
     return {run_number(run, "lumisections"): [_range(run, one) for one in _list(run, of)] for run, of in given.items()}
@@ -91,7 +86,7 @@ def _range(run: str, value: Any) -> tuple[int, int]:
 def _finished(store: Store, runs: tuple[int, int] | None) -> Iterator[Run]:
     first, last = runs or (1, LARGEST_RUN)
     for skip in count(0, AT_ONCE):
-        batch = store.runs.find(RunState.FINISHED, descending=False, skip=skip, limit=AT_ONCE)
+        batch = store.runs.find(RunState.FINISHED, descending=False, skip=skip, limit=AT_ONCE, together=True)
         yield from (run for run in batch if first <= run.number <= last)
         if len(batch) < AT_ONCE or batch[-1].number >= last:
             return

@@ -13,26 +13,29 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import bson
 from bson import ObjectId
 from bson.errors import InvalidBSON, InvalidDocument
 
 from app.errors import Conflict, DriftwatchError, InvalidInput
+from app.sources.origin import SourceKind
 from app.store import Store
-from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
+from app.store.imports import BYTES_AT_ONCE, WRONG, CheckedRow, Import, ImportState, Outcome
 from app.store.items import ItemState
 from app.store.runs import NOT_SCORED, RunState
+from app.transfer.bounds import BY_COMMAND, Bounds, Watch
 from app.transfer.kinds import Document, Kind, all_kinds
-from app.transfer.reading import Part, opened
+from app.transfer.reading import Part, parts
 
 if TYPE_CHECKING:
     from app.labelling.labels import Labelling
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 AT_ONCE = 200  # rows looked up, kept aside or written in one go
 LARGEST_DOCUMENT = 15_000_000  # bytes: MongoDB keeps 16 MB
@@ -59,21 +62,36 @@ class Importing:
         self._store, self._labelling, self._facts = store, labelling, facts
         self._kinds = all_kinds(store.subsystem)
 
-    def check(self, path: Path, name: str, by: str) -> Import:
+    def check(self, path: Path, name: str, by: str, bounds: Bounds = BY_COMMAND) -> Import:
+        """Check all of a file on disk: see `check_file`."""
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise InvalidInput("the file", name, f"one that can be read ({error.strerror})") from None
+        with file:
+            return self.check_file(file, name, by, bounds)
+
+    def check_file(
+        self, file: BinaryIO, name: str, by: str, bounds: Bounds, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Import:
         """Check all of a file, and keep what an import would do with each row; nothing else is changed by it.
 
         Args:
             name: of the file, as whoever gave it knows it.
+            is_wanted: whether whoever gave it still waits; asked now and then, and in the end.
 
         Raises:
             InvalidInput: it is no export that this program can read.
+            FileTooLarge: it is, or becomes, more than the bounds allow; nothing of it is kept.
+            GivenUp: nobody waits for it any more; nothing of it is kept.
         """
         self.reconcile()
         import_id = self._store.imports.begin(name, by)
+        watch = Watch(bounds, lambda: self._store.imports.renew(import_id) and is_wanted())
         try:
-            with opened(path, name, self._kinds) as parts:
-                for part in parts:
-                    self._check_part(import_id, part, by)
+            for part in parts(file, name, self._kinds, bounds, watch):
+                self._check_part(import_id, part, by, watch)
+            watch.look()
         except BaseException:
             self._store.imports.discard(import_id)
             raise
@@ -129,27 +147,30 @@ class Importing:
 
     # --- checking ---
 
-    def _check_part(self, import_id: str, part: Part, by: str) -> None:
+    def _check_part(self, import_id: str, part: Part, by: str, watch: Watch) -> None:
         if part.kind is not None:
-            for batch in _batches(part.rows):
-                self._check_rows(import_id, part.kind, part.file, batch)
+            self._check_rows(import_id, part.kind, part.file, part.rows, watch)
             return
         runs: dict[int, int] = {}
         histograms = self._kinds["histograms"]
-        for batch in _batches(part.rows):
+        for batch in _batches(part.rows, size=lambda row: 0):
             if new := self._new_runs(batch, runs, part.file, by):
-                self._check_rows(import_id, self._kinds["runs"], part.file, new)
+                self._check_rows(import_id, self._kinds["runs"], part.file, new, watch)
             rows = [
                 (n, row if isinstance(row, Exception) else self._histogram_row(*row, part.file)) for n, row in batch
             ]
-            self._check_rows(import_id, histograms, part.file, rows)
+            self._check_rows(import_id, histograms, part.file, rows, watch)
 
-    def _check_rows(self, import_id: str, kind: Kind, file: str, rows: Sequence[tuple[int, Any]]) -> None:
-        read = [self._read(kind, file, number, row) for number, row in rows]
-        kept = self._compared(import_id, kind, read)
-        for row in self._store.imports.keep(import_id, kept):
-            why = "an earlier row of the file stands in its place"
-            self._store.imports.keep(import_id, [_wrong(row, Outcome.BAD, why)])
+    def _check_rows(self, import_id: str, kind: Kind, file: str, rows: Iterable[tuple[int, Any]], watch: Watch) -> None:
+        read = (self._read(kind, file, number, row) for number, row in rows)
+        for batch in _batches(read, size=lambda one: one.row.size):
+            kept = self._compared(import_id, kind, batch)
+            bad = sum(row.outcome is Outcome.BAD for row in kept)
+            for row in self._store.imports.keep(import_id, kept):
+                why = "an earlier row of the file stands in its place"
+                self._store.imports.keep(import_id, [_wrong(row, Outcome.BAD, why)])
+                bad += 1
+            watch.rows(len(batch), bad)
 
     def _read(self, kind: Kind, file: str, number: int, row: Mapping[str, Any] | DriftwatchError) -> _Checked:
         """A row as a document, or what is wrong with it; that it is new has still to be found out."""
@@ -157,13 +178,14 @@ class Importing:
             if isinstance(row, DriftwatchError):
                 raise row
             document = kind.document(row)
-            _must_fit(document)
+            size = _size(document)
         except DriftwatchError as error:
             return _Checked(CheckedRow(kind.name, file, number, Outcome.BAD, why=str(error)))
         unique = kind.unique(document)
         keys = tuple(_key(kind, one) for one in unique)
         title = kind.title(document)
-        return _Checked(CheckedRow(kind.name, file, number, Outcome.NEW, title, "", keys, document), tuple(unique))
+        row = CheckedRow(kind.name, file, number, Outcome.NEW, title, "", keys, document, size)
+        return _Checked(row, tuple(unique))
 
     def _compared(self, import_id: str, kind: Kind, read: Sequence[_Checked]) -> list[CheckedRow]:
         """The rows with what would be done with them, now that it is seen what is there."""
@@ -190,6 +212,9 @@ class Importing:
         """
         document = row.document
         if kind.name == "scores":
+            is_simulated = document.get("simulated")
+            if is_simulated is not None and any(one.get("simulated", False) != is_simulated for one in there):
+                return _wrong(row, Outcome.CONFLICT, _MIXED)
             there = [found for found in there if found["state"] != ItemState.UNSCORED]
             if there and there[0]["state"] == ItemState.MISSING:
                 return _wrong(row, Outcome.BAD, "there is no histogram of this chamber")
@@ -199,6 +224,8 @@ class Importing:
             differing = [name for name in kind.own if any(document.get(name) != f.get(name) for f in there)]
             why = f"another stands in its place, and stays: it differs in {', '.join(differing) or 'its id'}"
             return _wrong(row, Outcome.CONFLICT, why)
+        if kind.name == "histograms" and (_of_other_kind(document["run"], document["simulated"]) in needed):
+            return _wrong(row, Outcome.CONFLICT, _MIXED)
         if kind.name in _OF_A_RUN and document["run"] not in needed:
             return _wrong(row, Outcome.BAD, f"run {document['run']} is neither loaded nor in the file")
         if kind.name == "scores" and _key(kind, kind.unique(document)[0]) not in needed:
@@ -210,13 +237,16 @@ class Importing:
     def _needed(self, import_id: str, kind: Kind, documents: Sequence[Document]) -> frozenset[Any]:
         """What the rows of a kind are built on, as far as it is in the database or new in this file.
 
-        For histograms and past scores the numbers of runs; for scores the keys of items that have a histogram; for
-        thresholds the names of models.
+        For histograms and past scores the numbers of runs, and `_of_other_kind` of those that are loaded; for scores
+        the keys of items that have a histogram; for thresholds the names of models.
         """
         if kind.name == "thresholds":
             return self._to_be_had(import_id, "models", {document["model"] for document in documents})
         if kind.name in _OF_A_RUN:
-            return self._to_be_had(import_id, "runs", {document["run"] for document in documents})
+            runs = {document["run"] for document in documents}
+            there = self._store.transfer.known("runs", [{"_id": run} for run in sorted(runs)])
+            others = {_of_other_kind(run["_id"], not run.get("simulated", False)) for run in there}
+            return self._to_be_had(import_id, "runs", runs) | others
         if kind.name == "scores":
             histograms = self._kinds["histograms"]
             unique = [kind.unique(document)[0] for document in documents]
@@ -271,6 +301,9 @@ class Importing:
             "rate": 0.0,
             "why": NOT_SCORED,
             "source": file,
+            "source_kind": str(SourceKind.IMPORT),
+            "simulated": False,
+            "unsettled": False,
             "requested_by": by,
             "requested_at": now,
             "started_at": None,
@@ -283,7 +316,7 @@ class Importing:
     def _histogram_row(self, run: int, histogram: Any, file: str) -> dict[str, Any]:
         place = self._store.subsystem.at(histogram.chamber)
         row = {"run": run, **place, "hits": histogram.hits, "missing": None, "detail": None, "source": file}
-        row |= {"fetched_at": datetime.now(UTC), "id": str(ObjectId()), "draw": random.random()}
+        row |= {"fetched_at": datetime.now(UTC), "id": str(ObjectId()), "draw": random.random(), "simulated": False}
         return row | {"occupancy": histogram.counts.tolist()}
 
     # --- writing ---
@@ -298,6 +331,7 @@ class Importing:
                 if kind.name in ("histograms", "scores", "past_scores"):
                     runs |= {document["run"] for document in documents}
                 elif kind.name == "labels":
+                    self._store.labels.upgrade_simulated(self._store.runs.simulated())
                     self._labelling.reconcile()
                 elif kind.name == "problems":
                     places |= {self._store.subsystem.place_of(document) for document in documents}
@@ -319,9 +353,25 @@ class Importing:
             yield [document for _, document in batch]
 
 
-def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    rows = iter(rows)
-    while batch := list(islice(rows, AT_ONCE)):
+_MIXED = "one of the two is simulated and the other is not, this row or the run that is loaded; they are not mixed"
+
+
+def _of_other_kind(run: int, simulated: bool) -> tuple[int, bool]:
+    """What stands for the chambers of a loaded run that it must not get: simulated ones, or real ones."""
+    return run, simulated
+
+
+def _batches(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """The rows in batches, of few rows where these are large: no batch fills the memory."""
+    batch: list[T] = []
+    held = 0
+    for row in rows:
+        batch.append(row)
+        held += size(row)
+        if len(batch) == AT_ONCE or held > BYTES_AT_ONCE:
+            yield batch
+            batch, held = [], 0
+    if batch:
         yield batch
 
 
@@ -351,11 +401,16 @@ def _has_histogram(staged: Mapping[str, CheckedRow], histograms: Kind, unique: M
     return _is_new(row) and "occupancy" in (row.document or {})
 
 
-def _must_fit(document: Document) -> None:
-    """Raises InvalidInput where MongoDB would not take a document."""
+def _size(document: Document) -> int:
+    """The bytes of a document in the database.
+
+    Raises:
+        InvalidInput: the database would not take it.
+    """
     try:
         size = len(bson.encode(document))
     except (InvalidDocument, InvalidBSON, OverflowError, ValueError) as error:
         raise InvalidInput("the row", str(error), "what the database can keep") from None
     if size > LARGEST_DOCUMENT:
         raise InvalidInput("the row", f"{size:,} bytes", f"at most {LARGEST_DOCUMENT:,} bytes")
+    return size

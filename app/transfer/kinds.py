@@ -25,12 +25,16 @@ from app.labelling.problems import checked_layers
 from app.ml.forgetting import Forgetting
 from app.ml.models import ALARM, NAME, SHIFTER, Card
 from app.run_numbers import run_number
+from app.sources.origin import DEMONSTRATION, SourceKind, told_by
 from app.store.items import ItemState
 from app.store.models import ModelState
 from app.store.runs import RunState
 from app.subsystems import Subsystem
 from app.subsystems.dt.verdict import Verdict
 from app.transfer.columns import Column, Type
+from app.transfer.formats import LONGEST_ROW
+
+SIMULATED = Column("simulated", Type.YES_NO, "it comes from a demonstration", optional=True, later=True)
 
 VERDICTS = tuple(map(str, Verdict))
 
@@ -46,10 +50,12 @@ class Kind(ABC):
         version: of its columns; raised when they change.
         words: what it is, for the page.
         columns: of its rows.
+        longest: bytes that a row may have in a file.
     """
 
     name: str
     version = 1
+    longest = 200_000  # a chamber's counts take 4,000; what is found in them, 5,000
     words: str
     columns: tuple[Column, ...]
     own: tuple[str, ...]  # fields whose contents make two documents the same; times and names beside them do not
@@ -118,6 +124,9 @@ class RunsKind(Kind):
         Column("rate", Type.NUMBER, "chambers a second when it was fetched", optional=True),
         Column("why", Type.TEXT, "why it failed or was not found"),
         Column("source", Type.TEXT, "where its histograms came from", optional=True),
+        Column("source_kind", Type.TEXT, "dqm, demonstration, root or import", optional=True, later=True),
+        Column("unsettled", Type.YES_NO, "perhaps it was still being taken then", optional=True, later=True),
+        SIMULATED,
         Column("requested_by", Type.TEXT, "who asked for it"),
         Column("requested_at", Type.TIME, "when it was asked for"),
         Column("started_at", Type.TIME, "when fetching began", optional=True),
@@ -139,7 +148,12 @@ class RunsKind(Kind):
         for name in ("summary", "reasons"):
             _counts(name, row[name])
         document = {name: value for name, value in row.items() if value is not None}
-        return {"_id": run_number(document.pop("number"), "number"), **document}
+        if "source_kind" in document:
+            _one_of("source_kind", document["source_kind"], [str(kind) for kind in SourceKind])
+        elif origin := told_by(document.get("source"), row["done"]):  # an export of the time before kinds were kept
+            document |= origin.fields
+        is_simulated = document.get("source_kind") == SourceKind.DEMONSTRATION or document.get("simulated", False)
+        return {"_id": run_number(document.pop("number"), "number"), **document, "simulated": is_simulated}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [{"_id": document["_id"]}]
@@ -161,6 +175,7 @@ class HistogramsKind(Kind):
             Column("missing", Type.TEXT, "why there is no histogram", optional=True),
             Column("detail", Type.TEXT, "what exactly was seen in place of it", optional=True),
             Column("source", Type.TEXT, "where it came from"),
+            SIMULATED,
             Column("fetched_at", Type.TIME, "when it was fetched"),
             Column("id", Type.TEXT, "of the chamber in the database"),
             Column("draw", Type.NUMBER, "a number from 0 to 1, by which random controls are drawn"),
@@ -174,7 +189,7 @@ class HistogramsKind(Kind):
 
     def row(self, document: Mapping[str, Any]) -> Document:
         row = {column.name: document.get(column.name) for column in self.columns}
-        row["id"] = str(document["_id"])
+        row |= {"id": str(document["_id"]), "simulated": document.get("simulated", False)}
         if "occupancy" in document:
             place = self.subsystem.place_of(document)
             row["occupancy"] = self.subsystem.decode(place, document["occupancy"]).counts.tolist()
@@ -183,6 +198,7 @@ class HistogramsKind(Kind):
     def document(self, row: Row) -> Document:
         document = {"_id": _object_id("id", row["id"]), **self._identity(row)}
         document |= {"source": row["source"], "fetched_at": row["fetched_at"], "draw": row["draw"]}
+        document["simulated"] = row["simulated"] or told_by(row["source"], 1) == DEMONSTRATION
         if not 0 <= row["draw"] < 1:
             raise InvalidInput("draw", row["draw"], "a number from 0 to 1, without 1")
         if row["occupancy"] is None:
@@ -229,11 +245,13 @@ class ScoresKind(Kind):
             Column("findings", Type.JSON, "what simple statistics found: layer, kind, cells"),
             Column("recheck", Type.YES_NO, "labelled, and the disagreement with these scores sent nobody there yet"),
             Column("embedding", Type.BYTES, "how the network sees the chamber, float16", optional=True),
+            SIMULATED,
         )
 
     def row(self, document: Mapping[str, Any]) -> Document:
         row = {column.name: document.get(column.name) for column in self.columns}
-        row |= {"findings": document.get("findings", []), "recheck": document.get("recheck", False)}
+        row |= {name: document.get(name, False) for name in ("recheck", "simulated")}
+        row["findings"] = document.get("findings", [])
         row["certainty"] = document["rank"] if document["state"] == ItemState.JUDGED else None
         return row | dict(zip(self._scores, document["scores"], strict=True))
 
@@ -263,7 +281,7 @@ class ScoresKind(Kind):
         document |= {name: row[name] for name in (*self._lists, "worst", "bad", "recheck")}
         document |= {"rank": row["certainty"]} if judged else {}
         document["state"] = str(ItemState.JUDGED if judged else ItemState.UNJUDGED)
-        return document | {name: row[name] for name in ("threshold", "embedding") if row[name] is not None}
+        return document | {n: row[n] for n in ("threshold", "embedding", "simulated") if row[n] is not None}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [self._identity_of(document)]
@@ -279,10 +297,11 @@ class PastScoresKind(ScoresKind):
     def __init__(self, subsystem: Subsystem) -> None:
         super().__init__(subsystem)
         fetched_at = Column("fetched_at", Type.TIME, "when the histogram was fetched that they are of")
-        self.columns = (*(column for column in self.columns if column.name != "recheck"), fetched_at)
+        kept = (column for column in self.columns if column.name not in ("recheck", "simulated"))
+        self.columns = (*kept, fetched_at)
 
     def document(self, row: Row) -> Document:
-        document = super().document({**row, "recheck": False}) | {"fetched_at": row["fetched_at"]}
+        document = super().document({**row, "recheck": False, "simulated": None}) | {"fetched_at": row["fetched_at"]}
         return {name: value for name, value in document.items() if name != "recheck"}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
@@ -319,12 +338,14 @@ class LabelsKind(Kind):
             Column("seconds", Type.NUMBER, "spent on it", optional=True),
             Column("blind", Type.YES_NO, "a second opinion, given without seeing the first"),
             Column("second", Type.YES_NO, "a first label of which a second opinion is wanted"),
+            SIMULATED,
         )
-        own = {column.name for column in self.columns} - {"id", "withdrawn"}
+        own = {column.name for column in self.columns} - {"id", "withdrawn", "simulated"}
         self.own = ("_id", *sorted(own))
 
     def row(self, document: Mapping[str, Any]) -> Document:
-        return {c.name: str(document["_id"]) if c.name == "id" else document[c.name] for c in self.columns}
+        known = {"simulated": False, **document, "id": str(document["_id"])}
+        return {column.name: known[column.name] for column in self.columns}
 
     def document(self, row: Row) -> Document:
         identity = self._identity(row)
@@ -352,6 +373,8 @@ class LabelsKind(Kind):
             raise InvalidInput("key", row["key"], "8 to 64 letters, digits or dashes, such as a UUID")
         document = {name: value for name, value in row.items() if name not in ("id", "withdrawn")}
         document |= {"_id": _object_id("id", row["id"]), **identity, "bad": bad}
+        if document["simulated"] is None:  # an export of the time before: its run tells
+            del document["simulated"]
         return document | {"projected": False, "withdrawn": False}  # as a new one: what follows is worked out again
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
@@ -416,6 +439,7 @@ class ModelsKind(Kind):
     """A document here is that of a model with its `file`, its `evaluation` and whether it is `active` beside it."""
 
     name = "models"
+    longest = LONGEST_ROW
     words = "the models with their cards, their files and what they were found to be worth"
     columns = (
         Column("name", Type.TEXT, "what scores name"),

@@ -86,4 +86,4 @@ def checked(manifest: Any) -> dict[str, Any]:
 @cache
 def program_version() -> str:
     """The version of this program."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]

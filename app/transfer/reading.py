@@ -1,33 +1,39 @@
 """Files as they come from outside: which kinds are in them, and their rows one by one.
 
 A file is a zip with a manifest, a Parquet or JSON Lines file of one kind, or one in the training format of 2018; what
-it is, is told from its first bytes and not from its name.
+it is, is told from its first bytes and not from its name. A zip may have been unpacked and packed again, by a Mac too:
+what lies in a folder beside its manifest is found there.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
-import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, TypeVar
 
-from app.errors import DriftwatchError, InvalidInput
+from app.errors import DriftwatchError, FileTooLarge, GivenUp, InvalidInput
 from app.transfer import the_2018_format
-from app.transfer.formats import FORMATS, Format, Numbered
+from app.transfer.bounds import Bounds, Watch
+from app.transfer.formats import FORMATS, LARGEST_MANIFEST, Format, Numbered
 from app.transfer.kinds import Kind
 from app.transfer.manifest import checked, kind_of
 
-LARGEST_FILE = 2_000_000_000  # bytes
-LARGEST_UNPACKED = 20_000_000_000  # bytes of all files in a zip: tables of counts shrink to a tenth
-LARGEST_MANIFEST = 1_000_000
+T = TypeVar("T")
+
+LARGEST_INDEX = 1_000_000  # bytes of a zip's list of its files, which takes ten times as much in memory
+PACKED_BY = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others may ask for any memory, and nobody needs them
+PIECE = 1 << 20  # bytes
 MANIFEST = "manifest.json"
+OF_A_MAC = "__MACOSX"  # the folder that a Mac adds
+# What zipfile raises on damaged files, and on what it does not know.
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,7 @@ class Part:
     rows: Numbered
 
 
-@contextmanager
-def opened(path: Path, name: str, kinds: Mapping[str, Kind]) -> Iterator[Iterator[Part]]:
+def parts(file: BinaryIO, name: str, kinds: Mapping[str, Kind], bounds: Bounds, watch: Watch) -> Iterator[Part]:
     """The parts of a file, to be read in their order.
 
     Args:
@@ -54,99 +59,125 @@ def opened(path: Path, name: str, kinds: Mapping[str, Kind]) -> Iterator[Iterato
         kinds: in the order in which they are needed.
 
     Raises:
-        InvalidInput: it is too large, no export, or one that this program cannot read.
+        InvalidInput: it is no export, or one that this program cannot read.
+        FileTooLarge, GivenUp: as the watch has it.
     """
     try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InvalidInput("the file", name, f"one that can be read ({error.strerror})") from None
-    with file:
         size = file.seek(0, 2)
         file.seek(0)
-        if size > LARGEST_FILE:
-            raise InvalidInput("the file", f"{name}, {size:,} bytes", f"at most {LARGEST_FILE:,} bytes")
         begin = file.read(64)
         file.seek(0)
-        if begin.startswith(b"PK"):
-            yield _of_zip(file, kinds)
-        elif begin.startswith(b"PAR1"):
-            yield _single(file, name, FORMATS["parquet"], kinds)
-        elif begin.lstrip().startswith(b"["):
-            yield iter([Part(None, name, the_2018_format.read(file))])
-        elif begin.lstrip().startswith(b"{"):
-            yield _single(file, name, FORMATS["jsonl"], kinds)
-        else:
-            accepted = "an export: a zip with its manifest, Parquet, JSON Lines, or the training format of 2018"
-            raise InvalidInput("the file", name, accepted)
+    except OSError:  # a pipe
+        raise InvalidInput("the file", name, "a file on disk, which can be read twice") from None
+    if size > bounds.file:
+        raise FileTooLarge(f"The file has {size:,} bytes, more than {bounds.file:,}. {bounds.beyond}")
+    text = begin.removeprefix(codecs.BOM_UTF8).lstrip()
+    if begin.startswith(b"PK"):
+        yield from _of_zip(file, kinds, bounds, watch)
+    elif begin.startswith(b"PAR1"):
+        yield _single(file, name, FORMATS["parquet"], kinds, watch)
+    elif text.startswith(b"["):
+        yield Part(None, name, the_2018_format.read(file, watch.read))
+    elif text.startswith(b"{"):
+        yield _single(file, name, FORMATS["jsonl"], kinds, watch)
+    elif begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InvalidInput("the file", f"{name}, in UTF-16", "in UTF-8, as it was exported")
+    else:
+        accepted = "an export: a zip with its manifest, Parquet, JSON Lines, or the training format of 2018"
+        raise InvalidInput("the file", name, accepted)
 
 
-def _single(file: BinaryIO, name: str, form: Format, kinds: Mapping[str, Kind]) -> Iterator[Part]:
+def _single(file: BinaryIO, name: str, form: Format, kinds: Mapping[str, Kind], watch: Watch) -> Part:
     kind = kind_of(checked(form.manifest(file)), kinds)
-    yield Part(kind, name, form.read(file, kind.columns))
+    return Part(kind, name, form.read(file, kind.columns, kind.longest, watch.read))
 
 
-def _of_zip(file: BinaryIO, kinds: Mapping[str, Kind]) -> Iterator[Part]:
+def _of_zip(file: BinaryIO, kinds: Mapping[str, Kind], bounds: Bounds, watch: Watch) -> Iterator[Part]:
     try:
-        with zipfile.ZipFile(file) as archive:
-            files = _files(archive, kinds)
-            for kind in kinds.values():
-                for entry in files.get(kind.name, ()):
-                    yield Part(kind, entry["name"], _entry(archive, entry, kind))
-    except zipfile.BadZipFile as error:
+        index = zipfile._EndRecData(file)  # what it is about to hold in memory; there is no other way to ask
+        if index and index[zipfile._ECD_SIZE] > LARGEST_INDEX:
+            raise FileTooLarge(f"The zip has a list of its files of more than {LARGEST_INDEX:,} bytes.")
+        archive = zipfile.ZipFile(file)
+    except DAMAGED as error:
         raise InvalidInput("the file", str(error), "a zip that is whole") from None
+    with archive:
+        files = _files(archive, kinds, bounds)
+        for kind in kinds.values():
+            for entry, packed in files.get(kind.name, ()):
+                yield Part(kind, entry["name"], _entry(archive, packed, entry, kind, watch))
 
 
-def _files(archive: zipfile.ZipFile, kinds: Mapping[str, Kind]) -> dict[str, list[Mapping[str, Any]]]:
-    """kind → the entries of the manifest that are of it, all of which the zip has."""
-    if sum(info.file_size for info in archive.infolist()) > LARGEST_UNPACKED:
-        raise InvalidInput("the file", "larger when it is unpacked", f"at most {LARGEST_UNPACKED:,} bytes then")
-    names = set(archive.namelist())
-    if MANIFEST not in names or archive.getinfo(MANIFEST).file_size > LARGEST_MANIFEST:
-        raise InvalidInput("the file", ", ".join(sorted(names))[:60], f"a zip with a {MANIFEST}")
+_Entries = list[tuple[Mapping[str, Any], zipfile.ZipInfo]]
+
+
+def _files(archive: zipfile.ZipFile, kinds: Mapping[str, Kind], bounds: Bounds) -> dict[str, _Entries]:
+    """kind → the entries of the manifest that are of it, each with the file that the zip has of it."""
+    if sum(packed.file_size for packed in archive.infolist()) > bounds.unpacked:
+        raise FileTooLarge(f"The file has more than {bounds.unpacked:,} bytes when it is unpacked. {bounds.beyond}")
+    there = _beside_manifest(archive)
     try:
-        manifest = checked(json.loads(archive.read(MANIFEST)))
-    except (ValueError, RecursionError):
+        manifest = checked(json.loads(archive.read(there[MANIFEST])))
+    except (*DAMAGED, RecursionError):
         raise InvalidInput("the manifest", MANIFEST, "JSON") from None
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    found: dict[str, _Entries] = {}
     entries = manifest.get("files")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidInput("files", entries, "a list of objects")
     for entry in entries:
         name = entry.get("name")
-        if name not in names or _ending(name) not in FORMATS:
-            raise InvalidInput("name", name, f"a file of the zip that ends in one of {', '.join(FORMATS)}")
-        found.setdefault(kind_of(entry, kinds).name, []).append(entry)
+        packed = there.pop(name, None) if isinstance(name, str) else None  # each is read once
+        if packed is None or _ending(name) not in FORMATS:
+            raise InvalidInput("name", name, f"a file of the zip that ends in one of {', '.join(FORMATS)}, named once")
+        found.setdefault(kind_of(entry, kinds).name, []).append((entry, packed))
     return found
 
 
-def _entry(archive: zipfile.ZipFile, entry: Mapping[str, Any], kind: Kind) -> Numbered:
+def _beside_manifest(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """name → file, of those in the folder of the only manifest."""
+    paths = [(PurePosixPath(packed.filename.replace("\\", "/")), packed) for packed in archive.infolist()]
+    ours = [(path, packed) for path, packed in paths if OF_A_MAC not in path.parts]
+    folders = {path.parent for path, _ in ours if path.name == MANIFEST}
+    if len(folders) != 1:
+        names = ", ".join(sorted(str(path) for path, _ in ours))
+        raise InvalidInput("the file", names[:60], f"a zip with one {MANIFEST}, beside the files that it lists")
+    there = {path.name: packed for path, packed in ours if path.parent in folders}
+    if there[MANIFEST].file_size > LARGEST_MANIFEST:
+        raise FileTooLarge(f"The {MANIFEST} has more than {LARGEST_MANIFEST:,} bytes.")
+    for name, packed in there.items():
+        if packed.compress_type not in PACKED_BY or packed.flag_bits & 1:
+            raise InvalidInput("the file", name, "packed as zip programs do by default (deflate), without a password")
+    return there
+
+
+def _entry(
+    archive: zipfile.ZipFile, packed: zipfile.ZipInfo, entry: Mapping[str, Any], kind: Kind, watch: Watch
+) -> Numbered:
     """The rows of a file of a zip, and what is wrong with the file as a whole as one more."""
-    form, number, rows = FORMATS[_ending(entry["name"])], 0, 0
+    form, number = FORMATS[_ending(entry["name"])], 0
     try:
-        if form.name == "parquet":  # its index stands at its end
-            file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (closed below, as the other is)
-            with archive.open(entry["name"]) as packed:
-                shutil.copyfileobj(packed, file)
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest
-            file.seek(0)
-        else:
-            file = _Hashed(archive.open(entry["name"]))
-            sha256 = file.sha256
-        with file:
-            for number, row in form.read(file, kind.columns):
-                rows += 1
-                yield number, row
-            while file.read(1 << 20):
-                pass
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        with _Hashed(archive, packed) as file:
+            if form.name == "parquet":  # its index stands at its end
+                with tempfile.TemporaryFile() as whole:
+                    while piece := file.read(PIECE):
+                        watch.read(0)
+                        whole.write(piece)
+                    for number, row in form.read(whole, kind.columns, kind.longest, watch.read):
+                        yield number, row
+            else:
+                for number, row in form.read(file, kind.columns, kind.longest, watch.read):
+                    yield number, row
+            while file.read(PIECE):
+                watch.read(0)
+    except _Damaged as error:
         yield number + 1, InvalidInput("the line", str(error), "whole: the zip is damaged")
         return
+    except (FileTooLarge, GivenUp):
+        raise
     except DriftwatchError as error:
         yield number + 1, error
         return
-    if sha256() != entry.get("sha256"):
-        accepted = f"{sha256()}: the file is not the one that was exported"
+    if file.sha256() != entry.get("sha256"):
+        accepted = f"{file.sha256()}: the file is not the one that was exported"
         yield number + 1, InvalidInput("sha256", entry.get("sha256"), accepted)
 
 
@@ -154,17 +185,22 @@ def _ending(name: Any) -> str:
     return str(name).rpartition(".")[2]
 
 
-class _Hashed:
-    """A file that is read once, and hashed meanwhile."""
+class _Damaged(Exception):
+    """What is wrong with a zip."""
 
-    def __init__(self, file: Any) -> None:
-        self._file, self._digest = file, hashlib.sha256()
+
+class _Hashed:
+    """A file of a zip that is read once, and hashed meanwhile."""
+
+    def __init__(self, archive: zipfile.ZipFile, packed: zipfile.ZipInfo) -> None:
+        self._digest = hashlib.sha256()
+        self._file = self._whole(lambda: archive.open(packed))
 
     def read(self, size: int = -1) -> bytes:
-        return self._seen(self._file.read(size))
+        return self._seen(self._whole(lambda: self._file.read(size)))
 
     def readline(self, limit: int = -1) -> bytes:
-        return self._seen(self._file.readline(limit))
+        return self._seen(self._whole(lambda: self._file.readline(limit)))
 
     def sha256(self) -> str:
         return self._digest.hexdigest()
@@ -178,3 +214,10 @@ class _Hashed:
     def _seen(self, data: bytes) -> bytes:
         self._digest.update(data)
         return data
+
+    @staticmethod
+    def _whole(act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except DAMAGED as error:
+            raise _Damaged(str(error)) from None

@@ -11,8 +11,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -49,10 +49,16 @@ def written(histograms: Iterable[tuple[int, Occupancy]]) -> Iterator[bytes]:
     yield b"\n]\n" if before != "[\n" else b"[]\n"
 
 
-def read(file: BinaryIO) -> Iterator[tuple[int, tuple[int, Occupancy] | DriftwatchError]]:
-    """The chambers of a file: (number of the object of its first layer, from 1; (run, histogram) or what is wrong)."""
-    for (run, chamber), group in groupby(_layers(file), key=lambda one: one[1]):
-        layers = list(group)
+def read(
+    file: BinaryIO, seen: Callable[[int], object] = lambda size: None
+) -> Iterator[tuple[int, tuple[int, Occupancy] | DriftwatchError]]:
+    """The chambers of a file: (number of the object of its first layer, from 1; (run, histogram) or what is wrong).
+
+    Args:
+        seen: is told, piece by piece, how many bytes were read.
+    """
+    for (run, chamber), group in groupby(_layers(file, seen), key=lambda one: one[1]):
+        layers = list(islice(group, LAYERS + 1))  # one too many is enough to be wrong, however many follow
         first = layers[0][0]
         wrong = next((content for _, _, _, content in layers if isinstance(content, DriftwatchError)), None)
         if wrong is not None or chamber is None:
@@ -64,9 +70,11 @@ def read(file: BinaryIO) -> Iterator[tuple[int, tuple[int, Occupancy] | Driftwat
             yield first, error
 
 
-def _layers(file: BinaryIO) -> Iterator[tuple[int, tuple[int, Chamber | None], int, Any]]:
+def _layers(
+    file: BinaryIO, seen: Callable[[int], object]
+) -> Iterator[tuple[int, tuple[int, Chamber | None], int, Any]]:
     """(number, (run, chamber), layer, its content or what is wrong); a number that no run has where it is not known."""
-    for number, given in enumerate(_objects(file), start=1):
+    for number, given in enumerate(_objects(file, seen), start=1):
         where: tuple[int, Chamber | None] = (-number, None)
         try:
             if isinstance(given, DriftwatchError):
@@ -109,9 +117,9 @@ def _whole(field: str, value: object) -> int:
         raise InvalidInput(field, value, "a whole number, as a text") from None
 
 
-def _objects(file: BinaryIO) -> Iterator[Mapping[str, Any] | DriftwatchError]:
+def _objects(file: BinaryIO, seen: Callable[[int], object]) -> Iterator[Mapping[str, Any] | DriftwatchError]:
     """The objects of a JSON array, one after another; where the text is no JSON any more, that and nothing further."""
-    text, decoder = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder()
+    text, decoder = codecs.getincrementaldecoder("utf-8-sig")(), json.JSONDecoder()
     held, at, opened = "", 0, False
     try:
         while True:
@@ -131,6 +139,7 @@ def _objects(file: BinaryIO) -> Iterator[Mapping[str, Any] | DriftwatchError]:
                     yield given if isinstance(given, dict) else InvalidInput("the object", given, "a JSON object")
                     continue
             data = file.read(PIECE)
+            seen(len(data))
             piece = text.decode(data, final=not data)
             if not data or len(held) - at > LARGEST_OBJECT or (symbol and not opened):
                 yield InvalidInput("the file", held[at : at + 40], "a JSON array of objects, to its end")

@@ -14,7 +14,7 @@ from app.accounts import Account, Accounts
 from app.errors import DriftwatchError, SignInNeeded, TooManyAttempts
 from app.web.current import current_driftwatch
 from app.web.errors import answer_expected, wants_json
-from app.web.sessions import keep_alive
+from app.web.sessions import keep_alive, secret_key
 
 OPEN_TO_ALL = frozenset({"static", "health", "signin"})  # blueprints, and the endpoint of static files
 
@@ -71,7 +71,12 @@ def needs(action: str) -> Callable[[Callable], Callable]:
 
 
 def begin(account: Account) -> None:
-    """Begin a session of an account. Nothing of an earlier session is kept."""
+    """Begin a session of an account. Nothing of an earlier session is kept.
+
+    Raises:
+        SettingsError: there is no key to sign it with.
+    """
+    secret_key(current_driftwatch().settings)
     session.clear()
     session.permanent = True
     login_user(_SignedIn(account))

@@ -103,7 +103,8 @@ def list_runs(query: RunsQuery) -> RunsOut:
 def ask_for_runs(json: RunsRequest) -> tuple[RunsOut, int]:
     """Have runs fetched and scored in the background; of a known run, only what is missing."""
     numbers = run_numbers(str(json.runs))
-    runs = [RunOut.of(current_driftwatch().ask_for_run(number, by=person().name)) for number in numbers]
+    asked = [current_driftwatch().ask_for_run(number, by=person().name, again=json.again) for number in numbers]
+    runs = [RunOut.of(run) for run in asked]
     return RunsOut(runs=runs, page=1, pages=1, size=len(runs), count=len(runs)), 202
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
@@ -21,6 +19,7 @@ from app.subsystems.dt.geometry import WHEELS, Chamber, all_chambers
 from app.web import display, fields, label_words, profile, strips
 from app.web.access import person
 from app.web.chamber_lists import CHOICES
+from app.web.csv_file import csv_lines
 from app.web.current import current_driftwatch
 from app.web.fields import Fields
 from app.web.heatmap import Heatmap, ScaleKind
@@ -92,11 +91,8 @@ def show_again(run: int, chamber: Chamber, stale: StaleLabel, bad: Collection[in
 def counts(run: str, wheel: str, sector: str, station: str) -> Response:
     """The picture's numbers: layer, cell, count of every cell that exists."""
     item = item_with_histogram(run, wheel, sector, station)
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(("layer", "cell", "count"))
-    writer.writerows(Heatmap(item.histogram).csv())
-    return picture_file(table.getvalue(), "text/csv", "occupancy", item, "csv")
+    table = "".join(csv_lines(("layer", "cell", "count"), Heatmap(item.histogram).csv()))
+    return picture_file(table, "text/csv", "occupancy", item, "csv")
 
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/occupancy.svg")

@@ -55,7 +55,7 @@ class ChamberList:
             "page": page,
             "more": more,
             "items": [] if fields.errors else store.items.find(query, page.skip, size),
-            "any_runs": bool(store.runs.count()),
+            "any_runs": store.runs.any(),
             "layers": range(1, LAYERS + 1),
             "choices": CHOICES,
             "models": [(model.name, model.name) for model in current_driftwatch().models.all()],

@@ -13,7 +13,8 @@ from flask import Response, stream_with_context
 
 from app.errors import NotFound
 from app.store.items import MOST_LISTED
-from app.transfer.cells import harmless
+from app.transfer.cells import BOM, harmless
+from app.web.display import is_simulated
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]])
     Args:
         name: of the file, without its ending.
     """
-    lines = _lines(header, rows)
+    lines = csv_lines(header, rows)
     first = next(lines)
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "private, no-cache"}
     return Response(stream_with_context(_again(first, lines)), mimetype="text/csv", headers=headers)
@@ -41,12 +42,14 @@ def json_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
 
 
 def table_file(name: str, ending: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
-    """One of the two, as the ending says.
+    """One of the two, as the ending says; where the rows are of runs, with a column that tells simulated ones.
 
     Raises:
         NotFound: there is no such kind of file.
     """
     kinds = {"csv": csv_file, "json": json_file}
+    if header[0] == "run":
+        header, rows = (*header, "simulated"), ((*row, is_simulated(row[0])) for row in rows)
     if ending not in kinds:
         raise NotFound(f"There is no {name}.{ending}; there are: {', '.join(kinds)}.")
     return kinds[ending](name, header, rows)
@@ -91,9 +94,10 @@ def cell(value: object) -> object:
     return harmless(value) if isinstance(value, str) else value
 
 
-def _lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Texts of many lines each; the header comes with the first rows."""
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Texts of many lines each; the header comes with the first rows, after a byte order mark."""
     text = io.StringIO()
+    text.write(BOM)
     writer = csv.writer(text)
     writer.writerow(header)
     for number, row in enumerate(rows, start=1):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from math import floor, log10
 
-from flask import Flask, request, url_for
+from flask import Flask, g, request, url_for
 from markupsafe import Markup
 
 from app.errors import REASON_WORDS
@@ -43,6 +43,8 @@ def init_app(app: Flask) -> None:
     }
     app.jinja_env.globals |= {
         "chamber_url": chamber_url,
+        "run_mark": run_mark,
+        "left_out_runs": left_out_runs,
         "reason_words": REASON_WORDS,
         "state_words": state_words,
         "with_query": with_query,
@@ -161,7 +163,34 @@ def when(moment: datetime | None) -> Markup | str:
 def state_words(run: Run) -> str:
     """A run's state as people say it: "finished, 3 missing"."""
     words = STATE_WORDS[run.state]
-    return f"{words}, {run.missing:,} missing" if run.state is RunState.FINISHED and run.missing else words
+    if run.state is RunState.FINISHED:
+        words += f", {run.missing:,} missing" if run.missing else ""
+        words += ", perhaps before its end" if run.unsettled else ""
+    return words
+
+
+def is_simulated(run: int) -> bool:
+    """Whether a run comes from a demonstration; which ones do is read once a request."""
+    if "simulated_runs" not in g:
+        g.simulated_runs = frozenset(current_driftwatch().store.runs.simulated())
+    return run in g.simulated_runs
+
+
+def run_mark(run: int) -> Markup | str:
+    """What stands beside the number of a simulated run, wherever one is named; nothing beside that of another."""
+    return _SIMULATED if is_simulated(run) else ""
+
+
+_SIMULATED = Markup(
+    ' <span class="simulated" title="from a demonstration, not from the detector">'
+    '<svg class="icon" viewBox="0 0 12 12" aria-hidden="true"><path d="M6 .8 11.2 6 6 11.2.8 6Z"/></svg>'
+    " <span>simulated</span></span>"
+)
+
+
+def left_out_runs() -> int:
+    """How many simulated runs lists and statistics leave out, since there are real ones."""
+    return len(current_driftwatch().store.runs.set_aside())
 
 
 def chamber_url(run: int, chamber: Chamber, endpoint: str = "chamber.show", **query: str | None) -> str:

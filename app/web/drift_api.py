@@ -27,6 +27,7 @@ class DriftOut(BaseModel):
     """How far one run is from what the model that scored it was trained on."""
 
     run: int
+    simulated: bool = Field(description="it comes from a demonstration")
     model: str
     chambers: int = Field(description="those whose distance from what the model has seen is known")
     unlike: float | None = Field(description="the share of these that are unlike anything seen")
@@ -36,7 +37,7 @@ class DriftOut(BaseModel):
 
     @classmethod
     def of(cls, run: Run) -> DriftOut:
-        return cls(run=run.number, **run.drift)
+        return cls(run=run.number, simulated=run.simulated, **run.drift)
 
 
 class DriftsOut(BaseModel):

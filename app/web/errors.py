@@ -9,8 +9,8 @@ from flask import Flask, Response, current_app, json, render_template, request
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException, SecurityError
 
-from app.errors import DriftwatchError, InvalidInput
-from app.store import unavailable
+from app.errors import DiskFull, DriftwatchError, InvalidInput
+from app.store.connecting import unavailable
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(DriftwatchError, answer_expected)
     app.register_error_handler(PyMongoError, _database)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(OSError, _system)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -33,6 +34,14 @@ def answer_expected(error: DriftwatchError) -> Response:
 def _database(error: PyMongoError) -> Response:
     log.error("%s %s: %s: %s", request.method, request.path, type(error).__name__, error)
     return answer_expected(unavailable(error))
+
+
+def _system(error: OSError) -> Response:
+    full = DiskFull.of(error)
+    if full is None:
+        return _unexpected(error)
+    log.error("%s %s: %s", request.method, request.path, error)
+    return answer_expected(full)
 
 
 def _http(error: HTTPException) -> Response:

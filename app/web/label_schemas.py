@@ -120,6 +120,7 @@ class LabelOut(BaseModel):
     undoes: str | None = Field(description="id of the event that this one withdraws")
     blind: bool = Field(description="given without seeing what somebody else had said")
     withdrawn: bool
+    simulated: bool = Field(description="of a chamber of a demonstration")
 
     @classmethod
     def of(cls, event: LabelEvent) -> LabelOut:

@@ -26,7 +26,7 @@ def index() -> tuple[str, int]:
     fields = Fields(request.args)
     wanted = fields.read("run", run_number, None)
     busy = sorted(runs.busy(), key=lambda run: run.number)
-    recent = runs.find(RunState.FINISHED, limit=RECENT)
+    recent = runs.find(RunState.FINISHED, limit=RECENT, together=True)
     run = None
     try:
         run = runs.get(wanted) if wanted else next(iter(recent), None)
@@ -44,5 +44,5 @@ def index() -> tuple[str, int]:
         map=run_map(run, report.items, View.SCORE, reader_of()) if report and report.items else None,
         worst=report.bad[:WORST] if report else [],
         counts=report.counts if report else {},
-        any_runs=bool(recent or busy or runs.count()),
+        any_runs=bool(recent or busy) or runs.any(),
     ), status

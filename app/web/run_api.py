@@ -67,6 +67,7 @@ class RunSummaryOut(BaseModel):
     """What a run comes to, compared with a reference run."""
 
     run: int
+    simulated: bool = Field(description="it comes from a demonstration")
     state: RunState
     model: str
     reference: int | None
@@ -80,6 +81,7 @@ class RunSummaryOut(BaseModel):
     def of(cls, made: RunReport) -> RunSummaryOut:
         return cls(
             run=made.run.number,
+            simulated=made.run.simulated,
             state=made.run.state,
             model=made.run.model,
             reference=made.reference.number if made.reference else None,

@@ -49,6 +49,7 @@ def show(run: str) -> tuple[str, int]:
         view=view,
         views=VIEW_WORDS,
         shown=made.bad if everything else made.bad[:PICTURES],
+        may_be_fetched=made.run.origin == driftwatch.origin,
         beside=runs.beside(number),
         near=sorted(runs.near(number, made.run.model, NEAR // 4), key=lambda other: abs(other.number - number)),
         kind_words=KIND_WORDS,

@@ -202,6 +202,9 @@ def _reference(driftwatch: Driftwatch, written: str, number: int) -> Run:
         found = None
     if other == number or found is None or found.state is not RunState.FINISHED:
         raise InvalidInput("reference", other, "the number of another run that is finished")
+    if found.simulated != driftwatch.store.runs.is_simulated(number):
+        both = "simulated as this one is" if not found.simulated else "not simulated, as this one is not"
+        raise InvalidInput("reference", other, f"a run that is {both}")
     return found
 
 

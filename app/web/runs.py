@@ -35,10 +35,10 @@ def ask() -> Response | tuple[str, int]:
         numbers = run_numbers(written, field="runs")
     except InvalidInput as error:
         return _page(written, f"{error.value} is not possible here: it must be {error.accepted}.", 400)
-    asked: list[Run] = []
+    asked, again = [], request.form.get("again") == "true"
     for number in numbers:
         try:
-            asked.append(current_driftwatch().ask_for_run(number, by=person().name))
+            asked.append(current_driftwatch().ask_for_run(number, by=person().name, again=again))
         except Conflict as error:
             return _page(written, str(error), error.status)
     complete = sum(current_driftwatch().is_complete(run) for run in asked)
@@ -87,8 +87,9 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
         runs=found,
         missing=_missing(found),
         active=current_driftwatch().model,
+        polls=bool(current_driftwatch().settings.dqm_poll_minutes),
         note=note,
-        any_runs=bool(count or runs.count()),
+        any_runs=bool(count) or runs.any(),
     ), max(status, fields.status)
 
 

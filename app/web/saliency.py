@@ -56,7 +56,7 @@ def _add_filters(state: object) -> None:
 @blueprint.get("/saliency/")
 def newest() -> Response | str:
     """The newest finished run's page."""
-    runs = current_driftwatch().store.runs.find(RunState.FINISHED, limit=1)
+    runs = current_driftwatch().store.runs.find(RunState.FINISHED, limit=1, together=True)
     if runs:
         return redirect(url_for(".of_run", **own_query() | {"run": runs[0].number}), 303)
     return render_template("saliency.html", run=None)
@@ -72,7 +72,7 @@ def of_run(run: str) -> tuple[str, int]:
     method = given.read("method", method_named, DEFAULT)
     size = given.read("size", fields.one_of("size", {str(size): size for size in SIZES}), SIZES[0])
     context = {"run": loaded, "fields": given, "model": model, "method": method, "models": models, "sizes": SIZES}
-    context |= {"methods": METHOD_WORDS, "newer": driftwatch.store.runs.find(RunState.FINISHED, limit=8)}
+    context |= {"methods": METHOD_WORDS, "newer": driftwatch.store.runs.find(RunState.FINISHED, limit=8, together=True)}
     if not given.errors:
         context |= _list(loaded.number, model, method, size, given)
     template = "saliency_list.html" if request.args.get("part") == "list" else "saliency.html"

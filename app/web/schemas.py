@@ -46,6 +46,7 @@ class RunsQuery(_Input):
 
 class RunsRequest(_Input):
     runs: StrictInt | StrictStr = Field(description="a run number, or several: '302634-302640, 305000'")
+    again: bool = Field(False, description="all of the runs, also what is there; that stays until there is more")
 
 
 class ScoresQuery(_Input):
@@ -96,7 +97,11 @@ class RunOut(BaseModel):
     why: str
     rate: float = Field(description="chambers a second, while it is being fetched")
     seconds_left: float | None
-    source: str
+    source: str = Field(description="what it is fetched from: base URL of a server, or name of a file")
+    source_kind: str = Field(description="dqm, demonstration, root or import; empty while nothing is said of that")
+    simulated: bool = Field(description="it comes from a demonstration")
+    unsettled: bool = Field(description="perhaps it was still being taken when it was fetched: no later run was listed")
+    ask_again_at: datetime | None = Field(description="when it is asked for again, where DQM_POLL_MINUTES is set")
     requested_by: str
     requested_at: datetime | None
     started_at: datetime | None
@@ -123,6 +128,7 @@ class ScoresOut(BaseModel):
     """The scores of one chamber: index 0 is layer 1."""
 
     run: int
+    simulated: bool = Field(description="the run comes from a demonstration")
     wheel: int
     sector: int
     station: int
@@ -148,7 +154,13 @@ class ScoresOut(BaseModel):
         }
         judged["unlike"] = item.unlike
         judged["findings"] = [dict(finding) for finding in item.findings]
-        where = {"run": item.run, "wheel": place.wheel, "sector": place.sector, "station": place.station}
+        where = {
+            "run": item.run,
+            "simulated": item.simulated,
+            "wheel": place.wheel,
+            "sector": place.sector,
+            "station": place.station,
+        }
         return cls(**where, state=item.state, model=item.model, evaluation=item.evaluation, **judged, **more)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import threading
@@ -9,12 +10,14 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from flask import Flask, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import URLSafeTimedSerializer
 
 from app.errors import SettingsError
 from config import Settings
+
+log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(hours=12)  # without any request: a shift, and the way home
 RENEWED_AFTER = 3600  # seconds
@@ -48,6 +51,14 @@ class _Sessions(SecureCookieSessionInterface):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """The session of a request; None, where nobody can be signed in, if there is no key."""
+        try:
+            return super().open_session(app, request)
+        except SettingsError as error:  # the border: what is raised here, Flask takes for a fault of ours
+            log.error("%s", error)
+            return None
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         if not app.secret_key:

@@ -215,7 +215,7 @@ def index() -> tuple[str, int]:
         by_words=BY,
         choices={name: CHOICES[name] for name in ("wheel", "station")},
         models=[(model.name, model.name) for model in driftwatch.models.all()],
-        any_runs=bool(driftwatch.store.runs.count()),
+        any_runs=driftwatch.store.runs.any(),
         files=partial(files, ".table"),
         picture=partial(url_for, ".picture", **query_without("which", "scheme", "sort", "descending")),
     ), fields.status

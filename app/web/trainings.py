@@ -7,7 +7,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from app.errors import TooFewLabels
 from app.jobs.train import training_job
 from app.ml.candidate import Plan
-from app.ml.labelled_items import ELSEWHERE, NO_HISTOGRAM, outlook, require_enough
+from app.ml.labelled_items import ELSEWHERE, NO_HISTOGRAM, SIMULATED_RUN, outlook, require_enough
 from app.ml.models import Composition
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
@@ -22,6 +22,7 @@ MOST_KEPT = 8  # choices whose labels are counted, in memory
 WHY = {  # why labels do not count, for a person
     ELSEWHERE: "the run is for the test and the chamber is not, or the other way round; the test is apart in both",
     NO_HISTOGRAM: "the run was deleted",
+    SIMULATED_RUN: "the run is simulated, and there are labels of real ones",
     "skipped": "all who looked passed on",
     "withdrawn": "the label was taken back",
     "not resolved": "no expert ended a disagreement",

@@ -11,12 +11,13 @@ from spectree import Response as Answers
 from app.errors import Conflict
 from app.run_numbers import run_range
 from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
+from app.transfer import bounds
 from app.transfer.good_runs import MOST_BAD
 from app.web.access import needs, person
 from app.web.api import REFUSED, blueprint, spec
 from app.web.current import current_driftwatch
 from app.web.schemas import Problem
-from app.web.transfer_page import LARGEST_UPLOAD, MOST_CHAMBERS, checked, exported, sent
+from app.web.transfer_page import MOST_CHAMBERS, checked, exported, sent
 
 MOST_ROWS = 1_000  # of one answer; the page and the command have all
 
@@ -106,7 +107,7 @@ def import_file(query: ImportQuery) -> ImportOut:
     Where a row is bad, or something else stands in its place, nothing is imported: 409 names the first such row, and a
     dry run all of them.
     """
-    request.max_content_length = LARGEST_UPLOAD
+    request.max_content_length = bounds.ON_PAGE.file
     driftwatch = current_driftwatch()
     found = checked(query.name, lambda file: shutil.copyfileobj(request.stream, file))
     imports = driftwatch.store.imports

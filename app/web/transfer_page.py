@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import chain
-from pathlib import Path
 from typing import IO
 
 from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
 
-from app.errors import InvalidInput
+from app.errors import FileTooLarge, InvalidInput
 from app.run_numbers import run_range
 from app.store.imports import WRONG, Import, Outcome
+from app.transfer import bounds
 from app.transfer.exporting import Export
 from app.transfer.good_runs import MOST_BAD
 from app.transfer.the_2018_format import NAME as TRAINING_2018
@@ -22,7 +22,6 @@ from app.web.current import current_driftwatch
 from app.web.fields import Fields, number_in, one_of
 from app.web.paging import SIZES, Page
 
-LARGEST_UPLOAD = 50_000_000  # bytes: some 100 runs in a zip, checked within a minute; a command takes larger ones
 MOST_CHAMBERS = 250
 FORMAT_WORDS = {"csv": "CSV, in a zip", "jsonl": "JSON Lines", "parquet": "Parquet"}
 OUTCOME_WORDS = {
@@ -77,14 +76,14 @@ def good_runs() -> Response:
 @needs("import_data")
 def check() -> Response | tuple[str, int]:
     """Check a file that is sent, and show what would be done with it."""
-    request.max_content_length = LARGEST_UPLOAD
+    request.max_content_length = bounds.ON_PAGE.file
     fields, file = Fields({}), request.files.get("file")
     if file is None or not file.filename:
         fields.errors["file"] = "Choose a file."
         return _page(fields)
     try:
         found = checked(file.filename, file.save)
-    except InvalidInput as error:
+    except (InvalidInput, FileTooLarge) as error:
         fields.errors["file"] = str(error)
         return _page(fields)
     return redirect(url_for(".show", import_id=found.id), 303)
@@ -150,12 +149,13 @@ def checked(name: str, save: Callable[[IO[bytes]], object]) -> Import:
 
     Args:
         name: as its owner knows it.
-        save: writes it to a file of ours.
+        save: writes it to a file of ours, which has no name and so is gone with this process.
     """
-    with tempfile.NamedTemporaryFile() as file:
+    is_gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    with tempfile.TemporaryFile() as file:
         save(file)
-        file.flush()
-        return current_driftwatch().importing.check(Path(file.name), name[:100], person().name)
+        importing, by = current_driftwatch().importing, person().name
+        return importing.check_file(file, name[:100], by, bounds.ON_PAGE, is_wanted=lambda: not is_gone())
 
 
 def _page(fields: Fields) -> tuple[str, int]:
@@ -169,5 +169,5 @@ def _page(fields: Fields) -> tuple[str, int]:
         formats=list(FORMAT_WORDS.items()),
         training=TRAINING_2018,
         most_bad=MOST_BAD,
-        largest=LARGEST_UPLOAD,
+        bounds=bounds.ON_PAGE,
     ), fields.status

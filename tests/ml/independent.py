@@ -1,8 +1,8 @@
 """Chambers with and without defects that owe nothing to the simulator but the geometry: other shapes, other draws.
 
-A network that knows only its own simulator's habits fails here. Run it for the table by kind and statistics:
+A network that knows only its own simulator's habits fails here. Run it for the tables by kind and statistics:
 
-    PYTHONPATH=. .venv/bin/python tests/ml/independent.py [MODEL] [CHAMBERS]
+    PYTHONPATH=. .venv/bin/python tests/ml/independent.py [MODEL] [CHAMBERS] [SEED]
 """
 
 from __future__ import annotations
@@ -52,15 +52,21 @@ def _chamber(level: float, rng: np.random.Generator) -> Known:
     if rng.random() < WITH_DEFECT:
         kind = list(KINDS)[rng.integers(len(KINDS))]
         layer = chamber.layers[rng.integers(len(chamber.layers))]
-        shared = bool(rng.random() < SHARED)
+        shared = kind in (LOW_SUPERLAYER, *SHARED_KINDS) or (bool(rng.random() < SHARED) and kind not in LOW_LAYER)
         start = (layer.number - 1) // 4 * 4
         rows = range(start, start + 4) if shared else [layer.number - 1]
+        if kind in SHARED_KINDS and rng.random() < 0.5:  # three of the four
+            rows = sorted(rng.choice(list(rows), 3, replace=False).tolist())
+        place = rng.integers(0, 40)  # of a shared block, counted along the cells of each layer
         columns = np.arange(layer.first_cell - 1, layer.last_cell)
         factors = KINDS[kind](layer.cells, shared, rng)
         for row in rows:
             if kind == "scattered" and row != layer.number - 1:
                 factors = KINDS[kind](layer.cells, shared, rng)
-            if kind in ("empty", "low rate"):
+            if kind in SHARED_KINDS:
+                first = np.flatnonzero(chamber.read_out[row])[place + rng.integers(2)]
+                expected[row, first : first + SHARED_KINDS[kind]] = 0
+            elif kind in ("empty", LOW_SUPERLAYER, *LOW_LAYER):
                 expected[row] *= factors[0]
             else:
                 there = chamber.read_out[row, columns]
@@ -134,29 +140,39 @@ def _scattered(length: int, rng: np.random.Generator) -> np.ndarray:
     return factors
 
 
-def _low_rate(length: int, shared: bool, rng: np.random.Generator) -> np.ndarray:
-    return np.full(length, rng.uniform(0.3, 0.6) if shared else rng.uniform(0.4, 0.7))
-
+SHARED_KINDS = {"3 cells shared": 3, "4 cells shared": 4, "5 cells shared": 5}  # in 3 or 4 layers, within one cell
+LOW_LAYER = ("low rate", "at 70 %")  # one layer
+LOW_SUPERLAYER = "low superlayer"  # four layers, which good ones differ from by a tenth in phi, by a third in theta
 
 KINDS = {
     "empty": lambda length, shared, rng: np.zeros(length),
     "dead block": lambda length, shared, rng: _block(length, 0.0, rng),
     "block at 30 %": lambda length, shared, rng: _block(length, 0.3, rng),
     "dead edge": lambda length, shared, rng: _block(length, 0.0, rng, edge=True),
-    "low rate": _low_rate,
+    "low rate": lambda length, shared, rng: np.full(length, rng.uniform(0.4, 0.7)),
+    "at 70 %": lambda length, shared, rng: np.full(length, 0.7),
+    LOW_SUPERLAYER: lambda length, shared, rng: np.full(length, rng.uniform(0.3, 0.6)),
     "every 2nd": lambda length, shared, rng: _every(length, 2, rng),
     "every 4th": lambda length, shared, rng: _every(length, 4, rng),
     "every 8th": lambda length, shared, rng: _every(length, 8, rng),
     "scattered": lambda length, shared, rng: _scattered(length, rng),
     "noisy block": lambda length, shared, rng: _block(length, rng.uniform(3, 5), rng),
+    **dict.fromkeys(SHARED_KINDS, lambda length, shared, rng: np.zeros(length)),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Scores of layers and what is true of them; arrays of one length. An unjudged layer scores 0."""
+    """Scores of layers and what is true of them; arrays of one length. An unjudged layer scores 0.
+
+    Attributes:
+        bad: called bad at the threshold that ships, as a shifter sees it; empty layers are.
+        significance: of the clearest finding of the simple statistics that would make the layer bad; 0 without.
+    """
 
     scores: np.ndarray
+    bad: np.ndarray
+    significance: np.ndarray
     kinds: np.ndarray
     levels: np.ndarray
     shared: np.ndarray
@@ -167,40 +183,65 @@ class Result:
     def good(self) -> np.ndarray:
         return self.kinds == GOOD
 
+    @property
+    def from_6(self) -> np.ndarray:
+        return self.levels >= 6
+
     def found(self, which: np.ndarray, false_alarms: float = 0.01) -> float:
         """Share of these layers above the score that this share of all good ones exceeds."""
         ordered = np.sort(self.scores[self.good])
         return float((self.scores[which] > ordered[-1 - int(false_alarms * len(ordered))]).mean())
 
+    def beside_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is found from 6 hits a cell up at the false alarms of the statistics: by the scores, and by these."""
+        ordered = np.sort(self.scores[self.good & self.from_6])
+        by_statistics = self.significance > 0
+        allowed = int(by_statistics[self.good & self.from_6].sum())
+        return self.scores > ordered[-1 - allowed], by_statistics
+
 
 def result_of(scorer, chambers: list[Known]) -> Result:
-    judgements = scorer.judge([chamber.occupancy for chamber in chambers])
-    rows = [
-        (-1.0 if judgement.scores[row] is None else judgement.scores[row], kind, chamber.level, chamber.shared,
-         chamber.hot[row])
-        for chamber, judgement in zip(chambers, judgements, strict=True)
-        for row, kind in enumerate(chamber.kinds)
-        if kind
-    ]  # fmt: skip
-    scores, kinds, levels, shared, hot = map(np.array, zip(*rows, strict=True))
-    return Result(np.maximum(scores, 0), kinds, levels, shared, hot, float((scores < 0).mean()))
+    from app.subsystems.dt.findings import findings
+    from app.subsystems.dt.verdict import Verdict
+
+    occupancies = [chamber.occupancy for chamber in chambers]
+    rows = []
+    for chamber, judgement, those in zip(chambers, scorer.judge(occupancies), findings(occupancies), strict=True):
+        significance = [0.0] * LAYERS
+        for one in those:
+            if one.makes_bad:
+                significance[one.layer - 1] = max(significance[one.layer - 1], one.significance)
+        for row, kind in enumerate(chamber.kinds):
+            if kind:
+                score = -1.0 if judgement.scores[row] is None else judgement.scores[row]
+                bad = judgement.verdicts[row] in (Verdict.BAD, Verdict.EMPTY)
+                known = (significance[row], kind, chamber.level, chamber.shared, chamber.hot[row])
+                rows.append((score, bad, *known))
+    scores, *others = map(np.array, zip(*rows, strict=True))
+    return Result(np.maximum(scores, 0), *others, float((scores < 0).mean()))
 
 
-def table(result: Result) -> str:
-    """What is found at 1 % false alarms, by kind and level, and the false alarms at 0.5."""
+def table(result: Result, threshold: float) -> str:
+    """What is called bad at the threshold, by kind and level; what is found beside the statistics and at 1 %."""
     from app.ml.training import area_under_roc
 
     good, levels = result.good, sorted(set(result.levels.tolist()))
-    lines = [f"{'':16}" + "".join(f"{level:>8g}" for level in levels) + f"{'6 up':>8}"]
+    ours, theirs = result.beside_statistics()
+    allowed = theirs[good & result.from_6].mean()
+    lines = [f"{f'from {threshold:g}, hits a cell':22}" + "".join(f"{level:>8g}" for level in levels)
+             + f"{'6 up':>8}  | 6 up at {allowed:.5f}: statistics, network | at 1 %: 2  6 up"]  # fmt: skip
     for kind in KINDS:
         of_kind = result.kinds == kind
-        shares = [result.found(of_kind & (result.levels == level)) for level in levels]
-        lines.append(f"{kind:16}" + "".join(f"{share:8.3f}" for share in shares)
-                     + f"{result.found(of_kind & (result.levels >= 6)):8.3f}")  # fmt: skip
+        up = of_kind & result.from_6
+        shares = [result.bad[of_kind & (result.levels == level)].mean() for level in levels]
+        behind = " behind" if ours[up].sum() < theirs[up].sum() else ""
+        lines.append(f"{kind:22}" + "".join(f"{share:8.3f}" for share in (*shares, result.bad[up].mean()))
+                     + f"  | {theirs[up].mean():.4f} {ours[up].mean():.4f}{behind}"
+                     + f" | {result.found(of_kind & ~result.from_6):.3f} {result.found(up):.3f}")  # fmt: skip
     shown = [(good & (result.levels == level)) for level in levels]
-    lines.append(f"{'good, at 0.5':16}" + "".join(f"{(result.scores[w] >= 0.5).mean():8.4f}" for w in shown))
-    lines.append(f"{'bad, at 0.5':16}" + "".join(
-        f"{(result.scores[~good & (result.levels == level)] >= 0.5).mean():8.3f}" for level in levels))  # fmt: skip
+    lines.append(
+        f"{'good layers':22}" + "".join(f"{result.bad[w].mean():8.5f}" for w in (*shown, good & result.from_6))
+    )
     lines.append(f"area under ROC {area_under_roc(result.scores[good], result.scores[~good]):.4f}, found at 1 % "
                  f"{result.found(~good):.4f}, shared {result.found(~good & result.shared):.3f}, hot cell beside "
                  f"{result.found(~good & result.hot):.3f}, unjudged {result.unjudged:.4f}, "
@@ -208,14 +249,17 @@ def table(result: Result) -> str:
     return "\n".join(lines)
 
 
-def main(model: str = "", chambers: str = "8000") -> None:
+def main(model: str = "", chambers: str = "8000", seed: str = "20") -> None:
+    from pathlib import Path
+
     from app.ml.models import default_model
     from app.ml.scoring import Scorer
     from config import ROOT
 
-    folder = ROOT / "models" / model if model else default_model(ROOT / "models")
-    print(folder.name)
-    print(table(result_of(Scorer(folder), drawn_chambers(int(chambers), seed=20))))
+    folder = default_model(ROOT / "models") if not model else Path(model) if "/" in model else ROOT / "models" / model
+    scorer = Scorer(folder)
+    print(scorer.version)
+    print(table(result_of(scorer, drawn_chambers(int(chambers), int(seed))), scorer.threshold))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 from app.errors import InvalidInput, UnusableHistogram
 from app.ml import curves, training
 from app.ml.curves import Ranking, bootstrap, found_at, reliability, thinned
-from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, LEVELS, OWN, Evaluation, compare, evaluate
+from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, FROM_6, LEVELS, OWN, Evaluation, compare, evaluate
 from app.ml.labelled import (
     BESIDE_HOT_CELL,
     WHOLE_SUPERLAYER,
@@ -27,11 +27,13 @@ from app.ml.models import SHIFTER
 from app.ml.pictures import pictures
 from app.ml.scoring import Scorer
 from app.ml.tables import tables
-from app.ml.yardsticks import Yardstick, yardsticks
+from app.ml.yardsticks import Yardstick, simple_statistics, yardsticks
 from app.subsystems.dt.defects import Defect, DefectKind, label
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import SimulatedChamber, simulate_chambers
+from app.subsystems.dt.verdict import judge_before
 from config import ROOT
 
 CHAMBERS, SEED = 150, 7
@@ -229,6 +231,50 @@ def test_confusion_matrices_count_each_layer_once_as_another_implementation_does
     assert network.area.value == pytest.approx(roc_auc_score(truth[counted], scores[counted]))
     assert simulated.ambiguous == (~np.isnan(scores) & (truth > 0) & (truth < 1)).sum() > 0
     assert [at.use for at in rule.thresholds] == [OWN]
+
+
+def test_what_a_threshold_calls_bad_is_counted_by_kind_and_statistics(evaluation, scorer):
+    test_set = simulated_test_set(CHAMBERS, SEED)
+    found = evaluation.simulated
+    network, rule = found.methods[0], next(method for method in found.methods if method.name == "7 empty in a row")
+    called, layers = {}, {}
+    for one, judgement in zip(test_set, scorer.judge([one.occupancy for one in test_set]), strict=True):
+        rate = judge_before([one.occupancy], layer_bins([one.occupancy])).rates[0]
+        for row, score in enumerate(judgement.scores):
+            if score is None or one.bad[row] != 1:
+                continue
+            for kind in (*one.kinds[row], ALL_KINDS):
+                for level, (low, high) in LEVELS.items():
+                    if low <= rate < high:
+                        layers[kind, level] = layers.get((kind, level), 0) + 1
+                        called[kind, level] = called.get((kind, level), 0) + (score >= scorer.threshold)
+    at = network.shipped
+    assert at.score == scorer.threshold
+    assert {(one.kind, one.statistics): one.layers for one in at.by_kind} == layers
+    for (kind, level), number in layers.items():
+        assert at.called_bad(kind, level) == pytest.approx(called[kind, level] / number)
+    assert at.called_bad() == at.found / (at.found + at.missed)
+    assert at.good_called_bad() == at.false_alarms / (at.false_alarms + at.passed)
+    assert (at.called_bad("no such kind"), rule.shipped.use) == (None, OWN)
+    assert next(method for method in found.methods if method.name == "variance").shipped is None
+
+
+def test_a_network_stands_beside_the_simple_statistics_at_their_false_alarms():
+    drawn = [LabelledChamber(one.occupancy, one.bad) for one in simulate_chambers(300, seed=5, faulty=0.6)]
+    truth = {one.occupancy.to_bytes(): one.bad for one in drawn}
+    knows = Yardstick("knows", "", lambda occupancies, bins: np.nan_to_num([truth[o.to_bytes()] for o in occupancies]))
+    scorers = [Scorer(ROOT / "models" / "row-cnn-1")]
+    found = compare(drawn, scorers, [simple_statistics(), knows], SEED, lambda line: None)
+    network, statistics = found.network("row-cnn-1"), found.statistics
+    own = statistics.shipped
+    assert statistics.beside_statistics() == own.called_bad(statistics=FROM_6)
+    assert 0 < network.beside_statistics() < 0.9 < statistics.beside_statistics()
+    good = next(rate for rate in own.by_statistics if rate.statistics == FROM_6)
+    assert good.share <= 0.003
+    point = next(point for point in network.curve if point.by_hits[FROM_6] <= good.share)  # the same number at most
+    assert network.beside_statistics() >= point.found - 0.05
+    assert found.behind(network) == []  # of no kind that is known here
+    assert found.methods[-1].beside == ()  # a rule among others
 
 
 def test_every_kind_and_level_has_its_layers(evaluation):

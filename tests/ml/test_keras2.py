@@ -365,6 +365,22 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert "it cannot be read: Is a directory" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_file_that_is_being_written_is_not_called_damaged(path, libver):
+    with h5py.File(path, "w", libver=libver) as file:
+        file["a"] = 1
+        file.flush()
+        assert "another program holds a lock on it, as one does that is writing it: try again" in refusal(path)
+
+
+def test_a_file_that_its_writer_never_closed_is_not_called_damaged(path, tmp_path):
+    with h5py.File(tmp_path / "open.h5", "w", libver="latest") as file:
+        file["a"] = 1
+        file.flush()
+        path.write_bytes((tmp_path / "open.h5").read_bytes())
+    assert "another program is writing it, or ended before it closed it" in refusal(path)
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp("damaged") / "old.h5"

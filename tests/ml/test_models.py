@@ -114,3 +114,22 @@ def test_the_file_active_must_name_a_model_beside_it(tmp_path, text):
     (folder / "active").write_text(text)
     with pytest.raises(ModelRefused, match="does not exist"):
         default_model(folder)
+
+
+def test_a_card_and_the_name_of_the_model_in_use_may_begin_with_a_byte_order_mark(folder):
+    path = folder / CARD_FILE
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_card(folder).name == folder.name
+    (folder.parent / "active").write_bytes(b"\xef\xbb\xbf" + folder.name.encode())
+    assert default_model(folder.parent) == folder
+
+
+def test_a_card_or_a_file_of_a_model_that_is_too_large_is_refused_with_the_bound(folder):
+    card = load_card(folder)
+    with (folder / MODEL_FILE).open("r+b") as file:
+        file.truncate(15_000_001)
+    with pytest.raises(ModelRefused, match="has more than 15,000,000 bytes"):
+        verified_file(folder, card)
+    (folder / CARD_FILE).write_bytes(b" " * 1_000_001)
+    with pytest.raises(ModelRefused, match="has more than 1,000,000 bytes"):
+        load_card(folder)

@@ -120,7 +120,7 @@ def taught(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "taught-1"
     told = []
     name = load_card(ACTIVE).architecture
-    training.train(name, 5, folder, 1_500, told.append, taught=Taught(labelled, 3.0, ACTIVE))
+    training.train(name, 5, folder, 2_500, told.append, taught=Taught(labelled, 3.0, ACTIVE))
     return folder, items, told
 
 
@@ -137,8 +137,9 @@ def test_what_people_call_bad_is_called_bad_where_the_simulator_is_in_doubt(taug
 
 
 def test_no_other_kind_of_fault_is_forgotten_for_that(taught):
+    """Of few layers of a kind, all of a superlayer bad together, one chamber more or less is several per cent."""
     folder, items, _ = taught
-    found = check(Scorer(folder), Scorer(ACTIVE), 1_000, 0.05, lambda line: None, items)
+    found = check(Scorer(folder), Scorer(ACTIVE), 2_000, 0.1, lambda line: None, items)
     assert not found.forgotten, str(found)
 
 

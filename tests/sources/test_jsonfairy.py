@@ -14,16 +14,20 @@ import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import hypothesis
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Reason, SettingsError, SourceDown, UnusableHistogram
+from app.sources import jsonfairy as jsonfairy_module
 from app.sources.certificates import Certificates
-from app.sources.http import proxies_for, retry_after
-from app.sources.jsonfairy import Jsonfairy, decoded
+from app.sources.demo_reply import histogram_json
+from app.sources.http import Failed, Line, proxies_for, retry_after
+from app.sources.jsonfairy import Jsonfairy, decoded, histogram
 from app.sources.parallel import LATER_FAILURES, pause
 from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import Chamber, all_chambers
@@ -342,6 +346,36 @@ def test_a_redirect_is_a_refusal_and_is_never_followed(serve):
     assert elsewhere.paths == []
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["https://[cern.ch/login", "http://[::1", "//[", "https://host:port\x1b[2J/", "http://\u2100/", "", "\0"],
+)
+def test_a_redirect_to_what_is_no_url_is_a_reason_and_not_the_end_of_the_run(serve, location):
+    outcome, tries = one_reason(
+        serve, lambda request: request.answer("", 302, Location=location.encode().decode("latin-1"))
+    )
+    assert outcome.reason == Reason.REFUSED
+    assert outcome.detail.startswith("it answered 302 Found")
+    assert outcome.detail.isprintable()
+    assert tries == 1
+
+
+def test_what_a_library_raises_over_one_reply_is_a_reason_and_not_the_end_of_the_run(serve, monkeypatch):
+    """Whatever it is: here it is raised by hand, since those that are known have each their own test."""
+    get = Line._body
+
+    def odd(self: Line, reply: requests.Response, *args: object) -> bytes:
+        if reply.headers.get("X-Odd"):
+            raise LookupError("nobody has thought of it")
+        return get(self, reply, *args)
+
+    monkeypatch.setattr(Line, "_body", odd)
+    outcome, tries = one_reason(serve, lambda request: request.answer(reply(request.chamber), X_Odd="yes"))
+    assert outcome.reason == Reason.SERVER_ERROR
+    assert "its reply cannot be read (LookupError)" in outcome.detail
+    assert tries == 3
+
+
 def test_an_honest_reply_beyond_the_limit_is_too_large(serve):
     outcome, tries = one_reason(
         serve, lambda request: request.answer(reply(ONE) + " " * 100_000), dqm_max_reply_bytes=90_000
@@ -414,6 +448,7 @@ HEALING = {
     "429": lambda request: request.answer("", 429),
     "an empty body": lambda request: request.answer(""),
     "a dead renderer": lambda request: request.answer('"error":"JSON preparing process was interrupted."'),
+    "an error with status 200": lambda request: request.answer('{"error": "JSON preparing process was interrupted."}'),
     "half a body": lambda request: request.answer(reply(request.chamber)[:500]),
     "fewer bytes than promised": cut_short,
     "a connection that breaks": hang_up,
@@ -436,6 +471,7 @@ def test_a_fault_that_heals_is_not_seen(serve, name):
         ("429", Reason.SERVER_ERROR),
         ("an empty body", Reason.NOT_JSON),
         ("a dead renderer", Reason.NOT_JSON),
+        ("an error with status 200", Reason.SERVER_ERROR),
         ("fewer bytes than promised", Reason.NO_ANSWER),
         ("a connection that breaks", Reason.NO_ANSWER),
     ],
@@ -504,7 +540,15 @@ def test_retry_after_is_waited_for_but_no_longer_than_the_cap(serve, value):
     assert times[1] - times[0] >= 0.5
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-5", "1e9", "²", "Fri, 99 Foo 2026 00:00:00 GMT"])
+ODD_DATES = [
+    "Fri, 99 Foo 2026 00:00:00 GMT",
+    "Mon, 01 Jan 99999 00:00:00 GMT",
+    "Mon, 01 Jan 2026 00:00:00 +999999999999",
+    ",",
+]
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-5", "1e9", "²", *ODD_DATES])
 def test_a_retry_after_that_cannot_be_understood_is_as_none(value):
     assert retry_after(value) is None
 
@@ -788,10 +832,96 @@ def test_a_key_with_two_values_is_not_believed_but_one_that_is_repeated_is():
         decoded(b'{"a": 1, "a": 2}')
 
 
+def with_title(title: str, chamber: Chamber = ONE) -> bytes:
+    """A reply as the server makes it: the title is put in as it stands, in all the places that it has there."""
+    written = histogram_json(chamber, counts(chamber))
+    return re.sub('OccupancyAllHits[^"]*', lambda _: title, written).encode("utf-8", "surrogatepass")
+
+
+ODD_TITLES = [
+    "back\\slash",
+    "\\",
+    '5" tube',
+    '"',
+    '", "bins": {"content": [[1]]}, "',
+    '"}, "bins": [], "x": {"',
+    '"}}',
+    "tab\t, line\nbreak, NUL\0",
+    "\\u12",
+    "{[}]",
+    '"bins": {"content": [[1]]}}}',
+]
+
+
+@pytest.mark.parametrize("title", ODD_TITLES)
+def test_a_title_that_is_not_escaped_costs_no_count(serve, title):
+    found = fetched(jsonfairy(serve(lambda request: request.answer(with_title(title, request.chamber)))))
+    assert all(occupancy.counts.tolist() == counts(chamber) for chamber, occupancy in found.items())
+
+
+@given(st.text(max_size=40) | st.text(alphabet='{}[]",:\\bins0 ', max_size=40))
+def test_whatever_a_title_is_it_costs_no_count(title):
+    assert dqm.occupancy_of(histogram(with_title(title)), ONE).counts.tolist() == counts(ONE)
+
+
+def test_a_reply_cut_within_its_counts_is_not_json_whatever_its_title(serve):
+    with pytest.raises(UnusableHistogram) as caught:
+        histogram(with_title('"bins": {"content": [[1]]}}}')[:-100])
+    assert caught.value.reason == Reason.NOT_JSON
+
+
+@pytest.mark.parametrize("piece", [b'"\\', b"nan(", b'"', b"{", b'{"run"', b'"bins"', b"\\"])
+def test_a_reply_that_is_not_json_is_read_in_a_time_that_grows_with_its_length_only(piece):
+    def seconds(times: int) -> float:
+        begun = time.process_time()
+        for read in (histogram, lambda body: jsonfairy_module._run_list("", body)):
+            with contextlib.suppress(UnusableHistogram):
+                read(b'{"hist": {' + piece * times + b" x]}")
+        return time.process_time() - begun
+
+    small = max(seconds(2_000), 0.001)
+    assert seconds(40_000) < 120 * small  # 20 times as long; a square would be 400
+
+
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]",:.-+0123456789eEnaif \\', max_size=200).map(str.encode))
 def test_any_bytes_are_json_or_a_reason(body):
-    with contextlib.suppress(UnusableHistogram):
-        decoded(body)
+    for read in (decoded, histogram, lambda body: jsonfairy_module._run_list("", body)):
+        with contextlib.suppress(UnusableHistogram, Failed):
+            read(body)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["-1", 10**400, -1]),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(["hist", "bins", "content"]), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON, st.integers(0, 11), st.integers(0, 40))
+def test_any_json_is_counts_or_a_reason_that_can_be_kept_and_shown(value, layer, cell):
+    rows = counts(ONE)
+    rows[layer][cell] = value
+    for made in (value, {"hist": value}, {"hist": {"bins": value}}, {"hist": {"bins": {"content": rows}}}):
+        seen = "counts"
+        try:
+            dqm.occupancy_of(histogram(json.dumps(made).encode()), ONE)
+        except (UnusableHistogram, Failed) as error:
+            seen = str(error)
+        assert seen.isprintable()  # which a lone surrogate is not
+
+
+def test_a_value_nested_as_deep_as_json_is_read_is_a_reason():
+    for depth in (*range(900, 1000), 100_000):
+        with pytest.raises(UnusableHistogram):
+            dqm.occupancy_of(histogram(reply(ONE, "X").replace('"X"', "[" * depth + "]" * depth).encode()), ONE)
+        rows = json.dumps(counts(ONE)).replace("1000,", "[" * depth + "]" * depth + ",", 1)
+        with pytest.raises(UnusableHistogram):
+            dqm.occupancy_of(histogram(reply(ONE, "X").replace('"X"', rows).encode()), ONE)
 
 
 # ---- the list of runs
@@ -825,6 +955,42 @@ def test_a_list_of_runs_that_cannot_be_understood_is_one_clear_sentence(serve, b
     server = serve(lambda request: request.answer(body))
     with pytest.raises(SourceDown, match=r"gives no list of runs: .+\.$"):
         jsonfairy(server).runs()
+
+
+ODD_ENTRIES = [
+    "5",
+    "null",
+    "{}",
+    "[]",
+    '{"run": 5}',
+    '{"run": {}, "dataset": "/Global/Online/ALL"}',
+    '{"run": "7", "version": "5" tube", "dataset": "/Global/Online/ALL"}',
+    '{"run": "7", "version": "back\\slash", "dataset": "/Global/Online/ALL"}',
+    '{"run": "7", "version": "x", "run": "8", "dataset": "/Global/Online/ALL"}',
+    '{"run": nan, "dataset": "/Global/Online/ALL"}',
+]
+
+
+@pytest.mark.parametrize("odd", ODD_ENTRIES)
+def test_an_odd_entry_in_the_list_of_runs_costs_no_other(serve, caplog, odd):
+    body = run_list("302635", "7", "279794").replace(
+        json.dumps({"type": "online_data", "run": "7", "dataset": "/Global/Online/ALL"}), odd
+    )
+    assert odd in body
+    assert jsonfairy(serve(lambda request: request.answer(body))).runs() == [279794, 302635]
+    assert "1 entries in the list of runs are no runs, such as " in caplog.text
+
+
+@pytest.mark.parametrize("odd", ["5", "null", "{}", '{"items": 5}', '{"items": null}', "[]"])
+def test_an_odd_group_in_the_list_of_runs_costs_no_other(serve, odd):
+    body = run_list("302635").replace('{"samples": [', f'{{"samples": [{odd}, ')
+    assert jsonfairy(serve(lambda request: request.answer(body))).runs() == [302635]
+
+
+def test_a_list_of_runs_that_is_cut_or_an_error_is_asked_for_again(serve):
+    for bad in (run_list("302635", "279794")[:-30], '{"error": "busy"}', ""):
+        server = serve(lambda request, bad=bad: request.answer(bad if request.nth < 3 else run_list("302635")))
+        assert jsonfairy(server).runs() == [302635]
 
 
 def test_a_list_of_runs_from_a_server_that_refuses_says_what_to_set(serve):
@@ -884,7 +1050,7 @@ def test_a_server_whose_certificate_nobody_vouches_for_is_not_asked(tls_server):
     error, found = down(jsonfairy(server))
     assert error.reason == Reason.NO_ANSWER
     assert "certificate cannot be verified" in str(error)
-    assert str(error).endswith("set DQM_CA_BUNDLE to a PEM file of the authority that signed it.")
+    assert "set DQM_CA_BUNDLE to a PEM file of the authority that signed it" in str(error)
     assert server.paths == []
     assert len(found) < 60
 
@@ -908,6 +1074,49 @@ def test_the_environments_own_bundle_and_netrc_are_not_believed(tls_server, serv
 def test_with_the_authority_in_the_bundle_the_server_is_asked(tls_server, pem):
     found = fetched(jsonfairy(tls_server(), dqm_ca_bundle=pem / "authority.pem"))
     assert missing(found) == {}
+
+
+@pytest.fixture
+def folder_of(pem, tmp_path):
+    """Makes a folder of authorities as grid sites have it: `folder_of("authority")`."""
+
+    def make(*authorities: str, rehash: bool = True) -> Path:
+        folder = tmp_path / "certificates"
+        folder.mkdir()
+        for name in authorities:
+            shutil.copy(pem / f"{name}.pem", folder)
+        (folder / "authority.signing_policy").write_text("what grid sites keep besides")
+        if rehash:
+            subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
+        return folder
+
+    return make
+
+
+def test_with_the_authority_in_a_folder_with_hashes_the_server_is_asked(tls_server, folder_of):
+    found = fetched(jsonfairy(tls_server(), dqm_ca_bundle=folder_of("stranger", "authority")))
+    assert missing(found) == {}
+
+
+def test_a_server_whose_authority_is_not_in_the_folder_is_not_asked(tls_server, folder_of):
+    server = tls_server()
+    error, _ = down(jsonfairy(server, dqm_ca_bundle=folder_of("stranger")))
+    assert "certificate cannot be verified" in str(error)
+    assert server.paths == []
+
+
+def test_a_folder_without_hashes_says_how_to_make_them(tls_server, folder_of):
+    folder = folder_of("authority", rehash=False)
+    error, _ = down(jsonfairy(tls_server(), dqm_ca_bundle=folder))
+    assert f"openssl rehash {folder} makes the names" in str(error)
+
+
+def test_a_bundle_that_has_gone_since_the_start_is_named(tls_server, pem, tmp_path):
+    bundle = shutil.copy(pem / "authority.pem", tmp_path)
+    source = jsonfairy(tls_server(), dqm_ca_bundle=bundle)
+    Path(bundle).unlink()
+    error, _ = down(source)
+    assert f"The authorities in {bundle} cannot be read (no such file or directory)" in str(error)
 
 
 def test_another_host_than_the_certificate_names_is_not_asked(tls_server, pem):

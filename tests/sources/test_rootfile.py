@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from uproot.writing.identify import to_TAxis, to_TH2x
 
 from app.errors import InvalidInput, Reason, SourceDown, UnusableHistogram
+from app.sources import root_reader, rootfile
 from app.sources.rootfile import RootFile
 from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import Chamber, all_chambers
@@ -173,8 +174,56 @@ def test_whatever_is_damaged_the_outcome_is_the_counts_a_reason_or_a_clear_error
         content[at] = data.draw(st.integers(0, 255))
     damaged = small_file.with_name("damaged.root")
     damaged.write_bytes(content)
+    whole, *histograms = root_reader.answers(str(damaged), [place(ONE)])  # here: a process for each takes long
+    assert whole.keys() in ({"runs", "holds"}, {"damaged"})
+    for answer in histograms:
+        with contextlib.suppress(UnusableHistogram):
+            assert "damaged" in answer or isinstance(rootfile.occupancy(ONE, answer), Occupancy)
+
+
+@hypothesis_settings(max_examples=8, deadline=None)
+@given(at=st.integers(4, 3_000), byte=st.integers(0, 255))
+def test_whatever_is_damaged_a_source_gives_the_counts_a_reason_or_a_clear_error(small_file, at, byte):
+    content = bytearray(small_file.read_bytes())
+    content[at % len(content)] = byte
+    damaged = small_file.with_name("damaged.root")
+    damaged.write_bytes(content)
     with contextlib.suppress(InvalidInput, SourceDown):
         assert isinstance(fetched(RootFile(damaged), [ONE])[ONE], (Occupancy, UnusableHistogram))
+
+
+def test_a_histogram_that_becomes_huge_is_a_reason_and_the_others_are_read(tmp_path, monkeypatch):
+    other = Chamber(wheel=0, station=2, sector=1)
+    huge = th2(np.zeros((6_000, 6_000), np.float32))
+    source = write(tmp_path / "dqm.root", {place(ONE): huge, place(other): th2(counts(other))})
+    assert (tmp_path / "dqm.root").stat().st_size < 1_000_000
+    found = fetched(source, [ONE, other])
+    assert "36,000,000 bins" in found[ONE].detail
+    monkeypatch.setattr(rootfile, "MEMORY", 450_000_000)
+    found = fetched(source, [ONE, other])
+    assert found[ONE].reason == Reason.SERVER_ERROR
+    assert isinstance(found[other], Occupancy)
+
+
+def test_what_reads_a_root_file_is_ended_with_it_and_says_when_it_takes_too_long(whole_run, monkeypatch):
+    monkeypatch.setattr(rootfile, "CPU_SECONDS", 0)
+    with pytest.raises(SourceDown, match="to read it takes more than"):
+        fetched(whole_run, [ONE])
+
+
+@pytest.mark.parametrize(
+    ("content", "held"),
+    [
+        ({}, r"this one holds nothing\.$"),
+        ({"histogram": np.histogram(np.arange(9.0))}, r"this one holds histogram \(TH1D\)\.$"),
+        ({"DQMData/Run 302635/CSC/h": np.histogram(np.arange(9.0))}, r"this one holds DQMData/Run 302635/CSC\.$"),
+        ({"Indices": {"Run": np.arange(3)}}, r"this one holds Indices \(.*\), as DQMIO does before it is harvested\.$"),
+    ],
+)
+def test_a_file_without_runs_is_refused_with_what_is_in_it_and_what_is_expected(tmp_path, content, held):
+    source = write(tmp_path / "other.root", content)
+    with pytest.raises(InvalidInput, match=rf"other\.root.*must be a DQM file with DQMData/Run <number>/DT.*{held}"):
+        source.require_runs()
 
 
 def test_stop_ends_reading_between_two_chambers(whole_run):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pymongo import IndexModel
+from pymongo import IndexModel, MongoClient
 from pymongo.collection import Collection
+from waiting import wait_until
 
+from app.store.embedded import EmbeddedMongo
 from app.store.indexes import make_indexes
 from app.store.items import SCORED, ItemQuery, Items, ItemState
 from app.store.labels import LabelQuery, Labels
@@ -52,6 +56,7 @@ def runs(driftwatch) -> Runs:
         (lambda runs: runs.count_to_measure("a"), 10, 10),
         (lambda runs: runs.count_with_drift(1, 15), 15, 20),
         (lambda runs: runs.count(RunState.FINISHED), 40, RUNS),
+        (lambda runs: runs.count(), 41, RUNS + 1),
     ],
 )
 def test_runs_are_counted_without_reading_them(runs, count, expected, most_keys):
@@ -193,6 +198,31 @@ def test_a_page_of_labels_far_on_reads_only_its_own_rows(labels, sort, by):
     assert len(found) == 5
     assert read["docsExamined"] == 5
     assert "fromMultiPlanner" not in read
+
+
+def test_after_mongod_was_killed_what_is_paged_through_and_decided_by_is_counted(make_app, tmp_path):
+    server = EmbeddedMongo(tmp_path)
+    uri = server.join()
+    store = make_app(mongodb_uri=uri).extensions["driftwatch"].store
+    store.runs.any()  # the indexes are made
+    with MongoClient(uri) as client:
+        client.admin.command("fsync")  # what MongoDB knows without counting is as of now, when there is nothing
+    for run in range(1, 31):
+        store.runs.request(run, "tests", 250)
+    common = {"subsystem": "dt", "wheel": 0, "station": 1, "sector": 1, "seq": 1, "kind": "label", "reason": ""}
+    store.labels._collection.insert_many(
+        common | {"run": run, "key": f"{run}", "by": "ann", "at": START + run * MINUTE, "bad": []} for run in range(30)
+    )
+    os.kill(server.pid, signal.SIGKILL)
+    wait_until(lambda: not server._answers())
+    store.revive()
+    server.join()
+    assert store.runs._collection.estimated_document_count() < 30, "MongoDB counted; this test tries nothing"
+    assert (store.runs.any(), store.runs.count()) == (True, 30)
+    assert len(store.labels.find(LabelQuery(), 20, 20)) == store.labels.count(LabelQuery()) - 20 == 10
+    assert store.labels.stamp().startswith("30-")
+    assert store.runs.stamp().startswith("30-")
+    server.leave()
 
 
 def test_an_index_that_has_other_fields_now_is_made_anew(driftwatch):

@@ -5,7 +5,8 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from app.errors import SettingsError
-from app.store import SELECTION_MS, Store
+from app.store import Store
+from app.store.connecting import SELECTION_MS
 from app.subsystems.dt import DT
 from config import Settings
 

@@ -9,6 +9,7 @@ from pymongo import MongoClient
 
 from app.errors import Reason, UnusableHistogram
 from app.labelling.events import Seen
+from app.sources.origin import Origin, SourceKind
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.simulate import simulate_run
@@ -17,8 +18,12 @@ from app.subsystems.dt.verdict import Judgement, Verdict
 RUN = 302635
 PLACES = [chamber for chamber in all_chambers() if chamber.station in (2, 4)][:8]
 HISTOGRAMS = {place: simulated.occupancy for place, simulated in simulate_run(RUN).items()}
-# In no export: who holds a chamber just now, and when what follows from the chambers of a run was worked out last.
-LEFT_OUT = {"items": ("held_by", "held_until", "held_at", "chosen"), "runs": ("changed_at",)}
+# In no export: who holds a chamber just now, when what follows from the chambers of a run was worked out last, and when
+# a server is asked again.
+LEFT_OUT = {
+    "items": ("held_by", "held_until", "held_at", "chosen"),
+    "runs": ("changed_at", "first_asked_at", "ask_again_at"),
+}
 # Added under another id, for nothing names them by it.
 WITHOUT_ID = ("past_scores", "model_thresholds")
 NASTY = '=1+1, "quoted"\r\n−2\n\t@here, \'tis\x00 µ\u2028'
@@ -44,7 +49,7 @@ def judgement(place, worst, seed=0):
 def fill(driftwatch, run=RUN, places=PLACES, text=NASTY):
     """A run with all that can befall its chambers."""
     store, labelling, model = driftwatch.store, driftwatch.labelling, driftwatch.model
-    store.runs.request(run, text, total=len(places))
+    store.runs.request(run, text, len(places), Origin(SourceKind.ROOT, "=a source"))
     gone = UnusableHistogram(Reason.NOT_JSON, f"a reply {text}")
     results = [(place, HISTOGRAMS[place]) for place in places[:-1]]
     store.items.store(run, [*results, (places[-1], gone)], "=a source")
@@ -69,7 +74,7 @@ def fill(driftwatch, run=RUN, places=PLACES, text=NASTY):
         say("ann", places[3])
         store.items.keep_scores(run, [(places[3], judgement(places[3], 0.9), [])], "row-cnn-1")
     facts = driftwatch.scoring.facts(run)
-    store.runs.update(run, state=RunState.FINISHED, source="=a source", finished_at=datetime.now(UTC), **facts)
+    store.runs.update(run, state=RunState.FINISHED, finished_at=datetime.now(UTC), **facts)
     assert first.comment == text.strip()
     labelling.problems.add("eve", places[0], [1, 2], f"dead {text}"[:400], since=run - 1, cells=(3, 9))
     ended = labelling.problems.add("eve", places[1], [2], "noisy", since=run - 1)

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from app.errors import InvalidInput
 from app.transfer.cells import STARTS_A_FORMULA, harmless, original
 from app.transfer.columns import Column, Type
-from app.transfer.formats import FORMATS, LONGEST_LINE
+from app.transfer.formats import FORMATS, LONGEST_ROW
 
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"])),
     st.builds(
         str.__add__,
-        st.sampled_from(["=", "+", "-", "@", "−", "'", " =", '"', ",", "\r", "\n", "\x00", ""]),
+        st.sampled_from(
+            ["=", "+", "-", "@", "−", "＝", "＠", "'", " =", "\ufeff", "\ufeff=", '"', ",", "\r", "\n", "\x00", ""]
+        ),
         st.text(st.characters(exclude_categories=["Cs"])),
     ),
 )
@@ -58,16 +60,25 @@ def test_what_goes_out_comes_back_the_same(form, rows):
 
 @given(TEXTS)
 def test_no_cell_is_a_formula_and_every_text_comes_back(text):
-    assert not harmless(text).lstrip(" ").startswith(STARTS_A_FORMULA)
+    assert not harmless(text).lstrip(" \ufeff").startswith(STARTS_A_FORMULA)
     assert original(harmless(text)) == text
 
 
 def test_no_cell_of_a_csv_file_is_a_formula():
     columns = [Column("text", Type.TEXT, ""), Column("bytes", Type.BYTES, "")]
-    rows = [{"text": f"{sign}1+1", "bytes": b"\xfb\xef\xbe"} for sign in "=+-@−"]
-    content = b"".join(FORMATS["csv"].write(columns, rows, {})).decode()
+    rows = [{"text": f"{sign}1+1", "bytes": b"\xfb\xef\xbe"} for sign in "=+-@−＝＋－＠"]
+    content = b"".join(FORMATS["csv"].write(columns, rows, {})).decode("utf-8-sig")
     for cells in list(csv.reader(io.StringIO(content)))[1:]:
         assert not any(cell.startswith(STARTS_A_FORMULA) for cell in cells)
+
+
+def test_csv_begins_with_the_mark_by_which_excel_knows_utf_8_and_comes_back_without_it():
+    columns = [Column("text", Type.TEXT, "")]
+    content = b"".join(FORMATS["csv"].write(columns, [{"text": "−3 V, ΔΦ ≈ 5°"}], {}))
+    assert content.startswith(b"\xef\xbb\xbftext\r\n")
+    assert content.count(b"\xef\xbb\xbf") == 1
+    for file in (content, content[3:]):  # as older exports, and other programs, write it
+        assert list(FORMATS["csv"].read(io.BytesIO(file), columns)) == [(2, {"text": "−3 V, ΔΦ ≈ 5°"})]
 
 
 def test_the_number_of_a_line_is_where_its_row_begins():
@@ -113,12 +124,12 @@ class Endless(io.RawIOBase):
 
 def test_a_line_without_an_end_is_not_held_in_memory():
     tracemalloc.start()
-    file = io.BufferedReader(Endless(4 * LONGEST_LINE))
+    file = io.BufferedReader(Endless(4 * LONGEST_ROW))
     read = list(FORMATS["jsonl"].read(file, COLUMNS))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert all(isinstance(row, InvalidInput) for _, row in read)
-    assert peak < 3 * LONGEST_LINE
+    assert peak < 3 * LONGEST_ROW
 
 
 @pytest.mark.parametrize("form", FORMATS)

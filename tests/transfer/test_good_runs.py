@@ -9,6 +9,7 @@ from app.errors import InvalidInput
 from app.labelling.events import Seen
 from app.store.runs import RunState
 from app.subsystems.dt.simulate import simulate_chamber
+from app.transfer import good_runs
 from app.transfer.good_runs import read_lumisections
 
 
@@ -82,4 +83,13 @@ def test_lumisections_in_another_form_are_refused(tmp_path, text):
     path = tmp_path / "lumisections.json"
     path.write_text(text)
     with pytest.raises(InvalidInput):
+        read_lumisections(path)
+
+
+def test_a_file_of_lumisections_may_begin_with_a_byte_order_mark_and_has_its_bound(tmp_path, monkeypatch):
+    path = tmp_path / "lumisections.json"
+    path.write_bytes(b'\xef\xbb\xbf{"302635": [[1, 35]]}')
+    assert read_lumisections(path) == {302635: [(1, 35)]}
+    monkeypatch.setattr(good_runs, "LARGEST_LUMISECTIONS", 10)
+    with pytest.raises(InvalidInput, match=r"lumisections\.json', but must be a file of at most 10 bytes"):
         read_lumisections(path)

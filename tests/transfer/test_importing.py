@@ -13,6 +13,7 @@ from filled_database import HISTOGRAMS, PLACES, RUN, fill, whole
 from pymongo import MongoClient
 
 from app.errors import Conflict, InvalidInput
+from app.sources.origin import DEMONSTRATION
 from app.store.imports import WRONG, ImportState, Outcome
 from app.transfer.formats import FORMATS
 from app.transfer.importing import AT_ONCE
@@ -185,6 +186,63 @@ def test_what_is_no_export_is_refused_with_a_sentence(empty, tmp_path, content):
         check(empty, path)
 
 
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(("kinds", "form"), [(["runs"], "jsonl"), (["training-2018"], "jsonl")])
+def test_a_file_with_a_byte_order_mark_is_read(readable, empty, saved, kinds, form):
+    path = saved(readable, kinds, form)
+    plain = check(empty, path)
+    path.write_bytes(BOM + path.read_bytes())
+    assert check(empty, path).counts == plain.counts
+    assert plain.total(*WRONG) == 0
+
+
+def test_a_file_in_utf_16_is_refused_with_what_is_accepted(empty, readable, saved):
+    path = saved(readable, ["runs"])
+    path.write_bytes(path.read_text().encode("utf-16"))
+    with pytest.raises(InvalidInput, match="in UTF-16', but must be in UTF-8"):
+        check(empty, path)
+
+
+def zipped_again(path, names, bom=b""):
+    """An export that was unpacked, and packed again: `names(name)` are those that a file has in the new zip."""
+    other = path.with_name("again.zip")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(other, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            for number, one in enumerate(names(name)):
+                new.writestr(one, (bom if name == "manifest.json" else b"") + old.read(name) if not number else b"\0\5")
+    return other
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        lambda name: [f"export/{name}"],
+        lambda name: [f"export/{name}", f"__MACOSX/export/._{name}", f"export/{name}/.DS_Store"],
+        lambda name: [name, f"__MACOSX/{name}"],
+        lambda name: [f"my\\export\\{name}"],
+    ],
+    ids=["folder", "mac", "mac without a folder", "windows"],
+)
+def test_an_export_that_was_zipped_again_is_read(readable, empty, saved, imported, names):
+    path = saved(readable, ["all"], "csv")
+    assert imported(empty, zipped_again(path, names, BOM)).total(*WRONG) == 0
+    assert whole(empty) == whole(readable)
+
+
+def test_a_zip_with_two_exports_in_it_is_refused(readable, empty, saved):
+    path = zipped_again(saved(readable, ["runs"], "csv"), lambda name: [f"a/{name}", f"b/{name}"])
+    with pytest.raises(InvalidInput, match=r"a zip with one manifest\.json"):
+        check(empty, path)
+
+
+@pytest.mark.parametrize("name", ["labels-bom.jsonl", "labels-folder.zip"])
+def test_the_files_that_were_refused_though_they_are_exports_are_read(empty, shared_data, name):
+    checked = check(empty, shared_data.parent / "cases" / name)
+    assert checked.counts == {"labels": {"new": 1}}
+
+
 def test_a_manifest_of_a_later_schema_or_version_is_refused(readable, empty, saved):
     for field in ("schema", "version"):
         path = saved(readable, ["runs"])
@@ -301,6 +359,7 @@ def test_labels_of_a_run_that_was_deleted_come_back_with_the_run(readable, empty
 def test_memory_does_not_grow_with_the_file(empty, tmp_path):
     kind = empty.exporting.kinds["runs"]
     row = {"state": "finished", "total": 250, "done": 250, "missing": 0, "rate": 1.0, "why": "", "source": "s"}
+    row |= {"source_kind": "root", "simulated": False, "unsettled": False}
     row |= {"requested_by": "ann", "requested_at": datetime(2026, 1, 1, tzinfo=UTC), "model": "m", "reasons": {}}
     row |= {"started_at": None, "finished_at": None, "summary": {"judged": 250, "more": {"a": 1}}}
     peaks = []
@@ -327,3 +386,42 @@ def test_a_threshold_of_a_model_that_is_neither_there_nor_in_the_file_is_bad(fil
     assert alone.counts["thresholds"] == {"bad": 2}
     imported(empty, saved(filled, ["models"]))
     assert check(empty, saved(filled, ["thresholds"])).counts["thresholds"] == {"new": 1, "bad": 1}
+
+
+@pytest.mark.parametrize("kind", ["histograms", "scores"])
+def test_what_is_of_real_chambers_is_not_imported_into_a_simulated_run(filled, empty, saved, kind):
+    empty.store.runs.request(RUN, "ann", len(HISTOGRAMS), DEMONSTRATION)
+    if kind == "scores":
+        empty.store.items.store(RUN, [(place, HISTOGRAMS[place]) for place in PLACES], "demonstration", simulated=True)
+    checked = check(empty, saved(filled, [kind], runs=(RUN, RUN)))
+    rows = rows_of(empty, checked)
+    assert {row.outcome for row in rows} == {Outcome.CONFLICT}
+    assert all("one of the two is simulated" in row.why for row in rows)
+
+
+def test_labels_of_an_export_of_the_time_before_are_of_simulated_chambers_where_their_run_is(filled, empty, saved):
+    empty.store.runs.request(RUN, "ann", len(HISTOGRAMS), DEMONSTRATION)
+    empty.store.items.store(RUN, [(place, HISTOGRAMS[place]) for place in PLACES], "demonstration", simulated=True)
+    path = saved(filled, ["labels"], runs=(RUN, RUN))
+    checked = check(empty, rewritten(path, lambda number, row: row | {"simulated": None}))
+    empty.importing.write(checked.id, by="root")
+    assert empty.store.labels.simulated_runs() == [RUN]
+    assert empty.store.items.look(RUN, PLACES[0]).labelled
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_an_export_of_the_version_before_which_has_no_such_columns_is_read(
+    filled, empty, saved, imported, monkeypatch, form
+):
+    later = {"simulated", "source_kind", "unsettled"}
+    with monkeypatch.context() as before:
+        for kind in filled.exporting.kinds.values():
+            before.setattr(kind, "columns", tuple(column for column in kind.columns if column.name not in later))
+        path = saved(filled, ["all"], form)
+    written = imported(empty, path)
+    assert written.total(*WRONG) == 0
+    for name in ("labels", "histograms", "runs"):
+        assert written.counts[name]["new"] > 0
+    assert {run.number: run.source for run in empty.store.runs.find()} == {
+        run.number: run.source for run in filled.store.runs.find()
+    }

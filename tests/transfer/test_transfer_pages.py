@@ -3,13 +3,14 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import pytest
 from filled_database import PLACES, RUN, fill, whole
 
 from app.accounts import Role
 from app.labelling.events import Seen
-from app.web import transfer_api, transfer_page
+from app.transfer import bounds
 
 
 @pytest.fixture
@@ -101,8 +102,7 @@ def test_a_wrong_file_is_told_on_the_page(client):
 
 
 def test_an_upload_beyond_the_limit_is_refused(client, monkeypatch):
-    monkeypatch.setattr(transfer_page, "LARGEST_UPLOAD", 1_500_000)
-    monkeypatch.setattr(transfer_api, "LARGEST_UPLOAD", 1_500_000)
+    monkeypatch.setattr(bounds, "ON_PAGE", replace(bounds.ON_PAGE, file=1_500_000))
 
     def upload_large(size):
         head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n{'

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from csv_text import csv_text
 
 from app.errors import Reason, UnusableHistogram
 from app.store.runs import RunState
@@ -182,7 +183,7 @@ def test_the_numbers_of_the_picture_can_be_saved(client, pattern):
     answer = client.get("/eval/302640/-1/7/2/counts.csv?download=1")
     assert answer.mimetype == "text/csv"
     assert 'attachment; filename="occupancy_302640_W-1_S7_St2.csv"' in answer.headers["Content-Disposition"]
-    rows = list(csv.reader(io.StringIO(answer.text)))
+    rows = list(csv.reader(io.StringIO(csv_text(answer))))
     assert rows[0] == ["layer", "cell", "count"]
     assert [[int(value) for value in row] for row in rows[1:]] == [
         [row + 1, column + 1, pattern[row, column]] for row, column in np.argwhere(pattern >= 0)

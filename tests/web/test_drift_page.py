@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+from csv_text import csv_text
 from queue_of_chambers import PLACES, RUN, load, path
 
 VALUES = {"chambers": 250, "unlike": 0.012, "scores": 0.05, "hits": 1.5, "distances": 0.3}
@@ -73,7 +74,7 @@ def test_the_table_and_its_files_have_the_order_of_each_column_in_the_address(cl
     assert sorted(shown) == list(range(2, 9))
     keys = [((row[sort] is not None, row[sort] or 0) if sort != "model" else row[sort], row["run"]) for row in rows]
     assert keys == sorted(keys, reverse=descending)
-    found = list(csv.DictReader(io.StringIO(client.get(f"/drift/drift.csv?{query}").text)))
+    found = list(csv.DictReader(io.StringIO(csv_text(client.get(f"/drift/drift.csv?{query}")))))
     assert [int(row["run"]) for row in found] == shown
     assert {run: row for run, row in zip(shown, found, strict=True)}[4]["hits"] == ""
 

@@ -3,6 +3,7 @@ import io
 
 import numpy as np
 import pytest
+from csv_text import csv_text
 from waiting import wait_until
 
 from app.subsystems.dt.geometry import Chamber
@@ -95,7 +96,7 @@ def test_the_file_has_the_same_numbers(ready):
     assert file.mimetype == "text/csv"
     name = "influence_302640_W0_S4_St1_row-cnn-1_gradient_input.csv"
     assert file.headers["Content-Disposition"] == f'attachment; filename="{name}"'
-    rows = list(csv.reader(io.StringIO(file.text)))
+    rows = list(csv.reader(io.StringIO(csv_text(file))))
     assert rows[0] == ["layer", "cell", "count", "influence"]
     expected = [
         (layer["layer"], *values)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 
 import pytest
+from csv_text import csv_text
 from waiting import wait_until
 
 from app.labelling.events import Seen
@@ -65,7 +66,7 @@ def where(thing):
 def table(answer):
     assert answer.mimetype == "text/csv"
     assert "attachment" in answer.headers["Content-Disposition"]
-    return list(csv.DictReader(io.StringIO(answer.text)))
+    return list(csv.DictReader(io.StringIO(csv_text(answer))))
 
 
 @pytest.fixture(scope="module")
@@ -387,7 +388,7 @@ def test_both_tables_of_the_agreement_are_saved_as_they_stand(second, sign_in, d
     found = second.extensions["driftwatch"].labelling.agreement()
     assert {row["layer"]: row["bad"] for row in layers} == {layer.layer: layer.bad for layer in found.layers}
     assert [row["bad"] for row in layers] == sorted((row["bad"] for row in layers), reverse=True)
-    pairs = list(csv.DictReader(io.StringIO(eva.get("/agreement/pairs.csv").text)))
+    pairs = list(csv.DictReader(io.StringIO(csv_text(eva.get("/agreement/pairs.csv")))))
     assert [(row["person"], row["other"], int(row["chambers"])) for row in pairs] == [
         (*pair.people, pair.items) for pair in found.pairs
     ]
@@ -414,7 +415,7 @@ def test_the_figures_of_the_agreement_lead_to_their_chambers(second, sign_in, di
 
 def test_the_answers_are_saved_as_they_stand(second, sign_in, disputed):
     eva = client_of(second, sign_in, "expert", "eva")
-    rows = list(csv.DictReader(io.StringIO(eva.get("/agreement/chambers/answers.csv?answers=different").text)))
+    rows = list(csv.DictReader(io.StringIO(csv_text(eva.get("/agreement/chambers/answers.csv?answers=different")))))
     said = {(row["station"], row["sector"], row["by"]): row["bad_layers"] for row in rows}
     for place in disputed:
         assert said[str(place.station), str(place.sector), "ann"] == "1 2"

@@ -10,7 +10,9 @@ from app.errors import Conflict
 from app.ml import evaluation, models, pictures
 from app.ml.labelled import LabelledChamber, simulated_test_set
 from app.ml.scoring import Scorer
+from app.ml.yardsticks import simple_statistics
 from app.subsystems.dt.simulate import simulate_chambers
+from app.web.display import percent
 from config import ROOT
 
 SHIPPED = ROOT / "models"
@@ -148,6 +150,25 @@ def test_what_was_kept_of_an_evaluation_is_shown_with_its_pictures_and_its_numbe
     assert json.loads(client.get("/models/row-cnn-1/evaluation.json").data) == json.loads(kept.to_json())
     assert client.get("/models/chamber-cnn-1/evaluation.json").status_code == 404
     assert "kept" in client.get("/models/").text
+
+
+def test_what_a_shifter_meets_stands_first_by_kind_and_statistics(client, driftwatch):
+    found = evaluation.compare(simulated_test_set(300, 7), [Scorer(ROW)], [simple_statistics()], 7, lambda line: None)
+    kept = evaluation.Evaluation(simulator_version=3, seed=7, resamples=200, simulated=found, real=None)
+    driftwatch.models.keep_evaluation(models.load_card(ROW), kept.to_json(), {}, by="ann")
+    page = client.get("/models/row-cnn-1/").text
+    at = found.network("row-cnn-1").shipped
+    table = page[page.index("What a shifter meets") :].partition("</table>")[0]
+    assert page.index("What a shifter meets") < page.index("area under ROC") < page.index("What each method finds")
+    for kind in found.kinds:
+        assert kind.replace("_", " ") in table
+        assert percent(at.called_bad(kind, "from 6")) in table
+    assert "good layers called bad" in table
+    assert percent(at.good_called_bad()) in table
+    beside = page[page.index("Beside the simple statistics") :].partition("</table>")[0]
+    for kind in found.behind(found.network("row-cnn-1")):
+        assert re.search(rf"{kind.replace('_', ' ')}</th>.*?find more", beside, re.DOTALL)
+    assert found.behind(found.network("row-cnn-1"))  # the network of 2018 does not see them
 
 
 def test_the_command_keeps_what_it_found_for_the_page(make_app, sign_in):

@@ -273,3 +273,14 @@ def test_without_a_database_the_sign_in_page_and_a_session_answer_503(make_app):
     answer = away.get("/fetch/")
     assert answer.status_code == 503
     assert "The database is away" in answer.text
+
+
+def test_without_a_key_for_sessions_pages_can_be_looked_at_and_nobody_can_sign_in(make_app, tmp_path):
+    (tmp_path / "file").touch()
+    app = make_app(data_dir=tmp_path / "file")
+    client, accounts = app.test_client(), app.extensions["driftwatch"].accounts
+    assert client.get("/fetch/").status_code == 200
+    app.extensions["driftwatch"].store.users.add("somebody", Role.SHIFTER, None, "tests", "tests")
+    answer = client.post(f"/sign-in/link/{accounts.new_link('somebody', by='tests')}")
+    assert answer.status_code == 503
+    assert "the key that signs sessions cannot be kept there" in answer.text

@@ -6,6 +6,7 @@ from dataclasses import replace
 from operator import itemgetter
 
 import pytest
+from csv_text import csv_text
 from queue_of_chambers import load
 
 from app.labelling.events import Seen
@@ -58,7 +59,7 @@ def test_the_spread_counts_every_judged_chamber_once(loaded, items):
         ("?run=302634", lambda item: item.run == 302634),
         ("?wheel=2&station=1", lambda item: (item.place.wheel, item.place.station) == (2, 1)),
     ):
-        rows = list(csv.DictReader(io.StringIO(client.get(f"/data/statistics/scores.csv{query}").text)))
+        rows = list(csv.DictReader(io.StringIO(csv_text(client.get(f"/data/statistics/scores.csv{query}")))))
         expected = [0] * 20
         for item in filter(fits, items):
             expected[min(int(item.judgement.worst * 20), 19)] += 1
@@ -203,7 +204,7 @@ def test_uncertain_chambers_are_listed_the_least_certain_first(loaded):
 )
 def test_every_list_is_saved_alike_as_csv_and_as_json(loaded, path):
     client = loaded.test_client()
-    rows = list(csv.DictReader(io.StringIO(client.get(f"/data/{path}.csv?run=302635").text)))
+    rows = list(csv.DictReader(io.StringIO(csv_text(client.get(f"/data/{path}.csv?run=302635")))))
     objects = client.get(f"/data/{path}.json?run=302635").json
     assert len(rows) == len(objects)
     for row, one in zip(rows, objects, strict=True):

@@ -8,6 +8,7 @@ import pytest
 from app.ml.candidate import Plan
 from app.ml.forgetting import Forgetting, KindFound
 from app.ml.models import CARD_FILE, load_card
+from app.ml.networks import ARCHITECTURES
 from app.web.loss_curves import LossCurves
 from config import ROOT
 
@@ -83,7 +84,7 @@ def test_an_expert_asks_for_a_training_follows_and_stops_it(expert, anonymous, l
     ("field", "wrong", "accepted"),
     [
         ("runs", "7-3", "a run or a range of runs"),
-        ("architecture", "resnet", "one of chamber-cnn, row-cnn"),
+        ("architecture", "resnet", f"one of {', '.join(ARCHITECTURES)}"),
         ("seed", "-1", "a whole number from 0 to 4,294,967,295"),
         ("chambers", "399", "a whole number from 400 to 100,000"),
         ("simulated_weight", "nan", "a number from 0.1 to 100"),

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from csv_text import csv_text
 from queue_of_chambers import load
 
 from app.subsystems.dt.geometry import Chamber
@@ -136,10 +137,12 @@ def test_a_picture_is_drawn_anew_when_a_problem_is_noted_or_a_run_comes(make_app
 @pytest.mark.parametrize("path", ["/trends/runs", "/trends/0/1/2/runs"])
 def test_the_numbers_can_be_saved_as_they_stand(pages, path):
     query = "?first=105&sort=run&descending=false"
-    rows = list(csv.DictReader(io.StringIO(pages.get(f"{path}.csv{query}").text)))
+    rows = list(csv.DictReader(io.StringIO(csv_text(pages.get(f"{path}.csv{query}")))))
     objects = json.loads(pages.get(f"{path}.json{query}").text)
     assert [int(row["run"]) for row in rows] == [one["run"] for one in objects] == [110, 120, 130]
-    assert [{name: float(value) for name, value in row.items()} for row in rows] == objects
+    assert [
+        {name: value == "True" if name == "simulated" else float(value) for name, value in row.items()} for row in rows
+    ] == objects
     assert pages.get(f"{path}.xml").status_code == 404
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
 from app.subsystems.dt.preprocess import BINS, taps
-from app.subsystems.dt.residuals import ROWS, STEPS, Layout, layout_of
+from app.subsystems.dt.residuals import STEPS, Layout, layout_of
 
 Carried = tuple[np.ndarray, np.ndarray]  # float64 (12, columns) on the cells, (12,) through the layer's surroundings
 
@@ -60,7 +60,7 @@ def residuals_to_cells(
 
     Args:
         baselines: the same chambers `as_expected`.
-        influence: float (n, 12, 49, 15), of each thing in `residuals.layer_residuals`.
+        influence: float (n, 12, 51, 15), of each thing in `residuals.layer_residuals`, or of the first 49 rows of it.
         way: the same shape, these things less those of the baselines.
     """
     return [_residuals_to_cells(*one) for one in zip(occupancies, baselines, influence, way, strict=True)]
@@ -69,8 +69,10 @@ def residuals_to_cells(
 _OWN_BINS, _OWN_WINDOWS, _LEAST, _GREATEST = [0, 1, 2, 3], [4, 5, 6], [8, 10], [9, 11]  # channels of a bin
 _AROUND_BINS = [7, 12, 13]
 _RATE = 14
-_AROUND_FACTS = [0, 3, 4, 5, 6, 7, *range(21, 30)]
-_RATE_FACTS = [1, 2]
+_AROUND_FACTS = [0, 3, 4, 5, 6, 7, *range(21, 30), *range(45, 50), 51]
+_RATE_FACTS = [1, 2, 36, 37]
+# Likelihood ratios; those of the siblings and of the superlayer's four layers together are surroundings.
+_OF_LOW_CELLS, _OF_HIGH_CELLS = [30, 31, 32, 33, *range(38, 45), 52, 53, 56, 57, 58, 59], [34, 35, 50, 54, 55]
 _PATTERNS = [(8, 16), (9, 17), (10, 18)]  # facts about every 2nd, 4th, 8th cell
 _SIX_LEAST, _SIX_GREATEST = [11, 19], [12, 20]
 _DEAD, _LOW = [13, 14], [15]
@@ -84,8 +86,10 @@ def _residuals_to_cells(occupancy: Occupancy, baseline: Occupancy, influence: np
     x, expected = (np.where(cells, one.counts, 0).astype(float) for one in (occupancy, baseline))
     deviation = np.sqrt(x + 0.375) - np.sqrt(expected + 0.375)
     weights = [np.where(cells, np.maximum(sign * deviation, 0) + _LEAST_WEIGHT, 0) for sign in (-1, 1)]
-    bins, facts = influence[:, : ROWS - 2], influence[:, ROWS - 2 :].reshape(LAYERS, -1)
-    higher, facts_higher = way[:, : ROWS - 2] > 0, way[:, ROWS - 2 :].reshape(LAYERS, -1) > 0
+    bins, facts = influence[:, :BINS], influence[:, BINS:].reshape(LAYERS, -1)
+    higher, facts_higher = way[:, :BINS] > 0, way[:, BINS:].reshape(LAYERS, -1) > 0
+    facts_higher[:, [fact for fact in _OF_LOW_CELLS if fact < facts.shape[1]]] = False
+    facts_higher[:, [fact for fact in _OF_HIGH_CELLS if fact < facts.shape[1]]] = True
     result, around = np.zeros(x.shape), np.zeros(LAYERS)
     everywhere = np.arange(x.shape[1])
     for row in np.flatnonzero(layout.exists):
@@ -104,7 +108,7 @@ def _residuals_to_cells(occupancy: Occupancy, baseline: Occupancy, influence: np
         least, greatest = (everywhere[at : at + 6] for at in (int(off.argmin()), int(off.argmax())))
         dead, low = ((cells[row] & concerned).nonzero()[0] for concerned in (x[row] == 0, x[row] < 0.4 * expected[row]))
         shared_out = [
-            *((fact, everywhere) for fact in _RATE_FACTS),
+            *((fact, everywhere) for fact in (*_RATE_FACTS, *_OF_LOW_CELLS, *_OF_HIGH_CELLS) if fact < facts.shape[1]),
             *((fact, phase) for facts_of_step, phase in zip(_PATTERNS, phases, strict=True) for fact in facts_of_step),
             *((fact, least) for fact in _SIX_LEAST),
             *((fact, greatest) for fact in _SIX_GREATEST),
@@ -114,7 +118,9 @@ def _residuals_to_cells(occupancy: Occupancy, baseline: Occupancy, influence: np
         for fact, concerned in shared_out:
             _share_out(own, weights[int(facts_higher[row, fact])][row], concerned, facts[row, fact])
         _share_out(own, weights[int(higher[row, 0, _RATE])][row], everywhere, bins[row, :, _RATE].sum())
-        around[row] = bins[row][:, _AROUND_BINS].sum() + facts[row, _AROUND_FACTS].sum()
+        around[row] = bins[row][:, _AROUND_BINS].sum() + sum(
+            facts[row, fact] for fact in _AROUND_FACTS if fact < facts.shape[1]
+        )
     return result, around
 
 

@@ -23,6 +23,11 @@ LOW_LAYER = (0.82, 0.9)  # of the siblings' rate, for a whole layer: likewise; 0
 NOISY_BLOCK = (3.0, 2.0)  # times the expected hits: bad from the first, good up to the second
 SCATTERED_DEAD = (0.15, 0.07)  # of the cells of a layer: likewise; 2 % a chamber can mean 3 of 47 in a layer
 PATTERN_CELLS = 4  # dead cells in equal steps that make a pattern
+# Fewer cells than a block, but dead at the same place in several layers of a superlayer: experts call each bad.
+SHARED_CELLS = 3  # adjacent dead cells, or more
+SHARED_LAYERS = 3  # of the superlayer's four, or all of them
+SHARED_WITHIN = 1  # cells by which the places may differ, counted along the cells that a layer has
+DEAD_CELL = (0.2, 0.4)  # of the expected hits: a cell of a shared block is dead up to the first, alive from the second
 
 _ALONE = np.linspace(0, 1, BLOCK_CELLS)  # P(bad) of 1 to 6 adjacent cells
 
@@ -37,7 +42,8 @@ class DefectKind(StrEnum):
     PERIODIC = "periodic"  # every 2nd, 4th or 8th cell dead
     SCATTERED = "scattered"  # many dead cells here and there
     NOISY_BLOCK = "noisy_block"
-    DEAD_PAIR = "dead_pair"  # 2 to 5 adjacent dead cells: ambiguous
+    DEAD_PAIR = "dead_pair"  # 2 to 5 adjacent dead cells, not shared: ambiguous
+    SHARED_BLOCK = "shared_block"  # 3 to 5 adjacent dead cells, at the same place in 3 or 4 layers of a superlayer
     HOT_CELL = "hot_cell"  # one noisy cell: good
     DEAD_CELLS = "dead_cells"  # few, isolated: good
     LOW_STATISTICS = "low_statistics"  # the whole chamber: not the detector's fault
@@ -95,6 +101,8 @@ def label(chamber: Chamber, defects: Sequence[Defect]) -> np.ndarray:
     >>> pair = Defect(DefectKind.DEAD_PAIR, (1,), first_cell=17, last_cell=18, factor=0.0)
     >>> round(float(label(chamber, [pair])[0]), 3)
     0.2
+    >>> label(chamber, [Defect(DefectKind.SHARED_BLOCK, (5, 6, 7, 8), 17, 19, 0.0)])
+    array([0., 0., 0., 0., 1., 1., 1., 1., 0., 0., 0., 0.], dtype=float32)
     """
     lengths = _lengths(chamber)
     exists = lengths > 0
@@ -107,7 +115,7 @@ def label(chamber: Chamber, defects: Sequence[Defect]) -> np.ndarray:
     inside = np.sort(np.where(chamber.read_out, cells, np.inf), axis=1)
     median = inside[np.arange(LAYERS), np.maximum(lengths - 1, 0) // 2]
     dead = (inside <= LOW_BLOCK[0]).sum(axis=1) / np.maximum(lengths, 1)
-    bad = np.maximum.reduce([bad, _ramp(median, LOW_LAYER), _ramp(dead, SCATTERED_DEAD)])
+    bad = np.maximum.reduce([bad, _ramp(median, LOW_LAYER), _ramp(dead, SCATTERED_DEAD), _shared(chamber, cells)])
     for defect in counted:
         if defect.kind is DefectKind.PERIODIC and len(defect.cells) >= PATTERN_CELLS:
             bad[np.array(defect.layers) - 1] = 1
@@ -126,10 +134,34 @@ def _adjacent(
     return (_ALONE[1:, None] * _ramp(np.stack(levels), limits)).max(axis=0)
 
 
+def _shared(chamber: Chamber, cells: np.ndarray) -> np.ndarray:
+    """P(bad), (12,), of the best block of dead cells that at least three layers of a superlayer share."""
+    existing = _in_order(chamber)
+    factor = np.where(existing >= 0, np.take_along_axis(cells, np.maximum(existing, 0), axis=1), 1)
+    dead = np.lib.stride_tricks.sliding_window_view(_ramp(factor, DEAD_CELL), SHARED_CELLS, axis=1).min(axis=-1)
+    if not dead.any():
+        return np.zeros(LAYERS)
+    near = np.pad(dead, ((0, 0), (SHARED_WITHIN, SHARED_WITHIN)))
+    near = np.lib.stride_tricks.sliding_window_view(near, 2 * SHARED_WITHIN + 1, axis=1).max(axis=-1)
+    result = np.zeros(LAYERS)
+    for row in range(LAYERS):
+        siblings = [other for other in range(row // 4 * 4, row // 4 * 4 + 4) if other != row]
+        others = np.sort(near[siblings], axis=0)[-(SHARED_LAYERS - 1)]
+        result[row] = np.minimum(dead[row], others).max()
+    return result
+
+
 def _ramp(value: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """1 at and beyond the first limit, 0 at and beyond the second, linear in between."""
     bad, good = limits
     return ((value - good) / (bad - good)).clip(0, 1)
+
+
+@cache
+def _in_order(chamber: Chamber) -> np.ndarray:
+    """int (12, columns): the columns of each layer's cells in their order, then −1."""
+    order = np.argsort(~chamber.read_out, axis=1, kind="stable")
+    return np.where(np.arange(chamber.columns) < _lengths(chamber)[:, None], order, -1)
 
 
 @cache

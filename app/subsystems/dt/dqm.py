@@ -13,6 +13,7 @@ from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 
 UNSUPPORTED = "unsupported type"  # what the server answers for whatever it does not have
+SIMULATED = "simulated"  # a key by which the demonstration server says that a histogram is its own
 
 _WHEEL, _STATION, _SECTOR = r"-?\d{1,2}", r"\d{1,2}", r"\d{1,2}"
 _PATH = re.compile(

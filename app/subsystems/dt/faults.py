@@ -10,7 +10,15 @@ from math import exp, log
 
 import numpy as np
 
-from app.subsystems.dt.defects import Defect, DefectKind, factors
+from app.subsystems.dt.defects import (
+    BLOCK_CELLS,
+    DEAD_CELL,
+    SHARED_CELLS,
+    SHARED_LAYERS,
+    Defect,
+    DefectKind,
+    factors,
+)
 from app.subsystems.dt.geometry import LAYERS, Chamber, Layer
 
 READ_OUT_GROUP = 16  # cells of a layer that one read-out unit serves: dead blocks often end at its borders
@@ -182,20 +190,40 @@ def _noisy_block(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
 
 
 def _dead_pair(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
+    """Fewer cells than a block has, alone or in two layers; two of them in any number of layers."""
     layers, number = _layers(chamber, rng), int(rng.integers(2, 6))
+    if len(layers) >= SHARED_LAYERS:
+        layers, number = (layers, 2) if rng.random() < 0.6 else (_some(layers[:4], 2, rng), number)
     first = 1 + int(rng.integers(_length(chamber, layers) - number + 1))
     return [Defect(DefectKind.DEAD_PAIR, layers, first, first + number - 1, 0.0)]
+
+
+def _shared_block(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
+    """Three to five dead cells at the same place, within one, in three or all four layers of a superlayer."""
+    layers = _superlayer(_any_layer(chamber, rng).number)
+    if rng.random() < 0.4:
+        layers = _some(layers, SHARED_LAYERS, rng)
+    number = int(rng.integers(SHARED_CELLS, BLOCK_CELLS))
+    place = int(rng.integers(_fewest(chamber, layers) - number))  # counted along the cells that a layer has
+    aside = rng.random() < 0.5
+    factor = 0.0 if rng.random() < 0.85 else rng.uniform(0, DEAD_CELL[0])
+    drawn = []
+    for layer in (_layer(chamber, number) for number in layers):
+        first = layer.first_cell + place + (int(rng.integers(2)) if aside else 0)
+        drawn.append(Defect(DefectKind.SHARED_BLOCK, (layer.number,), first, first + number - 1, factor))
+    return drawn
 
 
 _WEIGHTS: dict[Callable[[Chamber, np.random.Generator], list[Defect]], float] = {
     _dead_block: 0.27,
     _dead_half: 0.05,
-    _dead_layer: 0.08,
+    _dead_layer: 0.06,
     _low_rate: 0.17,
-    _periodic: 0.13,
+    _periodic: 0.10,
     _scattered: 0.11,
-    _noisy_block: 0.10,
-    _dead_pair: 0.09,
+    _noisy_block: 0.09,
+    _dead_pair: 0.08,
+    _shared_block: 0.07,
 }
 _KINDS = tuple(_WEIGHTS)
 _HARMLESS = (DefectKind.DEAD_PAIR, DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS)
@@ -255,6 +283,15 @@ def _layer(chamber: Chamber, number: int) -> Layer:
 def _superlayer(layer: int) -> tuple[int, ...]:
     start = (layer - 1) // 4 * 4
     return (start + 1, start + 2, start + 3, start + 4)
+
+
+def _some(layers: Sequence[int], number: int, rng: np.random.Generator) -> tuple[int, ...]:
+    return tuple(sorted(rng.permutation(layers)[:number].tolist()))
+
+
+def _fewest(chamber: Chamber, layers: Sequence[int]) -> int:
+    """The cells that each of these layers has, at least."""
+    return min(_layer(chamber, number).cells for number in layers)
 
 
 def _length(chamber: Chamber, layers: Sequence[int]) -> int:

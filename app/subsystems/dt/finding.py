@@ -37,6 +37,8 @@ class Finding:
             dead than not.
         superlayer: compared with the other superlayers, because all four layers are as low, or empty.
         whole: the extent is the whole layer: EMPTY, LOW_RATE, SCATTERED, and a PATTERN from end to end.
+        shared: of a BLOCK, the layers of the superlayer, this one among them, that have dead cells at the same place,
+            where they are enough to make so few cells bad; else empty.
     """
 
     kind: FindingKind
@@ -50,15 +52,16 @@ class Finding:
     cells: tuple[int, ...] = ()
     superlayer: bool = False
     whole: bool = False
+    shared: tuple[int, ...] = ()
 
     @property
     def makes_bad(self) -> bool:
         """Whether the rule in `defects` calls a layer bad for it, rather than good or ambiguous.
 
-        A noisy cell does not, nor a block of fewer than 6 cells.
+        A noisy cell does not, nor a block of fewer than 6 cells that is not shared.
         """
-        long = self.last_cell - self.first_cell + 1 >= BLOCK_CELLS
-        return self.kind is not FindingKind.NOISY_CELL and (self.kind is not FindingKind.BLOCK or long)
+        counts = self.last_cell - self.first_cell + 1 >= BLOCK_CELLS or bool(self.shared)
+        return self.kind is not FindingKind.NOISY_CELL and (self.kind is not FindingKind.BLOCK or counts)
 
     def __str__(self) -> str:
         where = _cells(self.first_cell, self.last_cell)
@@ -66,7 +69,8 @@ class Finding:
             case FindingKind.EMPTY:
                 return f"empty: no hits, {self.expected:.0f} expected"
             case FindingKind.BLOCK:
-                return f"block: {where} at {self.factor:.2f} of the expected"
+                shared = f" shared by layers {_listed(self.shared)}" if self.shared else ""
+                return f"block{shared}: {where} at {self.factor:.2f} of the expected"
             case FindingKind.LOW_RATE:
                 whose = "the other superlayers'" if self.superlayer else "its siblings'"
                 return f"low rate: {self.factor:.2f} of {whose}"
@@ -88,6 +92,12 @@ class Finding:
 
 def _cells(first: int, last: int) -> str:
     return f"cell {first}" if first == last else f"cells {first}–{last}"
+
+
+def _listed(layers: tuple[int, ...]) -> str:
+    """Four layers as 5–8, three as 5, 6, 8."""
+    whole = layers[-1] - layers[0] + 1 == len(layers)
+    return f"{layers[0]}–{layers[-1]}" if whole else ", ".join(map(str, layers))
 
 
 def _times(factor: float) -> str:

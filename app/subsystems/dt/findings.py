@@ -14,14 +14,25 @@ rule's label is one half on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, sqrt
 
 import numpy as np
 
-from app.subsystems.dt.defects import BLOCK_CELLS, LOW_BLOCK, LOW_LAYER, NOISY_BLOCK, SCATTERED_DEAD
+from app.subsystems.dt.defects import (
+    BLOCK_CELLS,
+    DEAD_CELL,
+    LOW_BLOCK,
+    LOW_LAYER,
+    NOISY_BLOCK,
+    SCATTERED_DEAD,
+    SHARED_CELLS,
+    SHARED_LAYERS,
+    SHARED_WITHIN,
+)
 from app.subsystems.dt.expected import SHARING, SUPERLAYERS, Superlayers, fit_profiles, levels, superlayers
 from app.subsystems.dt.finding import Finding, FindingKind
+from app.subsystems.dt.geometry import Chamber, superlayer_of
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.scan import best_windows, dead_cells, windows
 from app.subsystems.dt.verdict import LEAST_HITS_EXPECTED
@@ -29,6 +40,7 @@ from app.subsystems.dt.verdict import LEAST_HITS_EXPECTED
 # A factor is said from where the rule's label is one half on.
 LOW_FROM = sum(LOW_BLOCK) / 2  # of the expected hits: a block
 DEAD_FROM = LOW_BLOCK[0]  # of the expected hits: the cells of a pattern, or scattered ones
+DEAD_CELL_UNTIL = sum(DEAD_CELL) / 2  # of the expected hits: a block that several layers share
 NOISY_FROM = sum(NOISY_BLOCK) / 2  # times the expected hits
 LOW_RATE_FROM = sum(LOW_LAYER) / 2  # of the siblings' rate
 SCATTERED_FROM = sum(SCATTERED_DEAD) / 2  # of the layer's cells
@@ -93,12 +105,18 @@ def findings(occupancies: Sequence[Occupancy]) -> list[tuple[Finding, ...]]:
     >>> counts[6, 9] = 900
     >>> [(finding.layer, str(finding)) for finding in findings([Occupancy(chamber, counts)])[0]]
     [(5, 'block: cells 33–48 at 0.00 of the expected'), (7, 'noisy cell 10: 45 times the expected')]
+    >>> counts[8:12, 20:23] = 0
+    >>> str(findings([Occupancy(chamber, counts)])[0][-1])
+    'block shared by layers 9–12: cells 21–23 at 0.00 of the expected'
     """
     found: list[list[Finding]] = [[] for _ in occupancies]
     for searched, expected in _searched(occupancies):
         for chamber, finding in _described(searched, expected):
             found[chamber].append(finding)
-    return [tuple(sorted(those, key=_importance)) for those in found]
+    return [
+        tuple(sorted(_shared(occupancy.chamber, those), key=_importance))
+        for occupancy, those in zip(occupancies, found, strict=True)
+    ]
 
 
 def expected_hits(occupancy: Occupancy) -> np.ndarray:
@@ -296,6 +314,32 @@ def _described(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding
         )
         found.append((int(batch.chambers[s]), finding))
     return found
+
+
+def _shared(chamber: Chamber, found: list[Finding]) -> list[Finding]:
+    """The same findings, blocks of dead cells with the layers that share them, where these are enough to be bad."""
+    first_cell = {layer.number: layer.first_cell for layer in chamber.layers}
+    starts = {}  # of a block → the first and the last place where its shortest part that counts can begin
+    for i, one in enumerate(found):
+        if one.kind is FindingKind.BLOCK and one.factor < DEAD_CELL_UNTIL:
+            place = one.first_cell - first_cell[one.layer]
+            after = place + one.last_cell - one.first_cell + 1
+            if after - place >= SHARED_CELLS:
+                starts[i] = (place, after - SHARED_CELLS)
+    result = list(found)
+    for i, (begin, end) in starts.items():
+        superlayer = superlayer_of(found[i].layer)
+        sharing = {
+            found[j].layer
+            for j, (other, its_end) in starts.items()
+            if superlayer_of(found[j].layer) == superlayer
+            and other - SHARED_WITHIN <= end
+            and begin - SHARED_WITHIN <= its_end
+        }
+        short = found[i].last_cell - found[i].first_cell + 1 < BLOCK_CELLS  # a longer one is bad by itself
+        if short and len(sharing) >= SHARED_LAYERS:
+            result[i] = replace(found[i], shared=tuple(sorted(sharing)))
+    return result
 
 
 def _levels(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding]]:

@@ -134,6 +134,8 @@ def _check_types(rows: Sequence[Sequence[float]]) -> None:
         for cell, value in enumerate(row, start=1):
             if type(value) is int or type(value) is float or isinstance(value, np.number):
                 continue
+            if not isinstance(value, str | bool | None):
+                raise UnusableHistogram(Reason.WRONG_SHAPE, f"layer {layer}, cell {cell} is {type(value).__name__}")
             written = str(value)[:20]
             not_finite = isinstance(value, str) and written.lower().lstrip("+-") in {"nan", "inf", "infinity"}
             reason = Reason.NOT_FINITE if not_finite else Reason.WRONG_SHAPE

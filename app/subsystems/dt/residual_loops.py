@@ -1,16 +1,13 @@
 """The arithmetic of `residuals`, compiled: loops over the layers and cells of one chamber after the other.
 
-Compiled at the first use on a machine, which takes seconds, and kept beside this file. The loops hold no interpreter's
-lock, so that two threads are twice as fast. Importing this imports Numba, which no page needs. Not for what the numbers
-mean: see `residuals`.
+How they are compiled: see `compiled`; what the numbers mean: see `residuals`; likelihood ratios: see `scan_loops`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numba
 import numpy as np
+
+from app.subsystems.dt.compiled import compiled
 
 _F = np.float32  # eight numbers in one step become sixteen; a constant of Python would widen all to float64
 _TOLERATED = _F(0.12**2)  # square of the relative spread of a good cell beside Poisson's; limits what many hits prove
@@ -22,13 +19,8 @@ _RIDGE = (1e-3, 0.3, 1.0, 3.0, 6.0)  # how much each degree of the shape is held
 _NONE, _ALL = np.int64(0), np.int64(12)
 
 
-def _compiled(function: Callable) -> Callable:
-    reordered = {"reassoc", "contract", "nsz", "nnan"}  # several cells in one step; the same bits each time; no NaN
-    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=reordered)(function)
-
-
-@_compiled
-def residuals_of(counts, layout, rates, at, out, ratios):
+@compiled
+def residuals_of(counts, layout, rates, at, out, ratios, shapes):
     """Fill in what the network takes of chambers with the same cells, but for what `finish` does.
 
     Args:
@@ -36,8 +28,9 @@ def residuals_of(counts, layout, rates, at, out, ratios):
         layout: a `residuals.Layout`.
         rates: float32 (k, 12), hits a cell of the layers, robustly; filled in likewise.
         at: int (k,), where in `out` each chamber belongs.
-        out: float32 (n, 12, 49, 15), zeros.
+        out: float32 (n, 12, 51, 15), zeros.
         ratios: float32 (k, 12, 47, 4), ones; what the logarithms are of that `finish` takes.
+        shapes: float32 (k, 12, W), filled in: hits expected by the superlayer's curve, 0 where no cell is.
     """
     x = np.zeros(counts.shape[1:], np.float32)
     capped = np.zeros_like(x)
@@ -47,10 +40,12 @@ def residuals_of(counts, layout, rates, at, out, ratios):
                 x[layer, cell] = counts[chamber, layer, cell] if layout.cells[layer, cell] else _F(0)
         _cap(x, layout, _NONE, _ALL, capped)
         rate_of = rates[chamber].reshape((12, 1))
-        _fill_layers(x, capped, layout, _NONE, _ALL, _NONE, _ALL, rate_of, out[at[chamber]], ratios[chamber])
+        _fill_layers(
+            x, capped, layout, _NONE, _ALL, _NONE, _ALL, rate_of, out[at[chamber]], ratios[chamber], shapes[chamber]
+        )
 
 
-@_compiled
+@compiled
 def finish(logs, layout, rates, at, out):
     """Fill in the logarithms, and the profiles of other superlayers that are made of them.
 
@@ -67,8 +62,8 @@ def finish(logs, layout, rates, at, out):
         _fill_partners(_chamber_rate(rates[chamber].reshape((12, 1)), layout), layout, into)
 
 
-@_compiled
-def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios):
+@compiled
+def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios, shapes):
     """Fill in what the network takes of single layers of one chamber, each with other counts in it, but for the
     logarithms and what it is told of the profiles of other superlayers.
 
@@ -76,7 +71,8 @@ def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios):
         counts: float32 (12, W), hits of the chamber.
         rows: int (k,), 0 to 11, which layer has other counts; lines: float32 (k, W), these.
         rates: float32 (12,), as `residuals_of` filled them in for the chamber.
-        out: float32 (k, 49, 15); ratios: float32 (k, 47, 4), what the logarithms are of.
+        out: float32 (k, 51, 15); ratios: float32 (k, 47, 4), what the logarithms are of.
+        shapes: float32 (k, W), filled in: hits expected by the superlayer's curve, 0 where no cell is.
     """
     as_is = np.zeros(counts.shape, np.float32)
     for layer in range(12):
@@ -86,6 +82,7 @@ def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios):
     _cap(as_is, layout, _NONE, _ALL, capped_as_is)
     x, capped, rate_of = as_is.copy(), np.zeros_like(as_is), np.zeros((12, 1), np.float32)
     into, ratios_into = np.zeros((12, *out.shape[1:]), np.float32), np.zeros((12, *ratios.shape[1:]), np.float32)
+    shapes_into = np.zeros_like(as_is)
     for i in range(rows.size):
         row = rows[i]
         first = row // 4 * 4
@@ -94,13 +91,14 @@ def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios):
         _copy(capped_as_is[first : first + 4], capped[first : first + 4])
         _cap(x, layout, row, row + 1, capped)
         _copy(rates.reshape((12, 1)), rate_of)
-        _fill_layers(x, capped, layout, first, first + 4, row, row + 1, rate_of, into, ratios_into)
+        _fill_layers(x, capped, layout, first, first + 4, row, row + 1, rate_of, into, ratios_into, shapes_into)
         _copy(into[row], out[i])
         _copy(ratios_into[row], ratios[i])
+        _copy(shapes_into[row : row + 1], shapes[i : i + 1])
         _copy(as_is[row : row + 1], x[row : row + 1])
 
 
-@_compiled
+@compiled
 def _copy(values, into):
     """Numpy's own way takes seconds to compile, for the words of an error."""
     for row in range(values.shape[0]):
@@ -108,17 +106,18 @@ def _copy(values, into):
             into[row, i] = values[row, i]
 
 
-@_compiled
-def _fill_layers(x, capped, layout, first, end, wanted, after, rate_of, out, ratios):
+@compiled
+def _fill_layers(x, capped, layout, first, end, wanted, after, rate_of, out, ratios, shapes):
     """Fill in the layers from `wanted` to `after` of one chamber, of which those from `first` to `end` matter to it.
 
     Args:
         x: float32 (12, W), counts, 0 where no cell is; capped: the same of `_cap`, which is cut down further.
         rate_of: float32 (12, 1), filled in for the layers that matter.
-        out: float32 (12, 49, 15), zeros; ratios: float32 (12, 47, 4), ones.
+        out: float32 (12, 51, 15), zeros; ratios: float32 (12, 47, 4), ones; shapes: float32 (12, W), the curve.
     """
     by_siblings, by_shape = np.zeros_like(x), np.zeros_like(x)
     shape = _shape(capped, layout, first, end)
+    _copy(shape[wanted:after], shapes[wanted:after])
     for layer in range(first, end):
         rate_of[layer, 0] = _limited_to(shape[layer], capped[layer]) / layout.lengths[layer]
     siblings = _median_of_others(_smoothed(capped, layout, 0, first, end))
@@ -136,7 +135,7 @@ def _fill_layers(x, capped, layout, first, end, wanted, after, rate_of, out, rat
     _fill_facts(*facts, first, end, wanted, after, out)
 
 
-@_compiled
+@compiled
 def _limited_to(curve, values):
     """Cut down what stands far above the curve; the sum of what is left."""
     total = _F(0)
@@ -146,19 +145,19 @@ def _limited_to(curve, values):
     return total
 
 
-@_compiled
+@compiled
 def _empty_where_no_cell_is(cells, values):
     for cell in range(values.size):
         values[cell] = values[cell] if cells[cell] else _F(0)
 
 
-@_compiled
+@compiled
 def _fill_deviations(x, expected, into):
     for cell in range(x.size):
         into[cell] = _deviation(x[cell], expected[cell])
 
 
-@_compiled
+@compiled
 def _deviation(x, expected):
     """Standard deviations from what is expected, of Poisson counts with some tolerated spread; at most 12.
 
@@ -168,30 +167,30 @@ def _deviation(x, expected):
     return min(above / np.sqrt(_F(1) + _TOLERATED * expected), _F(12))
 
 
-@_compiled
+@compiled
 def _linear(x, expected):
     """The same without a root: sums over cells are then the sufficient statistic of few hits; −8 to 8."""
     spread = np.sqrt(expected + _F(0.5) + _TOLERATED * expected * expected)
     return min(max((x - expected) / spread, _F(-8)), _F(8))
 
 
-@_compiled
+@compiled
 def _limited(ratio):
     """With a logarithm of −3 to 3."""
     return min(max(ratio, np.exp(-3)), np.exp(3))
 
 
-@_compiled
+@compiled
 def _log_ratio(x, expected, least):
     return np.log(_limited((x + least) / (expected + least)))
 
 
-@_compiled
+@compiled
 def _middle(a, b, c):
     return max(min(a, b), min(max(a, b), c))
 
 
-@_compiled
+@compiled
 def _median_of_others(values):
     """float32 (12, n): the median over the three other layers of the superlayer."""
     result = np.empty_like(values)
@@ -205,7 +204,7 @@ def _median_of_others(values):
     return result
 
 
-@_compiled
+@compiled
 def _ranked(values, rank):
     """The value that sorting would put at a rank, from 0; the values are left in another order (Hoare 1961)."""
     first, last = 0, values.size - 1
@@ -229,7 +228,7 @@ def _ranked(values, rank):
     return values[rank]
 
 
-@_compiled
+@compiled
 def _cap(x, layout, first, end, into):
     """Fill in counts with what stands far above the layer's upper quartile cut down."""
     existing = np.empty(x.shape[1], np.float32)
@@ -247,7 +246,7 @@ def _cap(x, layout, first, end, into):
             into[layer, cell] = min(x[layer, cell], limit)
 
 
-@_compiled
+@compiled
 def _smoothed(x, layout, which, first, end):
     """Means along the layer under a Gaussian, over existing cells."""
     width = x.shape[1]
@@ -264,7 +263,7 @@ def _smoothed(x, layout, which, first, end):
     return result
 
 
-@_compiled
+@compiled
 def _chamber_rate(rates, layout):
     """The mean rate of the layers that have at least half of what the best but one has."""
     first, best = 0.0, 0.0
@@ -279,7 +278,7 @@ def _chamber_rate(rates, layout):
     return total / max(alive, 1)
 
 
-@_compiled
+@compiled
 def _shape(x, layout, first, end):
     """Hits a cell that a smooth curve through the four layers of a superlayer expects; float32 (12, W).
 
@@ -330,7 +329,7 @@ def _shape(x, layout, first, end):
     return result
 
 
-@_compiled
+@compiled
 def _fitted(y, weight, basis):
     """The coefficients of weighted least squares with a ridge, by Cholesky's decomposition."""
     terms = basis.shape[0]
@@ -364,7 +363,7 @@ def _fitted(y, weight, basis):
     return right
 
 
-@_compiled
+@compiled
 def _fill_curves(by_shape, layout, first, end, out):
     """The channel of each bin that the layer's siblings are told of too: the mean deviation from the curve."""
     for layer in range(first, end):
@@ -378,7 +377,7 @@ def _fill_curves(by_shape, layout, first, end, out):
                 out[layer, b, 1] = total / number
 
 
-@_compiled
+@compiled
 def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_rate, layout, first, end, out, ratios):
     """The other channels of each bin: means over its cells, least and greatest of them, sums over 7 cells around it."""
     bins, width = layout.bins.shape[1], x.shape[1]
@@ -428,7 +427,7 @@ def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_ra
                 out[layer, b, 12] = (others - out[layer, b, 1]) / _F(3)
 
 
-@_compiled
+@compiled
 def _fill_partners(chamber_rate, layout, out):
     """The profile of the superlayer that a layer's own is compared with."""
     bins = layout.bins.shape[1]
@@ -444,13 +443,13 @@ def _fill_partners(chamber_rate, layout, out):
                 out[layer, b, 13] = _partner(profiles[0, b], profiles[1, b], profiles[2, b], layer // 4)
 
 
-@_compiled
+@compiled
 def _partner(first, theta, third, superlayer):
     """What a superlayer is compared with: phi with the other phi, theta with both."""
     return third if superlayer == 0 else first if superlayer == 2 else (first + third) / 2
 
 
-@_compiled
+@compiled
 def _fill_facts(
     x, siblings, shape, by_shape, rates, sibling_rates, chamber_rate, layout, first, end, wanted, after, out
 ):
@@ -491,7 +490,7 @@ def _fill_facts(
     for layer in range(wanted, after):
         if not layout.exists[layer]:
             continue
-        four, row = layer // 4 * 4, out.shape[1] - 2
+        four, row = layer // 4 * 4, layout.bins.shape[1]
         for i in range(13):
             out[layer, row, i] = found[layer, i]
         for i in range(9):
@@ -502,7 +501,7 @@ def _fill_facts(
                 out[layer, row + at // 15, at % 15] = own[layer, i]
 
 
-@_compiled
+@compiled
 def _together(by_shape, layer):
     """How much a layer's deviations go with those of its siblings, as tracks make it."""
     total, first = _F(0), layer // 4 * 4
@@ -518,12 +517,12 @@ def _together(by_shape, layer):
     return total
 
 
-@_compiled
+@compiled
 def _within_3(value):
     return min(max(value, _F(-3)), _F(3))
 
 
-@_compiled
+@compiled
 def _empty_alive(shape, four, into):
     """Fill in float64 (W,): P(no hits) of a cell that lives, by the curve of a superlayer, which its layers share."""
     for cell in range(shape.shape[1]):
@@ -531,7 +530,7 @@ def _empty_alive(shape, four, into):
         into[cell] = np.exp(-min(curve, 8.0))
 
 
-@_compiled
+@compiled
 def _dead_cells(x, shape, empty, cells, length, own):
     """Cells without hits, cells with few, and the log of the likelihood that a share is dead over that of none."""
     dead, alone, gain, low = 0, 0.0, length * np.log(1 - _SCATTERED), 0
@@ -547,7 +546,7 @@ def _dead_cells(x, shape, empty, cells, length, own):
     own[3] = low / length * 3
 
 
-@_compiled
+@compiled
 def _patterns(x, shape, own, found):
     """The lowest of the sums over every 2nd, 4th, 8th cell, against the superlayer's curve."""
     seen, wanted = np.zeros(8, np.float32), np.zeros(8, np.float32)
@@ -566,7 +565,7 @@ def _patterns(x, shape, own, found):
             wanted[phase] += wanted[phase + step // 2]
 
 
-@_compiled
+@compiled
 def _six_adjacent(x, siblings, shape, own, found):
     """The lowest and the highest of the sums over 6 adjacent cells, against curve and siblings."""
     most = np.empty(x.size, np.float32)  # counts, hot cells cut down
@@ -579,7 +578,7 @@ def _six_adjacent(x, siblings, shape, own, found):
     found[11], found[12] = _ends(by_others)
 
 
-@_compiled
+@compiled
 def _sums_of_6(values):
     result = np.empty(values.size - 5, np.float32)
     for i in range(result.size):
@@ -588,7 +587,7 @@ def _sums_of_6(values):
     return result
 
 
-@_compiled
+@compiled
 def _ends(values):
     """The least and the greatest."""
     least = greatest = values[0]

@@ -21,11 +21,14 @@ from app.subsystems.dt.histogram import Occupancy, alike
 from app.subsystems.dt.preprocess import BINS
 
 CHANNELS = 15  # of a bin
-FACTS = 30  # of a layer as a whole; kept in the two rows after the bins
+FACTS = 60  # of a layer as a whole; kept in the four rows after the bins, likelihood ratios in the last two
 ROWS = BINS + FACTS // CHANNELS
+ROWS_WITHOUT_RATIOS = ROWS - 2  # what networks take that were built before these were added
 STEPS = (2, 4, 8)  # cells; every so many can be dead together: see `residual_loops`
 LOGS = (4, 5, 6, 7)  # channels that are logarithms
 PARTNER = 13  # the channel that comes from other superlayers
+
+NOTHING_DEAD = -6.0  # log-likelihood that stands for no dead cell, in `scan_loops`
 
 _SMOOTH = (0.09, 0.05)  # σ of the smoothing, in lengths of the layer: of the siblings, of the layer itself
 _PARTS = 16  # a layer is cut into so many for the fit of the shape
@@ -61,14 +64,14 @@ def layer_residuals(occupancies: Sequence[Occupancy]) -> np.ndarray:
     """Everything the network takes of n chambers.
 
     Returns:
-        float32 (n, 12, 49, 15), finite: 47 bins of 15 channels, then 30 facts about the layer as a whole in two rows;
+        float32 (n, 12, 51, 15), finite: 47 bins of 15 channels, then 60 facts about the layer as a whole in four rows;
         0 where a chamber has no such layer. What else is in the batch changes nothing.
 
     >>> from app.subsystems.dt.geometry import Chamber
     >>> chamber = Chamber(wheel=0, station=4, sector=9)
     >>> even = layer_residuals([Occupancy(chamber, np.where(chamber.read_out, 40, -1))])
     >>> even.shape, bool(abs(even[0, 0, :47, 0]).max() < 0.01), bool(even[0, 5].any())
-    ((1, 12, 49, 15), True, False)
+    ((1, 12, 51, 15), True, False)
     """
     result = np.zeros((len(occupancies), LAYERS, ROWS, CHANNELS), np.float32)
     for cells, those in alike(occupancies).items():
@@ -85,30 +88,46 @@ def altered_residuals(occupancy: Occupancy, rows: np.ndarray, lines: np.ndarray)
         lines: float32 (k, columns), its counts.
 
     Returns:
-        float32 (k, 49, 15), of that layer. The same as from `layer_residuals`, but that the other superlayers' profile
-        is taken from the chamber as it is.
+        float32 (k, 51, 15), of that layer. The same as from `layer_residuals`, but that the other superlayers' profile,
+        and what the likelihood ratios take of the siblings, are those of the chamber as it is.
     """
     from app.subsystems.dt.residual_loops import altered_residuals_of  # imports a compiler
+    from app.subsystems.dt.scan_loops import altered_scans_of
 
     layout = layout_of(occupancy.cells.tobytes(), occupancy.chamber.columns)
     counts, as_is = occupancy.counts.astype(np.float32), np.zeros((1, LAYERS, ROWS, CHANNELS), np.float32)
-    (rates,) = _fill_in(counts[None], layout, np.zeros(1, int), as_is)
-    result, ratios = (np.empty((len(rows), *shape), np.float32) for shape in ((ROWS, CHANNELS), (BINS, len(LOGS))))
-    altered_residuals_of(counts, rows, lines, layout, rates, result, ratios)
+    (rates,), *scans = _fill_in(counts[None], layout, np.zeros(1, int), as_is)
+    result, ratios, shapes = (
+        np.empty((len(rows), *shape), np.float32)
+        for shape in ((ROWS, CHANNELS), (BINS, len(LOGS)), (occupancy.chamber.columns,))
+    )
+    altered_residuals_of(counts, rows, lines, layout, rates, result, ratios, shapes)
+    facts = as_is[0, :, ROWS_WITHOUT_RATIOS:].reshape(LAYERS, -1).astype(float)
+    altered_scans_of(rows, lines, layout, shapes, *(one[0] for one in scans), facts, result)
     result[:, :BINS, LOGS] = np.log(ratios)
     result[:, :BINS, PARTNER] = as_is[0, rows, :BINS, PARTNER]
     return result
 
 
-def _fill_in(counts: np.ndarray, layout: Layout, at: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Fill in chambers with the same cells; their layers' rates, float32 (k, 12), hits a cell."""
-    from app.subsystems.dt.residual_loops import finish, residuals_of
+def _fill_in(counts: np.ndarray, layout: Layout, at: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Fill in k chambers with the same cells.
 
-    rates, ratios = np.zeros(counts.shape[:2], np.float32), np.ones((len(counts), LAYERS, BINS, 4), np.float32)
-    residuals_of(counts, layout, rates, at, out, ratios)
+    Returns:
+        their layers' rates, float32 (k, 12), hits a cell; and the sums, levels and evidence of dead cells that
+        `scan_loops.scans_of` makes of them.
+    """
+    from app.subsystems.dt.residual_loops import finish, residuals_of
+    from app.subsystems.dt.scan_loops import scans_of
+
+    k, _, width = counts.shape
+    rates, ratios = np.zeros((k, LAYERS), np.float32), np.ones((k, LAYERS, BINS, 4), np.float32)
+    shapes, dead = np.zeros_like(counts), np.full_like(counts, NOTHING_DEAD)
+    sums, levels = np.zeros((k, LAYERS, 3, width + 1), np.float32), np.zeros((k, LAYERS, 2))
+    residuals_of(counts, layout, rates, at, out, ratios, shapes)
     np.log(ratios, out=ratios)  # a quarter of the time of a loop's logarithms
     finish(ratios, layout, rates, at, out)
-    return rates
+    scans_of(counts, layout, shapes, at, sums, levels, dead, out)
+    return rates, sums, levels, dead
 
 
 def compile_loops() -> None:

@@ -31,7 +31,7 @@ __all__ = [
     "simulate_run",
 ]
 
-SIMULATOR_VERSION = 2  # on the card of every model; raise it with any change of what is drawn
+SIMULATOR_VERSION = 3  # on the card of every model; raise it with any change of what is drawn
 
 # Share of the simulated chambers with faults. In the ordinary ones about 1 % of the layers are bad, as in ordinary data
 # taking: scores are calibrated on these. Many more are bad in those to learn from.

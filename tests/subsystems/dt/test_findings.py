@@ -317,3 +317,31 @@ def test_real_good_chambers_are_as_quiet_as_simulated_ones(real):
     ]
     assert len(good) > 60
     assert [f for _, those in good for f in those if f.makes_bad] == []
+
+
+@pytest.mark.parametrize("cells", [3, 4, 5])
+@pytest.mark.parametrize("layers", [(5, 6, 7, 8), (1, 2, 4)])
+@pytest.mark.parametrize("rate", [20, 80])
+def test_dead_cells_at_the_same_place_in_three_layers_are_a_block_that_makes_each_bad(cells, layers, rate):
+    chamber = {layer.number: layer for layer in CHAMBER.layers}
+    defects = []
+    for i, layer in enumerate(layers):
+        first = chamber[layer].first_cell + 20 + i % 2
+        defects.append(block((layer,), first, first + cells - 1))
+    words = f"block shared by layers {'5–8' if len(layers) == 4 else '1, 2, 4'}: cells "
+    hits = [
+        sum(str(one).startswith(words) and one.makes_bad for one in those) == len(layers)
+        for those in many_of(defects, rate)
+    ]
+    assert share(hits) >= 0.9
+
+
+@pytest.mark.parametrize("layers", [(5, 6), (5,)])
+def test_dead_cells_that_fewer_layers_share_make_none_bad(layers):
+    those = many_of([block((layer,), 20, 23) for layer in layers], rate=20)
+    assert share(not any(one.makes_bad for one in some) for some in those) >= 0.95
+
+
+def many_of(defects, rate, seed=3):
+    rng = np.random.default_rng(seed)
+    return findings([drawn(CHAMBER, rate, defects, rng) for _ in range(DRAWN)])

@@ -167,6 +167,53 @@ def test_two_to_five_adjacent_dead_cells_are_the_more_doubtful_the_more_they_are
     assert all(0 < low < high < 1 for low, high in pairwise(values[1:5]))
 
 
+def dead(layer, first, cells, factor=0.0):
+    """Dead cells of CHAMBER's layer, counted along the cells that it has."""
+    begin = next(one.first_cell for one in CHAMBER.layers if one.number == layer) + first - 1
+    return Defect(DefectKind.SHARED_BLOCK, (layer,), begin, begin + cells - 1, factor)
+
+
+def bad_layers(defects):
+    return set((np.flatnonzero(label(CHAMBER, defects) == 1) + 1).tolist())
+
+
+@pytest.mark.parametrize("cells", [3, 4, 5])
+@pytest.mark.parametrize("layers", [(5, 6, 7, 8), (1, 2, 4), (9, 11, 12)])
+@pytest.mark.parametrize("first", [1, 20])
+def test_a_block_of_three_to_five_dead_cells_that_three_layers_of_a_superlayer_share_is_bad_in_each(
+    cells, layers, first
+):
+    assert bad_layers([dead(layer, first, cells) for layer in layers]) == set(layers)
+    aside = [dead(layer, first + i % 2, cells) for i, layer in enumerate(layers)]  # within one cell
+    assert bad_layers(aside) == set(layers)
+
+
+@pytest.mark.parametrize(
+    "defects",
+    [
+        [dead(5, 20, 5), dead(6, 20, 5)],  # in two layers
+        [dead(layer, 20, 2) for layer in (5, 6, 7, 8)],  # two cells
+        [dead(5, 20, 4)],  # alone
+        [dead(5, 20, 4), dead(6, 20, 4), dead(9, 20, 4)],  # in three layers, of two superlayers
+        [dead(5, 20, 3), dead(6, 22, 3), dead(7, 24, 3)],  # not at the same place
+        [dead(layer, 20, 4, factor=0.3) for layer in (5, 6, 7)],  # not dead
+    ],
+)
+def test_what_is_shorter_or_shared_by_fewer_layers_stays_ambiguous(defects):
+    values = label(CHAMBER, defects)[sorted({defect.layers[0] - 1 for defect in defects})]
+    assert ((values > 0) & (values < 1)).all()
+
+
+def test_the_simulator_draws_shared_blocks_that_are_bad_and_none_that_it_calls_a_pair(drawn):
+    shared = [c for c in drawn if any(d.kind is DefectKind.SHARED_BLOCK for d in c.defects)]
+    assert len(shared) > 20
+    for c in shared:
+        layers = [d.layers[0] for d in c.defects if d.kind is DefectKind.SHARED_BLOCK]
+        assert (c.bad[np.array(layers) - 1] == 1).all()
+    pairs = [[d for d in c.defects if d.kind is DefectKind.DEAD_PAIR] for c in drawn]
+    assert not any((label(c.occupancy.chamber, some) == 1).any() for c, some in zip(drawn, pairs, strict=True) if some)
+
+
 def test_between_82_and_90_per_cent_of_its_siblings_a_layer_is_ambiguous():
     values = [float(bad(DefectKind.LOW_RATE, (4,), 1, 60, factor)[3]) for factor in (0.82, 0.84, 0.88, 0.9)]
     assert values[0] == 1

@@ -1,0 +1,97 @@
+"""What a file may become when it is imported, and that its reading ends where it becomes more or nobody waits for it.
+
+The size of a file says little: 8 kB of a zip can hold three million bad lines, and blank lines without number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.errors import FileTooLarge, GivenUp
+
+LOOK_SECONDS = 5  # between two looks whether somebody still waits; the lease of an import lasts 120
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much an import may take.
+
+    Attributes:
+        file: bytes of the file.
+        unpacked: bytes of what is read of it.
+        rows: of all kinds together.
+        bad: rows that cannot be used; each is kept aside to be shown.
+        seconds: that checking may take.
+        beyond: what whoever has more can do, as a sentence.
+    """
+
+    file: int
+    unpacked: int
+    rows: int
+    bad: int
+    seconds: int
+    beyond: str
+
+
+BY_COMMAND = Bounds(  # tables of counts shrink to a tenth in a zip; 10,000 runs have 2.5 million of each kind of row
+    file=2_000_000_000,
+    unpacked=20_000_000_000,
+    rows=50_000_000,
+    bad=100_000,
+    seconds=86_400,
+    beyond="Export fewer runs at a time.",
+)
+ON_PAGE = Bounds(  # some 100 runs in a zip, checked within a minute or two
+    file=50_000_000,
+    unpacked=1_000_000_000,
+    rows=1_000_000,
+    bad=10_000,
+    seconds=600,
+    beyond="Larger files are imported by flask import.",
+)
+
+
+class Watch:
+    """Looks on while a file is read.
+
+    Args:
+        is_wanted: whether somebody still waits for it; asked every few seconds.
+    """
+
+    def __init__(self, bounds: Bounds, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        self._bounds, self._is_wanted = bounds, is_wanted
+        self._bytes = self._rows = self._bad = 0
+        self._begun = self._looked = time.monotonic()
+
+    def read(self, size: int) -> None:
+        """Note that so many bytes were read.
+
+        Raises:
+            FileTooLarge: the file becomes more than it may.
+            GivenUp: nobody waits for it any more.
+        """
+        self._bytes += size
+        self._refuse(self._bytes, self._bounds.unpacked, "becomes more than {} bytes when it is unpacked")
+        if time.monotonic() > self._looked + LOOK_SECONDS:
+            self.look()
+
+    def rows(self, count: int, bad: int) -> None:
+        """Note that so many rows were checked, of which some cannot be used. Raises as `read` does."""
+        self._rows += count
+        self._bad += bad
+        self._refuse(self._rows, self._bounds.rows, "has more than {} rows")
+        self._refuse(self._bad, self._bounds.bad, "has more than {} rows that cannot be used")
+        self.read(0)
+
+    def look(self) -> None:
+        """See how long it took, and whether somebody still waits. Raises as `read` does."""
+        self._looked = time.monotonic()
+        self._refuse(int(self._looked - self._begun), self._bounds.seconds, "takes more than {} seconds to check")
+        if not self._is_wanted():
+            raise GivenUp("Nobody waits for this file any more; nothing of it is kept.")
+
+    def _refuse(self, found: int, most: int, what: str) -> None:
+        if found > most:
+            raise FileTooLarge(f"The file {what.format(f'{most:,}')}. {self._bounds.beyond}")
