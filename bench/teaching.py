@@ -10,8 +10,8 @@ cell or more: of the kind, of the other kinds, and of the good layers; beside it
 was taught all. Then the same with a kind of which the simulator is in doubt, dead pairs, where the oracle calls every
 one bad, by the number of their cells.
 
-The bounds, with 300 labels: 95 % of each kind is found (not of pairs of 2 cells, which 47 bins hardly tell from one), of
-no other kind is less found by more than FORGETTING_TOLERANCE, the candidate is not refused, and at most a fifth of the
+The bounds, with 300 labels: 95 % of each kind is found (not of pairs of 2 cells, which 47 bins hardly tell from one);
+of no other kind is less found by more than FORGETTING_TOLERANCE; the candidate is not refused; at most a fifth of the
 labels are left out. The exit status is 1 where a bound does not hold. Takes an hour and more, so it is not in
 `make bench`.
 """
