@@ -16,6 +16,7 @@ from app.errors import DriftwatchError
 from app.ml import cards, models
 from app.ml.candidate import MOST_CHAMBERS, Plan
 from app.ml.labelled_items import Choice
+from app.subsystems.dt.defects import DefectKind
 from app.web.schemas import ModelOut
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
     type=Number(),
     help="How much all simulated layers count together, all labelled ones counting 1; 3, if not given.",
 )
+@click.option(
+    "--without",
+    type=click.Choice([str(kind) for kind in DefectKind], case_sensitive=False),
+    multiple=True,
+    metavar="KIND",
+    help="Leave out a kind of fault, such as periodic: the network does not get to know it. May be given again. "
+    "Not with --from-labels: a candidate knows of the simulation what the model in use knows.",
+)
 def train(
     driftwatch: Driftwatch,
     architecture: str | None,
@@ -89,6 +98,7 @@ def train(
     runs: str,
     resolved_only: bool,
     simulated_weight: float | None,
+    without: tuple[str, ...],
 ) -> None:
     """Train a network on simulated chambers, or on these and on labels. It is not put into use by that.
 
@@ -99,6 +109,8 @@ def train(
     if from_labels:
         if out:
             raise click.UsageError("--out does not go with --from-labels: the candidate is kept in the database.")
+        if without:
+            raise click.UsageError("--without does not go with --from-labels: it is as for the model in use.")
         plan = {"architecture": architecture, "chambers": chambers, "simulated_weight": simulated_weight}
         plan = {name: value for name, value in plan.items() if value is not None}
         _train_from_labels(driftwatch, Plan(Choice.of(runs, resolved_only), seed=seed, **plan), by)
@@ -110,7 +122,8 @@ def train(
     architecture = architecture or "row-cnn"
     out = out or models.free_folder(driftwatch.settings.model_dir, architecture)
     chambers = 8_000 if chambers is None else chambers
-    card = training.train(architecture, seed, out, chambers, report=_tell)
+    kinds = [DefectKind(kind) for kind in without]
+    card = training.train(architecture, seed, out, chambers, report=_tell, without=kinds)
     click.echo(card.model_dump_json(indent=2))
 
 

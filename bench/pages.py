@@ -188,6 +188,7 @@ LEFT_OUT: Mapping[str, str] = {
     "chamber.load": "only leads to another page",
     "models_page.after_mistake": "only leads to another page",
     "trainings.after_mistake": "only leads to another page",
+    "trainings.count_labels": "reads every label once after each new one, for an expert who is about to train",
     "trends.choose": "only leads to another page",
     "signin.link": "used once by every account",
     "static": "no page",

@@ -10,26 +10,28 @@ import numpy as np
 
 from app.driftwatch import Driftwatch
 from app.labelling.events import Seen
-from app.ml.split import Part, part_of_place, part_of_run
+from app.ml.split import Part, part_of
 from app.store.runs import RunState
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import RICH, SimulatedChamber, simulate_chambers
 from app.subsystems.dt.verdict import Judgement, Verdict
 
-RUNS = range(302635, 302640)  # three for training, one for validation, one for the test
+RUNS = range(302641, 302646)  # the last is for the test
+PARTS = (Part.TRAINING, Part.TRAINING, Part.TRAINING, Part.VALIDATION, Part.TEST)  # of all chambers of each run
 MANY = {Part.TRAINING: 16, Part.VALIDATION: 14, Part.TEST: 14}  # chambers of each run
 
 
 @cache
 def simulated() -> Mapping[int, Mapping[Chamber, SimulatedChamber]]:
-    """run → chambers, all of them in the part of their run."""
+    """run → chambers, all of them in one part; those for the test are in no other run."""
     runs: dict[int, dict[Chamber, SimulatedChamber]] = {run: {} for run in RUNS}
     for one in simulate_chambers(600, seed=6, faulty=RICH):
         place = one.occupancy.chamber
-        for run, chambers in runs.items():
-            part = part_of_run(run)
-            if part_of_place(DT, place) is part and place not in chambers and len(chambers) < MANY[part]:
+        for (run, chambers), part in zip(runs.items(), PARTS, strict=True):
+            others = runs.values() if part is Part.TEST else [chambers, runs[RUNS[-1]]]
+            is_new = not any(place in other for other in others)
+            if part_of(DT, run, place, run) is part and is_new and len(chambers) < MANY[part]:
                 chambers[place] = one
                 break
     return runs

@@ -41,6 +41,8 @@ def test_a_learning_curve_without_labels_says_what_is_missing_and_in_which_runs_
         (["--runs", "7-8"], "need --from-labels"),
         (["--resolved-only"], "need --from-labels"),
         (["--simulated-weight", "2"], "need --from-labels"),
+        (["--without", "dead_end"], "'dead_end' is not one of 'dead_block'"),
+        (["--from-labels", "--without", "periodic"], "--without does not go with --from-labels"),
         (["--from-labels", "--out", "models/mine"], "--out does not go with --from-labels"),
         (["--from-labels", "--runs", "8-7"], "runs is '8-7', but must be a run or a range of runs"),
         (["--from-labels", "--simulated-weight", "0"], "simulated_weight is 0.0, but must be a number from 0.1 to 100"),

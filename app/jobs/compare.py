@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.jobs.runner import Work
-from app.ml.labelled_items import Choice, labelled_items
+from app.ml.labelled_items import ELSEWHERE, Choice, labelled_items
 from app.ml.side_by_side import Known, pictures, side_by_side
 from app.ml.split import Part
 from app.registry import Registry
@@ -18,8 +18,6 @@ from app.store.runs import RunState
 
 KIND = "compare"
 LANE = "compare"  # one at a time: each takes all cores
-
-ELSEWHERE = "run and chamber in different parts"  # as `labelled_items` counts them
 
 
 def about(model: str, other: str) -> str:

@@ -17,7 +17,7 @@ from app.jobs.runner import Work
 from app.ml.apart import Told, done_apart
 from app.ml.candidate import Making, Order, Plan, make
 from app.ml.forgetting import Forgetting
-from app.ml.labelled_items import SIMULATED_RUN, counts_of, labelled_items, labels_of, require_enough
+from app.ml.labelled_items import SIMULATED_RUN, counts_of, labelled_items, outlook, require_enough
 from app.ml.models import load_card
 from app.registry import Registry
 from app.store import Store
@@ -76,8 +76,7 @@ class Training:
         Raises:
             TooFewLabels: and what is missing.
         """
-        labels, _ = labels_of(self._store, plan.choice)
-        require_enough(counts_of(labels), self._store)
+        require_enough(outlook(self._store, plan.choice).counts, self._store)
 
     def order(self, plan: Plan, folder: Path) -> Order:
         """All that it takes to carry out a plan, collected now.

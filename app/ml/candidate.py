@@ -13,9 +13,11 @@ from typing import Any
 from app.errors import InvalidInput
 from app.ml import forgetting, training
 from app.ml.apart import Told
+from app.ml.fitting import Epoch
 from app.ml.forgetting import Forgetting
 from app.ml.labelled_items import Choice, LabelledSet
-from app.ml.training import Epoch, Taught
+from app.ml.teaching import Taught
+from app.subsystems.dt.defects import DefectKind
 
 SEED, CHAMBERS, SIMULATED_WEIGHT = 2018, 20_000, 3.0
 ARCHITECTURE = "chamber-cnn"
@@ -89,7 +91,9 @@ def make(order: Order, report: Callable[[str], None], after_epoch: Callable[[Epo
     from app.ml.scoring import Scorer
 
     plan = order.plan
-    taught = Taught(order.labelled, plan.simulated_weight)
+    active = Scorer(order.active)
+    known = active.card.trained_on
+    taught = Taught(order.labelled, plan.simulated_weight, order.active)
     report(f"simulating {plan.chambers:,} chambers")
     training.train(
         plan.architecture,
@@ -100,9 +104,12 @@ def make(order: Order, report: Callable[[str], None], after_epoch: Callable[[Epo
         replace=True,
         taught=taught,
         after_epoch=after_epoch,
+        without=tuple(map(DefectKind, known.without)) if known else (),
     )
     report(f"comparing with {order.active.name} on {order.test_chambers:,} simulated chambers")
-    found = forgetting.check(Scorer(order.folder), Scorer(order.active), order.test_chambers, order.tolerance, report)
+    found = forgetting.check(
+        Scorer(order.folder), active, order.test_chambers, order.tolerance, report, order.labelled.items
+    )
     report(f"{order.folder.name} {found}")
     return found
 

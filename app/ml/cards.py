@@ -99,6 +99,10 @@ def labels(card: Card) -> list[tuple[str, str]]:
         facts.append(("Labelled, but left out", _counted(given.left_out)))
     if card.trained_on.simulated_weight is not None:
         facts.append(("Weight of simulated layers", f"{card.trained_on.simulated_weight:g}, all labelled ones 1"))
+    if card.trained_on.went_on_from:
+        facts.append(("Went on from", card.trained_on.went_on_from))
+    if card.trained_on.contradicted:
+        facts.append(("Simulated layers that gave way to labels", f"{card.trained_on.contradicted:,}"))
     return facts
 
 

@@ -1,31 +1,40 @@
 """Whether a candidate forgot what the model in use knows: both on the same fixed simulated chambers.
 
 Labels are few and of what is seen now; a network that learns from them can lose kinds of fault that are rare. Judged by
-what each finds at 1 % false alarms of the bad layers of each kind, in chambers with 6 hits a cell or more. Not for
-whether a candidate is better: that is for a person to judge.
+what each calls bad, as shipped, of the bad layers of each kind, in chambers with 6 hits a cell or more. Layers like
+those that people call good do not count: that a candidate follows people must not be held against it. Not for whether a
+candidate is better: that is for a person to judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.ml.evaluation import ALL_KINDS, FROM_6, SEED, compare, in_words
+from app.ml.evaluation import ALL_KINDS, FROM_6, LEVELS, SEED, in_words
 from app.ml.labelled import simulated_test_set
+from app.ml.labelled_items import LabelledItem
+from app.ml.networks import architecture
+from app.ml.samples import labelled_sample
 from app.ml.scoring import Scorer
+from app.ml.teaching import contradicted, embedding
+from app.subsystems.dt.preprocess import layer_bins
+from app.subsystems.dt.verdict import Verdict, judge_before
 
 LEAST_LAYERS = 30  # of a kind: of fewer, one layer would decide
+AT_ONCE = 500  # chambers: some 100 MB of a network's inputs
 
 
 class KindFound(BaseModel):
-    """What both find of one kind of fault; "all" for all kinds together."""
+    """What both call bad of one kind of fault; "all" for all kinds together."""
 
     model_config = ConfigDict(frozen=True)
 
     kind: str
     layers: int = Field(description="bad layers of this kind")
-    active: float = Field(description="share of them found by the model in use")
+    active: float = Field(description="share of them that the model in use calls bad")
     candidate: float
 
     @property
@@ -48,6 +57,7 @@ class Forgetting(BaseModel):
     seed: int
     tolerance: float = Field(description="how much less of a kind a candidate may find, as a share of its layers")
     kinds: tuple[KindFound, ...]
+    left_out: int = Field(0, description="bad layers that do not count, since people call layers like them good")
 
     @property
     def forgotten(self) -> tuple[KindFound, ...]:
@@ -62,12 +72,42 @@ class Forgetting(BaseModel):
 
 
 def check(
-    candidate: Scorer, active: Scorer, chambers: int, tolerance: float, report: Callable[[str], None]
+    candidate: Scorer,
+    active: Scorer,
+    chambers: int,
+    tolerance: float,
+    report: Callable[[str], None],
+    labelled: Sequence[LabelledItem] = (),
 ) -> Forgetting:
-    """Compare a candidate with the model in use; the same chambers for all, which no model was trained on."""
-    found = compare(simulated_test_set(chambers, SEED), [candidate, active], [], SEED, report)
-    new, old = found.methods
-    kinds = [kind for kind in (ALL_KINDS, *found.kinds) if old.layers(kind, FROM_6) >= LEAST_LAYERS]
+    """Compare a candidate with the model in use; the same chambers for all, which no model was trained on.
+
+    Args:
+        labelled: what people said.
+    """
+    called: dict[Scorer, list[np.ndarray]] = {candidate: [], active: []}
+    kinds, embedded = [], []
+    embed, kind = embedding(active.network), architecture(active.card.architecture)
+    drawn = simulated_test_set(chambers, SEED)
+    for start in range(0, len(drawn), AT_ONCE):
+        some = drawn[start : start + AT_ONCE]
+        occupancies = [one.occupancy for one in some]
+        bins = layer_bins(occupancies)
+        before = judge_before(occupancies, bins)
+        counts = before.open & (before.rates >= LEVELS[FROM_6][0])[:, None] & (np.stack([one.bad for one in some]) == 1)
+        kinds += [one.kinds[row] for one, rows in zip(some, counts, strict=True) for row in np.flatnonzero(rows)]
+        for scorer, of_scorer in called.items():
+            verdicts = np.array([judgement.verdicts for judgement in scorer.judge(occupancies)])
+            of_scorer.append((verdicts == Verdict.BAD)[counts])
+        embedded.append(embed(kind.inputs(occupancies, bins)[counts]))
+    report(f"both judged {chambers:,} simulated chambers")
+    left_out = np.zeros(len(kinds), bool)
+    if labelled:
+        people = labelled_sample(kind, labelled)
+        left_out = contradicted(np.concatenate(embedded), np.ones(len(kinds)), embed(people.inputs), people.bad)
+    new, old = (np.concatenate(of_scorer)[~left_out] for of_scorer in called.values())
+    kinds = [names for names, out in zip(kinds, left_out, strict=True) if not out]
+    masks = {name: np.array([name in names for names in kinds]) for name in sorted(set().union(*kinds))}
+    masks = {ALL_KINDS: np.ones(len(kinds), bool), **masks}
     return Forgetting(
         against=active.version,
         chambers=chambers,
@@ -75,11 +115,13 @@ def check(
         tolerance=tolerance,
         kinds=tuple(
             KindFound(
-                kind=kind,
-                layers=old.layers(kind, FROM_6),
-                active=old.share(kind, FROM_6),
-                candidate=new.share(kind, FROM_6),
+                kind=name,
+                layers=int(mask.sum()),
+                active=float(old[mask].mean()),
+                candidate=float(new[mask].mean()),
             )
-            for kind in kinds
+            for name, mask in masks.items()
+            if mask.sum() >= LEAST_LAYERS
         ),
+        left_out=int(left_out.sum()),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,18 +19,20 @@ from app.errors import InvalidInput, TooFewLabels
 from app.labelling.events import Kind, LabelEvent, LabelState, independent_labels, project, standing
 from app.labelling.strategies import DIRECT, Strategy
 from app.ml.models import Composition, PartCount
-from app.ml.split import SPLIT, Part, part_of, part_of_run
+from app.ml.split import BLOCK, SPLIT, Part, is_test_run, part_of
 from app.run_numbers import run_range
 from app.store import Store
 from app.store.items import Item
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins
-from app.subsystems.dt.verdict import judge_before
+from app.subsystems.dt.verdict import Verdict, judge_before
 
 # Of each part: with fewer, what the figures say of it is chance.
 LEAST_ITEMS = {Part.TRAINING: 20, Part.VALIDATION: 5, Part.TEST: 5}
 LEAST_BAD = LEAST_GOOD = 3  # layers of each part
+
+NO_HISTOGRAM, ELSEWHERE = "no histogram", "run and chamber in different parts"  # why items are left out
 
 CERTAINTIES = (0.1, 0.2, 0.3, 0.4)  # where strata of items meet
 MOST_WEIGHT = 10.0  # of an item, as a multiple of the mean: rare strata must not decide alone
@@ -134,6 +136,38 @@ class LabelledSet:
         return [item for item in self.items if item.part is part]
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What a training would have of the labels, without a look at histograms.
+
+    Attributes:
+        labelled: items that fit the choice.
+        counts: what each part has, layers by what people said, but for those that were judged before any network.
+        left_out: why → items.
+        layers_left_out: of the items that count, judged before any network.
+    """
+
+    labelled: int
+    counts: Mapping[Part, PartCount]
+    left_out: Mapping[str, int]
+    layers_left_out: int
+
+
+def outlook(store: Store, choice: Choice) -> Outlook:
+    """What would count if a training began now. Items that are not scored yet count with all their layers."""
+    labels, left_out = labels_of(store, choice)
+    verdicts = store.items.labelled_verdicts(choice.first_run, choice.last_run)
+    here = [one for one in labels if (one.run, one.place) in verdicts]
+    kept = [_without_judged(one, verdicts[one.run, one.place]) for one in here if one.part is not None]
+    left_out |= {NO_HISTOGRAM: len(labels) - len(here), ELSEWHERE: len(here) - len(kept)}
+    return Outlook(
+        labelled=len(labels),
+        counts=counts_of(kept),
+        left_out={why: number for why, number in sorted(left_out.items()) if number},
+        layers_left_out=sum(len(one.bad) for one in here if one.part) - sum(len(one.bad) for one in kept),
+    )
+
+
 def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str]]:
     """What people said, without histograms: as many items as are labelled are read, no more.
 
@@ -143,7 +177,7 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
         `SIMULATED_RUN`.
     """
     found, others = [], Counter()
-    aside = _set_aside(store)
+    aside, first_runs = _set_aside(store), store.labels.first_runs()
     for run in store.labels.runs(choice.first_run, choice.last_run):
         if run in aside:
             others[SIMULATED_RUN] += len(store.labels.places(run))
@@ -155,7 +189,7 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
             elif choice.resolved_only and state is not LabelState.RESOLVED:
                 others["not resolved"] += 1
             else:
-                found.append(_labelled(store, run, place, events, state))
+                found.append(_labelled(store, run, place, events, state, first_runs[place]))
     return found, others
 
 
@@ -174,12 +208,12 @@ def labelled_items(store: Store, choice: Choice) -> LabelledSet:
         items = {item.place: item for item in store.items.of_run(run, histograms=True)}
         strata.add_population(items.values())
         here = [(one, items[one.place]) for one in those if _has_histogram(items.get(one.place))]
-        left_out["no histogram"] += len(those) - len(here)
+        left_out[NO_HISTOGRAM] += len(those) - len(here)
         strata.add_labelled(item for _, item in here)
         with_histogram += here
     items = _with_layers(with_histogram, strata)
     kept = tuple(item for item in items if item.part is not None)
-    left_out["run and chamber in different parts"] = len(items) - len(kept)
+    left_out[ELSEWHERE] = len(items) - len(kept)
     return LabelledSet(kept, _composition(kept, items, left_out, strata, choice))
 
 
@@ -226,6 +260,14 @@ def _set_aside(store: Store) -> frozenset[int]:
 # --- one item ---
 
 
+def _without_judged(one: Labelled, verdicts: Sequence[str]) -> Labelled:
+    """Only with those layers that a network is to judge, as far as that is known."""
+    before = {
+        number for number, verdict in enumerate(verdicts, start=1) if verdict in (Verdict.EMPTY, Verdict.UNJUDGED)
+    }
+    return replace(one, bad={number: p for number, p in one.bad.items() if number not in before})
+
+
 def _order(store: Store, place: Any) -> tuple[int, ...]:
     return tuple(store.subsystem.at(place).values())
 
@@ -235,7 +277,9 @@ def _state(events: Sequence[LabelEvent]) -> LabelState | None:
     return LabelState(evaluation["state"]) if evaluation else None
 
 
-def _labelled(store: Store, run: int, place: Any, events: Sequence[LabelEvent], state: LabelState) -> Labelled:
+def _labelled(
+    store: Store, run: int, place: Any, events: Sequence[LabelEvent], state: LabelState, first_run: int
+) -> Labelled:
     first = next(event for event in standing(events) if event.kind in (Kind.LABEL, Kind.RESOLVE))
     answers = _answers(events, state)
     return Labelled(
@@ -243,7 +287,7 @@ def _labelled(store: Store, run: int, place: Any, events: Sequence[LabelEvent], 
         place=place,
         state=state,
         bad=_shares(list(answers.values()), store.subsystem.parts(place)),
-        part=part_of(store.subsystem, run, place),
+        part=part_of(store.subsystem, run, place, first_run),
         strategy=first.chosen.get("strategy", DIRECT),
         drawn=bool(first.chosen.get("control")) or first.chosen.get("strategy") == Strategy.RANDOM,
         people=tuple(sorted(answers)),
@@ -360,7 +404,7 @@ def _composition(
         split=SPLIT,
         runs=choice.runs,
         resolved_only=choice.resolved_only,
-        labelled=len(everything) + left_out["no histogram"],
+        labelled=len(everything) + left_out[NO_HISTOGRAM],
         parts={str(part): count for part, count in counts_of(kept).items()},
         left_out={why: number for why, number in sorted(left_out.items()) if number},
         layers_left_out=sum(int((~one.open[np.isfinite(one.targets)]).sum()) for one in kept),
@@ -387,11 +431,19 @@ def _digest(items: Sequence[LabelledItem]) -> str:
 
 
 def _where(part: Part, store: Store) -> str:
-    """In which runs labels count for a part."""
+    """Which labels count for a part."""
+
+    def counts(run: int) -> bool:
+        return is_test_run(run) == (part is Part.TEST)
+
     runs = [run.number for run in store.runs.find(limit=_LOOKED_AT, together=True)]
-    those = [str(run) for run in runs if part_of_run(run) is part][:_NAMED_RUNS]
+    those = [str(run) for run in runs if counts(run)][:_NAMED_RUNS]
     if those:
-        return f"labels of the run{'s' * (len(those) > 1)} {', '.join(those)} count there"
+        which = {
+            Part.VALIDATION: " of every fifth chamber",
+            Part.TEST: " of chambers not labelled in other runs before",
+        }
+        return f"labels of the run{'s' * (len(those) > 1)} {', '.join(those)} count there{which.get(part, '')}"
     near = max(runs, default=0)
-    following = next(run for run in range(near + 1, near + 11) if part_of_run(run) is part)
+    following = next(run for run in range(near + 1, near + 2 * BLOCK + 1) if counts(run))
     return f"no run that is loaded counts there; {following} would"

@@ -72,13 +72,16 @@ class TrainedOn(_Part):
     chambers: int = Field(gt=0, description="simulated chambers, of which some are for validation and for the figures")
     layers: int = Field(gt=0, description="layers that the weights were fitted to")
     bad_layers: float = Field(gt=0, description="how many of them are bad; an ambiguous one counts by its probability")
-    left_out: str = Field(description="which layers the network was not shown, and why")
+    left_out: str = Field(description="which layers the network was not shown, and why; which faults it was not taught")
+    without: tuple[str, ...] = Field((), description="kinds of fault that no simulated chamber had")
     command: str
     labels: Composition | None = Field(None, description="what people labelled, where it went in")
     simulated_weight: float | None = Field(
         None, description="how much all simulated layers counted together, all labelled ones counting 1"
     )
     bad_weight: float | None = Field(None, description="how much a labelled bad layer counted, a good one counting 1")
+    went_on_from: str = Field("", description="the model whose weights it went on from; empty where it began anew")
+    contradicted: int = Field(0, description="simulated layers to learn from that gave way to what people say")
 
 
 class Figures(_Part):

@@ -21,6 +21,7 @@ HARMLESS = frozenset({DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW
 COUNTED = 0.2  # share that faulty chambers count for: with as few as in ordinary data, 0.05, faults are learnt worse
 AT_ONCE = 2_000  # chambers whose inputs are worked out together: 70 MB
 BAD_SHARE = 0.2  # of the labelled layers to learn from that bad ones count for, where they are rarer
+SOME_HITS, HITS_TO_SEE = (0.3, 0.9), 6.0  # share that is left of the hits; a cell, below which few faults are seen
 MOST_BAD_WEIGHT = 10.0  # of a bad layer, a good one counting 1: a few must not be learnt by heart
 
 
@@ -55,7 +56,7 @@ class Sample:
 
 def sample(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
     """The layers of these chambers that a network of this kind would be asked to judge: not empty, not unjudged."""
-    return _joined([_simulated(kind, chambers[i : i + AT_ONCE]) for i in range(0, len(chambers), AT_ONCE)])
+    return joined([_simulated(kind, chambers[i : i + AT_ONCE]) for i in range(0, len(chambers), AT_ONCE)])
 
 
 def nearer_ordinary(kind: Architecture, chambers: list[SimulatedChamber], faulty: float) -> Sample:
@@ -71,7 +72,7 @@ def nearer_ordinary(kind: Architecture, chambers: list[SimulatedChamber], faulty
         weights = np.where(share[i : i + AT_ONCE], COUNTED / faulty, (1 - COUNTED) / (1 - faulty)).astype(np.float32)
         whole, is_open = _simulated_open(kind, some)
         parts.append(replace(whole, weights=np.broadcast_to(weights[:, None], is_open.shape)[is_open]))
-    return _joined(parts)
+    return joined(parts)
 
 
 def labelled_sample(kind: Architecture, items: Sequence[LabelledItem]) -> Sample:
@@ -83,7 +84,26 @@ def labelled_sample(kind: Architecture, items: Sequence[LabelledItem]) -> Sample
         whole = _judged(kind, [one.occupancy for one in some], bad, np.ones(bad.shape, bool))
         is_open = np.stack([one.open for one in some])
         parts.append(replace(whole, weights=np.broadcast_to(weights[:, None], bad.shape)[is_open]))
-    return _joined(parts)
+    return joined(parts)
+
+
+def varied(items: Sequence[LabelledItem], seed: int) -> list[LabelledItem]:
+    """Labelled items to learn from: each as it is and in three more ways in which the same would be said of it.
+
+    Labels are few, and what a fault looks like must not be learnt from its place and its statistics: with the cells of
+    each layer in the opposite order, with some of the hits, and with both.
+    """
+    rng = np.random.default_rng(seed)
+    occupancies = []
+    for one in items:
+        occupancy = one.occupancy
+        opposite = _opposite(occupancy)
+        some = (_with_some_hits(each, rng) for each in (occupancy, opposite))
+        occupancies += [occupancy, opposite, *some]
+    is_open = judge_before(occupancies, layer_bins(occupancies)).open if items else ()
+    each = [one for one in items for _ in range(4)]
+    ways = zip(each, occupancies, is_open, strict=True)
+    return [replace(one, occupancy=occupancy, open=layers) for one, occupancy, layers in ways]
 
 
 def balanced(some: Sample) -> tuple[Sample, float]:
@@ -103,15 +123,32 @@ def balanced(some: Sample) -> tuple[Sample, float]:
 def mixed(simulated: Sample, labelled: Sample, simulated_weight: float) -> Sample:
     """Both, so that all simulated layers together count `simulated_weight` times all labelled ones; mean weight 1."""
     mine = labelled.weights / labelled.weights.sum() / (1 + simulated_weight)
-    theirs = np.full(len(simulated.bad), simulated_weight / (1 + simulated_weight) / len(simulated.bad), np.float32)
+    theirs = np.ones(len(simulated.bad), np.float32) if simulated.weights is None else simulated.weights
+    theirs = theirs / theirs.sum() * simulated_weight / (1 + simulated_weight)
     weights = (len(theirs) + len(mine)) * np.concatenate((theirs, mine))
-    both = _joined([replace(simulated, weights=theirs), labelled])
+    both = joined([replace(simulated, weights=theirs), labelled])
     return replace(both, weights=weights.astype(np.float32))
 
 
 def is_faulty(chamber: SimulatedChamber) -> bool:
     """Whether a fault was drawn for it: something else than dead cells, hot cells and few hits."""
     return any(defect.kind not in HARMLESS for defect in chamber.defects)
+
+
+def _opposite(occupancy: Occupancy) -> Occupancy:
+    counts = occupancy.counts.copy()
+    for row, cells in enumerate(occupancy.cells):
+        counts[row, cells] = counts[row, cells][::-1]
+    return Occupancy(occupancy.chamber, counts)
+
+
+def _with_some_hits(occupancy: Occupancy, rng: np.random.Generator) -> Occupancy:
+    """With 30 to 90 % of the hits, as a shorter run would have; not so few that a fault cannot be seen any more."""
+    counts, cells = occupancy.counts.copy(), occupancy.cells
+    least, most = SOME_HITS
+    enough = HITS_TO_SEE / max(counts[cells].mean(), 1)
+    counts[cells] = rng.binomial(counts[cells], rng.uniform(np.clip(enough, least, most), most))
+    return Occupancy(occupancy.chamber, counts)
 
 
 def _simulated(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
@@ -138,7 +175,8 @@ def _judged_open(
     return Sample(*(values[before.open] for values in (inputs, bad, visible, hits))), before.open
 
 
-def _joined(parts: Sequence[Sample]) -> Sample:
+def joined(parts: Sequence[Sample]) -> Sample:
+    """All layers of some samples; weighted, if all of these are."""
     columns = zip(*((part.inputs, part.bad, part.visible, part.hits) for part in parts), strict=True)
     weighted = all(part.weights is not None for part in parts)
     weights = np.concatenate([part.weights for part in parts]) if weighted else None

@@ -8,12 +8,10 @@ have as many as ordinary data, and it is on these that a score of 0.8 means 80 %
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -21,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.errors import Conflict, DriftwatchError, InvalidInput
-from app.ml.backend import keras, numpy_2_forgiven, tensorflow
-from app.ml.labelled_items import LabelledSet
+from app.errors import Conflict, InvalidInput
+from app.ml.backend import numpy_2_forgiven
+from app.ml.fitting import Epoch, fit, log_odds, scores, seeded
 from app.ml.models import (
     ALARM,
     CARD_FILE,
@@ -39,9 +37,11 @@ from app.ml.models import (
     sha256,
 )
 from app.ml.networks import BAD, Architecture, architecture
-from app.ml.samples import Sample, balanced, labelled_sample, mixed, nearer_ordinary, sample
+from app.ml.samples import Sample, labelled_sample, nearer_ordinary, sample, varied
 from app.ml.split import Part
-from app.subsystems.dt.simulate import ORDINARY, RICH, SIMULATOR_VERSION, simulate_chambers
+from app.ml.teaching import Taught, beginning, teach
+from app.subsystems.dt.faults import FAULTS
+from app.subsystems.dt.simulate import ORDINARY, RICH, SIMULATOR_VERSION, DefectKind, simulate_chambers
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 
 if TYPE_CHECKING:
@@ -54,38 +54,9 @@ SHARES = {  # of the chambers; and of faulty ones among these
     "calibration": (0.15, ORDINARY),
     "test": (0.15, ORDINARY),
 }
-PATIENCE = 15  # epochs without a better validation loss
 SCORES = {SHIFTER: 0.5, ALARM: 0.95}
 HITS = (LEAST_HITS_A_CELL, 4.0, 12.0, 50.0, np.inf)  # a cell: levels at which false alarms are counted
 BINS = 10  # of the reliability curve
-
-
-@dataclass(frozen=True, eq=False)
-class Taught:
-    """Labelled chambers to learn from besides the simulated ones.
-
-    Attributes:
-        labelled: those; each part has both good and bad layers.
-        simulated_weight: how much all simulated layers count together in fitting, all labelled ones counting 1.
-    """
-
-    labelled: LabelledSet
-    simulated_weight: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """How far fitting is.
-
-    Attributes:
-        number, of: from 1; it can end before the last.
-        loss, validation_loss: cross entropy, weighted as the layers are.
-    """
-
-    number: int
-    of: int
-    loss: float
-    validation_loss: float
 
 
 def train(
@@ -97,6 +68,7 @@ def train(
     replace: bool = False,
     taught: Taught | None = None,
     after_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    without: Sequence[DefectKind] = (),
 ) -> Card:
     """Train a network and write `folder/model.keras` and `folder/card.json`, both or neither.
 
@@ -110,43 +82,51 @@ def train(
         replace: overwrite a model of that name.
         taught: labelled chambers to learn from besides.
         after_epoch: told of each epoch that is over.
+        without: kinds of fault that no simulated chamber has, not even those for the figures.
 
     Raises:
-        InvalidInput: no such architecture, a seed or a number of chambers out of range, or a name that no model
-            can have.
+        InvalidInput: no such architecture, a seed or a number of chambers out of range, a name that no model can
+            have, or no kind of fault left.
         Conflict: the folder exists, and `replace` was not given.
     """
     kind = checked(architecture_name, seed, chambers)
+    without = _checked_kinds(without)
     _check_folder(folder, replace)
 
     samples = {}
     for stream, (name, (share, faulty)) in enumerate(SHARES.items()):
-        drawn = simulate_chambers(round(share * chambers), _seed(seed, stream), faulty)
+        drawn = simulate_chambers(round(share * chambers), _seed(seed, stream), faulty, without)
         samples[name] = sample(kind, drawn) if faulty == ORDINARY else nearer_ordinary(kind, drawn, faulty)
         report(f"{name}: {_described(samples[name])}")
     # Taken out, so that what is not needed any more is not kept: these are hundreds of megabytes.
     shown, validation, ordinary = (samples.pop(name).seen for name in ("training", "validation", "calibration"))
     test, more, labelled_test = samples.pop("test"), {}, None
     if taught:
-        real = {part: labelled_sample(kind, taught.labelled.of(part)) for part in Part}
-        for part, some in real.items():
-            report(f"labelled, {part}: {_described(some)}")
-        to_learn, bad_weight = balanced(real[Part.TRAINING])
-        shown = mixed(shown, to_learn, taught.simulated_weight)
-        validation = mixed(validation, real[Part.VALIDATION], taught.simulated_weight)
-        # Layer for layer: two numbers are found here, and a few labels must not decide them alone.
-        layers = len(ordinary.bad) / len(real[Part.VALIDATION].bad)
-        ordinary, labelled_test = mixed(ordinary, real[Part.VALIDATION], layers), real[Part.TEST]
+        real = {}
+        for part in Part:
+            items = taught.labelled.of(part)
+            report(f"labelled, {part}: {len(items)} chambers")
+            real[part] = labelled_sample(kind, items if part is Part.TEST else varied(items, seed))
+        network, known = beginning(kind, taught.active, seed)
+        simulated, weight = (shown, validation), taught.simulated_weight
+        lesson = teach(network, bool(known), kind.recipe, seed, simulated, real, weight, report, after_epoch)
+        shown, ordinary, test = lesson.shown, lesson.settle(ordinary), lesson.settle(test)
+        labelled_test = real[Part.TEST]
         more = {
             "labels": taught.labelled.composition,
-            "simulated_weight": taught.simulated_weight,
-            "bad_weight": bad_weight,
+            "simulated_weight": weight,
+            "bad_weight": lesson.bad_weight,
+            "went_on_from": known,
+            "contradicted": lesson.contradicted,
         }
+    else:
+        seeded(seed)
+        network = kind.build()
+        fit(network, kind.recipe, seed, shown, validation, report, after_epoch)
 
-    network = _fitted(kind, seed, shown, validation, report, after_epoch)
-    calibration = calibrated(ordinary.bad, _log_odds(network, ordinary.inputs), ordinary.weights)
+    calibration = calibrated(ordinary.bad, log_odds(network, ordinary.inputs))
     _fold_in(network, calibration)
-    scores = _scores(network, test)
+    found = scores(network, test.inputs)
     card = Card(
         name=folder.name,
         architecture=architecture_name,
@@ -158,16 +138,17 @@ def train(
             chambers=chambers,
             layers=len(shown.bad),
             bad_layers=round(float(shown.bad.sum()), 1),
-            left_out=_left_out(kind),
-            command=_command(architecture_name, seed, chambers, folder, taught),
+            left_out=_left_out(kind, without),
+            without=tuple(map(str, without)),
+            command=_command(architecture_name, seed, chambers, folder, taught, without),
             **more,
         ),
-        figures=figures(test.bad[test.visible], scores[test.visible]),
-        figures_all_faults=figures(test.bad, scores),
-        figures_labelled=labelled_test and figures(labelled_test.bad, _scores(network, labelled_test)),
+        figures=figures(test.bad[test.visible], found[test.visible]),
+        figures_all_faults=figures(test.bad, found),
+        figures_labelled=labelled_test and _figures(labelled_test, scores(network, labelled_test.inputs)),
         calibration=calibration,
-        reliability=reliability(test.bad[test.visible], scores[test.visible]),
-        thresholds={use: threshold(score, test.bad, scores, test.hits) for use, score in SCORES.items()},
+        reliability=reliability(test.bad[test.visible], found[test.visible]),
+        thresholds={use: threshold(score, test.bad, found, test.hits) for use, score in SCORES.items()},
         sha256="0" * 64,  # of the file, once it is written
         created=datetime.now(UTC),
     )
@@ -247,6 +228,12 @@ def figures(bad: np.ndarray, scores: np.ndarray) -> Figures:
     )
 
 
+def _figures(labelled: Sample, found: np.ndarray) -> Figures | None:
+    """Those of labelled layers; None where all are good, or all bad."""
+    both = (labelled.bad == 0).any() and (labelled.bad == 1).any()
+    return figures(labelled.bad, found) if both else None
+
+
 def area_under_roc(good: np.ndarray, bad: np.ndarray) -> float:
     """The probability that a bad layer scores higher than a good one; a tie counts half (Mann and Whitney 1947).
 
@@ -280,56 +267,6 @@ def threshold(score: float, bad: np.ndarray, scores: np.ndarray, hits: np.ndarra
         false_alarms=float(alarms[good].mean()),
         false_alarms_by_hits={name: float(alarms[which].mean()) for name, which in levels.items() if which.any()},
     )
-
-
-def _fitted(
-    kind: Architecture,
-    seed: int,
-    shown: Sample,
-    validation: Sample,
-    report: Callable[[str], None],
-    after_epoch: Callable[[Epoch], None],
-) -> Model:
-    k = keras()
-    k.utils.set_random_seed(seed)
-    tensorflow().config.experimental.enable_op_determinism()
-    network = kind.build()
-    recipe = kind.recipe
-    steps = recipe.epochs * math.ceil(len(shown.bad) / recipe.batch)
-    rate = k.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
-    network.compile(k.optimizers.Adam(rate), "categorical_crossentropy", steps_per_execution=16)
-
-    def after(epoch: int, logs: dict[str, float]) -> None:
-        if not math.isfinite(logs["loss"] + logs["val_loss"]):
-            raise DriftwatchError(f"Fitting went astray: the loss of epoch {epoch + 1} is {logs['loss']}.")
-        after_epoch(Epoch(epoch + 1, recipe.epochs, logs["loss"], logs["val_loss"]))
-        if epoch % max(1, recipe.epochs // 5) == 0:
-            report(f"epoch {epoch + 1}: loss {logs['loss']:.4f}, on validation {logs['val_loss']:.4f}")
-
-    history = network.fit(
-        shown.inputs,
-        _two_columns(shown.bad),
-        sample_weight=shown.weights,
-        validation_data=(validation.inputs, _two_columns(validation.bad), validation.weights),
-        batch_size=recipe.batch,
-        epochs=recipe.epochs,
-        verbose=0,
-        callbacks=[
-            k.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True),
-            k.callbacks.LambdaCallback(on_epoch_end=after),
-        ],
-    ).history
-    report(f"{len(history['loss'])} epochs; best loss on validation {min(history['val_loss']):.4f}")
-    return network
-
-
-def _scores(network: Model, some: Sample) -> np.ndarray:
-    return network.predict(some.inputs, batch_size=4096, verbose=0)[:, BAD]
-
-
-def _log_odds(network: Model, inputs: np.ndarray) -> np.ndarray:
-    scores = network.predict(inputs, batch_size=4096, verbose=0).astype(np.float64)
-    return np.log(scores[:, BAD] + 1e-12) - np.log(scores[:, 1 - BAD] + 1e-12)
 
 
 def _fold_in(network: Model, calibration: Calibration) -> None:
@@ -371,31 +308,44 @@ def _check_folder(folder: Path, replace: bool) -> None:
         raise Conflict(f"{folder} exists already; take another name, or ask for it to be replaced.")
 
 
-def _command(architecture_name: str, seed: int, chambers: int, folder: Path, taught: Taught | None) -> str:
+def _checked_kinds(without: Sequence[DefectKind]) -> tuple[DefectKind, ...]:
+    """Each once, in their usual order."""
+    if set(FAULTS).issubset(without):
+        raise InvalidInput("without", ", ".join(without), f"some of {', '.join(FAULTS)}, not all of them")
+    return tuple(kind for kind in DefectKind if kind in without)
+
+
+def _command(
+    architecture_name: str,
+    seed: int,
+    chambers: int,
+    folder: Path,
+    taught: Taught | None,
+    without: Sequence[DefectKind],
+) -> str:
     """What makes the weights again."""
     of_all = f"--architecture {architecture_name} --seed {seed} --chambers {chambers}"
     if taught is None:
-        return f"flask train {of_all} --out models/{folder.name}"
+        left_out = "".join(f" --without {kind}" for kind in without)
+        return f"flask train {of_all}{left_out} --out models/{folder.name}"
     choice = taught.labelled.composition
     runs, resolved = f" --runs {choice.runs}" * bool(choice.runs), " --resolved-only" * choice.resolved_only
     return f"flask train --from-labels {of_all} --simulated-weight {taught.simulated_weight:g}{runs}{resolved}"
 
 
-def _left_out(kind: Architecture) -> str:
-    everyone = "empty layers and chambers with too few hits, which are judged before any network"
-    if kind.sees_rate:
-        return everyone
-    return f"{everyone}; layers of which only the rate is low, which a layer scaled by itself cannot show"
+def _left_out(kind: Architecture, without: Sequence[DefectKind]) -> str:
+    words = "empty layers and chambers with too few hits, which are judged before any network"
+    if not kind.sees_rate:
+        words += "; layers of which only the rate is low, which a layer scaled by itself cannot show"
+    if without:
+        words += f"; faults that were not simulated: {', '.join(kind.replace('_', ' ') for kind in without)}"
+    return words
 
 
 def _described(some: Sample) -> str:
     bad = some.bad.sum()
     hidden = (~some.visible).sum()
     return f"{len(some.bad)} layers, {bad:.0f} of them bad ({bad / len(some.bad):.1%}), {hidden} for nothing that shows"
-
-
-def _two_columns(bad: np.ndarray) -> np.ndarray:
-    return np.stack([1 - bad, bad], axis=1)
 
 
 def _seed(seed: int, stream: int) -> int:

@@ -579,6 +579,22 @@ class Items:
         both = (d["scored_and_said"] for d in found.hint("calibration").limit(limit))
         return [(d["scores"], d["bad"]) for d in both]
 
+    def labelled_verdicts(self, first: int | None, last: int | None) -> dict[tuple[int, Any], tuple[str, ...]]:
+        """(run, place) → the verdicts of its parts, none while it is not scored, of labelled items with a histogram.
+
+        Args:
+            first, last: of these runs and those between; None for no limit.
+        """
+        bounds = {"$gte": 0 if first is None else first} | ({} if last is None else {"$lte": last})
+        wanted = {"subsystem": self._subsystem.name, "labelled": True, "run": bounds}
+        fields = dict.fromkeys(("run", "verdicts", "state", *self._subsystem.keys), 1)
+        found = self._collection.find(wanted, fields, hint="labelled_by_run")
+        return {
+            (d["run"], self._subsystem.place_of(d)): tuple(d.get("verdicts", ()))
+            for d in found
+            if d["state"] != ItemState.MISSING
+        }
+
     def count_disputed(self) -> int:
         """How many items people disagree on, whatever model scored them."""
         wanted = {"evaluation.state": str(LabelState.DISPUTED), "subsystem": self._subsystem.name}

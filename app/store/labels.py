@@ -188,6 +188,16 @@ class Labels:
             items.setdefault(event.place, []).append(event)
         return items
 
+    def first_runs(self) -> dict[Any, int]:
+        """place → the run in which it was labelled first, whether or not that was withdrawn since."""
+        wanted = {"kind": {"$in": [str(Kind.LABEL), str(Kind.RESOLVE)]}, "subsystem": self._subsystem.name}
+        group = {
+            "_id": {key: f"${key}" for key in self._subsystem.keys},
+            "first": {"$min": {"at": "$at", "_id": "$_id", "run": "$run"}},
+        }
+        found = self._collection.aggregate([{"$match": wanted}, {"$group": group}], hint="list_kind")
+        return {self._subsystem.place_of(d["_id"]): d["first"]["run"] for d in found}
+
     def places(self, run: int) -> dict[Any, int]:
         """place → number of its newest event, of the items of a run that have any."""
         fields = dict.fromkeys((*self._subsystem.keys, "seq"), 1)

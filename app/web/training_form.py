@@ -61,9 +61,14 @@ def read_plan(form: Fields) -> Plan | None:
         "chambers": form.read("chambers", number_in("chambers", allowed), usual.chambers),
         "simulated_weight": form.read("simulated_weight", _weight, usual.simulated_weight),
     }
-    resolved_only = "resolved_only" in form.given
-    choice = form.read("runs", lambda text: Choice.of(text, resolved_only), Choice(resolved_only=resolved_only))
+    choice = read_choice(form)
     return None if form.errors else Plan(choice, **given)
+
+
+def read_choice(form: Fields) -> Choice:
+    """Which labels the form asks for; all where that is wrong, then the form has it."""
+    resolved_only = "resolved_only" in form.given
+    return form.read("runs", lambda text: Choice.of(text, resolved_only), Choice(resolved_only=resolved_only))
 
 
 _BY_NAME = {name: name for name in ARCHITECTURES}

@@ -7,14 +7,26 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from app.errors import TooFewLabels
 from app.jobs.train import training_job
 from app.ml.candidate import Plan
+from app.ml.labelled_items import ELSEWHERE, NO_HISTOGRAM, SIMULATED_RUN, outlook, require_enough
 from app.ml.models import Composition
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.display import own_query
 from app.web.fields import Fields
+from app.web.kept import kept
 from app.web.loss_curves import LossCurves
 from app.web.models_page import every_model
-from app.web.training_form import form_and_trainings, read_plan, training_state
+from app.web.training_form import form_and_trainings, read_choice, read_plan, training_state
+
+MOST_KEPT = 8  # choices whose labels are counted, in memory
+WHY = {  # why labels do not count, for a person
+    ELSEWHERE: "the run is for the test and the chamber is not, or the other way round; the test is apart in both",
+    NO_HISTOGRAM: "the run was deleted",
+    SIMULATED_RUN: "the run is simulated, and there are labels of real ones",
+    "skipped": "all who looked passed on",
+    "withdrawn": "the label was taken back",
+    "not resolved": "no expert ended a disagreement",
+}
 
 blueprint = Blueprint("trainings", __name__, url_prefix="/models/training")
 
@@ -40,6 +52,25 @@ def ask() -> Response | tuple[str, int]:
 def after_mistake() -> Response:
     """The page of the models: where the form was refused, links of what was shown then lead here."""
     return redirect(url_for("models_page.index", **own_query()))
+
+
+@blueprint.get("/labels")
+@needs("train")
+def count_labels() -> tuple[str, int]:
+    """How many labels a training would have, and why it would not have others; `?part=labels` is that alone."""
+    form, store = Fields(request.args), current_driftwatch().store
+    choice, found, too_few = read_choice(form), None, ""
+    if not form.errors:
+        key = (store.labels.stamp(), store.runs.stamp(), choice)
+        found = kept("training_labels", MOST_KEPT).get(key, lambda: outlook(store, choice))
+        try:
+            require_enough(found.counts, store)
+        except TooFewLabels as error:
+            too_few = str(error)
+    given = {"form": form, "choice": choice, "outlook": found, "too_few": too_few, "why": WHY}
+    if request.args.get("part") == "labels":
+        return render_template("training_labels.html", **given), 200  # what is wrong stands in it
+    return render_template("training_labels_page.html", **given), form.status
 
 
 @blueprint.get("/<job>/")

@@ -51,3 +51,20 @@ def test_stop_stops_it(app, labelled, serve, page, sign_in):
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopped; nothing of it is kept.")).to_be_visible()
     assert not labelled.store.jobs.get(job.id).active
+
+
+def test_beside_the_form_stands_how_many_labels_would_count_of_the_runs_that_are_chosen(
+    app, labelled, serve, page, sign_in
+):
+    url = serve(app)
+    sign_in(page, "expert", "eva", at=url)
+    page.goto(f"{url}/models/")
+    expect(page.get_by_text("76 of 76 labelled chambers would count")).to_be_visible()
+    assert Axe().run(page, options=LEVELS).response["violations"] == []
+    page.get_by_label("Labels of runs").fill("302644-302645")
+    expect(page.get_by_text("28 of 28 labelled chambers would count")).to_be_visible()
+    expect(page.get_by_text("Too few labels: training has 0 of at least 20 chambers")).to_be_visible()
+    page.get_by_label("Labels of runs").fill("302644-")
+    expect(page.get_by_text("it must be a run or a range of runs")).to_be_visible()
+    page.get_by_label("Labels of runs").fill("")
+    expect(page.get_by_text("76 of 76 labelled chambers would count")).to_be_visible()

@@ -41,10 +41,13 @@ def test_a_card_says_what_the_model_learnt_from_and_what_it_cannot():
 
 
 def test_labels_are_counted_with_who_gave_them():
-    trained_on = CARD.trained_on.model_copy(update={"labels": COMPOSITION, "simulated_weight": 1.0})
+    more = {"simulated_weight": 1.0, "went_on_from": "chamber-cnn-1", "contradicted": 1_234}
+    trained_on = CARD.trained_on.model_copy(update={"labels": COMPOSITION, **more})
     text = cards.markdown(known(CARD.model_copy(update={"trained_on": trained_on})))
     assert "| Labels by | ann 41, b\\|b 19 |" in text  # a name does not break the table
     assert "40 chambers of 3 runs: 35 bad, 400 good and 2 disputed layers" in text
+    assert "| Went on from | chamber-cnn-1 |" in text
+    assert "| Simulated layers that gave way to labels | 1,234 |" in text
     assert "12 chambers of the labelled runs are unlike any labelled one" in text
     assert "has seen no real chamber" not in text
 

@@ -8,10 +8,11 @@ import pytest
 from labelled_chambers import RUNS, bad_layers, say, simulated
 
 from app.errors import InvalidInput, TooFewLabels
-from app.ml.labelled_items import Choice, counts_of, labelled_items, labels_of, require_enough
-from app.ml.split import Part, part_of, part_of_place, part_of_run
+from app.ml.labelled_items import Choice, counts_of, labelled_items, labels_of, outlook, require_enough
+from app.ml.split import BLOCK, Part, is_test_run, part_of
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import all_chambers
+from app.subsystems.dt.histogram import Occupancy
 
 RUN = RUNS[0]
 EVERYTHING = Choice()
@@ -96,17 +97,24 @@ def test_what_is_no_range_of_runs_is_refused(runs):
     assert (error.value.field, error.value.value) == ("runs", repr(runs))
 
 
-def test_a_chamber_whose_run_is_of_another_part_is_in_none_and_counted(driftwatch):
+def test_a_chamber_that_was_labelled_first_in_a_run_of_the_other_side_is_in_no_part_and_counted(driftwatch):
+    """Whichever runs are chosen, and also where the first label was withdrawn: nothing moves by that."""
     labelled_chambers.load(driftwatch, RUN)
-    other = next(place for place in all_chambers() if part_of_place(DT, place) is Part.TEST)
-    occupancy = next(iter(simulated()[RUNS[4]].values())).occupancy
-    assert part_of(DT, RUN, other) is None
-    driftwatch.store.items.store(RUN, [(occupancy.chamber, occupancy)], "tests")
-    say(driftwatch, "ann", RUN, occupancy.chamber, [])
-    found = labelled_items(driftwatch.store, Choice())
-    assert found.items == ()
-    assert found.composition.left_out == {"run and chamber in different parts": 1}
-    assert found.composition.labelled == 1
+    labelled_chambers.load(driftwatch, RUNS[4])
+    place, other = (next(iter(simulated()[run])) for run in (RUN, RUNS[4]))
+    occupancy = simulated()[RUN][place].occupancy
+    driftwatch.store.items.store(RUNS[4], [(place, occupancy)], "tests")
+    label = say(driftwatch, "ann", RUN, place, [])
+    say(driftwatch, "bob", RUNS[4], place, [])
+    say(driftwatch, "ann", RUNS[4], other, [])
+    assert part_of(DT, RUNS[4], place, RUN) is None
+    for choice in (EVERYTHING, Choice(RUNS[4], RUNS[4])):
+        found = labelled_items(driftwatch.store, choice)
+        assert [item.place for item in found.of(Part.TEST)] == [other]
+        assert found.composition.left_out == {"run and chamber in different parts": 1}
+    assert found.composition.labelled == 2
+    driftwatch.labelling.undo("ann", label, str(uuid.uuid4()))
+    assert labelled_items(driftwatch.store, EVERYTHING).composition.left_out["run and chamber in different parts"] == 1
 
 
 def test_labels_of_a_run_that_was_deleted_are_counted_as_without_histogram(driftwatch, run):
@@ -166,7 +174,7 @@ def test_what_is_missing_is_named_with_the_runs_where_labels_count(driftwatch, r
     text = str(error.value)
     assert "training has 1 of at least 20 chambers, 0 of at least 3 bad layers (labels of the run" in text
     assert "validation has 0 of at least 5 chambers, 0 of at least 3 bad layers, 0 of at least 3 good layers (" in text
-    following = next(run for run in range(RUN + 1, RUN + 11) if part_of_run(run) is Part.TEST)
+    following = next(run for run in range(RUN + 1, RUN + 2 * BLOCK) if is_test_run(run))
     assert f"no run that is loaded counts there; {following} would" in text
 
 
@@ -182,3 +190,35 @@ def test_enough_labels_of_both_classes_in_every_part_pass(driftwatch):
     parts = found.composition.parts
     assert {part: count.items for part, count in parts.items()} == {"training": 48, "validation": 14, "test": 14}
     assert found.composition.layers_left_out == sum((~i.open & np.isfinite(i.targets)).sum() for i in found.items)
+
+
+def test_before_a_training_it_is_known_what_will_count_and_why_the_rest_does_not(driftwatch):
+    """Some chambers are labelled on the other side of the test, some only skipped, and one run was deleted."""
+    labelled_chambers.label_all(driftwatch)
+    fits, tested, gone = RUNS[0], RUNS[4], RUNS[1]
+    for place in list(simulated()[fits])[:5]:
+        driftwatch.store.items.store(tested, [(place, simulated()[fits][place].occupancy)], "tests")
+        say(driftwatch, "ann", tested, place, [1])
+    places = [place for place in all_chambers() if place not in simulated()[fits]][:3]
+    driftwatch.store.items.store(fits, [(place, Occupancy(place, place.read_out - 1)) for place in places], "tests")
+    for place in places[:2]:
+        say(driftwatch, "ann", fits, place, (), reason="unclear")
+    driftwatch.store.items.remove_run(gone)
+    for run in (fits, *RUNS[2:]):
+        model = driftwatch.models.scorer(driftwatch.model)
+        places, occupancies = zip(*driftwatch.store.items.to_score(run, "nobody"), strict=True)
+        judged = model.judge(occupancies)
+        driftwatch.store.items.keep_scores(run, [(p, j, []) for p, j in zip(places, judged, strict=True)], "nobody")
+    for choice in (EVERYTHING, Choice(RUNS[2], RUNS[4])):
+        found, told = labelled_items(driftwatch.store, choice), outlook(driftwatch.store, choice)
+        assert {p: c.model_copy(update={"effective_items": 0.0}) for p, c in counts_of(found.items).items()} == {
+            p: c.model_copy(update={"effective_items": 0.0}) for p, c in told.counts.items()
+        }
+        assert (told.labelled, told.left_out) == (found.composition.labelled, found.composition.left_out)
+        assert told.layers_left_out == found.composition.layers_left_out
+    assert told.left_out == {"run and chamber in different parts": 5}
+    assert outlook(driftwatch.store, EVERYTHING).left_out == {
+        "no histogram": 16,
+        "run and chamber in different parts": 5,
+        "skipped": 2,
+    }

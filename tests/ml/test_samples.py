@@ -6,7 +6,7 @@ import pytest
 
 from app.ml.labelled_items import Choice, labelled_items
 from app.ml.networks import architecture
-from app.ml.samples import BAD_SHARE, MOST_BAD_WEIGHT, Sample, balanced, labelled_sample, mixed, sample
+from app.ml.samples import BAD_SHARE, MOST_BAD_WEIGHT, Sample, balanced, labelled_sample, mixed, sample, varied
 from app.ml.training import calibrated
 
 
@@ -58,3 +58,24 @@ def test_in_calibration_a_layer_of_weight_two_is_two_layers():
     repeated = calibrated(np.repeat(bad, weights), np.repeat(odds, weights))
     weighted = calibrated(bad, odds, weights)
     assert (weighted.temperature, weighted.shift) == pytest.approx((repeated.temperature, repeated.shift))
+
+
+def test_a_labelled_chamber_is_learnt_from_in_four_ways_that_mean_the_same_and_are_the_same_each_time(driftwatch):
+    run = labelled_chambers.RUNS[0]
+    labelled_chambers.label_all(driftwatch, range(run, run + 1))
+    items = labelled_items(driftwatch.store, Choice()).items
+    found = varied(items, 5)
+    assert len(found) == 4 * len(items)
+    for i, one in enumerate(items):
+        ways = found[4 * i : 4 * i + 4]
+        as_it_is, opposite, some, some_opposite = (way.occupancy for way in ways)
+        assert np.array_equal(as_it_is.counts, one.occupancy.counts)
+        for row, cells in enumerate(one.occupancy.cells):
+            assert np.array_equal(opposite.counts[row, cells], one.occupancy.counts[row, cells][::-1])
+        for way, before in ((some, as_it_is), (some_opposite, opposite)):
+            assert (way.counts <= before.counts).all()
+            assert 0.25 < way.hits / before.hits < 0.95
+        assert all(way.bad == one.bad and way.part is one.part and way.weight == one.weight for way in ways)
+        assert np.array_equal(ways[1].open, one.open)
+    again = varied(items, 5)
+    assert all(np.array_equal(a.occupancy.counts, b.occupancy.counts) for a, b in zip(found, again, strict=True))

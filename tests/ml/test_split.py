@@ -1,62 +1,84 @@
-"""The frozen split: nothing stands on two sides, and nothing ever moves."""
+"""The frozen split: nothing stands on both sides of the test, and nothing that was labelled ever moves."""
 
 import hashlib
 from collections import Counter
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ml.split import SPLIT, Part, part_of, part_of_place, part_of_run
+from app.ml.split import BLOCK, SPLIT, Part, is_test_run, kept_for_test, part_of
 from app.run_numbers import LARGEST_RUN
 from app.subsystems.dt import DT
 
 PLACES = DT.places()
-items = st.tuples(st.integers(1, LARGEST_RUN), st.sampled_from(PLACES))
+runs = st.integers(1, LARGEST_RUN) | st.integers(302640, 302660)  # mostly others, and some of a few
+items = st.tuples(runs, st.sampled_from(PLACES) | st.sampled_from(PLACES[:5]))
+
+
+def dealt(labels):
+    """(run, place) → part, of labels in the order in which they were given."""
+    first_runs, parts = {}, {}
+    for run, place in labels:
+        parts[run, place] = part_of(DT, run, place, first_runs.setdefault(place, run))
+    return parts
 
 
 @given(st.lists(items, max_size=200))
-def test_no_run_and_no_place_stands_in_two_parts(those):
+def test_no_run_and_no_place_stands_on_both_sides_of_the_test(labels):
     runs, places = {}, {}
-    for run, place in those:
-        part = part_of(DT, run, place)
+    for (run, place), part in dealt(labels).items():
         if part is not None:
-            runs.setdefault(run, set()).add(part)
+            runs.setdefault(run, set()).add(part is Part.TEST)
             places.setdefault(place, set()).add(part)
-    assert all(len(parts) == 1 for parts in (*runs.values(), *places.values()))
+    assert all(len(sides) == 1 for sides in (*runs.values(), *places.values()))
 
 
 @given(st.lists(items, min_size=1, max_size=50), st.lists(items, max_size=50))
 def test_labels_made_later_move_nothing(before, later):
-    parts = {item: part_of(DT, *item) for item in before}
-    assert all(part_of(DT, *item) in (None, *Part) for item in later)
-    assert parts == {item: part_of(DT, *item) for item in before}
+    parts = dealt(before)
+    assert dealt(before + later).items() >= parts.items()
 
 
 def test_the_split_is_the_one_that_cards_name():
     """A change of a single assignment would let a test chamber be trained on: it needs a new name."""
-    runs = "".join(part_of_run(run)[0:2] for run in range(1, 20_001))
-    places = "".join(part_of_place(DT, place)[0:2] for place in PLACES)
-    assert SPLIT == "split 1"
+    runs = "".join("ft"[is_test_run(run)] for run in range(1, 20_001))
+    learnt, tested = 1, next(run for run in range(1, 2 * BLOCK) if is_test_run(run))
+    assert not is_test_run(learnt)
+    places = "".join(f"{str(part_of(DT, run, place, run))[:2]}" for run in (learnt, tested) for place in PLACES)
+    assert SPLIT == "split 2"
     digest = hashlib.sha256(f"{runs} {places}".encode()).hexdigest()
-    assert digest == "7b7a7b7e0de0afcd76b822366749aa9c7d236d8d51abfcd63c78314b2cdb5fa3"
+    assert digest == "ea316d664a606df9cfa62c08d224056383a37eb5cc88b1b7ebf296f261fa0b9f"
 
 
-def test_every_five_consecutive_runs_of_a_block_and_every_station_of_a_wheel_have_all_parts():
-    for block in range(60_000, 60_200):
-        parts = Counter(part_of_run(5 * block + i) for i in range(5))
-        assert parts == {Part.TRAINING: 3, Part.VALIDATION: 1, Part.TEST: 1}
-    for wheel in range(-2, 3):
-        for station in range(1, 5):
-            sectors = [place for place in PLACES if (place.wheel, place.station) == (wheel, station)]
-            parts = Counter(part_of_place(DT, place) for place in sectors)
-            assert parts[Part.TRAINING] >= 7
-            assert min(parts[Part.VALIDATION], parts[Part.TEST]) >= 2
+def test_of_every_ten_consecutive_runs_of_a_block_one_is_for_the_test():
+    for block in range(30_000, 30_200):
+        assert sum(is_test_run(BLOCK * block + i) for i in range(BLOCK)) == 1
 
 
-def test_an_item_is_in_a_part_only_where_its_run_and_its_place_agree():
-    for run in range(302630, 302640):
-        for place in PLACES:
-            expected = part_of_run(run) if part_of_run(run) is part_of_place(DT, place) else None
-            assert part_of(DT, run, place) is expected
-    of_all = Counter(part_of(DT, run, place) for run in range(302630, 302730) for place in PLACES)
-    assert of_all[None] / of_all.total() < 0.57
+def test_a_place_is_on_the_side_on_which_it_was_labelled_first_but_for_a_few_that_are_kept():
+    tested = next(run for run in range(302640, 302660) if is_test_run(run))
+    learnt = next(run for run in range(302640, 302660) if not is_test_run(run))
+    assert len(kept_for_test(DT)) == 6
+    for place in PLACES:
+        kept = place in kept_for_test(DT)
+        assert part_of(DT, tested, place, tested) is Part.TEST
+        assert part_of(DT, tested, place, learnt) is (Part.TEST if kept else None)
+        assert part_of(DT, learnt, place, tested) is None
+        assert (part_of(DT, learnt, place, learnt) is None) is kept
+    parts = Counter(part_of(DT, learnt, place, learnt) for place in PLACES)
+    assert 0.15 < parts[Part.VALIDATION] / (parts[Part.TRAINING] + parts[Part.VALIDATION]) < 0.25
+
+
+def test_of_labels_spread_over_twenty_runs_at_most_a_fifth_is_left_out_and_some_are_for_the_test():
+    """300 chambers in any order, and all of them, whole runs one after the other."""
+    rng = np.random.default_rng(5)
+    every = [(run, place) for run in range(302640, 302660) for place in PLACES]
+    for _ in range(20):
+        drawn = [every[i] for i in rng.permutation(len(every))[:300]]
+        parts = Counter(dealt(drawn).values())
+        assert parts[None] / 300 < 0.15
+        assert parts[Part.TEST] >= 5
+    parts = Counter(dealt(every).values())
+    assert parts[None] / len(every) < 0.2
+    assert parts[Part.TEST] >= 5

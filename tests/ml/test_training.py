@@ -6,6 +6,8 @@ import pytest
 
 from app.errors import Conflict, InvalidInput
 from app.ml import training
+from app.ml.fitting import log_odds
+from app.ml.labelled import simulated_test_set
 from app.ml.models import CARD_FILE, MODEL_FILE, Calibration, load_card, verified_file
 from app.ml.networks import ARCHITECTURES, architecture
 from app.ml.scoring import Scorer
@@ -60,6 +62,33 @@ def test_what_was_written_is_a_model_with_its_card_and_nothing_else(trained):
     assert 0 < card.trained_on.bad_layers < card.trained_on.layers < 0.6 * CHAMBERS * 12
     assert card.figures_all_faults.layers >= card.figures.layers
     assert card.figures_all_faults.area_under_roc > 0.5
+
+
+def test_a_network_does_not_get_to_know_a_kind_that_is_left_out_and_its_card_says_so(few_epochs, tmp_path, monkeypatch):
+    """Not in training, validation, calibration or test; it is in the sets that every network is evaluated on."""
+    drawn = []
+
+    def simulated(*given):
+        drawn.append(simulate_chambers(*given))
+        return drawn[-1]
+
+    monkeypatch.setattr(training, "simulate_chambers", simulated)
+    without = [DefectKind.PERIODIC, DefectKind.DEAD_HALF]
+    card = training.train("row-cnn", 3, tmp_path / "one", CHAMBERS, lambda line: None, without=without)
+    monkeypatch.undo()
+    assert [len(some) for some in drawn] == [240, 40, 60, 60]
+    assert set(without).isdisjoint(defect.kind for some in drawn for one in some for defect in one.defects)
+    assert card.trained_on.without == ("dead_half", "periodic")
+    assert card.trained_on.left_out.endswith("; faults that were not simulated: dead half, periodic")
+    assert card.trained_on.command.endswith("--chambers 400 --without dead_half --without periodic --out models/one")
+    kinds = {kind for one in simulated_test_set(200, 1) for layer in one.kinds for kind in layer}
+    assert kinds.issuperset(without)
+
+
+def test_a_network_that_knows_no_fault_at_all_is_not_made(tmp_path):
+    with pytest.raises(InvalidInput) as error:
+        training.train("row-cnn", 3, tmp_path / "one", CHAMBERS, print, without=list(DefectKind))
+    assert error.value.field == "without"
 
 
 def test_progress_is_told_with_the_balance_of_the_classes(trained):
@@ -183,9 +212,9 @@ def test_a_calibrated_score_is_the_share_of_bad_layers_among_those_that_have_it(
 def test_folding_the_calibration_into_the_network_divides_and_raises_its_log_odds():
     network = architecture("row-cnn").build()
     rows = np.random.default_rng(1).random((20, 47), np.float32)
-    before = training._log_odds(network, rows)
+    before = log_odds(network, rows)
     training._fold_in(network, Calibration(temperature=2.0, shift=-1.5))
-    assert training._log_odds(network, rows) == pytest.approx(before / 2 - 1.5, abs=1e-4)
+    assert log_odds(network, rows) == pytest.approx(before / 2 - 1.5, abs=1e-4)
 
 
 def test_the_card_is_plain_json_without_a_path_of_the_machine(trained):

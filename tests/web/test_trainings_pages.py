@@ -8,11 +8,12 @@ import pytest
 from app.ml.candidate import Plan
 from app.ml.forgetting import Forgetting, KindFound
 from app.ml.models import CARD_FILE, load_card
+from app.ml.networks import ARCHITECTURES
 from app.web.loss_curves import LossCurves
 from config import ROOT
 
-FORM = {"runs": "302635–302639", "architecture": "row-cnn", "seed": "0", "chambers": "400", "simulated_weight": "0,5"}
-JSON = {"architecture": "row-cnn", "seed": 4, "chambers": 500, "simulated_weight": 2.5, "runs": "302635-302639"}
+FORM = {"runs": "302641–302645", "architecture": "row-cnn", "seed": "0", "chambers": "400", "simulated_weight": "0,5"}
+JSON = {"architecture": "row-cnn", "seed": 4, "chambers": 500, "simulated_weight": 2.5, "runs": "302641-302645"}
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_an_expert_asks_for_a_training_follows_and_stops_it(expert, anonymous, l
     (job,) = jobs(labelled)
     assert answer.location == f"/models/training/{job.id}/"
     plan = Plan.of_args(job.args)
-    assert (plan.choice.runs, plan.choice.resolved_only) == ("302635-302639", False)
+    assert (plan.choice.runs, plan.choice.resolved_only) == ("302641-302645", False)
     assert (plan.architecture, plan.seed, plan.chambers, plan.simulated_weight) == ("row-cnn", 0, 400, 0.5)
     assert job.by == "eva"
 
@@ -83,7 +84,7 @@ def test_an_expert_asks_for_a_training_follows_and_stops_it(expert, anonymous, l
     ("field", "wrong", "accepted"),
     [
         ("runs", "7-3", "a run or a range of runs"),
-        ("architecture", "resnet", "one of chamber-cnn, row-cnn"),
+        ("architecture", "resnet", f"one of {', '.join(ARCHITECTURES)}"),
         ("seed", "-1", "a whole number from 0 to 4,294,967,295"),
         ("chambers", "399", "a whole number from 400 to 100,000"),
         ("simulated_weight", "nan", "a number from 0.1 to 100"),
@@ -102,9 +103,36 @@ def test_too_few_labels_are_refused_with_what_is_missing_and_the_form_is_kept(ex
     answer = expert.post("/models/training/", data=FORM | {"resolved_only": "true"})
     assert answer.status_code == 409
     assert "Too few labels: training has 0 of at least 20 chambers" in answer.text
-    assert 'value="302635–302639"' in answer.text
+    assert 'value="302641–302645"' in answer.text
     assert 'name="resolved_only" value="true" checked' in answer.text
     assert jobs(driftwatch) == []
+
+
+def test_before_a_training_is_asked_for_its_labels_are_counted_and_the_others_explained(expert, labelled):
+    page = expert.get("/models/").text
+    assert 'data-address="/models/training/labels?part=labels"' in page
+    part = expert.get("/models/training/labels?part=labels").text
+    assert "<html" not in part
+    assert "<b>76 of 76 labelled chambers would count</b>" in part
+    for name, chambers in (("training", 48), ("validation", 14), ("test", 14)):
+        assert f'<tr><th scope="row">{name}</th><td class="number">{chambers}</td>' in part
+    assert "Too few labels" not in part
+
+    (place, *_), tested = labelled_chambers.simulated()[302641], 302645
+    occupancy = labelled_chambers.simulated()[302641][place].occupancy
+    labelled.store.items.store(tested, [(place, occupancy)], "tests")
+    labelled_chambers.say(labelled, "ann", tested, place, [])
+    part = expert.get("/models/training/labels?part=labels&runs=302642-302645").text  # counted anew
+    assert "<b>60 of 61 labelled chambers would count</b>, of the runs 302642–302645" in part
+    assert "<li>1 chamber: the run is for the test and the chamber is not" in part
+    part = expert.get("/models/training/labels?part=labels&resolved_only=true").text
+    assert "<b>0 of 0 labelled chambers would count</b>, only resolved ones" in part
+    assert "<li>77 chambers: no expert ended a disagreement</li>" in part
+    assert "Too few labels: training has 0 of at least 20 chambers" in part
+
+    assert "<h1>Labels for a training</h1>" in expert.get("/models/training/labels?runs=&chambers=400").text
+    assert "a run or a range of runs" in expert.get("/models/training/labels?part=labels&runs=x").text
+    assert expert.get("/models/training/labels?runs=x").status_code == 400
 
 
 @pytest.mark.parametrize("role", [None, "viewer", "shifter"])

@@ -5,7 +5,7 @@ Every function takes the generator that it draws from. What a defect is and when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import exp, log
 
 import numpy as np
@@ -33,27 +33,36 @@ _SHARED = (
 )  # of the defects in one layer; in that or in 2–3 layers; in that or in one superlayer
 
 
-def any_faults(chamber: Chamber, share: float, rng: np.random.Generator) -> tuple[Defect, ...]:
-    """What a chamber to learn from suffers from: one to three faults in a share of them, else dead and hot cells."""
+def any_faults(
+    chamber: Chamber, share: float, rng: np.random.Generator, without: Collection[DefectKind] = ()
+) -> tuple[Defect, ...]:
+    """What a chamber to learn from suffers from: one to three faults in a share of them, else dead and hot cells.
+
+    Args:
+        without: kinds that it never has.
+    """
     drawn: list[Defect] = []
     if rng.random() < 0.6:
         drawn += dead_cells(chamber, MOST_DEAD_CELLS * rng.random() ** 2, rng)
     for chance in (share, 0.3, 0.2):
         if rng.random() >= chance:
             break
-        drawn += one_fault(chamber, rng)
+        drawn += one_fault(chamber, rng, without)
     faulty = any(defect.kind is not DefectKind.DEAD_CELLS for defect in drawn)
     if rng.random() < (0.25 if faulty else 0.2):
         for _ in range(1 + int(4 * rng.random() ** 3)):
             drawn += hot_cell(chamber, drawn, rng)
     if rng.random() < 0.03:
         drawn.append(low_statistics(chamber, rng))
-    return tuple(drawn)
+    return tuple(defect for defect in drawn if defect.kind not in without)
 
 
-def one_fault(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
-    """One defect of a kind at random, as often as its difficulty deserves."""
-    return _KINDS[int(np.searchsorted(_CHANCES, rng.random(), side="right"))](chamber, rng)
+def one_fault(chamber: Chamber, rng: np.random.Generator, without: Collection[DefectKind] = ()) -> list[Defect]:
+    """One defect of a kind at random, as often as its difficulty deserves; drawn anew where its kind is left out."""
+    while True:
+        drawn = _KINDS[int(np.searchsorted(_CHANCES, rng.random(), side="right"))](chamber, rng)
+        if not any(defect.kind in without for defect in drawn):
+            return drawn
 
 
 def dead_cells(chamber: Chamber, share: float, rng: np.random.Generator) -> list[Defect]:
@@ -217,6 +226,8 @@ _WEIGHTS: dict[Callable[[Chamber, np.random.Generator], list[Defect]], float] = 
     _shared_block: 0.07,
 }
 _KINDS = tuple(_WEIGHTS)
+_HARMLESS = (DefectKind.DEAD_PAIR, DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS)
+FAULTS = tuple(kind for kind in DefectKind if kind not in _HARMLESS)  # that make a layer bad: some must be left
 _CHANCES = np.cumsum(tuple(_WEIGHTS.values()))[:-1]
 
 

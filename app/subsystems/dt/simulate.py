@@ -6,7 +6,7 @@ was called before. What is drawn is in `profiles` and `faults`; what it means fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import exp, log
@@ -66,17 +66,19 @@ class SimulatedChamber:
     defects: tuple[Defect, ...]
 
 
-def simulate_chambers(count: int, seed: int, faulty: float = ORDINARY) -> list[SimulatedChamber]:
+def simulate_chambers(
+    count: int, seed: int, faulty: float = ORDINARY, without: Collection[DefectKind] = ()
+) -> list[SimulatedChamber]:
     """Chambers to learn from: a wide prior over geometry, profile, rate and defects.
 
     Chamber i of a seed is the same, however many are drawn. `faulty` is the share of chambers with one to three faults;
-    the others have dead cells and hot cells at most.
+    the others have dead cells and hot cells at most. No chamber has a defect of a kind in `without`.
 
     >>> few, more = simulate_chambers(2, seed=1), simulate_chambers(3, seed=1)
     >>> [a.occupancy.to_bytes() == b.occupancy.to_bytes() for a, b in zip(few, more)]
     [True, True]
     """
-    return [_training_chamber(_generator(_TRAINING, seed, i), faulty) for i in range(count)]
+    return [_training_chamber(_generator(_TRAINING, seed, i), faulty, without) for i in range(count)]
 
 
 def simulate_run(run: int) -> Mapping[Chamber, SimulatedChamber]:
@@ -108,12 +110,12 @@ def simulate_chamber(run: int, chamber: Chamber) -> SimulatedChamber:
     return _simulated(chamber, expected, tuple(defects), typical_tracks(chamber), rng)
 
 
-def _training_chamber(rng: np.random.Generator, faulty: float) -> SimulatedChamber:
+def _training_chamber(rng: np.random.Generator, faulty: float, without: Collection[DefectKind]) -> SimulatedChamber:
     chambers = all_chambers()
     chamber = chambers[int(rng.integers(len(chambers)))]
     profile = typical if rng.random() < 0.25 else any_profile
     expected = profile(chamber, any_rate(rng), rng)
-    return _simulated(chamber, expected, faults.any_faults(chamber, faulty, rng), any_tracks(rng), rng)
+    return _simulated(chamber, expected, faults.any_faults(chamber, faulty, rng, without), any_tracks(rng), rng)
 
 
 def _simulated(

@@ -39,6 +39,18 @@ def test_another_seed_gives_other_chambers():
     assert not set(one) & set(other)
 
 
+def test_a_kind_that_is_left_out_is_never_drawn_and_chambers_without_it_stay_as_they_were(drawn):
+    without = {DefectKind.PERIODIC, DefectKind.HOT_CELL}
+    others = simulate_chambers(len(drawn), seed=11, faulty=RICH, without=without)
+    kinds = [{defect.kind for defect in one.defects} for one in drawn]
+    assert without.isdisjoint(defect.kind for one in others for defect in one.defects)
+    assert without.issubset(set().union(*kinds))
+    assert sum(any(one.bad == 1) for one in others) == pytest.approx(sum(any(one.bad == 1) for one in drawn), rel=0.1)
+    for one, other, of_one in zip(drawn, others, kinds, strict=True):
+        if without.isdisjoint(of_one):
+            assert np.array_equal(one.occupancy.counts, other.occupancy.counts)
+
+
 def test_a_run_is_deterministic_and_one_of_its_chambers_is_the_same_alone():
     run = simulate_run(RUN)
     assert tuple(run) == all_chambers()
