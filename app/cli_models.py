@@ -64,7 +64,7 @@ def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
 
 
 @command("train")
-@click.option("--architecture", help="Which network to train; row-cnn, or from labels chamber-cnn, if not given.")
+@click.option("--architecture", help="Which network to train; row-cnn, or from labels chamber-scan, if not given.")
 @click.option("--seed", type=Whole(), default=2018, show_default=True, help="The same seed gives the same network.")
 @click.option("--chambers", type=Whole(), help="Simulated chambers to learn from; 8000, or with labels 20000.")
 @click.option(

@@ -70,9 +70,9 @@ def taught(kind: DefectKind, chambers: int) -> bool:
     """Teach one kind; whether the bounds hold."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        base = Path(folder) / "models" / "chamber-cnn-90"
+        base = Path(folder) / "models" / "chamber-scan-90"
         without = () if kind is DOUBTED else (kind,)
-        training.train("chamber-cnn", SEED, base, chambers, lambda line: None, without=without)
+        training.train("chamber-scan", SEED, base, chambers, lambda line: None, without=without)
         print(f"\n{kind}: a network {'without it ' * bool(without)}in {time.perf_counter() - begun:.0f} s", flush=True)
         driftwatch = Driftwatch(Settings(data_dir=Path(folder) / "data", port=0, second_opinions=0))
         try:

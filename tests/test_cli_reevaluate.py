@@ -65,10 +65,10 @@ def test_drift_is_measured_here_and_there_is_nothing_left_then(run_command, scor
     monkeypatch.setattr(drift, "SEEN", 250)
     monkeypatch.setattr(drift, "HELD_OUT", 250)
     assert "nothing is left to measure" in run_command("drift").output
-    scored.activate("chamber-cnn-1", by="eve")
+    scored.activate("chamber-scan-1", by="eve")
     assert "asked for" in run_command("drift").output
     done = run_command("drift", "--wait")
     assert done.exit_code == 0, done.output
-    assert "every run that chamber-cnn-1 scored is measured" in done.output
-    assert scored.store.runs.get(RUN).drift["model"] == "chamber-cnn-1"
+    assert "every run that chamber-scan-1 scored is measured" in done.output
+    assert scored.store.runs.get(RUN).drift["model"] == "chamber-scan-1"
     assert "nothing is left to measure" in run_command("drift").output

@@ -62,7 +62,7 @@ def test_a_refusal_is_overridden_with_a_reason(run_command, driftwatch, tmp_path
     shutil.copytree(ROW, folder)
     (folder / CARD_FILE).write_text(load_card(ROW).model_copy(update={"name": folder.name}).model_dump_json())
     lost = KindFound(kind="low_rate", layers=200, active=0.9, candidate=0.2)
-    found = Forgetting(against="chamber-cnn-1", chambers=400, seed=1, tolerance=0.05, kinds=(lost,))
+    found = Forgetting(against="chamber-scan-1", chambers=400, seed=1, tolerance=0.05, kinds=(lost,))
     driftwatch.models.add_candidate(folder, found, by="eva")
     assert "refused" in run_command("models", "list").output
     assert "is refused" in run_command("models", "activate", "row-cnn-2").output

@@ -102,7 +102,7 @@ def test_in_every_locale_commands_print_what_they_can_and_json_stays_json(enviro
     run = json.loads(printed.decode("utf-8" if "“".encode() in printed else "latin-1"))
     assert run["why"].replace("...", "…").replace("-1", "−1").replace(" x ", " × ") == WHY
     assert flask(environment, "export", "--help").returncode == 0
-    assert flask(environment, "models", "show", "chamber-cnn-1", "--markdown").stdout
+    assert flask(environment, "models", "show", "chamber-scan-1", "--markdown").stdout
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))

@@ -20,7 +20,7 @@ from app.ml.teaching import Taught
 from app.subsystems.dt.defects import DefectKind
 
 SEED, CHAMBERS, SIMULATED_WEIGHT = 2018, 20_000, 3.0
-ARCHITECTURE = "chamber-cnn"
+ARCHITECTURE = "chamber-scan"
 MOST_CHAMBERS = 100_000  # 8 GB of memory
 SIMULATED_WEIGHTS = (0.1, 100.0)
 

@@ -159,7 +159,7 @@ def architecture(name: str) -> Architecture:
     >>> architecture("resnet")
     Traceback (most recent call last):
     ...
-    app.errors.InvalidInput: architecture is 'resnet', but must be one of chamber-cnn, row-cnn.
+    app.errors.InvalidInput: architecture is 'resnet', but must be one of chamber-scan, chamber-cnn, row-cnn.
     """
     if name not in ARCHITECTURES:
         raise InvalidInput("architecture", name, f"one of {', '.join(ARCHITECTURES)}")

@@ -8,7 +8,7 @@ from labelled_chambers import RUNS, label_all
 from playwright.sync_api import expect
 from waiting import wait_until
 
-PAIR = ROW, CHAMBER = "row-cnn-1", "chamber-cnn-1"
+PAIR = ROW, CHAMBER = "row-cnn-1", "chamber-scan-1"
 LEVELS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 PHONE = {"width": 390, "height": 844}

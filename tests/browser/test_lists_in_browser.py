@@ -5,7 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 PAGES = (
     "/models/",
-    "/models/chamber-cnn-1/",
+    "/models/chamber-scan-1/",
     "/data/new_net_scores/",
     "/data/contamination/",
     "/data/user_scores/",

@@ -24,7 +24,7 @@ def test_losses_arrive_and_stop_goes_when_it_has_ended(app, labelled, serve, pag
     page.goto(f"{url}/models/")
     page.get_by_label("Simulated chambers").fill("500")
     page.get_by_role("button", name="Train a candidate").click()
-    expect(page.get_by_role("heading", name="Training of a chamber-cnn")).to_be_visible()
+    expect(page.get_by_role("heading", name="Training of a chamber-scan")).to_be_visible()
 
     jobs = labelled.store.jobs
     job = jobs.claim("somebody")

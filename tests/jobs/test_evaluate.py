@@ -7,7 +7,7 @@ from waiting import wait_until
 from app.errors import NotFound
 from app.store.jobs import JobState
 
-ROW, CHAMBER = "row-cnn-1", "chamber-cnn-1"
+ROW, CHAMBER = "row-cnn-1", "chamber-scan-1"
 FEW = 60  # simulated chambers
 
 

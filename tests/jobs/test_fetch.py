@@ -277,8 +277,8 @@ def test_a_run_names_the_model_that_scored_it_even_if_another_came_into_use_mean
     driftwatch.start()
     driftwatch.ask_for_run(RUN, by="ann")
     run = finished(driftwatch)
-    assert (before, run.model, driftwatch.model) == ("chamber-cnn-1", "chamber-cnn-1", "row-cnn-1")
-    assert {item.model for item in driftwatch.store.items.of_run(RUN)} == {"chamber-cnn-1"}
+    assert (before, run.model, driftwatch.model) == ("chamber-scan-1", "chamber-scan-1", "row-cnn-1")
+    assert {item.model for item in driftwatch.store.items.of_run(RUN)} == {"chamber-scan-1"}
     assert not driftwatch.is_complete(run)
     driftwatch.ask_for_run(RUN, by="ann")
     assert finished(driftwatch).model == "row-cnn-1"

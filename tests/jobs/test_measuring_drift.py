@@ -8,7 +8,7 @@ from app.ml import drift
 from app.store.jobs import JobState
 from app.subsystems.dt.simulate import simulate_chamber
 
-MODEL, OTHER = "chamber-cnn-1", "row-cnn-1"
+MODEL, OTHER = "chamber-scan-1", "row-cnn-1"
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from app.store.reevaluations import ReevaluationState
 from app.subsystems.dt.verdict import at_threshold
 from config import ROOT
 
-OLD, NEW = "chamber-cnn-1", "row-cnn-1"
+OLD, NEW = "chamber-scan-1", "row-cnn-1"
 RUNS = (7, 8, 9)
 SMALL = {place: {7: 0.51} for place in PLACES[:3]}
 

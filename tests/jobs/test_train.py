@@ -146,7 +146,7 @@ def test_labels_withdrawn_while_a_training_waits_end_it_with_what_is_missing(dri
     job = ended(driftwatch, job)
     assert job.state is JobState.FAILED
     assert job.why.startswith("Too few labels: test has 0 of at least 5 chambers")
-    assert names(driftwatch) == {ROWS, "chamber-cnn-1"}
+    assert names(driftwatch) == {ROWS, "chamber-scan-1"}
 
 
 @pytest.mark.parametrize(

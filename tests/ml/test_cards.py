@@ -8,7 +8,7 @@ from app.store.thresholds import SetThreshold
 from config import ROOT
 
 AT = datetime(2026, 11, 22, 8, tzinfo=UTC)
-CARD = load_card(ROOT / "models" / "chamber-cnn-1")
+CARD = load_card(ROOT / "models" / "chamber-scan-1")
 COMPOSITION = Composition(
     split="split 1",
     runs="302634-302640",
@@ -33,7 +33,7 @@ def known(card=CARD, thresholds=()):
 
 def test_a_card_says_what_the_model_learnt_from_and_what_it_cannot():
     text = cards.markdown(known())
-    assert text.startswith("# chamber-cnn-1\n")
+    assert text.startswith("# chamber-scan-1\n")
     for words in (CARD.sha256, CARD.trained_on.command, "version 2", "not known", "has seen no real chamber"):
         assert words in text
     assert "## Labels" not in text
@@ -41,12 +41,12 @@ def test_a_card_says_what_the_model_learnt_from_and_what_it_cannot():
 
 
 def test_labels_are_counted_with_who_gave_them():
-    more = {"simulated_weight": 1.0, "went_on_from": "chamber-cnn-1", "contradicted": 1_234}
+    more = {"simulated_weight": 1.0, "went_on_from": "chamber-scan-1", "contradicted": 1_234}
     trained_on = CARD.trained_on.model_copy(update={"labels": COMPOSITION, **more})
     text = cards.markdown(known(CARD.model_copy(update={"trained_on": trained_on})))
     assert "| Labels by | ann 41, b\\|b 19 |" in text  # a name does not break the table
     assert "40 chambers of 3 runs: 35 bad, 400 good and 2 disputed layers" in text
-    assert "| Went on from | chamber-cnn-1 |" in text
+    assert "| Went on from | chamber-scan-1 |" in text
     assert "| Simulated layers that gave way to labels | 1,234 |" in text
     assert "12 chambers of the labelled runs are unlike any labelled one" in text
     assert "has seen no real chamber" not in text
@@ -54,7 +54,7 @@ def test_labels_are_counted_with_who_gave_them():
 
 def test_the_threshold_that_was_set_last_stands_in_place_of_the_card_s():
     first, last = (
-        SetThreshold("chamber-cnn-1", "shifter", score, 0.5, why, "ann", AT, false_alarms=rate)
+        SetThreshold("chamber-scan-1", "shifter", score, 0.5, why, "ann", AT, false_alarms=rate)
         for score, why, rate in ((0.6, "first try", 0.002), (0.7, "quieter", 0.001))
     )
     uses = {one.use: one for one in cards.uses(known(thresholds=[last, first]))}

@@ -17,7 +17,7 @@ from config import ROOT
 
 @pytest.fixture(scope="module")
 def scorer():
-    return Scorer(ROOT / "models" / "chamber-cnn-1")
+    return Scorer(ROOT / "models" / "chamber-scan-1")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ MODELS = ROOT / "models"
 @pytest.fixture(scope="module")
 def found():
     """The row network as if it were to replace the better one."""
-    scorers = [Scorer(MODELS / name) for name in ("row-cnn-1", "chamber-cnn-1")]
+    scorers = [Scorer(MODELS / name) for name in ("row-cnn-1", "chamber-scan-1")]
     return check(*scorers, chambers=500, tolerance=0.03, report=lambda line: None)
 
 
@@ -28,7 +28,7 @@ def test_the_kinds_that_a_candidate_does_not_see_are_forgotten(found):
     assert min(kind.layers for kind in found.kinds) >= LEAST_LAYERS
     assert kinds["low_rate"] in found.forgotten
     assert kinds["low_rate"].lost > 0.5
-    assert str(found).startswith("finds less than chamber-cnn-1 beyond the tolerance of 3.0%: ")
+    assert str(found).startswith("finds less than chamber-scan-1 beyond the tolerance of 3.0%: ")
     assert Forgetting.model_validate(found.model_dump(mode="json")) == found
 
 

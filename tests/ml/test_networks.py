@@ -42,5 +42,5 @@ def test_the_row_network_cannot_tell_a_layer_from_one_with_half_its_hits():
 
 
 def test_an_unknown_architecture_is_refused_with_those_that_exist():
-    with pytest.raises(InvalidInput, match="'resnet', but must be one of chamber-cnn, row-cnn"):
+    with pytest.raises(InvalidInput, match="'resnet', but must be one of chamber-scan, chamber-cnn, row-cnn"):
         architecture("resnet")

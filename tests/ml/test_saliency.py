@@ -17,7 +17,7 @@ from app.subsystems.dt.simulate import simulate_chambers
 from config import ROOT
 
 CHAMBER = Chamber(wheel=0, station=1, sector=4)
-NETWORKS = ("chamber-cnn-1", "row-cnn-1")
+NETWORKS = ("chamber-scan-1", "row-cnn-1")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_carrying_back_keeps_the_sum_of_the_bins_where_a_network_sees_nothing_el
 
 
 def test_the_default_points_at_a_dead_block_and_at_nothing_else(explainers):
-    influence = explainers["chamber-cnn-1"].explain([with_block()], DEFAULT)[0]
+    influence = explainers["chamber-scan-1"].explain([with_block()], DEFAULT)[0]
     row = influence.cells[5]
     assert influence.logit[5] > 0 > influence.logit[3]
     assert 20 <= row.argmax() + 1 <= 31
@@ -93,14 +93,14 @@ def test_twice_the_same_call_gives_the_same_map_and_scores_stay_the_same_to_the_
 
 @pytest.mark.parametrize("method", Method)
 def test_what_else_is_in_the_batch_hardly_matters(explainers, chambers, method):
-    alone = explainers["chamber-cnn-1"].explain(chambers[1:2], method)[0]
-    among = explainers["chamber-cnn-1"].explain(chambers[:3], method)[1]
+    alone = explainers["chamber-scan-1"].explain(chambers[1:2], method)[0]
+    among = explainers["chamber-scan-1"].explain(chambers[:3], method)[1]
     assert np.allclose(alone.cells, among.cells, atol=1e-2)
 
 
 @pytest.mark.parametrize("method", [m for m in Method if m is not Method.STUDY_2018])  # which hardly notices
 def test_with_other_weights_the_map_is_another(method):
-    scorer = Scorer(named_model(ROOT / "models", "chamber-cnn-1"))
+    scorer = Scorer(named_model(ROOT / "models", "chamber-scan-1"))
     trained = Explainer(scorer).explain([with_block()], method)[0].cells
     rng = np.random.default_rng(1)
     scorer.network.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in scorer.network.get_weights()])
@@ -112,8 +112,8 @@ def test_with_other_weights_the_map_is_another(method):
 @pytest.mark.parametrize("method", [Method.INTEGRATED_GRADIENTS, Method.OCCLUSION, Method.SMOOTHGRAD])
 def test_where_every_cell_is_as_expected_nothing_has_influence(explainers, method):
     even = Occupancy(CHAMBER, np.where(CHAMBER.read_out, 60, -1).astype(np.int32))
-    influence = explainers["chamber-cnn-1"].explain([even], method)[0]
-    block = explainers["chamber-cnn-1"].explain([with_block(hits=60)], method)[0]
+    influence = explainers["chamber-scan-1"].explain([even], method)[0]
+    block = explainers["chamber-scan-1"].explain([with_block(hits=60)], method)[0]
     assert abs(influence.cells).max() < 0.02 * abs(block.cells).max()
 
 
@@ -141,18 +141,18 @@ def test_no_chamber_has_no_map(explainers):
 
 def test_the_network_is_the_one_that_was_saved(explainers):
     """Making an explainer changes no weight."""
-    scorer = Scorer(named_model(ROOT / "models", "chamber-cnn-1"))
+    scorer = Scorer(named_model(ROOT / "models", "chamber-scan-1"))
     before = scorer.network.get_weights()
     Explainer(scorer).explain([with_block()])
     assert all(np.array_equal(a, b) for a, b in zip(before, scorer.network.get_weights(), strict=True))
     assert scorer.network.layers[-1].activation is keras().activations.softmax
-    assert architecture("chamber-cnn").shape == scorer.network.input_shape[1:]
+    assert architecture("chamber-scan").shape == scorer.network.input_shape[1:]
 
 
 def test_the_default_is_the_truest_and_better_than_a_random_order_and_than_2018(explainers, monkeypatch):
     monkeypatch.setattr(truth, "MOST_DELETED_FROM", 30)  # pointing is measured on all blocks
     compared = (DEFAULT, Method.INTEGRATED_GRADIENTS, Method.STUDY_2018)
-    found = {line.method: line for line in truth.measure(explainers["chamber-cnn-1"], 300, 302_635, compared)}
+    found = {line.method: line for line in truth.measure(explainers["chamber-scan-1"], 300, 302_635, compared)}
     best, chance, study = found[DEFAULT], found[truth.RANDOM], found[Method.STUDY_2018]
     assert best.blocks > 30
     assert best.pointed >= 0.95

@@ -194,7 +194,7 @@ def test_the_version_is_the_models_name(scorer):
     assert scorer.version == "row-cnn-1" == load_card(SHIPPED).name
 
 
-@pytest.mark.parametrize("name", ["chamber-cnn-1", "row-cnn-1"])
+@pytest.mark.parametrize("name", ["chamber-scan-1", "row-cnn-1"])
 def test_the_embedding_is_of_the_least_certain_layer_and_the_last_step_makes_its_score_of_it(name):
     scorer = Scorer(ROOT / "models" / name)
     occupancies = [simulated.occupancy for simulated in list(simulate_run(302635).values())[:40]]

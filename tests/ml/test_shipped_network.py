@@ -18,7 +18,7 @@ from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import Verdict
 from config import ROOT
 
-SHIPPED = ROOT / "models" / "chamber-cnn-1"
+SHIPPED = ROOT / "models" / "chamber-scan-1"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from app.store.items import ItemState
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.simulate import simulate_chamber
 
-RUN, MODEL = 302640, "chamber-cnn-1"
+RUN, MODEL = 302640, "chamber-scan-1"
 PLACES = all_chambers()[:3]
 
 

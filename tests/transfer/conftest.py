@@ -11,7 +11,7 @@ def filled(driftwatch):
     fill(driftwatch)
     fill(driftwatch, RUN + 1, PLACES[2:5])
     driftwatch.models.retire("row-cnn-1")
-    card = models.load_card(ROOT / "models" / "chamber-cnn-1")
+    card = models.load_card(ROOT / "models" / "chamber-scan-1")
     driftwatch.models.keep_evaluation(card, '{"of": "=no version"}', {"roc": b"<svg/>"}, by="ann")
     driftwatch.set_threshold(card.name, "shifter", 0.6, "=fewer false alarms", by="ann")
     file = (ROOT / "models" / "row-cnn-1" / models.MODEL_FILE).read_bytes()

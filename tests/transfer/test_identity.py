@@ -27,7 +27,7 @@ def test_runs_that_were_fetched_and_scored_are_the_same_in_another_database(load
 def test_a_refused_model_stays_refused_and_thresholds_stand_in_another_database(filled, empty, saved, imported):
     imported(empty, saved(filled, ["all"]))
     assert [str(empty.models.get(name).state) for name in ("row-cnn-8", "row-cnn-9")] == ["candidate", "refused"]
-    assert empty.models.thresholds("chamber-cnn-1") == filled.models.thresholds("chamber-cnn-1")
+    assert empty.models.thresholds("chamber-scan-1") == filled.models.thresholds("chamber-scan-1")
 
 
 def test_past_scores_come_back_in_another_database_and_trends_are_drawn_there(filled, empty, saved, imported):

@@ -376,7 +376,7 @@ def test_memory_does_not_grow_with_the_file(empty, tmp_path):
 
 
 def test_a_threshold_of_a_model_that_is_neither_there_nor_in_the_file_is_bad(filled, empty, saved, imported):
-    (threshold,) = filled.store.thresholds.of("chamber-cnn-1")
+    (threshold,) = filled.store.thresholds.of("chamber-scan-1")
     filled.store.thresholds.add(replace(threshold, model="cnn-9"))
     checked = check(empty, saved(filled, ["models", "thresholds"]))
     assert checked.counts["thresholds"] == {"new": 1, "bad": 1}

@@ -14,7 +14,7 @@ from app.ml.side_by_side import CELLS, SideBySide
 from app.ml.split import Part
 from app.subsystems.dt.verdict import Verdict
 
-PAIR = ROW, CHAMBER = "row-cnn-1", "chamber-cnn-1"
+PAIR = ROW, CHAMBER = "row-cnn-1", "chamber-scan-1"
 CERTAIN = 0.9  # a score that leaves little doubt
 
 

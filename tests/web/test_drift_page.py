@@ -17,7 +17,7 @@ def measured(driftwatch):
     runs = driftwatch.store.runs
     for number in range(1, 31):
         runs.request(number, "tests", 250)
-        model = "row-cnn-1" if number <= 10 else "chamber-cnn-1"
+        model = "row-cnn-1" if number <= 10 else "chamber-scan-1"
         drift = {"model": model, **VALUES} | ({"unlike": 0.5} if number == 30 else {})
         runs.update(number, state="finished", done=250, model=model, drift=drift)
     load(driftwatch, {PLACES[0]: {3: 0.6}})
@@ -31,7 +31,7 @@ def test_the_page_lists_the_runs_with_their_figures_and_says_where_the_model_cha
     assert "changed from row-cnn-1" in row
     assert "50.0 %" in page
     assert "<b>0.30</b>" in page
-    assert "1 run scored by chamber-cnn-1 is not measured yet" in page
+    assert "1 run scored by chamber-scan-1 is not measured yet" in page
     assert "30 runs" in page
 
 
@@ -101,10 +101,10 @@ def test_pictures_are_drawn_with_a_mark_where_the_model_changed(client, measured
     for name in ("unlike", "stability", "hits"):
         answer = client.get(f"/drift/{name}.svg")
         assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")
-        assert "chamber-cnn-1" in answer.text
+        assert "chamber-scan-1" in answer.text
         again = client.get(f"/drift/{name}.svg", headers={"If-None-Match": answer.headers["ETag"]})
         assert again.status_code == 304
-    assert "chamber-cnn-1" not in client.get("/drift/unlike.svg?first=11").text
+    assert "chamber-scan-1" not in client.get("/drift/unlike.svg?first=11").text
     assert client.get("/drift/unlike.svg?first=400&last=401").status_code == 200
     assert client.get("/drift/none-such.svg").status_code == 404
     assert "#dfe4e6" in client.get("/drift/unlike.svg?scheme=dark").text
@@ -114,8 +114,8 @@ def test_pictures_are_drawn_with_a_mark_where_the_model_changed(client, measured
 def test_the_api_has_the_same_and_only_an_expert_may_ask(client, app, sign_in, measured):
     found = client.get("/api/v1/drift?first=9&last=12").json
     assert [(one["run"], one["model"]) for one in found["drift"]] == [
-        (12, "chamber-cnn-1"),
-        (11, "chamber-cnn-1"),
+        (12, "chamber-scan-1"),
+        (11, "chamber-scan-1"),
         (10, "row-cnn-1"),
         (9, "row-cnn-1"),
     ]
@@ -131,7 +131,7 @@ def test_the_api_has_the_same_and_only_an_expert_may_ask(client, app, sign_in, m
 
 def test_a_chamber_says_how_unlike_it_is(client, measured):
     assert "Unlike seen" not in client.get(path(PLACES[0])).text
-    measured.store.items.keep_unlike(RUN, "chamber-cnn-1", [(PLACES[0], 1.5)])
+    measured.store.items.keep_unlike(RUN, "chamber-scan-1", [(PLACES[0], 1.5)])
     assert "unlike anything that the network has seen" in client.get(path(PLACES[0])).text
     place = f"{PLACES[0].wheel}/{PLACES[0].sector}/{PLACES[0].station}"
     assert client.get(f"/api/v1/runs/{RUN}/chambers/{place}").json["unlike"] == 1.5

@@ -57,15 +57,15 @@ def test_the_models_sort_by_each_column(client, driftwatch, sort):
         page = client.get(f"/models/?sort={sort}&descending={descending}").text
         assert page.count(f'aria-sort="{word}"') == 1
         orders.append(re.findall(r'<th scope="row"><a href="/models/([^/]*)/"', page))
-    assert sorted(orders[0]) == sorted(orders[1]) == ["chamber-cnn-1", "row-cnn-1"]
+    assert sorted(orders[0]) == sorted(orders[1]) == ["chamber-scan-1", "row-cnn-1"]
     ties = ("threshold", "added", "evaluation")  # of the two that are shipped
     without = "activated"  # who was not, comes last either way
     if sort not in (*ties, without):
         assert orders[0] == orders[1][::-1]
     if sort in ("parameters", "area", "found"):
-        assert orders[1] == ["chamber-cnn-1", "row-cnn-1"]
+        assert orders[1] == ["chamber-scan-1", "row-cnn-1"]
     if sort in ("runs", without):
-        assert orders[1] == ["row-cnn-1", "chamber-cnn-1"]
+        assert orders[1] == ["row-cnn-1", "chamber-scan-1"]
     wrong = client.get("/models/?sort=colour")
     assert (wrong.status_code, "is not possible here" in wrong.text) == (400, True)
 
@@ -73,7 +73,7 @@ def test_the_models_sort_by_each_column(client, driftwatch, sort):
 @pytest.fixture
 def two_methods(driftwatch):
     """An evaluation of two networks on layers of known kinds of fault."""
-    scorers = [Scorer(ROW), Scorer(SHIPPED / "chamber-cnn-1")]
+    scorers = [Scorer(ROW), Scorer(SHIPPED / "chamber-scan-1")]
     compared = evaluation.compare(simulated_test_set(80, 5), scorers, [], 7, lambda line: None)
     found = evaluation.Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=compared)
     driftwatch.models.keep_evaluation(models.load_card(ROW), found.to_json(), {}, by="ann")
@@ -123,14 +123,14 @@ def test_where_a_form_was_refused_the_headings_still_lead_to_its_page(client, ad
 
 
 def test_a_model_has_its_card_thresholds_and_the_command_that_makes_it_again(anonymous, driftwatch):
-    page = anonymous.get("/models/chamber-cnn-1/").text
-    card = models.load_card(SHIPPED / "chamber-cnn-1")
+    page = anonymous.get("/models/chamber-scan-1/").text
+    card = models.load_card(SHIPPED / "chamber-scan-1")
     assert card.sha256 in page
     assert card.trained_on.command in page
     for threshold in card.thresholds.values():
         assert f'<td class="number">{threshold.score:g}</td>' in page
         assert f"{100 * threshold.false_alarms:.2g} %" in page
-    assert "flask evaluate-model chamber-cnn-1 --keep" in page
+    assert "flask evaluate-model chamber-scan-1 --keep" in page
     assert anonymous.get("/models/none-such/").status_code == 404
 
 
@@ -148,7 +148,7 @@ def test_what_was_kept_of_an_evaluation_is_shown_with_its_pictures_and_its_numbe
         assert answer.data == svg
     assert client.get("/models/row-cnn-1/nothing.svg").status_code == 404
     assert json.loads(client.get("/models/row-cnn-1/evaluation.json").data) == json.loads(kept.to_json())
-    assert client.get("/models/chamber-cnn-1/evaluation.json").status_code == 404
+    assert client.get("/models/chamber-scan-1/evaluation.json").status_code == 404
     assert "kept" in client.get("/models/").text
 
 
@@ -199,14 +199,14 @@ def test_an_evaluation_of_another_file_of_the_same_name_is_not_kept(driftwatch, 
 def test_an_expert_activates_and_retires_and_the_page_says_who_and_when(app, driftwatch, sign_in):
     client = app.test_client()
     sign_in(client, "expert", "berta")
-    assert "Activate</button>" not in client.get("/models/chamber-cnn-1/").text  # it is in use
+    assert "Activate</button>" not in client.get("/models/chamber-scan-1/").text  # it is in use
     assert client.post("/models/row-cnn-1/activate").status_code == 303
     assert driftwatch.model == "row-cnn-1"
     assert "<b>activated</b> by berta" in client.get("/models/row-cnn-1/").text
     assert "berta" in client.get("/models/").text
     assert client.post("/models/row-cnn-1/retire").status_code == 409  # the one in use
-    assert client.post("/models/chamber-cnn-1/retire").status_code == 303
-    page = client.get("/models/chamber-cnn-1/").text
+    assert client.post("/models/chamber-scan-1/retire").status_code == 303
+    page = client.get("/models/chamber-scan-1/").text
     assert "<b>retired</b> by berta" in page
     assert "Retire</button>" not in page
     assert client.post("/models/none-such/activate").status_code == 404

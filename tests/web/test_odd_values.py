@@ -63,7 +63,7 @@ def values(driftwatch):
         "sector": place.sector,
         "station": place.station,
         "name": "row-cnn-1",
-        "other": "chamber-cnn-1",
+        "other": "chamber-scan-1",
         "ending": "csv",
         "kinds": "labels",
         "label_id": label.id,

@@ -71,9 +71,9 @@ def test_a_threshold_that_is_set_says_how_many_runs_are_of_another_and_offers_to
     for use, score in (("alarm", "1"), ("shifter", "0.6")):
         answer = client.post(f"{here}/thresholds", data={"use": use, "score": score, "why": "fewer alarms"})
         page = client.get(answer.headers["Location"]).text
-        assert ("2 runs scored by chamber-cnn-1 have verdicts of another threshold" in page) == (use == "shifter")
+        assert ("2 runs scored by chamber-scan-1 have verdicts of another threshold" in page) == (use == "shifter")
     assert "Re-evaluate all runs" in page
-    assert "2 runs scored by chamber-cnn-1 have verdicts of another threshold" in client.get("/reevaluations/").text
+    assert "2 runs scored by chamber-scan-1 have verdicts of another threshold" in client.get("/reevaluations/").text
     assert client.get(f"/api/v1{here}/thresholds").json["runs_of_another"] == 2
     assert client.get(f"/api/v1/runs/{RUN}").json["threshold"] == 0.5
     driftwatch.start()
@@ -121,4 +121,4 @@ def test_a_model_that_was_activated_offers_to_re_evaluate_and_tells_what_is_kept
     scored.reevaluate(None, by="root")
     wait_until(lambda: not scored.store.reevaluations.opened())
     assert "Re-evaluate all runs" not in client.get(f"/models/{NEW}/").text
-    assert "2 of them have kept scores of this one" in client.get("/models/chamber-cnn-1/").text
+    assert "2 of them have kept scores of this one" in client.get("/models/chamber-scan-1/").text

@@ -17,7 +17,7 @@ DEAD = Chamber(wheel=2, station=2, sector=12)  # cells 8–39 of layers 1 to 4
 LOW = Chamber(wheel=1, station=2, sector=11)  # layer 5
 NO_THETA = Chamber(wheel=-2, station=4, sector=14)  # cells 5–35 of layer 3
 GOOD = Chamber(wheel=0, station=2, sector=1)
-ROW, CHAMBER = "row-cnn-1", "chamber-cnn-1"
+ROW, CHAMBER = "row-cnn-1", "chamber-scan-1"
 PUSH = re.compile(r'data-cell="(\d+)" data-influence="([^"]+)" fill="#([0-9a-f]{6})"')
 
 
@@ -173,7 +173,7 @@ def test_the_picture_has_every_cell_once_and_says_what_it_is(explaining, reader,
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
     titles = [element.text for element in ElementTree.fromstring(answer.data).iter() if element.tag.endswith("title")]
     assert len(titles) == len(set(titles)) == item.histogram.cells.sum()
-    assert "occlusion, model chamber-cnn-1" in answer.text
+    assert "occlusion, model chamber-scan-1" in answer.text
 
 
 def test_small_pictures_mark_the_bad_layers_beside_them(explaining, reader):
@@ -206,7 +206,7 @@ def test_the_steps_are_those_of_this_very_layer(explaining, reader, model, metho
     page = reader.get(f"{path(LOW)}influence/steps?model={model}&method={method}&layer=5").text
     titles = re.findall(r"<h3>\d\. (.*?)</h3>", page.replace("&#39;", "'"))
     assert titles == ["Row as served", "Cells kept", *STEPS[model, method], "Back on the cells"]
-    made = {step.title: step for step in steps_of(item.histogram, one, 5, "row-cnn" if model == ROW else "chamber-cnn")}
+    made = {step.title: step for step in steps_of(item.histogram, one, 5, "row-cnn" if model == ROW else "chamber-scan")}
     row = item.histogram.counts[4]
     served = [written.replace("−", "-") for written, _ in made["Row as served"].squares]
     assert served == [str(count) for count in row.tolist()]

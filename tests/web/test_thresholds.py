@@ -154,7 +154,7 @@ def test_a_rate_of_false_alarms_can_be_asked_for_in_the_address(client, kept):
     assert len(document["points"]) == len(kept.of(ROW).curve)
     for one in document["points"]:
         assert kept.of(ROW).meaning(float(one["text"])).false_alarms == one["false_alarms"]  # as it is written
-    assert client.get("/models/chamber-cnn-1/curve.json").status_code == 404
+    assert client.get("/models/chamber-scan-1/curve.json").status_code == 404
 
 
 def test_the_api_and_the_command_set_them_too(app, client, driftwatch, kept, monkeypatch):

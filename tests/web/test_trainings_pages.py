@@ -40,7 +40,7 @@ def refused(driftwatch, tmp_path):
         KindFound(kind="all", layers=900, active=0.98, candidate=0.96),
         KindFound(kind="low_rate", layers=200, active=0.9, candidate=0.2),
     )
-    found = Forgetting(against="chamber-cnn-1", chambers=400, seed=1, tolerance=0.03, kinds=kinds)
+    found = Forgetting(against="chamber-scan-1", chambers=400, seed=1, tolerance=0.03, kinds=kinds)
     return driftwatch.models.add_candidate(folder, found, by="eva")
 
 
@@ -233,7 +233,7 @@ def test_the_api_names_what_it_cannot_take(expert, driftwatch, change, status, f
 def test_the_api_overrides_a_refusal_and_shows_it_with_the_model(expert, refused):
     address = "/api/v1/models/row-cnn-2"
     assert expert.get(address).json["state"] == "refused"
-    assert expert.get(address).json["check"]["against"] == "chamber-cnn-1"
+    assert expert.get(address).json["check"]["against"] == "chamber-scan-1"
     assert expert.post(f"{address}/override", json={"reason": ""}).json["field"] == "reason"
     answer = expert.post(f"{address}/override", json={"reason": "needed"})
     assert (answer.status_code, answer.json["state"], answer.json["refused"]) == (200, "candidate", False)

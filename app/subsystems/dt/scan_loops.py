@@ -19,6 +19,8 @@ FACTS = 30
 
 _LENGTHS = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)  # cells of the windows that are looked at
 _SHORT = 5  # up to so many cells a window alone makes no layer bad
+_PATTERN = 4  # cells that a pattern has at least, as in `scan`
+_LOW_PATTERN = 0.5  # times the rest of the layer
 _LOW, _HIGH = 0.62, 1.6  # times the rest of the layer: windows in between are not looked into
 _SET_ASIDE = 12.0  # log-likelihood from which a window is left out of the layer's level: it pays for the places
 _SAME_RATE = 0.87  # as in `findings`: layers that differ by no more are siblings of one rate
@@ -137,7 +139,6 @@ def _scan_layer(line, curve, cells, sums, level, dead, facts):
     for cell in range(width):
         dead[cell] = -_SURE
     scattered, many, longest, spread = 0.0, 0, -_SURE, 0.0
-    seen, wanted = np.zeros(8), np.zeros(8)
     for i in range(n):
         mean = scale * shape[i]
         dead[i] = min(max((1 - _DEAD) * mean + hits[i] * _A_HIT, -_SURE), _SURE)
@@ -156,22 +157,42 @@ def _scan_layer(line, curve, cells, sums, level, dead, facts):
             longest = max(longest, min(dead[i], dead[i - 1], dead[i - 2]))
         limited = low[i + 1] - low[i]
         spread += min((limited - mean) ** 2 / (mean + 0.5 + (0.1 * mean) ** 2), 9.0)
-        seen[i % 8] += limited
-        wanted[i % 8] += shape[i]
     facts[8] = longest / _SURE
     facts[9] = np.arcsinh(scattered) / 2
     facts[10] = many / max(n, 1) * 4
     facts[29] = min(spread / max(n, 1), 4.0) - 1
     for i, step in enumerate((8, 4, 2)):
-        best = 0.0
-        for phase in range(step):
-            outside, rest = low[n] - seen[phase], expected[n] - wanted[phase]
-            if seen[phase] * rest < _LOW * outside * wanted[phase]:
-                best = max(best, _gain(seen[phase], wanted[phase], outside, rest, low[n], expected[n]))
-        facts[26 + i] = _root(best)
-        for phase in range(step // 2):
-            seen[phase] += seen[phase + step // 2]
-            wanted[phase] += wanted[phase + step // 2]
+        facts[26 + i] = _root(_pattern(low, expected, n, step))
+
+
+@compiled
+def _pattern(sums, expected, n, step):
+    """The gain in log(likelihood) of the lowest cells in equal steps, which reach over a third of the layer or more."""
+    fewest, total, should, best = max(_PATTERN, n // 3 // step - 1), sums[n], expected[n], 0.0
+    for phase in range(step):
+        number = (n - phase + step - 1) // step
+        inside = wanted = 0.0  # of the fewest cells from the first one on
+        for i in range(fewest - 1):
+            cell = phase + i * step
+            inside += sums[cell + 1] - sums[cell]
+            wanted += expected[cell + 1] - expected[cell]
+        for first in range(number - fewest + 1):
+            cell = phase + (first + fewest - 1) * step
+            inside += sums[cell + 1] - sums[cell]
+            wanted += expected[cell + 1] - expected[cell]
+            seen, sought, last = inside, wanted, first + fewest
+            while seen * (should - sought) < _LOW_PATTERN * (total - seen) * sought:
+                best = max(best, _gain(seen, sought, total - seen, should - sought, total, should))
+                if last == number:
+                    break
+                cell = phase + last * step
+                seen += sums[cell + 1] - sums[cell]
+                sought += expected[cell + 1] - expected[cell]
+                last += 1
+            cell = phase + first * step
+            inside -= sums[cell + 1] - sums[cell]
+            wanted -= expected[cell + 1] - expected[cell]
+    return best
 
 
 @compiled
