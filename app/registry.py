@@ -222,7 +222,7 @@ class Registry:
         if use not in USES:
             raise InvalidInput("use", use, f"one of {', '.join(USES)}")
         if not files.LEAST_THRESHOLD <= score <= 1:
-            raise InvalidInput("score", score, f"a number from {files.LEAST_THRESHOLD:g} to 1")
+            raise InvalidInput("score", score, f"a number above 0 ({files.LEAST_THRESHOLD:f} or more), and 1 at most")
         if use == files.ALARM and score < scores[files.SHIFTER]:
             raise InvalidInput("score", score, f"{scores[files.SHIFTER]:g} or more, from which a layer is bad")
         if use == files.SHIFTER and score > scores.get(files.ALARM, 1):

@@ -85,10 +85,6 @@ class Firefox:
     def tabs(self) -> list[str]:
         return self.ask("WebDriver:GetWindowHandles")
 
-    def close_tab(self) -> None:
-        """Close the tab that is looked at, and look at the first of the others."""
-        self.look_at(self.ask("WebDriver:CloseWindow")[0])
-
     # --- what a test needs ---
 
     def run(self, script: str, *args: object) -> Any:

@@ -1,6 +1,7 @@
 """The rules of the layout that code reviews forget."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,13 @@ from config import ROOT
 
 APP = ROOT / "app"
 PURE = [APP / "labelling" / f"{name}.py" for name in ("agreement", "events", "strategies", "summary")]
-DOMAIN = [*sorted((APP / "subsystems").rglob("*.py")), *PURE, APP / "errors.py", APP / "run_numbers.py"]
+DOMAIN = [
+    *sorted((APP / "subsystems").rglob("*.py")),
+    *PURE,
+    APP / "errors.py",
+    APP / "given.py",
+    APP / "run_numbers.py",
+]
 OUTER = {"flask", "werkzeug", "pymongo", "bson", "tensorflow", "keras", "requests", "apscheduler"}
 
 
@@ -44,3 +51,21 @@ def test_importing_the_program_connects_to_nothing_and_loads_no_tensorflow():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_only_one_place_asks_a_range_for_what_may_be_no_number():
+    """`"x" in range(2**31)` tries every number of it; `given.within` does not."""
+    for path in APP.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare) and any(isinstance(op, ast.In | ast.NotIn) for op in node.ops):
+                for asked in node.comparators:
+                    is_range = isinstance(asked, ast.Call) and getattr(asked.func, "id", "") == "range"
+                    assert not is_range, f"{path}:{node.lineno}"
+
+
+def test_every_form_that_changes_something_asks_browsers_not_to_restore_it():
+    """Firefox puts ticks and texts back by their places, which may be another's row by then."""
+    own_words = {"sign_in.html", "account.html"}  # for what password managers fill in, at each field
+    for path in sorted((ROOT / "templates").glob("*.html")):
+        for form in re.findall(r"<form\b[^>]*post[^>]*>", path.read_text()):
+            assert 'autocomplete="off"' in form or path.name in own_words, f"{path.name}: {form}"

@@ -68,7 +68,7 @@ def number_in(field: str, allowed: range) -> Callable[[str], int]:
 
 
 def number_from(field: str, low: float, high: float) -> Callable[[str], float]:
-    """A reader of numbers of a range, both ends with it."""
+    """A reader of numbers of a range, both ends with it, as people write them: without an exponent."""
 
     def parse(text: str) -> float:
         accepted = f"a number from {low:g} to {high:g}"
@@ -76,7 +76,7 @@ def number_from(field: str, low: float, high: float) -> Callable[[str], float]:
             value = given.number(text)
         except ValueError:
             raise InvalidInput(field, text, accepted) from None
-        if not low <= value <= high:
+        if not low <= value <= high or "e" in text.lower():
             raise InvalidInput(field, text, accepted)
         return value
 

@@ -18,6 +18,7 @@ const find = (selector) => document.querySelector(selector);
 const tab = uuid(); // what is held here is ours until this page is left, whatever other tabs of ours hold
 const outbox = new Outbox(person, `${api}labels`);
 
+let asked = false; // for a lease, whatever became of it
 let ahead = null; // the next chamber, or the promise of it
 let shown = 0; // when this chamber came up; 0 while none is
 let watched = 0; // ms that it was looked at before `since`
@@ -120,6 +121,7 @@ async function claimAhead() {
     await outbox.send();
     const besides = [place(), ...outbox.labels.map((label) => label.body)].filter(Boolean).slice(0, 20);
     const claimed = Date.now();
+    asked = true;
     const given = await post(`${api}queue/claim`, { ...wish(), tab, besides: besides.map(bare) });
     if (!given.item) {
       ahead = { nothing: given, claimed };
@@ -314,6 +316,7 @@ setInterval(() => !document.hidden && performance.now() - lastUse < IN_USE && re
 async function renew() {
   const items = [shown ? place() : null, ahead?.item].filter(Boolean);
   if (!items.length) return;
+  asked = true;
   try {
     const still = await post(`${api}queue/renew`, { tab, items: items.map(bare) });
     const holds = (one) => still.items.some((other) => draftName(other) === draftName(one));
@@ -326,7 +329,7 @@ async function renew() {
 }
 
 addEventListener("pagehide", () => {
-  if (!ahead && !("held" in chamber().dataset)) return;
+  if (!asked) return;
   const items = []; // all that this tab holds, also what is only on its way here
   navigator.sendBeacon(`${api}queue/release`, new Blob([JSON.stringify({ tab, items })], { type: "application/json" }));
 });
