@@ -125,11 +125,11 @@ def in_utc(at: datetime) -> datetime:
         ValueError: it has no zone, or lies before the year 1 or after 9999 there.
     """
     if at.tzinfo is None:
-        raise ValueError("must be a time with its zone")
+        raise ValueError("Input should be a time with its zone")
     try:
         return at.astimezone(UTC)
     except OverflowError:
-        raise ValueError("must be a time of the years 1 to 9999, also in UTC") from None
+        raise ValueError("Input should be a time of the years 1 to 9999, also in UTC") from None
 
 
 # --- JSON ---
@@ -201,15 +201,15 @@ class Given(BaseModel):
     @classmethod
     def _plainly_written(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str) and not is_sound(value):
-            raise ValueError(f"must be {TEXT}")
+            raise ValueError(f"Input should be {TEXT}")
         types = _types(cls.model_fields[info.field_name].annotation)
         if isinstance(value, str) and str not in types:
             if int in types and not WHOLE.fullmatch(value):
-                raise ValueError("must be a valid integer, in plain digits")
+                raise ValueError("Input should be a valid integer, in plain digits")
             if float in types and not NUMBER.fullmatch(value):
-                raise ValueError("must be a finite number, plainly written")
+                raise ValueError("Input should be a finite number, plainly written")
         if type(value) is int and int in types and value not in EIGHT_BYTES:
-            raise ValueError("must be a valid integer of eight bytes at most")
+            raise ValueError("Input should be a valid integer of eight bytes at most")
         return value
 
     @field_validator("*", mode="after")

@@ -47,7 +47,7 @@ def _refuse(_request, _response, error: Exception | None, *_: object) -> None:
         raise InvalidInput(field, first["input"], "left out: there is no such field")
     if first["type"] == "missing":
         raise InvalidInput(field, None, "given")
-    accepted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, must be ")
+    accepted = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     raise InvalidInput(field, first["input"], accepted)
 
 
