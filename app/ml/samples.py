@@ -18,7 +18,7 @@ from app.subsystems.dt.simulate import DefectKind, SimulatedChamber, label
 from app.subsystems.dt.verdict import judge_before
 
 HARMLESS = frozenset({DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS})
-COUNTED = 0.1  # share that faulty chambers count for: as few as in ordinary data, 0.05, teach less
+COUNTED = 0.3  # share that faulty chambers count for: with as few as in ordinary data, 0.05, they are learnt worse
 AT_ONCE = 2_000  # chambers whose inputs are worked out together: 70 MB
 BAD_SHARE = 0.2  # of the labelled layers to learn from that bad ones count for, where they are rarer
 SOME_HITS, HITS_TO_SEE = (0.3, 0.9), 6.0  # share that is left of the hits; a cell, below which few faults are seen

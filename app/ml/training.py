@@ -54,7 +54,7 @@ SHARES = {  # of the chambers; and of faulty ones among these
     "calibration": (0.15, ORDINARY),
     "test": (0.15, ORDINARY),
 }
-SCORES = {SHIFTER: 0.3, ALARM: 0.95}  # at 0.3 a missed bad layer is as bad as two false alarms
+SCORES = {SHIFTER: 0.25, ALARM: 0.95}  # at 0.25 a missed bad layer is as bad as three false alarms
 HITS = (LEAST_HITS_A_CELL, 4.0, 12.0, 50.0, np.inf)  # a cell: levels at which false alarms are counted
 BINS = 10  # of the reliability curve
 

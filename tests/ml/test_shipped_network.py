@@ -1,4 +1,4 @@
-"""What the shipped network is worth, on chambers that its simulator did not make and on real ones.
+"""What the shipped verdict is worth, at its threshold: on chambers that its simulator did not make and on real ones.
 
 The bounds are somewhat wider than what was measured (docs/network.md), for the sample is smaller here.
 """
@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 import pytest
-from independent import KINDS, drawn_chambers, result_of
+from independent import KINDS, LOW_SUPERLAYER, drawn_chambers, result_of
 
-from app.ml.models import ALARM, SHIFTER, load_card
+from app.ml.models import ALARM, SHIFTER, default_model, load_card
 from app.ml.scoring import Scorer
 from app.ml.training import area_under_roc
 from app.subsystems.dt.geometry import Chamber
@@ -18,7 +18,19 @@ from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import Verdict
 from config import ROOT
 
-SHIPPED = ROOT / "models" / "chamber-scan-1"
+SHIPPED = default_model(ROOT / "models")
+
+# What people said of real chambers, by words in their labels: the bad layers. Where a label says only "bad", what the
+# histogram shows.
+REAL = {
+    "good": set(),
+    "human labels: 12 good layers": set(),
+    "SL2 half dead: layers 5-8": {5, 6, 7, 8},
+    "layer 1 has the dead block": {1},
+    "HV fault layer 9 (3200 V)": {9},
+    "HV fault layer 9 (3450 V": {9},
+    "half of eight layers is low": {1, 2, 3, 4, 9, 10, 11, 12},
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +53,34 @@ def bad(judgement):
 
 
 def test_it_tells_good_from_bad_on_chambers_of_another_generator(result):
+    sure = result.kinds != LOW_SUPERLAYER  # of which good ones differ as much, in this generator
+    assert area_under_roc(result.scores[result.good], result.scores[~result.good & sure]) >= 0.998
     assert area_under_roc(result.scores[result.good], result.scores[~result.good]) >= 0.995
     assert result.found(~result.good) >= 0.95
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_finds_every_kind_from_6_hits_a_cell_up(result, kind):
-    assert result.found((result.kinds == kind) & (result.levels >= 6)) >= 0.85
+def test_it_calls_every_kind_bad_from_6_hits_a_cell_up(result, kind):
+    least = {LOW_SUPERLAYER: 0.7, "at 70 %": 0.85, "block at 30 %": 0.88}.get(kind, 0.95)
+    which = (result.kinds == kind) & result.from_6
+    assert which.sum() >= 60
+    assert result.bad[which].mean() >= least
+    assert result.found(which) >= 0.85
+
+
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {LOW_SUPERLAYER}))
+def test_it_finds_as_much_of_every_kind_as_the_simple_statistics_at_their_false_alarms(result, kind):
+    ours, theirs = result.beside_statistics()
+    which = (result.kinds == kind) & result.from_6
+    error = 2 * np.sqrt(0.05 * 0.95 / which.sum())  # twice that of a share of 95 %
+    assert ours[which].mean() >= theirs[which].mean() - error
+
+
+def test_altogether_it_finds_more_than_the_simple_statistics_at_their_false_alarms(result):
+    ours, theirs = result.beside_statistics()
+    which = ~result.good & result.from_6
+    assert ours[which].mean() > theirs[which].mean()
+    assert theirs[result.good & result.from_6].mean() <= 0.003
 
 
 def test_it_finds_what_four_layers_share_and_what_stands_beside_a_hot_cell(result):
@@ -57,7 +90,7 @@ def test_it_finds_what_four_layers_share_and_what_stands_beside_a_hot_cell(resul
 
 @pytest.mark.parametrize("level", [2, 6, 20, 80])
 def test_it_flags_few_good_layers_at_every_level(result, level):
-    assert (result.scores[result.good & (result.levels == level)] >= 0.5).mean() <= 0.003
+    assert result.bad[result.good & (result.levels == level)].mean() <= 0.003
 
 
 def test_chambers_of_2_hits_a_cell_are_judged(result):
@@ -102,7 +135,7 @@ def test_a_layer_of_half_its_siblings_hits_is_bad_and_a_superlayer_of_fewer_hits
 def test_its_card_says_how_it_was_calibrated_and_what_its_thresholds_mean():
     card = load_card(SHIPPED)
     assert card.trained_on.simulator_version == SIMULATOR_VERSION
-    assert (card.thresholds[SHIFTER].score, card.thresholds[ALARM].score) == (0.5, 0.95)
+    assert (card.thresholds[SHIFTER].score, card.thresholds[ALARM].score) == (0.25, 0.95)
     for cut in card.thresholds.values():
         assert max(cut.false_alarms_by_hits.values()) <= 0.003
     assert card.calibration is not None
@@ -111,23 +144,54 @@ def test_its_card_says_how_it_was_calibrated_and_what_its_thresholds_mean():
     )
 
 
-def test_of_real_good_layers_it_flags_next_to_none(scorer, shared_data):
+def test_of_every_real_chamber_whose_layers_are_labelled_it_says_of_each_layer_what_people_said(scorer, shared_data):
     real = json.loads((shared_data / "dt" / "chambers.json").read_text())["chambers"]
-    good = [judged(scorer, one) for one in real if one["label"] == "good"]
-    layers = sum(score is not None for judgement in good for score in judgement.scores)
-    assert layers > 800
-    assert sum(judgement.bad for judgement in good) / layers <= 0.003
-
-
-def test_it_finds_the_real_faults_that_a_row_alone_does_not_show(scorer, shared_data):
-    real = json.loads((shared_data / "dt" / "chambers.json").read_text())["chambers"]
-    found = {one["label"]: bad(judged(scorer, one)) for one in real if one["label"] not in ("good", "bad")}
-    assert next(layers for label, layers in found.items() if "SL2 half dead" in label) == {5, 6, 7, 8}
-    assert next(layers for label, layers in found.items() if "layer 1 has the dead block" in label) == {1}
-    assert next(layers for label, layers in found.items() if "3200 V" in label) == {9}
-    assert next(layers for label, layers in found.items() if "3450 V" in label) == {9}
     low = json.loads((shared_data / "dt" / "eval_page_279794_W1_S1_St1.json").read_text())
-    assert bad(judged(scorer, low)) == {1, 2, 3, 4, 9, 10, 11, 12}
+    seen, layers, wrong = dict.fromkeys(REAL, 0), 0, []
+    for one in (*real, {**low, "label": "half of eight layers is low"}):
+        words = next((words for words in REAL if words in one["label"]), None)
+        if words is None:  # "bad", or what a network said
+            assert one["label"] in ("bad", "CNN: 0 bad layers")
+            continue
+        seen[words] += 1
+        judgement = judged(scorer, one)
+        for layer, (score, verdict) in enumerate(zip(judgement.scores, judgement.verdicts, strict=True), start=1):
+            if score is not None:
+                layers += 1
+                if (verdict in (Verdict.BAD, Verdict.EMPTY)) != (layer in REAL[words]):
+                    wrong.append((one["run"], one["wheel"], one["station"], one["sector"], layer, round(score, 3)))
+    assert all(seen.values())
+    assert layers > 900
+    assert not wrong
+
+
+def test_of_the_real_chambers_that_are_labelled_bad_without_saying_where_one_has_a_bad_layer(scorer, shared_data):
+    real = json.loads((shared_data / "dt" / "chambers.json").read_text())["chambers"]
+    found = {
+        (one["wheel"], one["station"], one["sector"]): bad(judged(scorer, one)) for one in real if one["label"] == "bad"
+    }
+    # Eight dead cells at the edge of layer 5; of the other, two cells of layer 9, which the rule is in doubt about.
+    assert found == {(1, 3, 7): {5}, (2, 2, 3): set()}
+
+
+@pytest.mark.parametrize("cells", [3, 4, 5])
+def test_a_block_that_three_layers_share_is_bad_in_each_and_not_if_fewer_share_it(scorer, cells):
+    chamber, rng = Chamber(wheel=1, station=2, sector=5), np.random.default_rng(5)
+    first = {layer.number: layer.first_cell for layer in chamber.layers}
+
+    def share_bad(layers):
+        occupancies = []
+        for _ in range(40):
+            counts = rng.poisson(12, chamber.read_out.shape)
+            for layer in layers:
+                begin = first[layer] - 1 + 30 + rng.integers(2)
+                counts[layer - 1, begin : begin + cells] = 0
+            occupancies.append(Occupancy(chamber, np.where(chamber.read_out, counts, NO_CELL).astype(np.int32)))
+        return np.mean([bad(judgement) >= set(layers) for judgement in scorer.judge(occupancies)])
+
+    assert share_bad((5, 6, 7, 8)) >= 0.95
+    assert share_bad((1, 2, 4)) >= 0.95
+    assert share_bad((1, 2)) <= 0.2
 
 
 def test_when_no_layer_can_be_judged_none_is(scorer):

@@ -206,7 +206,9 @@ def test_the_steps_are_those_of_this_very_layer(explaining, reader, model, metho
     page = reader.get(f"{path(LOW)}influence/steps?model={model}&method={method}&layer=5").text
     titles = re.findall(r"<h3>\d\. (.*?)</h3>", page.replace("&#39;", "'"))
     assert titles == ["Row as served", "Cells kept", *STEPS[model, method], "Back on the cells"]
-    made = {step.title: step for step in steps_of(item.histogram, one, 5, "row-cnn" if model == ROW else "chamber-scan")}
+    made = {
+        step.title: step for step in steps_of(item.histogram, one, 5, "row-cnn" if model == ROW else "chamber-scan")
+    }
     row = item.histogram.counts[4]
     served = [written.replace("−", "-") for written, _ in made["Row as served"].squares]
     assert served == [str(count) for count in row.tolist()]
