@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from math import isfinite
+from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -200,9 +201,9 @@ class Given(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _plainly_written(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, str) and not is_sound(value):
-            raise ValueError(f"Input should be {TEXT}")
         types = _types(cls.model_fields[info.field_name].annotation)
+        if isinstance(value, str) and Path not in types and not is_sound(value):  # a path may be no text in the locale
+            raise ValueError(f"Input should be {TEXT}")
         if isinstance(value, str) and str not in types:
             if int in types and not WHOLE.fullmatch(value):
                 raise ValueError("Input should be a valid integer, in plain digits")

@@ -339,7 +339,7 @@ def _written(folder: Path, card: Mapping[str, Any], file: bytes) -> Path:
     """A model's folder, made."""
     folder.mkdir()
     (folder / files.MODEL_FILE).write_bytes(file)
-    (folder / files.CARD_FILE).write_text(json.dumps(card))
+    (folder / files.CARD_FILE).write_text(json.dumps(card), encoding="utf-8")
     return folder
 
 

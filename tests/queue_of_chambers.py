@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.driftwatch import Driftwatch
+from app.ml.models import default_model, load_card
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import simulate_chamber
 from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
+from config import ROOT
 
 RUN = 302635
-THRESHOLD = 0.5  # that of the card of the model in use
+THRESHOLD = load_card(default_model(ROOT / "models")).threshold  # of the model in use
 PLACES = [Chamber(wheel=wheel, station=2, sector=sector) for wheel in (-1, 0, 2) for sector in (1, 4, 7, 10)]
 
 

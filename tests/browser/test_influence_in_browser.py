@@ -172,7 +172,7 @@ def test_it_is_saved_as_png_and_as_csv(shown, tmp_path):
         download.value.save_as(tmp_path / kind)
         assert download.value.suggested_filename.startswith(f"influence_{RUN}_W-1_S7_St2")
     assert Image.open(io.BytesIO((tmp_path / "PNG").read_bytes())).size[0] > 1000
-    rows = list(csv.DictReader((tmp_path / "CSV").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "CSV").read_text(encoding="utf-8-sig").splitlines()))
     assert len(rows) == shown.locator("tr .pushes rect").count()
     top = max(rows, key=lambda row: float(row["influence"]))
     assert (int(top["layer"]), int(top["cell"])) == tuple(strongest(shown)[1:])

@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from queue_of_chambers import PLACES, load
+from queue_of_chambers import PLACES, THRESHOLD, load
 from waiting import wait_until
 
 from app.errors import Conflict, NotFound
@@ -68,7 +68,7 @@ def test_all_runs_get_the_scores_of_the_model_in_use_the_newest_first_and_keep_t
 
 def test_going_back_to_an_earlier_model_computes_nothing(scored, monkeypatch):
     scored.start()
-    before = at_threshold(scored.store.items.look(9, PLACES[1]).judgement, 0.5)  # with the reasons of that
+    before = at_threshold(scored.store.items.look(9, PLACES[1]).judgement, THRESHOLD)  # with the reasons of that
     ended(scored, scored.reevaluate(None, by="root"))
     assert scored.store.items.look(9, PLACES[1]).judgement != before
     scored.activate(OLD, by="eve")
@@ -320,7 +320,11 @@ def test_only_the_runs_that_are_named_get_the_threshold(judged_at_another):
     judged_at_another.start()
     over = ended(judged_at_another, judged_at_another.reevaluate([8], by="root"))
     assert (over.done, over.total) == (1, 1)
-    assert {run: judged_at_another.store.runs.get(run).threshold for run in RUNS} == {7: 0.5, 8: SET, 9: 0.5}
+    assert {run: judged_at_another.store.runs.get(run).threshold for run in RUNS} == {
+        7: THRESHOLD,
+        8: SET,
+        9: THRESHOLD,
+    }
     assert judged_at_another.reevaluations.outlook(OLD).other_threshold == 2
 
 
@@ -360,7 +364,7 @@ def test_runs_from_before_they_knew_their_threshold_get_the_only_one_that_their_
     database["runs"].update_many({}, {"$unset": {"threshold": ""}})
     database["upgrades"].delete_many({})
     again = make_app(mongodb_uri=driftwatch.settings.mongodb_uri).extensions["driftwatch"]
-    assert [again.store.runs.get(run).threshold for run in (7, 8)] == [0.5, None]
+    assert [again.store.runs.get(run).threshold for run in (7, 8)] == [THRESHOLD, None]
     assert again.reevaluations.outlook(NEW) == Outlook(other_model=1, kept=0, other_threshold=1)
 
 
@@ -406,8 +410,8 @@ def test_a_process_killed_while_it_applies_a_threshold_loses_nothing_and_none_ne
             wait_until(lambda: verdicts(judged_at_another, 9) == {("good", 0, SET)})
         finally:
             process.send_signal(signal.SIGKILL)
-    assert judged_at_another.store.runs.get(9).threshold == 0.5
-    assert verdicts(judged_at_another, 8) == {("bad", 1, 0.5)}
+    assert judged_at_another.store.runs.get(9).threshold == THRESHOLD
+    assert verdicts(judged_at_another, 8) == {("bad", 1, THRESHOLD)}
     again = subprocess.run([sys.executable, "-c", WHOLE], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert again.stdout == "False\n", again.stderr
     over = judged_at_another.store.reevaluations.get(asked.id)

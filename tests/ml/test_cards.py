@@ -34,7 +34,13 @@ def known(card=CARD, thresholds=()):
 def test_a_card_says_what_the_model_learnt_from_and_what_it_cannot():
     text = cards.markdown(known())
     assert text.startswith("# chamber-scan-1\n")
-    for words in (CARD.sha256, CARD.trained_on.command, "version 2", "not known", "has seen no real chamber"):
+    for words in (
+        CARD.sha256,
+        CARD.trained_on.command,
+        f"version {CARD.trained_on.simulator_version}",
+        "not known",
+        "has seen no real chamber",
+    ):
         assert words in text
     assert "## Labels" not in text
     assert "It was not evaluated by kind of fault and statistics." in text

@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from app.errors import ModelRefused
-from app.ml.models import CARD_FILE, MODEL_FILE, Card, default_model, load_card, verified_file
+from app.ml.models import CARD_FILE, MODEL_FILE, SHIFTER, Card, default_model, load_card, verified_file
 from app.ml.networks import architecture
+from app.ml.training import SCORES
 from config import ROOT
 
 SHIPPED = ROOT / "models" / "row-cnn-1"
@@ -29,7 +30,7 @@ def test_the_model_in_use_ships_with_a_card_that_is_true_of_it():
     assert hashlib.sha256(verified_file(folder, card).read_bytes()).hexdigest() == card.sha256
     assert card.parameters == architecture(card.architecture).build().count_params()
     assert card.takes == architecture(card.architecture).takes
-    assert card.threshold == 0.5
+    assert card.threshold == SCORES[SHIFTER]
     assert card.created.utcoffset().total_seconds() == 0
 
 

@@ -1,7 +1,7 @@
 """Re-evaluations on their page, on the pages that rank by a model, in the API and as commands."""
 
 import pytest
-from queue_of_chambers import PLACES, RUN, load, path
+from queue_of_chambers import PLACES, RUN, THRESHOLD, load, path
 from waiting import wait_until
 
 NEW = "row-cnn-1"
@@ -75,7 +75,7 @@ def test_a_threshold_that_is_set_says_how_many_runs_are_of_another_and_offers_to
     assert "Re-evaluate all runs" in page
     assert "2 runs scored by chamber-scan-1 have verdicts of another threshold" in client.get("/reevaluations/").text
     assert client.get(f"/api/v1{here}/thresholds").json["runs_of_another"] == 2
-    assert client.get(f"/api/v1/runs/{RUN}").json["threshold"] == 0.5
+    assert client.get(f"/api/v1/runs/{RUN}").json["threshold"] == THRESHOLD
     driftwatch.start()
     assert client.post("/reevaluations/", data={"all": "true"}).status_code == 303
     wait_until(lambda: not driftwatch.store.reevaluations.opened())
