@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.subsystems.dt.findings import findings
+from app.subsystems.dt.findings import (
+    BLOCK_SIGMAS,
+    LOW_RATE_SIGMAS,
+    PATTERN_SIGMAS,
+    SCATTERED_SIGMAS,
+    findings,
+)
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins, row_scaled
@@ -30,7 +36,7 @@ EMPTY_IN_A_ROW = 7
 
 STATISTICS = "simple statistics"
 
-ANY_FINDING = 1e-9  # standard deviations: `findings` says nothing that is not significant
+ANY_FINDING = min(BLOCK_SIGMAS, PATTERN_SIGMAS, SCATTERED_SIGMAS, LOW_RATE_SIGMAS)  # what makes a layer bad has more
 
 Scores = Callable[[Sequence[Occupancy], np.ndarray], np.ndarray]
 
