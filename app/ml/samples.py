@@ -12,12 +12,12 @@ import numpy as np
 
 from app.ml.labelled_items import LabelledItem
 from app.ml.networks import Architecture
+from app.subsystems.dt.defects import HARMLESS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import DefectKind, SimulatedChamber, label
 from app.subsystems.dt.verdict import judge_before
 
-HARMLESS = frozenset({DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS})
 COUNTED = 0.3  # share that faulty chambers count for: with as few as in ordinary data, 0.05, they are learnt worse
 AT_ONCE = 2_000  # chambers whose inputs are worked out together: 70 MB
 BAD_SHARE = 0.2  # of the labelled layers to learn from that bad ones count for, where they are rarer
@@ -65,13 +65,11 @@ def nearer_ordinary(kind: Architecture, chambers: list[SimulatedChamber], faulty
     Faults are rare in ordinary data. What may be a fluctuation must then be called good more often, but not what is
     doubtful because the rule says so; a calibration of the scores afterwards cannot tell the two apart.
     """
-    share = np.array([is_faulty(chamber) for chamber in chambers])
     parts = []
     for i in range(0, len(chambers), AT_ONCE):
         some = chambers[i : i + AT_ONCE]
-        weights = np.where(share[i : i + AT_ONCE], COUNTED / faulty, (1 - COUNTED) / (1 - faulty)).astype(np.float32)
-        whole, is_open = _simulated_open(kind, some)
-        parts.append(replace(whole, weights=np.broadcast_to(weights[:, None], is_open.shape)[is_open]))
+        weights = np.where([is_faulty(one) for one in some], COUNTED / faulty, (1 - COUNTED) / (1 - faulty))
+        parts.append(_simulated(kind, some, weights.astype(np.float32)))
     return joined(parts)
 
 
@@ -81,9 +79,7 @@ def labelled_sample(kind: Architecture, items: Sequence[LabelledItem]) -> Sample
     for i in range(0, len(items), AT_ONCE):
         some = items[i : i + AT_ONCE]
         bad, weights = np.stack([one.targets for one in some]), np.array([one.weight for one in some], np.float32)
-        whole = _judged(kind, [one.occupancy for one in some], bad, np.ones(bad.shape, bool))
-        is_open = np.stack([one.open for one in some])
-        parts.append(replace(whole, weights=np.broadcast_to(weights[:, None], bad.shape)[is_open]))
+        parts.append(_judged(kind, [one.occupancy for one in some], bad, np.ones(bad.shape, bool), weights))
     return joined(parts)
 
 
@@ -151,28 +147,24 @@ def _with_some_hits(occupancy: Occupancy, rng: np.random.Generator) -> Occupancy
     return Occupancy(occupancy.chamber, counts)
 
 
-def _simulated(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
-    return _simulated_open(kind, chambers)[0]
-
-
-def _simulated_open(kind: Architecture, chambers: list[SimulatedChamber]) -> tuple[Sample, np.ndarray]:
+def _simulated(kind: Architecture, chambers: list[SimulatedChamber], weights: np.ndarray | None = None) -> Sample:
     bad = np.stack([chamber.bad for chamber in chambers])
     visible = np.stack([chamber.bad == _without_rate(chamber) for chamber in chambers]) | kind.sees_rate
-    return _judged_open(kind, [chamber.occupancy for chamber in chambers], bad, visible)
+    return _judged(kind, [chamber.occupancy for chamber in chambers], bad, visible, weights)
 
 
-def _judged(kind: Architecture, occupancies: list[Occupancy], bad: np.ndarray, visible: np.ndarray) -> Sample:
-    return _judged_open(kind, occupancies, bad, visible)[0]
-
-
-def _judged_open(
-    kind: Architecture, occupancies: list[Occupancy], bad: np.ndarray, visible: np.ndarray
-) -> tuple[Sample, np.ndarray]:
+def _judged(
+    kind: Architecture, occupancies: list[Occupancy], bad: np.ndarray, visible: np.ndarray, weights: np.ndarray | None
+) -> Sample:
+    """The layers that are to be judged; each weighs as its chamber, float32 (n,)."""
     bins = layer_bins(occupancies)
     before = judge_before(occupancies, bins)
     hits = np.broadcast_to(before.rates[:, None], bad.shape)
     inputs = kind.inputs(occupancies, bins)
-    return Sample(*(values[before.open] for values in (inputs, bad, visible, hits))), before.open
+    whole = Sample(*(values[before.open] for values in (inputs, bad, visible, hits)))
+    if weights is None:
+        return whole
+    return replace(whole, weights=np.broadcast_to(weights[:, None], bad.shape)[before.open])
 
 
 def joined(parts: Sequence[Sample]) -> Sample:

@@ -15,13 +15,12 @@ import numpy as np
 
 from app.ml.labelled import evaluation_seed
 from app.ml.saliency import COMPLETE, Explainer, Influence, Method
-from app.subsystems.dt.defects import DefectKind, factors, label
+from app.subsystems.dt.defects import HARMLESS, DefectKind, factors, label
 from app.subsystems.dt.findings import all_expected
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.simulate import RICH, SimulatedChamber, simulate_chambers
 
 BLOCKS = frozenset({DefectKind.DEAD_BLOCK, DefectKind.DEAD_HALF, DefectKind.NOISY_BLOCK})
-HARMLESS = frozenset({DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS})
 DELETED = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 96)  # cells replaced by what is expected; of 96, all there are
 MOST_DELETED_FROM = 100  # blocks: each takes some hundred scorings
 _STREAM = 3  # of `labelled.evaluation_seed`; 0 to 2 are the test set and what yardsticks are fitted to

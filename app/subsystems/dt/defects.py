@@ -49,6 +49,9 @@ class DefectKind(StrEnum):
     LOW_STATISTICS = "low_statistics"  # the whole chamber: not the detector's fault
 
 
+HARMLESS = frozenset({DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS})  # never bad by themselves
+
+
 @dataclass(frozen=True)
 class Defect:
     """One thing wrong with a chamber.

@@ -28,8 +28,6 @@ STEPS = (2, 4, 8)  # cells; every so many can be dead together: see `residual_lo
 LOGS = (4, 5, 6, 7)  # channels that are logarithms
 PARTNER = 13  # the channel that comes from other superlayers
 
-NOTHING_DEAD = -6.0  # log-likelihood that stands for no dead cell, in `scan_loops`
-
 _SMOOTH = (0.09, 0.05)  # σ of the smoothing, in lengths of the layer: of the siblings, of the layer itself
 _PARTS = 16  # a layer is cut into so many for the fit of the shape
 _DEGREE = 4  # of the shape
@@ -121,7 +119,7 @@ def _fill_in(counts: np.ndarray, layout: Layout, at: np.ndarray, out: np.ndarray
 
     k, _, width = counts.shape
     rates, ratios = np.zeros((k, LAYERS), np.float32), np.ones((k, LAYERS, BINS, 4), np.float32)
-    shapes, dead = np.zeros_like(counts), np.full_like(counts, NOTHING_DEAD)
+    shapes, dead = np.zeros_like(counts), np.zeros_like(counts)
     sums, levels = np.zeros((k, LAYERS, 3, width + 1), np.float32), np.zeros((k, LAYERS, 2))
     residuals_of(counts, layout, rates, at, out, ratios, shapes)
     np.log(ratios, out=ratios)  # a quarter of the time of a loop's logarithms
