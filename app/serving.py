@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
 from logging.handlers import RotatingFileHandler
 
 import waitress
 from flask import Flask
+from waitress import wasyncore
 
 from app.accounts import LINK_HOURS
 from app.cli_users import sign_in_url
@@ -34,11 +36,12 @@ def serve_until_told(app: Flask) -> None:
     driftwatch: Driftwatch = app.extensions["driftwatch"]
     settings = driftwatch.settings
     _log_to(driftwatch)
-    for told in (signal.SIGINT, signal.SIGTERM):  # a shell starts what runs in its background with SIGINT ignored
-        signal.signal(told, signal.default_int_handler)
+    channels: dict[int, wasyncore.dispatcher] = {}
+    told = _Told(channels)
     try:
         server = waitress.create_server(
             app,
+            map=channels,
             host=settings.host,
             port=settings.port,
             threads=REQUEST_THREADS,
@@ -56,14 +59,42 @@ def serve_until_told(app: Flask) -> None:
         print(f"Driftwatch is at http://{settings.host}:{server.effective_port}/ (Ctrl-C stops it)", flush=True)
         if is_loopback(settings.host):
             _print_sign_in_link(app, server.effective_port)
-        server.run()  # returns on KeyboardInterrupt
-    except KeyboardInterrupt:
-        pass
+        server.run()  # returns on the KeyboardInterrupt of `_Told`
     finally:
-        for told in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not cut the putting away short
-            signal.signal(told, signal.SIG_IGN)
+        told.close()
         print("Driftwatch puts its work away …", flush=True)
         server.close()
+
+
+class _Told(wasyncore.dispatcher):
+    """Ends the server's loop once SIGINT or SIGTERM has come, and keeps a second one from cutting the end short.
+
+    A handler that raises would be lost where it interrupts a destructor or a callback; so the handler does nothing, and
+    the byte that Python writes for it is read in the loop.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)  # a shell starts what runs in its background with SIGINT ignored
+
+    def __init__(self, channels: dict[int, wasyncore.dispatcher]) -> None:
+        ours, self._written_to = socket.socketpair()
+        self._written_to.setblocking(False)
+        super().__init__(ours, channels)
+        for each in self.SIGNALS:
+            signal.signal(each, lambda number, frame: None)
+        signal.set_wakeup_fd(self._written_to.fileno())
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read(self) -> None:
+        raise KeyboardInterrupt
+
+    def close(self) -> None:
+        for each in self.SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        super().close()
+        self._written_to.close()
 
 
 def _print_sign_in_link(app: Flask, port: int) -> None:

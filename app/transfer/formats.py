@@ -216,21 +216,20 @@ class Parquet(Format):
     def read(
         self, file: BinaryIO, columns: Sequence[Column], longest: int = LONGEST_ROW, seen: Seen = lambda size: None
     ) -> Numbered:
-        import pyarrow as pa
-
         by_name = {column.name: column for column in columns}
         number = 0
         with self._decoded(file, longest) as (stream, running):
             _all_of(by_name, stream.schema.names)
-            with suppress(pa.ArrowInvalid):  # it was ended in the midst of a batch, and says why below
-                for batch in stream:
-                    seen(batch.nbytes)
-                    for row in batch.to_pylist():
-                        number += 1
-                        try:
-                            yield number, _checked(by_name, row, lambda column, value: column.from_arrow(value))
-                        except InvalidInput as error:
-                            yield number, error
+            while (batch := _next_batch(stream)) is not None:
+                seen(batch.nbytes)
+                for row in _python_rows(batch):
+                    number += 1
+                    try:
+                        if isinstance(row, InvalidInput):
+                            raise row
+                        yield number, _checked(by_name, row, lambda column, value: column.from_arrow(value))
+                    except InvalidInput as error:
+                        yield number, error
             if why := running.why():
                 yield number + 1, InvalidInput("the row", "…", f"one that can be read: {why}")
 
@@ -249,10 +248,37 @@ class Parquet(Format):
             with limited.running(*arguments, limits=PARQUET_LIMITS, stdin=stdin) as running:
                 try:
                     stream = pa.ipc.open_stream(running.process.stdout)
-                except pa.ArrowInvalid as error:
+                except (pa.ArrowException, OSError, ValueError) as error:
                     accepted = f"one that can be read: {running.why() or error}"
                     raise InvalidInput("the file", "Parquet", accepted) from None
                 yield stream, running
+
+
+def _next_batch(stream: Any) -> Any | None:
+    """The next batch of rows; None after the last, and where the process that decodes them ended in the midst of it."""
+    import pyarrow as pa
+
+    try:
+        return stream.read_next_batch()
+    except (StopIteration, pa.ArrowException, OSError):
+        return None
+
+
+def _python_rows(batch: Any) -> Iterator[dict[str, Any] | InvalidInput]:
+    """The rows of an Arrow batch; the error in place of one with a value that Python cannot have, as text not in UTF-8.
+
+    Arrow checks neither texts nor the range of times before they are used.
+    """
+    try:
+        rows = batch.to_pylist()
+    except (ValueError, OverflowError):
+        for i in range(batch.num_rows):
+            try:
+                yield batch.slice(i, 1).to_pylist()[0]
+            except (ValueError, OverflowError) as error:
+                yield InvalidInput("the row", "…", f"one whose values can be read: {error}")
+    else:
+        yield from rows
 
 
 class Pieces:

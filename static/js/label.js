@@ -17,6 +17,7 @@ const { person, api, mine, signIn } = document.querySelector("#label-page").data
 const find = (selector) => document.querySelector(selector);
 const tab = uuid(); // what is held here is ours until this page is left, whatever other tabs of ours hold
 const outbox = new Outbox(person, `${api}labels`);
+const cleared = leftBehind(); // what the page before this one in this tab held is free
 
 let asked = false; // for a lease, whatever became of it
 let ahead = null; // the next chamber, or the promise of it
@@ -118,7 +119,7 @@ function fetchAhead() {
 async function claimAhead() {
   clearTimeout(lookAgain);
   try {
-    await outbox.send();
+    await Promise.all([cleared, outbox.send()]);
     const besides = [place(), ...outbox.labels.map((label) => label.body)].filter(Boolean).slice(0, 20);
     const claimed = Date.now();
     asked = true;
@@ -330,9 +331,25 @@ async function renew() {
 
 addEventListener("pagehide", () => {
   if (!asked) return;
+  try {
+    sessionStorage.setItem("driftwatch/left", tab);
+  } catch {
+    // what it held is freed by the beacon alone
+  }
   const items = []; // all that this tab holds, also what is only on its way here
   navigator.sendBeacon(`${api}queue/release`, new Blob([JSON.stringify({ tab, items })], { type: "application/json" }));
 });
+// The beacon of the page that was left may come later than what this page asks for, or never.
+async function leftBehind() {
+  try {
+    const left = sessionStorage.getItem("driftwatch/left");
+    sessionStorage.removeItem("driftwatch/left");
+    if (left) await post(`${api}queue/release`, { tab: left, items: [] });
+  } catch {
+    // no storage, or the server is away: its leases end by themselves
+  }
+}
+
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 addEventListener("beforeunload", (event) => outbox.waiting.length && event.preventDefault());
 

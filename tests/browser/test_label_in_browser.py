@@ -136,6 +136,17 @@ def test_undo_brings_the_last_chamber_back_with_its_ticks(shift, url, dw):
     assert dw.labelling.history(RUN, PLACES[0], "ann")[-1].chosen["strategy"] == "certain"
 
 
+def test_what_a_page_held_is_free_for_the_next_one_of_its_tab_even_if_the_beacon_is_lost(shift, url, dw):
+    shift.add_init_script("navigator.sendBeacon = () => true")
+    shift.goto(f"{url}/eval/")
+    at(shift, PLACES[0])
+    wait_until(lambda: len(dw.labelling.held_by("ann")) == 2)
+    shift.goto(f"{url}/problems/")
+    shift.goto(f"{url}/eval/")
+    at(shift, PLACES[0])
+    wait_until(lambda: {claimed.item.place for claimed in dw.labelling.held_by("ann")} == set(PLACES[:2]))
+
+
 def test_the_last_labels_are_shown_and_can_be_opened_again(shift, url):
     shift.goto(f"{url}/eval/")
     for place in PLACES[:3]:

@@ -292,6 +292,19 @@ def test_whatever_is_damaged_in_parquet_the_outcome_is_rows_or_a_sentence(small_
     _read_damaged(small_files["parquet"], data)
 
 
+def test_a_text_of_a_parquet_that_is_no_utf8_is_an_error_of_its_row_alone(small_files):
+    kind = KINDS["runs"]
+    rows = [
+        {c.name: None for c in kind.columns} | {"number": n, "state": "finished", "why": why}
+        for n, why in ((1, "fine"), (2, "odd one"), (3, "right"))
+    ]
+    content = b"".join(FORMATS["parquet"].write(kind.columns, rows, About("ann").manifest_of(kind)))
+    assert content.count(b"odd one") == 1  # not among the statistics, which have the first and the last
+    file = io.BytesIO(content.replace(b"odd one", b"o\x80d one"))
+    (part,) = reading.parts(file, "file", KINDS, BY_COMMAND, Watch(BY_COMMAND))
+    assert ["utf-8" in str(row) for _, row in part.rows] == [False, True, False]
+
+
 def _read_damaged(content, data):
     damaged = bytearray(content)
     at = data.draw(st.integers(0, len(damaged) - 1))
