@@ -9,7 +9,7 @@ from config import Settings
 def create_app() -> Flask:
     """The application with the settings of the environment; what the commands use."""
     import app
-    from app.terminal import let_output_take_everything
+    from app.cli.terminal import let_output_take_everything
 
     let_output_take_everything()
     try:

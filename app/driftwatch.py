@@ -11,22 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.accounts import Accounts
+from app.domain.origin import DEMONSTRATION, Origin, SourceKind
 from app.errors import REASON_WORDS, Conflict, InvalidInput, NotExplained, NotFound
 from app.given import sound_text, within
 from app.jobs import compare, delete, drift, evaluate, explain, fetch, reevaluate, train
 from app.jobs.runner import Runner
 from app.jobs.score import Scoring
 from app.labelling.labels import Labelling
-from app.ml.candidate import Plan
-from app.ml.evaluating import CHAMBERS as EVALUATED_ON
-from app.ml.saliency import Method, method_named
-from app.ml.side_by_side import CHAMBERS
 from app.registry import Registry
 from app.sources import Source
 from app.sources.demo_process import DemoProcess
 from app.sources.http import without_password
-from app.sources.jsonfairy import Jsonfairy
-from app.sources.origin import DEMONSTRATION, Origin, SourceKind
 from app.store import Store
 from app.store.influences import Explained
 from app.store.items import Item
@@ -36,6 +31,11 @@ from app.store.reevaluations import Reevaluation
 from app.store.runs import Run, RunState, being_deleted
 from app.store.thresholds import SetThreshold
 from app.subsystems.dt import DT
+from app.subsystems.dt.learning.candidate import Plan
+from app.subsystems.dt.learning.evaluation_task import CHAMBERS as EVALUATED_ON
+from app.subsystems.dt.learning.saliency import Method, method_named
+from app.subsystems.dt.learning.side_by_side import CHAMBERS
+from app.subsystems.dt.sources.jsonfairy import Jsonfairy
 from app.transfer.exporting import Exporting
 from app.transfer.importing import Importing
 from config import Settings

@@ -1,7 +1,7 @@
 """What is given from outside, read in one way wherever it comes in: pages, API, imports, commands, settings.
 
 A reader gives what the program and the database can hold, or raises: `ValueError` where it knows no field's name,
-`InvalidInput` where it does. Not for what a field means: see `app.run_numbers`, `app.web.fields`.
+`InvalidInput` where it does. Not for what a field means: see `app.domain.run_numbers`, `app.web.shared.fields`.
 """
 
 from __future__ import annotations

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 from app.errors import Conflict, InvalidInput, ModelRefused, NotFound
 from app.given import sound_text
 from app.ml import models as files
-from app.ml.cards import Known
-from app.ml.trial import require_working
 from app.store import Store
 from app.store.models import Model
 from app.store.thresholds import SetThreshold
+from app.subsystems.dt.learning.cards import Known
+from app.subsystems.dt.learning.trial import require_working
 
 if TYPE_CHECKING:
-    from app.ml.forgetting import Forgetting
-    from app.ml.saliency import Explainer
-    from app.ml.scoring import Scorer
+    from app.subsystems.dt.learning.forgetting import Forgetting
+    from app.subsystems.dt.learning.saliency import Explainer
+    from app.subsystems.dt.learning.scoring import Scorer
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class Registry:
             ModelRefused: the file is not such a network, or not to be trusted; nothing is kept.
             Conflict: there is another model of this name.
         """
-        from app.ml.elsewhere import convert_keras2
+        from app.subsystems.dt.learning.foreign_models import convert_keras2
 
         self._fill()
         name = name or file.stem.lower().replace(" ", "-")
@@ -251,7 +251,7 @@ class Registry:
 
         Args:
             card: of the model that was evaluated.
-            figures: JSON, as `app.ml.evaluation.Evaluation` writes it.
+            figures: JSON, as `app.subsystems.dt.learning.evaluation.Evaluation` writes it.
             pictures: name → SVG.
 
         Raises:
@@ -286,7 +286,7 @@ class Registry:
 
         It judges by the shifter's threshold that stands now: see `bad_from`.
         """
-        from app.ml.scoring import Scorer
+        from app.subsystems.dt.learning.scoring import Scorer
 
         name = name or self.active
         with self._lock:
@@ -297,7 +297,7 @@ class Registry:
 
     def explainer(self, name: str) -> Explainer:
         """What explains the scores of a model; made once."""
-        from app.ml.saliency import Explainer
+        from app.subsystems.dt.learning.saliency import Explainer
 
         scorer = self.scorer(name)
         with self._lock:

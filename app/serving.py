@@ -13,12 +13,12 @@ from flask import Flask
 from waitress import wasyncore
 
 from app.accounts import LINK_HOURS
-from app.cli_users import sign_in_url
-from app.command import system_user
+from app.cli.accounts import sign_in_url
+from app.cli.command import system_user
 from app.driftwatch import Driftwatch
 from app.errors import SettingsError
-from app.web.security import is_loopback
-from app.web.sessions import secret_key
+from app.web.shared.security import is_loopback
+from app.web.shared.sessions import secret_key
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from app.ml.drift import SHARE_WITHIN, make_reference
-from app.ml.labelled import evaluation_seed, read_labelled
 from app.ml.models import default_model, named_model
-from app.ml.scoring import Scorer
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
+from app.subsystems.dt.learning.drift import SHARE_WITHIN, make_reference
+from app.subsystems.dt.learning.known_chambers import evaluation_seed, read_labelled
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import ORDINARY, RICH, SimulatedChamber, simulate_chambers, simulate_run
 from config import ROOT
 

@@ -22,11 +22,11 @@ from multiprocessing.connection import Connection
 
 import aiohttp
 
-from app.sources.demo import DemoOptions, DemoServer
-from app.sources.jsonfairy import Jsonfairy, decoded
-from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.sources import dqm
+from app.subsystems.dt.sources.demo import DemoOptions, DemoServer
+from app.subsystems.dt.sources.jsonfairy import Jsonfairy, decoded
 from config import Settings
 
 RUN = 302_635

@@ -42,12 +42,12 @@ from pymongo.database import Database
 
 from app import create_app
 from app.accounts import Role
+from app.domain.labels import Seen
 from app.driftwatch import Driftwatch
-from app.labelling.events import Seen
-from app.ml.saliency import DEFAULT
-from app.sources.demo import DemoServer
 from app.store.embedded import CACHE_GIGABYTES, EmbeddedMongo
 from app.store.items import MOST_PAGED
+from app.subsystems.dt.learning.saliency import DEFAULT
+from app.subsystems.dt.sources.demo import DemoServer
 from config import Settings
 
 FEW, MANY, TIMES = 100, 10_000, 20
@@ -137,23 +137,23 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "trends.picture": ("/trends/picture.svg", "/trends/-1/7/2/picture.svg"),
     "users.index": ("/users/",),
     "api.describe": (f"{API}/openapi.json",),
-    "api.list_drift": (f"{API}/drift",),
-    "api.list_labels": (f"{API}/labels",),
-    "api.list_mine": (f"{API}/labels/mine",),
-    "api.list_models": (f"{API}/models",),
-    "api.list_reevaluations": (f"{API}/reevaluations",),
-    "api.list_runs": (f"{API}/runs",),
-    "api.list_scores": (f"{API}/scores",),
-    "api.list_scores_by_model": (f"{API_CHAMBER}/scores",),
-    "api.list_thresholds": (f"{API}/models/{{model}}/thresholds",),
-    "api.list_trainings": (f"{API}/trainings",),
-    "api.show_chamber": (API_CHAMBER,),
-    "api.show_influence": (f"{API_CHAMBER}/influence",),
-    "api.influence_csv": (f"{API_CHAMBER}/influence.csv",),
-    "api.show_model": (f"{API}/models/{{model}}",),
-    "api.show_evaluation": (f"{API}/models/{{model}}/evaluation",),
-    "api.show_run": (f"{API}/runs/{{run}}",),
-    "api.show_run_summary": (f"{API}/runs/{{run}}/summary",),
+    "api.drift.list_drift": (f"{API}/drift",),
+    "api.label_lists.list_labels": (f"{API}/labels",),
+    "api.labelling.list_mine": (f"{API}/labels/mine",),
+    "api.models.list_models": (f"{API}/models",),
+    "api.reevaluations.list_reevaluations": (f"{API}/reevaluations",),
+    "api.runs.list_runs": (f"{API}/runs",),
+    "api.scores.list_scores": (f"{API}/scores",),
+    "api.chambers.list_scores_by_model": (f"{API_CHAMBER}/scores",),
+    "api.models.list_thresholds": (f"{API}/models/{{model}}/thresholds",),
+    "api.training.list_trainings": (f"{API}/trainings",),
+    "api.chambers.show_chamber": (API_CHAMBER,),
+    "api.influence.show_influence": (f"{API_CHAMBER}/influence",),
+    "api.influence.influence_csv": (f"{API_CHAMBER}/influence.csv",),
+    "api.models.show_model": (f"{API}/models/{{model}}",),
+    "api.evaluation.show_evaluation": (f"{API}/models/{{model}}/evaluation",),
+    "api.runs.show_run": (f"{API}/runs/{{run}}",),
+    "api.runs.show_run_summary": (f"{API}/runs/{{run}}/summary",),
 }
 
 _FILE = "a file as long as what it lists; it is sent while it is read"
@@ -161,9 +161,9 @@ _TRAINED = "no model was trained or compared here"
 LEFT_OUT: Mapping[str, str] = {
     "agreement.table": _FILE,
     "answers.table": _FILE,
-    "api.export": _FILE,
-    "api.good_runs": _FILE,
-    "api.labels_csv": _FILE,
+    "api.transfer.export": _FILE,
+    "api.transfer.good_runs": _FILE,
+    "api.label_lists.labels_csv": _FILE,
     "drift.drift_file": _FILE,
     "labels.contamination_file": _FILE,
     "labels.new_net_scores_file": _FILE,
@@ -174,8 +174,8 @@ LEFT_OUT: Mapping[str, str] = {
     "transfer.export": _FILE,
     "transfer.good_runs": _FILE,
     "trends.rows": _FILE,
-    "api.show_comparison": _TRAINED,
-    "api.show_training": _TRAINED,
+    "api.models.show_comparison": _TRAINED,
+    "api.training.show_training": _TRAINED,
     "comparison.figures": _TRAINED,
     "comparison.picture": _TRAINED,
     "models_page.curve": _TRAINED,
@@ -183,7 +183,7 @@ LEFT_OUT: Mapping[str, str] = {
     "models_page.picture": _TRAINED,
     "trainings.show": _TRAINED,
     "api.nothing_here": "there is nothing",
-    "api.show_reevaluation": "one document by its id",
+    "api.reevaluations.show_reevaluation": "one document by its id",
     "problems.ask_end": "one document by its id",
     "chamber.load": "only leads to another page",
     "models_page.after_mistake": "only leads to another page",

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from pymongo import MongoClient
 
+from app.domain.strategies import Strategy
 from app.driftwatch import Driftwatch
-from app.labelling.strategies import Strategy
 from app.ml.models import default_model
 from app.store.embedded import EmbeddedMongo
 from app.store.items import FREE

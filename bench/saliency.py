@@ -23,10 +23,10 @@ import numpy as np
 from app.jobs.explain import BATCH
 from app.ml.backend import keras, tensorflow
 from app.ml.models import MODEL_FILE, default_model, named_model
-from app.ml.networks import architecture
-from app.ml.saliency import DEFAULT, STUDY, Explainer, Method
-from app.ml.scoring import Scorer
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.networks import architecture
+from app.subsystems.dt.learning.saliency import DEFAULT, STUDY, Explainer, Method
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import simulate_run
 from bench.score import LAYERS, RUN, fresh, spread, timed, verdict

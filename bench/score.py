@@ -23,9 +23,9 @@ import numpy as np
 
 from app.ml.backend import keras
 from app.ml.models import MODEL_FILE, default_model, named_model
-from app.ml.networks import architecture
-from app.ml.scoring import Scorer
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.networks import architecture
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.preprocess import layer_bins, row_scaled
 from app.subsystems.dt.simulate import simulate_run
 from config import ROOT

@@ -31,15 +31,15 @@ import numpy as np
 from app.driftwatch import Driftwatch
 from app.errors import TooFewLabels
 from app.labelling.queue import Claimed
-from app.ml import candidate, training
-from app.ml.candidate import Plan
-from app.ml.labelled import evaluation_seed, kinds, simulated_test_set
 from app.ml.models import default_model
-from app.ml.scoring import Scorer
 from app.store.runs import RunState
 from app.subsystems.dt.defects import DefectKind
 from app.subsystems.dt.faults import FAULTS
 from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.learning import candidate, training
+from app.subsystems.dt.learning.candidate import Plan
+from app.subsystems.dt.learning.known_chambers import evaluation_seed, kinds, simulated_test_set
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import ORDINARY, RICH, SimulatedChamber, simulate_chambers
 from app.subsystems.dt.verdict import Verdict, judge_before

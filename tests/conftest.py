@@ -25,8 +25,8 @@ from waitress import wasyncore
 from app import create_app
 from app.accounts import Role
 from app.driftwatch import Driftwatch
-from app.sources.demo import DemoServer
 from app.store.embedded import EmbeddedMongo
+from app.subsystems.dt.sources.demo import DemoServer
 from config import ROOT, Settings
 
 LOADED_RUNS = (302634, 302635)

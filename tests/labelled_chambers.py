@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 
+from app.domain.labels import Seen
 from app.driftwatch import Driftwatch
-from app.labelling.events import Seen
 from app.ml.split import Part, part_of
 from app.store.runs import RunState
 from app.subsystems.dt import DT

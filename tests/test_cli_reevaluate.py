@@ -3,7 +3,7 @@ import json
 import pytest
 from queue_of_chambers import PLACES, RUN, load
 
-from app.ml import drift
+from app.subsystems.dt.learning import drift
 
 NEW = "row-cnn-1"
 

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from app.ml.forgetting import Forgetting, KindFound
 from app.ml.models import CARD_FILE, load_card
+from app.subsystems.dt.learning.forgetting import Forgetting, KindFound
 from config import ROOT
 
 ROW = ROOT / "models" / "row-cnn-1"

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.run_numbers import LARGEST_RUN, MOST_RUNS_AT_ONCE, run_number, run_numbers
 from app.errors import InvalidInput
-from app.run_numbers import LARGEST_RUN, MOST_RUNS_AT_ONCE, run_number, run_numbers
 
 
 @pytest.mark.parametrize("value", [0, -5, 10**9, "abc", "", "1.5", "1e5", "٣٠٢", True, None, "302635 x", "9" * 5000])

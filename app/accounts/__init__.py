@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from limits import RateLimitItemPerMinute
 
 from app.accounts.passwords import Passwords
-from app.accounts.roles import ACTIONS, ANONYMOUS, Account, Role
+from app.domain.roles import ACTIONS, ANONYMOUS, Account, Role
 from app.errors import Conflict, InvalidInput, SignInNeeded, SignInRefused, TooManyAttempts
 
 if TYPE_CHECKING:

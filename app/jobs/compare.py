@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.jobs.runner import Work
-from app.ml.labelled_items import ELSEWHERE, Choice, labelled_items
-from app.ml.side_by_side import Known, pictures, side_by_side
 from app.ml.split import Part
 from app.registry import Registry
 from app.store import Store
 from app.store.jobs import Job
 from app.store.runs import RunState
+from app.subsystems.dt.learning.labelled_items import ELSEWHERE, Choice, labelled_items
+from app.subsystems.dt.learning.side_by_side import Known, pictures, side_by_side
 
 KIND = "compare"
 LANE = "compare"  # one at a time: each takes all cores

@@ -13,10 +13,10 @@ from typing import Any
 
 from app.jobs.runner import Work
 from app.ml import backend
-from app.ml.drift import Measured, Reference, make_reference, measure
 from app.registry import Registry
 from app.store import Store
 from app.store.jobs import Job, JobState
+from app.subsystems.dt.learning.drift import Measured, Reference, make_reference, measure
 
 KIND = "drift"
 LANE = "drift"

@@ -9,12 +9,12 @@ import logging
 
 from app.jobs import train
 from app.jobs.runner import Work
-from app.ml.apart import Told, done_apart
-from app.ml.evaluating import Evaluating
 from app.ml.models import REFERENCE
+from app.ml.worker_process import Told, done_apart
 from app.registry import Registry
 from app.store import Store
 from app.store.jobs import Job
+from app.subsystems.dt.learning.evaluation_task import Evaluating
 
 KIND = "evaluate"
 LANE = train.LANE  # one at a time with trainings: each takes two processors for minutes

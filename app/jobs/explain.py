@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.jobs.runner import Work
-from app.ml.saliency import Method
 from app.registry import Registry
 from app.store import Store
 from app.store.influences import Explained
 from app.store.jobs import Job
+from app.subsystems.dt.learning.saliency import Method
 from app.subsystems.dt.verdict import Verdict
 
 KIND = "explain"

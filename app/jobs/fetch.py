@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from app.domain.origin import SourceKind
 from app.errors import NotFound, OtherSource, Reason, SourceDown
 from app.jobs.runner import Work
 from app.jobs.score import Scoring
 from app.sources import Source
-from app.sources.origin import SourceKind
 from app.store import Store
 from app.store.jobs import Job
 from app.store.runs import Run, RunState

@@ -14,15 +14,15 @@ from pathlib import Path
 
 from app.errors import NotFound
 from app.jobs.runner import Work
-from app.ml.apart import Told, done_apart
-from app.ml.candidate import Making, Order, Plan, make
-from app.ml.forgetting import Forgetting
-from app.ml.labelled_items import SIMULATED_RUN, counts_of, labelled_items, outlook, require_enough
 from app.ml.models import load_card
+from app.ml.worker_process import Told, done_apart
 from app.registry import Registry
 from app.store import Store
 from app.store.jobs import Job
 from app.store.models import Model
+from app.subsystems.dt.learning.candidate import Making, Order, Plan, make
+from app.subsystems.dt.learning.forgetting import Forgetting
+from app.subsystems.dt.learning.labelled_items import SIMULATED_RUN, counts_of, labelled_items, outlook, require_enough
 from config import Settings
 
 KIND = "train"

@@ -14,23 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from app.domain import agreement
+from app.domain.labels import Kind, LabelEvent, LabelState, Projection, Seen, SkipReason, project, standing, unseen
+from app.domain.strategies import DEFAULT, DIRECT, Strategy
 from app.errors import Conflict, InvalidInput, NotFound
 from app.given import sound_text
-from app.labelling import agreement
-from app.labelling.events import (
-    Kind,
-    LabelEvent,
-    LabelState,
-    Projection,
-    Seen,
-    SkipReason,
-    project,
-    standing,
-    unseen,
-)
 from app.labelling.problems import Problems, checked_layers
 from app.labelling.queue import Claimed, NothingLeft, Queue
-from app.labelling.strategies import DEFAULT, DIRECT, Strategy
 from app.registry import Registry
 from app.store import Store
 from app.store.items import Item, ItemState

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from app.domain.labels import Kind, Seen
+from app.domain.strategies import DIRECT, DIVERSE_AMONG, UNLIKE, Strategy, farthest_first
 from app.errors import InvalidInput
-from app.labelling.events import Kind, Seen
-from app.labelling.strategies import DIRECT, DIVERSE_AMONG, UNLIKE, Strategy, farthest_first
 from app.registry import Registry
 from app.store import Store
 from app.store.items import Item

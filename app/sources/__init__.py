@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from app.domain.origin import Origin
 from app.errors import UnusableHistogram
-from app.sources.origin import Origin
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 

@@ -1,6 +1,6 @@
 """What people answered independently of each other, an item each: made from its events, for counting.
 
-Not for what follows from it: see `app.labelling.agreement`.
+Not for what follows from it: see `app.domain.agreement`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from app.labelling.agreement import Way
+from app.domain.agreement import Way
 from app.store.indexes import make_indexes
 from app.store.runs import Runs
 from app.subsystems import Subsystem

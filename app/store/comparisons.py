@@ -1,5 +1,5 @@
 """What comparing two models found, kept for their page: one for each pair, the newest. Not for the figures themselves:
-see `app.ml.side_by_side`.
+see `app.subsystems.dt.learning.side_by_side`.
 """
 
 from __future__ import annotations

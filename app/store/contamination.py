@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.labelling.events import LabelState
+from app.domain.labels import LabelState
 
 FIELDS = ("contamination", "contaminated", "contaminated_score", "contaminated_bad", "called_bad", "scored_and_said")
 

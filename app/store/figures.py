@@ -15,7 +15,7 @@ class KeptFigures:
     """What was found of a model, or of two side by side.
 
     Attributes:
-        figures: JSON, as `app.ml.evaluation.Evaluation` or `app.ml.side_by_side.SideBySide` writes it.
+        figures: JSON, as the subsystem's evaluation or comparison writes it.
         pictures: name → SVG.
     """
 

@@ -19,9 +19,9 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
+from app.domain.labels import LabelState
+from app.domain.origin import DEMONSTRATION_NAME
 from app.errors import NotFound, Reason, UnusableHistogram
-from app.labelling.events import LabelState
-from app.sources.origin import DEMONSTRATION_NAME
 from app.store import contamination
 from app.store.indexes import between, count_to, make_indexes
 from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
@@ -79,7 +79,7 @@ class Item:
         model: whose scores they are.
         source: where its histogram came from.
         simulated: that is a demonstration.
-        evaluation: what people said of it, as `app.labelling.events.Projection` has it; None while nobody did.
+        evaluation: what people said of it, as `app.domain.labels.Projection` has it; None while nobody did.
         seq: number of the newest label event that counted; 0 while there is none.
         labelled, waiting: somebody labelled it; it wants a label, the first one or a second opinion.
         skipped_by, labelled_by: names.

@@ -20,8 +20,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.labels import Kind, LabelEvent, SkipReason
 from app.errors import NotFound
-from app.labelling.events import Kind, LabelEvent, SkipReason
 from app.store.indexes import between, count_all, count_to, in_index, make_indexes
 from app.store.items import MOST_LISTED
 from app.subsystems import Subsystem

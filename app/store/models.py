@@ -40,7 +40,7 @@ class Model:
         card: what is known of it, as JSON: see `app.ml.models.Card`.
         sha256: of its file.
         refused: it forgot too much, and nobody overrode that: it cannot be activated.
-        check: what a candidate from labels forgot, as `app.ml.forgetting.Forgetting` has it; None for other models.
+        check: what a candidate from labels forgot, as its subsystem has it; None for other models.
         override: {"reason", "by", "at"} where an expert let it pass although it was refused.
         works: it was loaded and has judged.
     """

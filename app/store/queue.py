@@ -19,7 +19,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.collection import Collection
 
-from app.labelling.events import Kind, LabelEvent, Projection
+from app.domain.labels import Kind, LabelEvent, Projection
 from app.store import contamination
 from app.store.indexes import count_to, make_indexes
 from app.store.items import FREE, Item, Items

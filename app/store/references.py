@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from pymongo.collection import Collection
 
-from app.ml.drift import Bins, Reference
+from app.subsystems.dt.learning.drift import Bins, Reference
 
 _ARRAYS = tuple(field.name for field in fields(Reference) if field.type == "np.ndarray")
 

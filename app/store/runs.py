@@ -13,8 +13,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.origin import DEMONSTRATION, Origin, SourceKind, told_by
 from app.errors import Conflict, NotFound
-from app.sources.origin import DEMONSTRATION, Origin, SourceKind, told_by
 from app.store.indexes import count_all, count_to, in_index, make_indexes
 
 
@@ -59,8 +59,8 @@ class Run:
         first_asked_at: when somebody asked for it last; how long the server is asked again follows from it.
         model: whose scores its items have; empty where they have none, or those of several.
         threshold: at which their verdicts were made; None where that is not known, or at several.
-        drift: how far it is from what its model was trained on: "model", and the fields of `app.ml.drift.Drift`; None
-            where that is not measured.
+        drift: how far it is from what its model was trained on: "model", and what its subsystem measures; None where
+            that is not measured.
         kept: other models whose scores of all its items are kept, so that they need not be computed again.
     """
 

@@ -1,7 +1,7 @@
 """Thresholds that an expert set for a model after its card was written: who, when, why. Only ever added.
 
 A model's card is never changed; the newest threshold of a use stands in place of the card's. Not for what a threshold
-means: see `app.ml.evaluation`.
+means: see `app.subsystems.dt.learning.evaluation`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.accounts.roles import Account, Role
+from app.domain.roles import Account, Role
 from app.errors import Conflict, NotFound
 
 

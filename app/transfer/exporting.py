@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.domain.labels import Kind as EventKind
 from app.errors import InvalidInput, NotFound
-from app.labelling.events import Kind as EventKind
 from app.store import Store
 from app.transfer import the_2018_format
 from app.transfer.formats import FORMATS, Format, Pieces, Row

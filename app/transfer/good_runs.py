@@ -17,10 +17,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from app.domain.labels import LabelState
+from app.domain.run_numbers import LARGEST_RUN, run_number
 from app.errors import InvalidInput
 from app.json_file import read_json
-from app.labelling.events import LabelState
-from app.run_numbers import LARGEST_RUN, run_number
 from app.store import Store
 from app.store.runs import Run, RunState
 

@@ -20,8 +20,8 @@ import bson
 from bson import ObjectId
 from bson.errors import InvalidBSON, InvalidDocument
 
+from app.domain.origin import SourceKind
 from app.errors import Conflict, DriftwatchError, InvalidInput
-from app.sources.origin import SourceKind
 from app.store import Store
 from app.store.imports import BYTES_AT_ONCE, WRONG, CheckedRow, Import, ImportState, Outcome
 from app.store.items import ItemState

@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from app.domain.run_numbers import run_number
 from app.errors import DriftwatchError, InvalidInput
 from app.given import whole_number
-from app.run_numbers import run_number
 from app.subsystems.dt.geometry import LAYERS, Chamber
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
 

@@ -5,7 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 from queue_of_chambers import PLACES, RUN, load_queue, path
 
-from app.labelling.events import Seen
+from app.domain.labels import Seen
 
 LEVELS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # what else there is does not hang on the scheme

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import expect
 from waiting import wait_until
 
-from app.sources.demo import DemoOptions, DemoServer
 from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.sources.demo import DemoOptions, DemoServer
 
 CHAMBER = Chamber(wheel=-1, station=2, sector=7)
 RUN = 302640

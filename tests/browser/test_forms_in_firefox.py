@@ -7,7 +7,7 @@ from queue_of_chambers import PLACES, RUN, load_queue, path
 from waiting import wait_until
 
 from app.accounts import Role
-from app.labelling.events import Seen
+from app.domain.labels import Seen
 
 TICKED = "return [...document.querySelectorAll('.disputes input:checked')].map((box) => box.closest('form').ariaLabel)"
 COMMENTS = "return [...document.querySelectorAll('.disputes input[name=comment]')].map((one) => one.value)"

@@ -10,8 +10,8 @@ from PIL import Image
 from playwright.sync_api import expect
 from waiting import wait_until
 
-from app.sources.demo import DemoOptions, DemoServer
 from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.sources.demo import DemoOptions, DemoServer
 
 CHAMBER, BESIDE = Chamber(wheel=-1, station=2, sector=7), Chamber(wheel=-1, station=2, sector=8)
 RUN = 302640

@@ -12,7 +12,7 @@ from waiting import wait_until
 from waitress import wasyncore
 
 from app.accounts import Role
-from app.labelling.events import Seen
+from app.domain.labels import Seen
 from app.store.labels import LabelQuery
 
 SETTLED = 400  # ms: an answer that comes sooner after a chamber came up is not taken

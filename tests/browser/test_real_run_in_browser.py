@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from waiting import wait_until
 
-from app.sources.demo_reply import ABSENT, histogram_json
-from app.subsystems.dt.dqm import histogram_path
 from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.sources.demo_reply import ABSENT, histogram_json
+from app.subsystems.dt.sources.dqm import histogram_path
 
 RUN, ALMOST_EMPTY_RUN = 302635, 317111
 ALMOST_EMPTY = Chamber(wheel=-1, station=1, sector=2)

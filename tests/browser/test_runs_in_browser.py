@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from app.errors import NotFound
-from app.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 from app.store.runs import RunState
+from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from app.ml import evaluation, models
-from app.ml.labelled import LabelledChamber
-from app.ml.scoring import Scorer
+from app.ml import models
+from app.subsystems.dt.learning import evaluation
+from app.subsystems.dt.learning.known_chambers import LabelledChamber
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers
 from config import ROOT
 

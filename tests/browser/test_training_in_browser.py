@@ -5,8 +5,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from app.ml.candidate import Plan
-from app.ml.labelled_items import Choice, labelled_items
+from app.subsystems.dt.learning.candidate import Plan
+from app.subsystems.dt.learning.labelled_items import Choice, labelled_items
 
 LEVELS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from waiting import wait_until
 
+from app.domain.labels import Seen
 from app.jobs.fetch import ASKED_FOR, FIRST_WAIT
-from app.labelling.events import Seen
-from app.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 from app.store.items import ItemState
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import all_chambers
+from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 
 RUN, LATER = 302640, 302641
 PLACES = all_chambers()[:6]

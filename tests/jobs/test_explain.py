@@ -11,10 +11,10 @@ from waiting import wait_until
 from app.errors import InvalidInput, NotExplained, NotFound, Reason, UnusableHistogram
 from app.jobs.explain import BATCH
 from app.ml.models import named_model
-from app.ml.saliency import DEFAULT, Explainer, Method
-from app.ml.scoring import Scorer
 from app.store.jobs import JobState
 from app.subsystems.dt.geometry import all_chambers
+from app.subsystems.dt.learning.saliency import DEFAULT, Explainer, Method
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chamber
 from config import ROOT
 

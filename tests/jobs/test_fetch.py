@@ -8,13 +8,13 @@ import pytest
 from pymongo import MongoClient, uri_parser
 from waiting import wait_until
 
+from app.domain.labels import Seen
 from app.errors import Conflict, NotFound, Reason
-from app.labelling.events import Seen
-from app.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 from app.store.items import ItemState
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 from config import ROOT
 
 RUN = 302640

@@ -4,8 +4,8 @@ import pytest
 from queue_of_chambers import PLACES, load
 from waiting import wait_until
 
-from app.ml import drift
 from app.store.jobs import JobState
+from app.subsystems.dt.learning import drift
 from app.subsystems.dt.simulate import simulate_chamber
 
 MODEL, OTHER = "chamber-scan-1", "row-cnn-1"

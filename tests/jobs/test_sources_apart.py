@@ -10,18 +10,18 @@ import pytest
 import uproot
 from waiting import wait_until
 
+from app.domain.labels import Seen
+from app.domain.origin import DEMONSTRATION, Origin, SourceKind
 from app.errors import Conflict, OtherSource
-from app.labelling.events import Seen
-from app.ml.labelled_items import SIMULATED_RUN, Choice, labels_of
-from app.sources.demo import DemoOptions, DemoServer
-from app.sources.origin import DEMONSTRATION, Origin, SourceKind
-from app.sources.rootfile import RootFile
 from app.store.items import ItemQuery
 from app.store.queue import Holder, Order, Wanted
 from app.store.runs import RunState
-from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import all_chambers
+from app.subsystems.dt.learning.labelled_items import SIMULATED_RUN, Choice, labels_of
 from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.sources import dqm
+from app.subsystems.dt.sources.demo import DemoOptions, DemoServer
+from app.subsystems.dt.sources.rootfile import RootFile
 from config import ROOT
 
 RUN = 302635

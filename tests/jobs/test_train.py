@@ -10,11 +10,11 @@ from waiting import wait_until
 
 from app.errors import InvalidInput, NotFound, TooFewLabels
 from app.jobs.train import training_job
-from app.ml.candidate import Plan
-from app.ml.labelled_items import Choice, labelled_items
 from app.ml.models import Card
 from app.store.jobs import JobState
 from app.store.models import ModelState
+from app.subsystems.dt.learning.candidate import Plan
+from app.subsystems.dt.learning.labelled_items import Choice, labelled_items
 
 ROWS = "row-cnn-1"
 SMALL = {"architecture": "row-cnn", "seed": 3, "chambers": 600}

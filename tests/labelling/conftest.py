@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from items import PLACES, judgement, key, load
 
-from app.labelling.events import Seen
+from app.domain.labels import Seen
 
 
 @pytest.fixture

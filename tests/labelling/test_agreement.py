@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from app.labelling.agreement import agreement, by_person, cohen_kappa, fleiss_kappa, way_of
-from app.labelling.events import Kind, LabelEvent
+from app.domain.agreement import agreement, by_person, cohen_kappa, fleiss_kappa, way_of
+from app.domain.labels import Kind, LabelEvent
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
 

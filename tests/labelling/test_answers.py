@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 from items import PLACES, judgement, key, load
 
-from app.labelling.agreement import is_like, way_of
-from app.labelling.events import Seen
+from app.domain.agreement import is_like, way_of
+from app.domain.labels import Seen
 
 FEW = PLACES[:6]
 

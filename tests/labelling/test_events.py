@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from app.labelling.events import Kind, LabelEvent, LabelState, SkipReason, project, standing, unseen
+from app.domain.labels import Kind, LabelEvent, LabelState, SkipReason, project, standing, unseen
 from app.subsystems.dt.geometry import Chamber
 
 PLACE = Chamber(0, 1, 1)

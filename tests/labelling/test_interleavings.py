@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from items import PLACES, judgement, key, load
 from items import score as rescore
 
-from app.labelling.events import Kind, Seen, project, standing
+from app.domain.labels import Kind, Seen, project, standing
+from app.domain.strategies import Strategy
 from app.labelling.labels import StaleLabel
 from app.labelling.queue import NothingLeft
-from app.labelling.strategies import Strategy
 
 PEOPLE = ("ann", "bob", "eve")
 ITEMS = PLACES[:3]

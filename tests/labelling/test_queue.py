@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from items import PLACES, judgement, key, load, score
 
+from app.domain.strategies import Strategy
 from app.errors import InvalidInput
 from app.labelling.queue import NothingLeft
-from app.labelling.strategies import Strategy
 from app.store.queue import Order, Wanted
 
 

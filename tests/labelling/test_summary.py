@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from app.labelling.events import Kind, LabelEvent, SkipReason
-from app.labelling.summary import MOST_LINES, Dispute, Shift, markdown
+from app.domain.labels import Kind, LabelEvent, SkipReason
+from app.domain.shift_summary import MOST_LINES, Dispute, Shift, markdown
 from app.subsystems.dt.geometry import Chamber
-from app.web.display import chamber_name, layers_words
+from app.web.shared.display import chamber_name, layers_words
 
 BEGIN = datetime(2026, 11, 22, 7, tzinfo=UTC)
 CHAMBERS = [Chamber(wheel=wheel, station=1, sector=sector) for wheel in range(-2, 3) for sector in range(1, 13)]

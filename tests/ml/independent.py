@@ -223,7 +223,7 @@ def result_of(scorer, chambers: list[Known]) -> Result:
 
 def table(result: Result, threshold: float) -> str:
     """What is called bad at the threshold, by kind and level; what is found beside the statistics and at 1 %."""
-    from app.ml.training import area_under_roc
+    from app.subsystems.dt.learning.training import area_under_roc
 
     good, levels = result.good, sorted(set(result.levels.tolist()))
     ours, theirs = result.beside_statistics()
@@ -253,7 +253,7 @@ def main(model: str = "", chambers: str = "8000", seed: str = "20") -> None:
     from pathlib import Path
 
     from app.ml.models import default_model
-    from app.ml.scoring import Scorer
+    from app.subsystems.dt.learning.scoring import Scorer
     from config import ROOT
 
     folder = default_model(ROOT / "models") if not model else Path(model) if "/" in model else ROOT / "models" / model

@@ -1,10 +1,10 @@
 from datetime import UTC, datetime
 
-from app.ml import cards
-from app.ml.cards import Known
 from app.ml.models import Composition, PartCount, load_card
 from app.store.models import Model, ModelState
 from app.store.thresholds import SetThreshold
+from app.subsystems.dt.learning import cards
+from app.subsystems.dt.learning.cards import Known
 from config import ROOT
 
 AT = datetime(2026, 11, 22, 8, tzinfo=UTC)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ml import drift
-from app.ml.drift import Bins, Measured, Reference, make_reference, measure
-from app.ml.scoring import Scorer
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning import drift
+from app.subsystems.dt.learning.drift import Bins, Measured, Reference, make_reference, measure
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_run
 from config import ROOT
 

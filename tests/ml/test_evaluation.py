@@ -10,10 +10,27 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 from app.errors import InvalidInput, UnusableHistogram
-from app.ml import curves, training
+from app.ml import curves
 from app.ml.curves import Ranking, bootstrap, found_at, reliability, thinned
-from app.ml.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, FROM_6, LEVELS, OWN, Evaluation, compare, evaluate
-from app.ml.labelled import (
+from app.ml.models import SHIFTER
+from app.subsystems.dt.defects import Defect, DefectKind, label
+from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning import training
+from app.subsystems.dt.learning.evaluation import (
+    ALL,
+    ALL_KINDS,
+    FALSE_ALARMS,
+    FROM_6,
+    LEVELS,
+    OWN,
+    Evaluation,
+    compare,
+    evaluate,
+)
+from app.subsystems.dt.learning.evaluation_pictures import pictures
+from app.subsystems.dt.learning.evaluation_tables import tables
+from app.subsystems.dt.learning.known_chambers import (
     BESIDE_HOT_CELL,
     WHOLE_SUPERLAYER,
     LabelledChamber,
@@ -23,14 +40,8 @@ from app.ml.labelled import (
     read_labelled,
     simulated_test_set,
 )
-from app.ml.models import SHIFTER
-from app.ml.pictures import pictures
-from app.ml.scoring import Scorer
-from app.ml.tables import tables
-from app.ml.yardsticks import Yardstick, simple_statistics, yardsticks
-from app.subsystems.dt.defects import Defect, DefectKind, label
-from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.scoring import Scorer
+from app.subsystems.dt.learning.yardsticks import Yardstick, simple_statistics, yardsticks
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import SimulatedChamber, simulate_chambers
 from app.subsystems.dt.verdict import judge_before
@@ -362,7 +373,8 @@ def test_two_networks_of_one_name_are_refused(scorer):
 
 def test_importing_it_imports_nothing_heavy():
     script = (
-        "import sys, app.ml.evaluation, app.ml.tables, app.ml.pictures\n"
+        "import sys\n"
+        "from app.subsystems.dt.learning import evaluation, evaluation_pictures, evaluation_tables\n"
         "heavy = {'tensorflow', 'keras', 'skimage', 'scipy', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -407,8 +419,8 @@ def test_the_pictures_leave_no_figure_and_no_setting_behind(evaluation):
     pictures(evaluation)
     assert dict(matplotlib.rcParams) == before
     script = (
-        "import sys\nfrom pathlib import Path\nfrom app.ml.evaluation import Evaluation\n"
-        "from app.ml.pictures import pictures\n"
+        "import sys\nfrom pathlib import Path\nfrom app.subsystems.dt.learning.evaluation import Evaluation\n"
+        "from app.subsystems.dt.learning.evaluation_pictures import pictures\n"
         "pictures(Evaluation.from_json(sys.stdin.read()))\nassert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, text=True, input=evaluation.to_json())

@@ -28,7 +28,7 @@ from keras2_files import (
 
 from app.errors import ModelRefused
 from app.ml.backend import keras, numpy_2_forgiven
-from app.ml.keras2 import KINDS, input_scaling, read_row_network
+from app.subsystems.dt.learning.keras2 import KINDS, input_scaling, read_row_network
 from app.subsystems.dt.preprocess import BINS
 from config import ROOT
 
@@ -74,7 +74,9 @@ def refusal(path):
 
 
 def test_importing_it_imports_neither_tensorflow_nor_h5py():
-    script = "import sys, app.ml.keras2\nassert not {'tensorflow', 'keras', 'h5py'} & set(sys.modules)"
+    script = (
+        "import sys, app.subsystems.dt.learning.keras2\nassert not {'tensorflow', 'keras', 'h5py'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 

@@ -8,11 +8,18 @@ import pytest
 from labelled_chambers import RUNS, bad_layers, say, simulated
 
 from app.errors import InvalidInput, TooFewLabels
-from app.ml.labelled_items import Choice, counts_of, labelled_items, labels_of, outlook, require_enough
 from app.ml.split import BLOCK, Part, is_test_run, part_of
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.labelled_items import (
+    Choice,
+    counts_of,
+    labelled_items,
+    labels_of,
+    outlook,
+    require_enough,
+)
 
 RUN = RUNS[0]
 EVERYTHING = Choice()

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from app.errors import Conflict, TooFewLabels
-from app.ml.learning_curve import learning_curve
 from app.ml.models import Composition
-from app.ml.scoring import Scorer
+from app.subsystems.dt.learning.learning_curve import learning_curve
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers
 from config import ROOT
 
@@ -12,7 +12,7 @@ from config import ROOT
 @pytest.fixture(autouse=True)
 def few_simulated(monkeypatch):
     """Few simulated chambers besides: what is asked here does not hang on them."""
-    monkeypatch.setattr("app.ml.learning_curve.SIMULATED", 300)
+    monkeypatch.setattr("app.subsystems.dt.learning.learning_curve.SIMULATED", 300)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 
 from app.errors import ModelRefused
 from app.ml.models import CARD_FILE, MODEL_FILE, SHIFTER, Card, default_model, load_card, verified_file
-from app.ml.networks import architecture
-from app.ml.training import SCORES
+from app.subsystems.dt.learning.networks import architecture
+from app.subsystems.dt.learning.training import SCORES
 from config import ROOT
 
 SHIPPED = ROOT / "models" / "row-cnn-1"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidInput
-from app.ml.networks import ARCHITECTURES, architecture
+from app.subsystems.dt.learning.networks import ARCHITECTURES, architecture
 from app.subsystems.dt.preprocess import BINS, layer_bins
 from app.subsystems.dt.simulate import simulate_chambers
 

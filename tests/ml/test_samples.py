@@ -4,10 +4,19 @@ import labelled_chambers
 import numpy as np
 import pytest
 
-from app.ml.labelled_items import Choice, labelled_items
-from app.ml.networks import architecture
-from app.ml.samples import BAD_SHARE, MOST_BAD_WEIGHT, Sample, balanced, labelled_sample, mixed, sample, varied
-from app.ml.training import calibrated
+from app.subsystems.dt.learning.labelled_items import Choice, labelled_items
+from app.subsystems.dt.learning.networks import architecture
+from app.subsystems.dt.learning.samples import (
+    BAD_SHARE,
+    MOST_BAD_WEIGHT,
+    Sample,
+    balanced,
+    labelled_sample,
+    mixed,
+    sample,
+    varied,
+)
+from app.subsystems.dt.learning.training import calibrated
 
 
 def layers(bad, weights=None):

@@ -11,10 +11,10 @@ import pytest
 from app.errors import ModelRefused
 from app.ml.backend import keras, numpy_2_forgiven
 from app.ml.models import CARD_FILE, MODEL_FILE, load_card
-from app.ml.networks import architecture
-from app.ml.scoring import Scorer
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
+from app.subsystems.dt.learning.networks import architecture
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.preprocess import BINS, layer_bins, row_scaled
 from app.subsystems.dt.simulate import RICH, simulate_chambers, simulate_run
 from app.subsystems.dt.verdict import Verdict
@@ -61,7 +61,7 @@ def assert_alike(judgements, expected):
 
 def test_importing_it_imports_no_tensorflow():
     script = (
-        "import sys, app.ml.scoring, app.ml.training, app.ml.models\n"
+        "import sys, app.subsystems.dt.learning.scoring, app.subsystems.dt.learning.training, app.ml.models\n"
         "heavy = {'tensorflow', 'keras', 'skimage', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -10,10 +10,10 @@ import pytest
 from independent import KINDS, LOW_SUPERLAYER, drawn_chambers, result_of
 
 from app.ml.models import ALARM, SHIFTER, default_model, load_card
-from app.ml.scoring import Scorer
-from app.ml.training import area_under_roc
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
+from app.subsystems.dt.learning.scoring import Scorer
+from app.subsystems.dt.learning.training import area_under_roc
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import Verdict
 from config import ROOT

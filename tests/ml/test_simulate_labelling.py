@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from app import create_app
+from app.domain.strategies import DEFAULT, Strategy
 from app.errors import InvalidInput
-from app.labelling.strategies import DEFAULT, Strategy
-from app.ml import pictures
-from app.ml import simulate_labelling as simulation
-from app.ml.last_layers import LastLayers
-from app.ml.networks import architecture
-from app.ml.simulate_labelling import COMPARED, Curve, Outcome, Setup, simulate_labelling
+from app.subsystems.dt.learning import evaluation_pictures as pictures
+from app.subsystems.dt.learning import simulate_labelling as simulation
+from app.subsystems.dt.learning.last_layers import LastLayers
+from app.subsystems.dt.learning.networks import architecture
+from app.subsystems.dt.learning.simulate_labelling import COMPARED, Curve, Outcome, Setup, simulate_labelling
 from config import Settings
 
 SMALL = Setup(seeds=1, taught=150, runs=4, rate=0.99, steps=(0, 10, 40))

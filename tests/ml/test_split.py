@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.run_numbers import LARGEST_RUN
 from app.ml.split import BLOCK, SPLIT, Part, is_test_run, kept_for_test, part_of
-from app.run_numbers import LARGEST_RUN
 from app.subsystems.dt import DT
 
 PLACES = DT.places()

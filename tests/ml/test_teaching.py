@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.labelling.events import LabelState
-from app.ml import training
-from app.ml.forgetting import check
-from app.ml.labelled_items import LabelledItem, LabelledSet
+from app.domain.labels import LabelState
 from app.ml.models import Composition, default_model, load_card
-from app.ml.samples import Sample
-from app.ml.scoring import Scorer
 from app.ml.split import Part
-from app.ml.teaching import Taught, contradicted, settled
 from app.subsystems.dt import faults, simulate
 from app.subsystems.dt.defects import Defect, DefectKind
 from app.subsystems.dt.geometry import all_chambers
+from app.subsystems.dt.learning import training
+from app.subsystems.dt.learning.forgetting import check
+from app.subsystems.dt.learning.labelled_items import LabelledItem, LabelledSet
+from app.subsystems.dt.learning.samples import Sample
+from app.subsystems.dt.learning.scoring import Scorer
+from app.subsystems.dt.learning.teaching import Taught, contradicted, settled
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.profiles import typical
 from app.subsystems.dt.verdict import Verdict, judge_before

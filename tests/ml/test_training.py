@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from app.errors import Conflict, InvalidInput
-from app.ml import training
-from app.ml.fitting import log_odds
-from app.ml.labelled import simulated_test_set
 from app.ml.models import CARD_FILE, MODEL_FILE, Calibration, load_card, verified_file
-from app.ml.networks import ARCHITECTURES, architecture
-from app.ml.scoring import Scorer
 from app.subsystems.dt.defects import DefectKind
+from app.subsystems.dt.learning import training
+from app.subsystems.dt.learning.fitting import log_odds
+from app.subsystems.dt.learning.known_chambers import simulated_test_set
+from app.subsystems.dt.learning.networks import ARCHITECTURES, architecture
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import RICH, SIMULATOR_VERSION, simulate_chambers
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 from config import ROOT

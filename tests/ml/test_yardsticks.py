@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from app.ml.labelled import fitting_seed, simulated_test_set
-from app.ml.yardsticks import (
+from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.known_chambers import fitting_seed, simulated_test_set
+from app.subsystems.dt.learning.yardsticks import (
     cms_by_layer,
     cms_chamber_code,
     good_rows,
@@ -11,8 +13,6 @@ from app.ml.yardsticks import (
     variance,
     yardsticks,
 )
-from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import BINS, layer_bins
 from app.subsystems.dt.simulate import simulate_chambers
 

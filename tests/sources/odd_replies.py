@@ -16,8 +16,8 @@ from enum import Enum
 
 from hypothesis import strategies as st
 
-from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import Chamber, all_chambers
+from app.subsystems.dt.sources import dqm
 
 LIMIT = 200_000  # bytes of a reply that are read
 READ_SECONDS = 0.3  # that one request may take

@@ -8,10 +8,10 @@ import pytest
 import requests
 
 from app.errors import InvalidInput, Reason, SettingsError, UnusableHistogram
-from app.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
-from app.subsystems.dt.dqm import histogram_path, occupancy_of
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.simulate import simulate_run
+from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
+from app.subsystems.dt.sources.dqm import histogram_path, occupancy_of
 
 RUN = 302_635
 CHAMBER = Chamber(wheel=-1, station=1, sector=2)

@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from app.errors import Reason, UnusableHistogram
-from app.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
-from app.sources.jsonfairy import Jsonfairy
 from app.subsystems.dt.geometry import all_chambers
+from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
+from app.subsystems.dt.sources.jsonfairy import Jsonfairy
 from config import Settings
 
 RUN = 302_640

@@ -23,15 +23,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Reason, SettingsError, SourceDown, UnusableHistogram
-from app.sources import jsonfairy as jsonfairy_module
 from app.sources.certificates import Certificates
-from app.sources.demo_reply import histogram_json
 from app.sources.http import Failed, Line, proxies_for, retry_after
-from app.sources.jsonfairy import Jsonfairy, decoded, histogram
 from app.sources.parallel import LATER_FAILURES, pause
-from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.sources import dqm
+from app.subsystems.dt.sources import jsonfairy as jsonfairy_module
+from app.subsystems.dt.sources.demo_reply import histogram_json
+from app.subsystems.dt.sources.jsonfairy import Jsonfairy, decoded, histogram
 from config import Settings
 
 RUN = 302635

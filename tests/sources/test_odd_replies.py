@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from odd_replies import LIMIT, READ_SECONDS, OddReply, RawServer, chamber_of, counts, good_reply, odd_replies
 
 from app.errors import SourceDown, UnusableHistogram
-from app.sources.jsonfairy import Jsonfairy
 from app.subsystems.dt.geometry import all_chambers
+from app.subsystems.dt.sources.jsonfairy import Jsonfairy
 from config import Settings
 
 RUN = 302635

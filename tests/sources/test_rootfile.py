@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from uproot.writing.identify import to_TAxis, to_TH2x
 
 from app.errors import InvalidInput, Reason, SourceDown, UnusableHistogram
-from app.sources import root_reader, rootfile
-from app.sources.rootfile import RootFile
-from app.subsystems.dt import dqm
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.sources import dqm, root_reader, rootfile
+from app.subsystems.dt.sources.rootfile import RootFile
 
 RUN = 302635
 ONE = Chamber(wheel=-1, station=1, sector=2)

@@ -18,7 +18,7 @@ from app.store.indexes import make_indexes
 from app.store.items import SCORED, ItemQuery, Items, ItemState
 from app.store.labels import LabelQuery, Labels
 from app.store.runs import Runs, RunState
-from app.web.labels import EVENT_SORTS
+from app.web.labels.label_lists import EVENT_SORTS
 
 RUNS = 40
 START, MINUTE = datetime(2026, 1, 1, tzinfo=UTC), timedelta(minutes=1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.labelling.events import Seen
+from app.domain.labels import Seen
 from app.store.items import ItemQuery
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import simulate_chamber

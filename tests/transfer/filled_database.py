@@ -7,9 +7,9 @@ from itertools import count
 
 from pymongo import MongoClient
 
+from app.domain.labels import Seen
+from app.domain.origin import Origin, SourceKind
 from app.errors import Reason, UnusableHistogram
-from app.labelling.events import Seen
-from app.sources.origin import Origin, SourceKind
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.simulate import simulate_run

@@ -5,8 +5,8 @@ import json
 import pytest
 from filled_database import PLACES, judgement
 
+from app.domain.labels import Seen
 from app.errors import InvalidInput
-from app.labelling.events import Seen
 from app.store.runs import RunState
 from app.subsystems.dt.simulate import simulate_chamber
 from app.transfer import good_runs

@@ -12,8 +12,8 @@ import pytest
 from filled_database import HISTOGRAMS, PLACES, RUN, fill, whole
 from pymongo import MongoClient
 
+from app.domain.origin import DEMONSTRATION
 from app.errors import Conflict, InvalidInput
-from app.sources.origin import DEMONSTRATION
 from app.store.imports import WRONG, ImportState, Outcome
 from app.transfer.formats import FORMATS
 from app.transfer.importing import AT_ONCE

@@ -9,7 +9,7 @@ import pytest
 from filled_database import PLACES, RUN, fill, whole
 
 from app.accounts import Role
-from app.labelling.events import Seen
+from app.domain.labels import Seen
 from app.transfer import bounds
 
 

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.web.colours import STEPS, colour, influence_colour, is_dark
+from app.web.shared.colours import STEPS, colour, influence_colour, is_dark
 
 
 def linear(channel):

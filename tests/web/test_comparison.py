@@ -9,9 +9,9 @@ from waiting import wait_until
 
 from app.errors import InvalidInput, NotFound
 from app.jobs import compare
-from app.ml.labelled_items import Choice, labelled_items
-from app.ml.side_by_side import CELLS, SideBySide
 from app.ml.split import Part
+from app.subsystems.dt.learning.labelled_items import Choice, labelled_items
+from app.subsystems.dt.learning.side_by_side import CELLS, SideBySide
 from app.subsystems.dt.verdict import Verdict
 
 PAIR = ROW, CHAMBER = "row-cnn-1", "chamber-scan-1"

@@ -3,7 +3,7 @@ import pytest
 
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
-from app.web.heatmap import Heatmap, Scale, ScaleKind
+from app.subsystems.dt.web.heatmap import Heatmap, Scale, ScaleKind
 
 
 def occupancy(chamber, fill=40):

@@ -3,7 +3,7 @@ import uuid
 import pytest
 from queue_of_chambers import PLACES, RUN, load_queue, score
 
-from app.labelling.events import Seen
+from app.domain.labels import Seen
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from csv_text import csv_text
 from waiting import wait_until
 
-from app.labelling.events import Seen
+from app.domain.labels import Seen
 from app.store.items import ItemState
 from app.subsystems.dt.geometry import Chamber
 

@@ -7,12 +7,14 @@ import shutil
 import pytest
 
 from app.errors import Conflict
-from app.ml import evaluation, models, pictures
-from app.ml.labelled import LabelledChamber, simulated_test_set
-from app.ml.scoring import Scorer
-from app.ml.yardsticks import simple_statistics
+from app.ml import models
+from app.subsystems.dt.learning import evaluation
+from app.subsystems.dt.learning import evaluation_pictures as pictures
+from app.subsystems.dt.learning.known_chambers import LabelledChamber, simulated_test_set
+from app.subsystems.dt.learning.scoring import Scorer
+from app.subsystems.dt.learning.yardsticks import simple_statistics
 from app.subsystems.dt.simulate import simulate_chambers
-from app.web.display import percent
+from app.web.shared.display import percent
 from config import ROOT
 
 SHIPPED = ROOT / "models"

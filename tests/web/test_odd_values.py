@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 from queue_of_chambers import PLACES, RUN, load_queue
 
-from app.labelling.events import Seen
-from app.web.security import LARGEST_REQUEST
+from app.domain.labels import Seen
+from app.web.shared.security import LARGEST_REQUEST
 
 PATIENCE = 60  # seconds until an answer is given up; never a measure of speed
 TRIES = 25  # of each address and method

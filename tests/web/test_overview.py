@@ -6,7 +6,7 @@ from app.errors import Reason, UnusableHistogram
 from app.store.items import ItemState
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
-from app.web.display import chamber_words
+from app.web.shared.display import chamber_words
 
 SPOT = re.compile(r'<a class="spot ([^"]*)" href="([^"]*)" title="([^"]*)" aria-label="([^"]*)">([^<]*)</a>')
 

@@ -1,8 +1,8 @@
 import pytest
 
 from app.errors import InvalidInput
-from app.web.fields import Fields, fraction
-from app.web.paging import Page
+from app.web.shared.fields import Fields, fraction
+from app.web.shared.paging import Page
 
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "4", "1000000000", "two", "1.5", "9" * 5000])

@@ -5,8 +5,8 @@ import pytest
 
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
-from app.web.heatmap import Heatmap
-from app.web.profile import HEIGHT, lines
+from app.subsystems.dt.web.heatmap import Heatmap
+from app.subsystems.dt.web.profile import HEIGHT, lines
 
 
 def points(path):

@@ -4,14 +4,14 @@ from dataclasses import replace
 import pytest
 from queue_of_chambers import load
 
+from app.domain.labels import Seen
 from app.errors import Reason, UnusableHistogram
-from app.labelling.events import Seen
 from app.store.items import ItemState
 from app.store.runs import Run, RunState
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.verdict import Verdict
-from app.web.run_map import View
-from app.web.run_report import Change, proposed_reference
+from app.subsystems.dt.web.run_map import View
+from app.web.runs.run_report import Change, proposed_reference
 
 SPOT = re.compile(
     r'<td(?: colspan="2")?><a class="spot ([^"]*)" href="/eval/(\d+)/(-?\d)/(\d+)/(\d)/" title="([^"]*)"[^>]*>([^<]*)'

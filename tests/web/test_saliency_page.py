@@ -7,11 +7,11 @@ from queue_of_chambers import RUN, load, path
 from waiting import wait_until
 
 from app.jobs import explain
-from app.ml.saliency import Method
 from app.store.jobs import JobState
 from app.subsystems.dt.geometry import Chamber
-from app.web.influence_map import InfluenceMap, InfluenceScale, logits, short_logits
-from app.web.steps import steps_of
+from app.subsystems.dt.learning.saliency import Method
+from app.subsystems.dt.web.influence_map import InfluenceMap, InfluenceScale, logits, short_logits
+from app.subsystems.dt.web.influence_steps import steps_of
 
 DEAD = Chamber(wheel=2, station=2, sector=12)  # cells 8–39 of layers 1 to 4
 LOW = Chamber(wheel=1, station=2, sector=11)  # layer 5

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.accounts import PER_NAME, Role
-from app.web.sessions import secret_key
+from app.web.shared.sessions import secret_key
 from config import Settings
 
 PASSWORD = "correct horse battery"

@@ -9,10 +9,10 @@ import pytest
 from csv_text import csv_text
 from queue_of_chambers import load
 
-from app.labelling.events import Seen
+from app.domain.labels import Seen
 from app.store.items import ItemState
 from app.subsystems.dt.geometry import Chamber
-from app.web.labels import LABELLED
+from app.web.labels.label_lists import LABELLED
 
 A, B, C = (Chamber(wheel=0, station=2, sector=sector) for sector in (1, 2, 3))
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidInput, NotFound
-from app.ml import evaluation, models
-from app.ml.labelled import LabelledChamber
-from app.ml.scoring import Scorer
+from app.ml import models
+from app.subsystems.dt.learning import evaluation
+from app.subsystems.dt.learning.known_chambers import LabelledChamber
+from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers, simulate_run
 from app.subsystems.dt.verdict import Verdict
-from app.web.display import percent
+from app.web.shared.display import percent
 from config import ROOT
 
 ROW = "row-cnn-1"

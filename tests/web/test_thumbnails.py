@@ -4,8 +4,8 @@ import numpy as np
 
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
-from app.web.heatmap import Heatmap
-from app.web.thumbnails import thumbnail
+from app.subsystems.dt.web.heatmap import Heatmap
+from app.subsystems.dt.web.thumbnails import thumbnail
 
 RUN = re.compile(r"M(\d+) ([\d.]+)h(\d+)v")
 

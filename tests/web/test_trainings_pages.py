@@ -5,11 +5,11 @@ import shutil
 import labelled_chambers
 import pytest
 
-from app.ml.candidate import Plan
-from app.ml.forgetting import Forgetting, KindFound
 from app.ml.models import CARD_FILE, load_card
-from app.ml.networks import ARCHITECTURES
-from app.web.loss_curves import LossCurves
+from app.subsystems.dt.learning.candidate import Plan
+from app.subsystems.dt.learning.forgetting import Forgetting, KindFound
+from app.subsystems.dt.learning.networks import ARCHITECTURES
+from app.web.models.loss_curves import LossCurves
 from config import ROOT
 
 FORM = {"runs": "302641–302645", "architecture": "row-cnn", "seed": "0", "chambers": "400", "simulated_weight": "0,5"}

@@ -9,7 +9,7 @@ from csv_text import csv_text
 from queue_of_chambers import load
 
 from app.subsystems.dt.geometry import Chamber
-from app.web.trend_lines import COLUMNS, thin
+from app.web.runs.trend_lines import COLUMNS, thin
 
 A, B, MB4 = (
     Chamber(wheel=0, station=2, sector=1),

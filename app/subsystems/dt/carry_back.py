@@ -1,5 +1,5 @@
 """Influence on what a network takes, carried back to the cells of the picture. Not for the influence itself: see
-`app.ml.saliency`.
+`app.subsystems.dt.learning.saliency`.
 
 The sum over a layer is kept, cells that do not exist get none, and what a network knows of a layer through its siblings
 or the other superlayers is told apart, not smeared over the layer's own cells.

@@ -1,7 +1,7 @@
 """What the chambers of a run come to: bad layers by wheel, station and kind, and how the scores are spread.
 
 Worked out when a run is scored and kept with it, so that a page over many runs reads no chamber. Not for words: see
-`app.web.display`.
+`app.web.shared.display`.
 """
 
 from __future__ import annotations

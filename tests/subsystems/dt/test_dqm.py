@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Reason, UnusableHistogram
-from app.subsystems.dt.dqm import histogram_path, occupancy_of, parse_histogram_path
 from app.subsystems.dt.geometry import Chamber, all_chambers
+from app.subsystems.dt.sources.dqm import histogram_path, occupancy_of, parse_histogram_path
 
 CHAMBER = Chamber(wheel=-1, station=1, sector=2)
 ANYTHING = st.recursive(

@@ -1,0 +1,41 @@
+"""Evaluating a model as a task for another process: figures and pictures, as they are kept for the model's page.
+
+Not for what the figures are: see `evaluation`. Importing this imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.ml.worker_process import Told
+
+CHAMBERS = 4_000
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """What `flask evaluate-model` does, as a task.
+
+    Attributes:
+        folders: of the model in question, and of the one that it is compared with besides the simpler methods; with
+            each the score from which a layer is bad.
+        chambers: simulated ones to test on.
+    """
+
+    folders: tuple[tuple[Path, float], ...]
+    chambers: int = CHAMBERS
+
+    def __call__(self, tell: Callable[[Told], None]) -> dict[str, Any]:
+        """{"figures": JSON as text, "pictures": name → SVG}; tells {"words"}."""
+        from app.subsystems.dt.learning.evaluation import evaluate
+        from app.subsystems.dt.learning.evaluation_pictures import pictures
+        from app.subsystems.dt.learning.scoring import Scorer
+
+        tell({"words": f"simulating {self.chambers:,} chambers"})
+        scorers = [Scorer(folder).at(threshold) for folder, threshold in self.folders]
+        found = evaluate(scorers, self.chambers, report=lambda line: tell({"words": line}))
+        tell({"words": "drawing the pictures"})
+        return {"figures": found.to_json(), "pictures": {name: svg.decode() for name, svg in pictures(found).items()}}

@@ -1,0 +1,131 @@
+"""Scores and verdicts for whole chambers, by one model, all layers in one batch.
+
+Importing this imports no TensorFlow; making a `Scorer` does.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.errors import InvalidInput, ModelRefused
+from app.ml.backend import THREADS, keras, tensorflow
+from app.ml.hdf5 import first_line
+from app.ml.models import load_card, verified_file
+from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.networks import BAD, architecture
+from app.subsystems.dt.preprocess import layer_bins
+from app.subsystems.dt.verdict import Judgement, judge, judge_before
+
+AT_ONCE = 125  # chambers: a run in two halves, side by side
+
+if TYPE_CHECKING:
+    from keras import Model
+
+
+class Scorer:
+    """A model that is ready to judge. Safe to share between threads.
+
+    Args:
+        folder: the model's; making the scorer loads it, which takes seconds the first time in a process.
+
+    Attributes:
+        card: what is known of the model.
+        version: the model's name, which goes with every score.
+        threshold: from which score a layer is bad: the shifter's of the card, unless `at` said otherwise.
+
+    Raises:
+        ModelRefused: the file is not its card's, or the network is not what the card says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.card = load_card(folder)
+        self.version = self.card.name
+        self.threshold = self.card.threshold
+        try:
+            self._architecture = architecture(self.card.architecture)
+        except InvalidInput as error:
+            raise ModelRefused(f"The model {self.version} cannot be used: {error}") from None
+        path = verified_file(folder, self.card)
+        try:
+            self._network = keras().saving.load_model(path, compile=False, safe_mode=True)
+            self._forward = self._traced()
+        except ModelRefused:
+            raise
+        except Exception as error:  # the border to a file that anybody may have made, and to all that Keras makes of it
+            raise ModelRefused(f"The file of the model {self.version} cannot be loaded: {first_line(error)}") from error
+
+    def at(self, threshold: float) -> Scorer:
+        """The same model with another threshold: it shares the network."""
+        other = copy.copy(self)
+        other.threshold = threshold
+        return other
+
+    @property
+    def network(self) -> Model:
+        """The network itself: to be read, never changed."""
+        return self._network
+
+    def judge(self, occupancies: Sequence[Occupancy]) -> list[Judgement]:
+        """Judge chambers, in the order given. What else is in the batch does not matter.
+
+        Raises:
+            ModelRefused: the network gave something that is not a score.
+        """
+        parts = [occupancies[i : i + AT_ONCE] for i in range(0, len(occupancies), AT_ONCE)]
+        if len(parts) == 1:
+            return self._judge(occupancies)
+        with ThreadPoolExecutor(THREADS) as pool:  # what holds the interpreter's lock in one does not hold up the other
+            return [judgement for part in pool.map(self._judge, parts) for judgement in part]
+
+    def _judge(self, occupancies: Sequence[Occupancy]) -> list[Judgement]:
+        bins = layer_bins(occupancies)
+        before = judge_before(occupancies, bins)
+        scores, embeddings = self._run(self._architecture.inputs(occupancies, bins)[before.open])
+        return judge(before, scores, self.threshold, embeddings)
+
+    def scores(self, inputs: np.ndarray) -> np.ndarray:
+        """P(bad) of layers that are ready for the network.
+
+        Args:
+            inputs: float32 (layers, …), what the architecture takes; finite.
+
+        Returns:
+            float32 (layers,), 0…1.
+        """
+        return self._run(inputs)[0]
+
+    def _run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores, and the activations of the last hidden layer: float32 (layers,) and (layers, units)."""
+        if not len(inputs):  # TensorFlow's convolution fails on no layers at all
+            return np.empty(0, np.float32), np.empty((0, 1), np.float32)
+        scores, embeddings = (tensor.numpy() for tensor in self._forward(inputs))
+        is_score = (scores >= 0) & (scores <= 1 + 1e-6)  # not so of nan either; float32 may round beyond 1
+        if not is_score.all():
+            raise ModelRefused(f"The model {self.version} gave {scores[~is_score][0]} for a score.")
+        return scores, embeddings
+
+    def _traced(self):
+        tf = tensorflow()
+        shape = self._architecture.shape
+        network = self._network
+        if network.input_shape != (None, *shape) or network.output_shape != (None, 2):
+            raise ModelRefused(
+                f"The model {self.version} is no {self.card.architecture}: it takes {network.input_shape} and gives "
+                f"{network.output_shape}, but should take {(None, *shape)} and give (None, 2)."
+            )
+
+        both = keras().Model(network.inputs, [network.outputs[0], network.layers[-1].input])
+
+        @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32)])
+        def forward(inputs):
+            scores, hidden = both(inputs, training=False)
+            return scores[:, BAD], hidden
+
+        forward(np.zeros((1, *shape), np.float32))  # traced now, not by the first run
+        return forward

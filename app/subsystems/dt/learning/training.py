@@ -1,0 +1,352 @@
+"""Training a network on simulated chambers, and on labelled ones besides, and writing it with its card.
+
+The same command makes the same weights; from labels, as long as the digest on the card is the same. Chambers, never
+layers, are dealt to training, validation and test. The simulated ones for the first two are rich in faults; the others
+have as many as ordinary data, and it is on these that a score of 0.8 means 80 %. Not for what a network is shown: see
+`samples`; nor for choosing which model is used: see `models.default_model`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.errors import Conflict, InvalidInput
+from app.ml.backend import numpy_2_forgiven
+from app.ml.models import (
+    ALARM,
+    CARD_FILE,
+    MODEL_FILE,
+    SHIFTER,
+    Calibration,
+    Card,
+    Figures,
+    ReliabilityBin,
+    Threshold,
+    TrainedOn,
+    is_name,
+    sha256,
+)
+from app.ml.split import Part
+from app.subsystems.dt.faults import FAULTS
+from app.subsystems.dt.learning.fitting import Epoch, fit, log_odds, scores, seeded
+from app.subsystems.dt.learning.networks import BAD, Architecture, architecture
+from app.subsystems.dt.learning.samples import Sample, labelled_sample, nearer_ordinary, sample, varied
+from app.subsystems.dt.learning.teaching import Taught, beginning, teach
+from app.subsystems.dt.simulate import ORDINARY, RICH, SIMULATOR_VERSION, DefectKind, simulate_chambers
+from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
+
+if TYPE_CHECKING:
+    from keras import Model
+
+LEAST_CHAMBERS = 400  # with fewer, validation or test can be without bad layers
+SHARES = {  # of the chambers; and of faulty ones among these
+    "training": (0.6, RICH),
+    "validation": (0.1, RICH),
+    "calibration": (0.15, ORDINARY),
+    "test": (0.15, ORDINARY),
+}
+SCORES = {SHIFTER: 0.25, ALARM: 0.95}  # at 0.25 a missed bad layer is as bad as three false alarms
+HITS = (LEAST_HITS_A_CELL, 4.0, 12.0, 50.0, np.inf)  # a cell: levels at which false alarms are counted
+BINS = 10  # of the reliability curve
+
+
+def train(
+    architecture_name: str,
+    seed: int,
+    folder: Path,
+    chambers: int,
+    report: Callable[[str], None],
+    replace: bool = False,
+    taught: Taught | None = None,
+    after_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    without: Sequence[DefectKind] = (),
+) -> Card:
+    """Train a network and write `folder/model.keras` and `folder/card.json`, both or neither.
+
+    Args:
+        architecture_name: one of `networks.ARCHITECTURES`.
+        seed: of the simulation, the first weights and the order of the batches; 0 to 2³² − 1.
+        folder: where to; its name becomes the model's.
+        chambers: how many to simulate, at least 400: 60 % to train on, 10 % to know when to stop, 15 % to calibrate
+            the scores on, 15 % for the figures.
+        report: told what is going on, a line at a time.
+        replace: overwrite a model of that name.
+        taught: labelled chambers to learn from besides.
+        after_epoch: told of each epoch that is over.
+        without: kinds of fault that no simulated chamber has, not even those for the figures.
+
+    Raises:
+        InvalidInput: no such architecture, a seed or a number of chambers out of range, a name that no model can
+            have, or no kind of fault left.
+        Conflict: the folder exists, and `replace` was not given.
+    """
+    kind = checked(architecture_name, seed, chambers)
+    without = _checked_kinds(without)
+    _check_folder(folder, replace)
+
+    samples = {}
+    for stream, (name, (share, faulty)) in enumerate(SHARES.items()):
+        drawn = simulate_chambers(round(share * chambers), _seed(seed, stream), faulty, without)
+        samples[name] = sample(kind, drawn) if faulty == ORDINARY else nearer_ordinary(kind, drawn, faulty)
+        report(f"{name}: {_described(samples[name])}")
+    # Taken out, so that what is not needed any more is not kept: these are hundreds of megabytes.
+    shown, validation, ordinary = (samples.pop(name).seen for name in ("training", "validation", "calibration"))
+    test, more, labelled_test = samples.pop("test"), {}, None
+    if taught:
+        real = {}
+        for part in Part:
+            items = taught.labelled.of(part)
+            report(f"labelled, {part}: {len(items)} chambers")
+            real[part] = labelled_sample(kind, items if part is Part.TEST else varied(items, seed))
+        network, known = beginning(kind, taught.active, seed)
+        simulated, weight = (shown, validation), taught.simulated_weight
+        lesson = teach(network, bool(known), kind.recipe, seed, simulated, real, weight, report, after_epoch)
+        shown, ordinary, test = lesson.shown, lesson.settle(ordinary), lesson.settle(test)
+        labelled_test = real[Part.TEST]
+        more = {
+            "labels": taught.labelled.composition,
+            "simulated_weight": weight,
+            "bad_weight": lesson.bad_weight,
+            "went_on_from": known,
+            "contradicted": lesson.contradicted,
+        }
+    else:
+        seeded(seed)
+        network = kind.build()
+        fit(network, kind.recipe, seed, shown, validation, report, after_epoch)
+
+    calibration = calibrated(ordinary.bad, log_odds(network, ordinary.inputs))
+    _fold_in(network, calibration)
+    found = scores(network, test.inputs)
+    card = Card(
+        name=folder.name,
+        architecture=architecture_name,
+        takes=kind.takes,
+        parameters=network.count_params(),
+        trained_on=TrainedOn(
+            simulator_version=SIMULATOR_VERSION,
+            seed=seed,
+            chambers=chambers,
+            layers=len(shown.bad),
+            bad_layers=round(float(shown.bad.sum()), 1),
+            left_out=_left_out(kind, without),
+            without=tuple(map(str, without)),
+            command=_command(architecture_name, seed, chambers, folder, taught, without),
+            **more,
+        ),
+        figures=figures(test.bad[test.visible], found[test.visible]),
+        figures_all_faults=figures(test.bad, found),
+        figures_labelled=labelled_test and _figures(labelled_test, scores(network, labelled_test.inputs)),
+        calibration=calibration,
+        reliability=reliability(test.bad[test.visible], found[test.visible]),
+        thresholds={use: threshold(score, test.bad, found, test.hits) for use, score in SCORES.items()},
+        sha256="0" * 64,  # of the file, once it is written
+        created=datetime.now(UTC),
+    )
+    card = _written(network, card, folder)
+    report(f"area under the ROC curve {card.figures.area_under_roc:.4f}; {folder} is written")
+    return card
+
+
+def checked(architecture_name: str, seed: int, chambers: int) -> Architecture:
+    """The architecture of this name, where a network of it can be trained so.
+
+    Raises:
+        InvalidInput: no such architecture, or a seed or a number of chambers out of range.
+    """
+    kind = architecture(architecture_name)
+    if not 0 <= seed < 2**32:
+        raise InvalidInput("seed", seed, "a whole number from 0 to 4,294,967,295")
+    if chambers < LEAST_CHAMBERS:
+        raise InvalidInput("chambers", chambers, f"a whole number, {LEAST_CHAMBERS} or more")
+    return kind
+
+
+def calibrated(bad: np.ndarray, log_odds: np.ndarray, weights: np.ndarray | None = None) -> Calibration:
+    """The temperature and the shift that make scores likelihoods: Platt (1999), by Newton's method.
+
+    Args:
+        bad: float (layers,), P(bad).
+        log_odds: float (layers,), the network's log P(bad) / P(good).
+        weights: float (layers,), how much each layer counts; 1 if not given.
+    """
+    x = np.stack((log_odds.astype(np.float64), np.ones(len(log_odds))))
+    counts = 1.0 if weights is None else weights.astype(np.float64)
+    line = np.array([1.0, 0.0])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(line @ x, -30, 30)))
+        # a weak pull towards leaving the scores alone decides where nothing else does
+        gradient = x @ (counts * (p - bad)) + 0.1 * (line - (1, 0))
+        step = np.linalg.solve((x * (counts * p * (1 - p))) @ x.T + 0.1 * np.eye(2), gradient)
+        line -= np.clip(step, -1, 1)
+    line[0] = max(line[0], 0.05)
+    return Calibration(temperature=float(1 / line[0]), shift=float(line[1]))
+
+
+def reliability(bad: np.ndarray, scores: np.ndarray) -> list[ReliabilityBin]:
+    """Mean score and share of bad layers, in tenths of the score; tenths without layers are left out.
+
+    >>> reliability(np.array([0.0, 1.0]), np.array([0.82, 0.88]))[0].bad
+    0.5
+    """
+    tenth = np.minimum((scores * BINS).astype(int), BINS - 1)
+    return [
+        ReliabilityBin(
+            score=float(scores[tenth == i].mean()),
+            bad=float(bad[tenth == i].mean()),
+            layers=int((tenth == i).sum()),
+        )
+        for i in range(BINS)
+        if (tenth == i).any()
+    ]
+
+
+def figures(bad: np.ndarray, scores: np.ndarray) -> Figures:
+    """What scores are worth, where P(bad) is 0 or 1; what is ambiguous does not count.
+
+    Args:
+        bad: float (layers,), P(bad).
+        scores: float (layers,).
+    """
+    good_scores, bad_scores = scores[bad == 0], scores[bad == 1]
+    if not good_scores.size or not bad_scores.size:
+        raise ValueError("figures need both good and bad layers")
+    return Figures(
+        layers=good_scores.size + bad_scores.size,
+        bad_layers=bad_scores.size,
+        area_under_roc=area_under_roc(good_scores, bad_scores),
+        found_at_1_percent_false_alarms=found_at(0.01, good_scores, bad_scores),
+    )
+
+
+def _figures(labelled: Sample, found: np.ndarray) -> Figures | None:
+    """Those of labelled layers; None where all are good, or all bad."""
+    both = (labelled.bad == 0).any() and (labelled.bad == 1).any()
+    return figures(labelled.bad, found) if both else None
+
+
+def area_under_roc(good: np.ndarray, bad: np.ndarray) -> float:
+    """The probability that a bad layer scores higher than a good one; a tie counts half (Mann and Whitney 1947).
+
+    >>> area_under_roc(np.array([0.1, 0.4]), np.array([0.4, 0.9]))
+    0.875
+    """
+    ordered = np.sort(good)
+    below, up_to = np.searchsorted(ordered, bad, side="left"), np.searchsorted(ordered, bad, side="right")
+    return float((below + up_to).mean() / (2 * len(good)))
+
+
+def found_at(false_alarms: float, good: np.ndarray, bad: np.ndarray) -> float:
+    """The share of bad layers above the lowest score that at most this share of the good ones exceeds.
+
+    >>> found_at(0.25, good=np.array([0.1, 0.2, 0.3, 0.6]), bad=np.array([0.2, 0.5, 0.9, 0.95]))
+    0.75
+    """
+    allowed = int(false_alarms * len(good))
+    return float((bad > np.sort(good)[len(good) - 1 - allowed]).mean())
+
+
+def threshold(score: float, bad: np.ndarray, scores: np.ndarray, hits: np.ndarray) -> Threshold:
+    """A threshold, with the share of good layers at or above it: of all, and by the chamber's hits a cell."""
+    good, alarms = bad == 0, scores >= score
+    levels = {
+        f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} and more": good & (hits >= low) & (hits < high)
+        for low, high in pairwise(HITS)
+    }
+    return Threshold(
+        score=score,
+        false_alarms=float(alarms[good].mean()),
+        false_alarms_by_hits={name: float(alarms[which].mean()) for name, which in levels.items() if which.any()},
+    )
+
+
+def _fold_in(network: Model, calibration: Calibration) -> None:
+    """Let the last layer do the calibration: what is kept is a network and nothing beside it."""
+    with numpy_2_forgiven():
+        kernel, bias = network.layers[-1].get_weights()
+        bias = bias / calibration.temperature
+        bias[BAD] += calibration.shift
+        network.layers[-1].set_weights([kernel / calibration.temperature, bias])
+
+
+def _written(network: Model, card: Card, folder: Path) -> Card:
+    """Write both files into a folder of another name, then rename it: no one ever sees half a model."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        with numpy_2_forgiven():
+            network.save(making / MODEL_FILE)
+        card = card.model_copy(update={"sha256": sha256(making / MODEL_FILE)})
+        (making / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        making.chmod(0o755)
+        if folder.exists():
+            old = making.with_suffix(".old")
+            os.rename(folder, old)
+            os.rename(making, folder)
+            shutil.rmtree(old)
+        else:
+            os.rename(making, folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return card
+
+
+def _check_folder(folder: Path, replace: bool) -> None:
+    if not is_name(folder.name):
+        accepted = "a folder whose name has only small letters, digits, '.', '_' and '-'"
+        raise InvalidInput("out", folder.name, accepted)
+    if folder.exists() and not replace:
+        raise Conflict(f"{folder} exists already; take another name, or ask for it to be replaced.")
+
+
+def _checked_kinds(without: Sequence[DefectKind]) -> tuple[DefectKind, ...]:
+    """Each once, in their usual order."""
+    if set(FAULTS).issubset(without):
+        raise InvalidInput("without", ", ".join(without), f"some of {', '.join(FAULTS)}, not all of them")
+    return tuple(kind for kind in DefectKind if kind in without)
+
+
+def _command(
+    architecture_name: str,
+    seed: int,
+    chambers: int,
+    folder: Path,
+    taught: Taught | None,
+    without: Sequence[DefectKind],
+) -> str:
+    """What makes the weights again."""
+    of_all = f"--architecture {architecture_name} --seed {seed} --chambers {chambers}"
+    if taught is None:
+        left_out = "".join(f" --without {kind}" for kind in without)
+        return f"flask train {of_all}{left_out} --out models/{folder.name}"
+    choice = taught.labelled.composition
+    runs, resolved = f" --runs {choice.runs}" * bool(choice.runs), " --resolved-only" * choice.resolved_only
+    return f"flask train --from-labels {of_all} --simulated-weight {taught.simulated_weight:g}{runs}{resolved}"
+
+
+def _left_out(kind: Architecture, without: Sequence[DefectKind]) -> str:
+    words = "empty layers and chambers with too few hits, which are judged before any network"
+    if not kind.sees_rate:
+        words += "; layers of which only the rate is low, which a layer scaled by itself cannot show"
+    if without:
+        words += f"; faults that were not simulated: {', '.join(kind.replace('_', ' ') for kind in without)}"
+    return words
+
+
+def _described(some: Sample) -> str:
+    bad = some.bad.sum()
+    hidden = (~some.visible).sum()
+    return f"{len(some.bad)} layers, {bad:.0f} of them bad ({bad / len(some.bad):.1%}), {hidden} for nothing that shows"
+
+
+def _seed(seed: int, stream: int) -> int:
+    return int(np.random.SeedSequence((seed, stream)).generate_state(1)[0])

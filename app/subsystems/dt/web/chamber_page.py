@@ -1,0 +1,254 @@
+"""`/eval/…`: one chamber of a run, as the heat map that a person judges."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+
+from flask import Blueprint, Response, redirect, render_template, request
+
+from app.domain.labels import LabelEvent, Seen
+from app.domain.run_numbers import run_number
+from app.domain.strategies import STRATEGY_WORDS
+from app.errors import InvalidInput, NotFound
+from app.labelling.labels import Current, StaleLabel
+from app.store.items import Item
+from app.store.runs import Run
+from app.subsystems.dt.geometry import WHEELS, Chamber, all_chambers
+from app.subsystems.dt.web import layer_svg as strips
+from app.subsystems.dt.web import profile
+from app.subsystems.dt.web.heatmap import Heatmap, ScaleKind
+from app.subsystems.dt.web.thumbnails import thumbnail
+from app.web.labels import label_words
+from app.web.labels.queue_options import Wish
+from app.web.shared import display, fields
+from app.web.shared.access import person
+from app.web.shared.application import current_driftwatch
+from app.web.shared.csv_file import csv_lines
+from app.web.shared.fields import Fields
+from app.web.shared.item_lists import CHOICES
+
+OTHER_RUNS = 4  # before and after this one, in the strip
+FORM = ("run", "wheel", "sector", "station")
+KEPT = 7 * 24 * 3600  # seconds that a browser keeps a small picture
+
+# Where the keys of layers 1 to 12 are, as `KeyboardEvent.code` names places: the digits and the two right of them.
+LAYER_CODES = (*(f"Digit{digit}" for digit in "1234567890"), "Minus", "Equal")
+
+# How labels are written.
+WORDS = {
+    "event_words": label_words.event_words,
+    "said": label_words.label_words,
+    "skip_words": label_words.REASON_WORDS,
+}
+
+blueprint = Blueprint("chamber", __name__, url_prefix="/eval")
+
+
+@blueprint.get("/chamber/")
+def load() -> Response | tuple[str, int]:
+    """The form: the chamber it names, or what is wrong with it."""
+    form = Fields({name: request.args.get(name, "") for name in FORM})
+    if not form.given:
+        newest = current_driftwatch().store.runs.newest()
+        form.given = {"run": str(newest.number) if newest else "", "wheel": "0", "sector": "1", "station": "1"}
+        return render_template("dt/chamber_form.html", form=form, choices=CHOICES), 200
+    for name in FORM:
+        if name not in form.given:
+            form.errors[name] = f"The {name} is missing."
+    run, chamber = _read(form)
+    if form.errors:
+        return render_template("dt/chamber_form.html", form=form, choices=CHOICES), form.status
+    return redirect(display.chamber_url(run, chamber), 303)
+
+
+@blueprint.get("/<run>/<wheel>/<sector>/<station>/")
+def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
+    """The page of a chamber; `?part=chamber` is what of it differs from one chamber to the next."""
+    form = Fields(dict(zip(FORM, (run, wheel, sector, station), strict=True)))
+    scale = form_scale(request.args)
+    number, chamber = _read(form)
+    if form.errors:
+        return render_template("dt/chamber_form.html", form=form, choices=CHOICES), form.status
+    context = _around(number, chamber, scale)
+    try:
+        item = current_driftwatch().store.items.get(number, chamber)
+    except NotFound:
+        return render_template("dt/chamber_absent.html", **context), 404
+    if item.histogram is None:
+        return render_template("dt/chamber_missing.html", item=item, **context), 200
+    template = "dt/chamber_part.html" if request.args.get("part") == "chamber" else "dt/chamber.html"
+    return render_template(template, **context | _of_item(item, context["neighbours"], scale)), 200
+
+
+def show_again(run: int, chamber: Chamber, stale: StaleLabel, bad: Collection[int], comment: str) -> tuple[str, int]:
+    """The chamber as it is now, with the answer that it refused since it had changed, to be given again or not."""
+    context = _around(run, chamber, ScaleKind.LINEAR)
+    item = current_driftwatch().store.items.get(run, chamber)
+    context |= _of_item(item, context["neighbours"], ScaleKind.LINEAR, stale.current)
+    return render_template("dt/chamber.html", **context | {"ticked": bad, "comment": comment}), 409
+
+
+@blueprint.get("/<run>/<wheel>/<sector>/<station>/counts.csv")
+def counts(run: str, wheel: str, sector: str, station: str) -> Response:
+    """The picture's numbers: layer, cell, count of every cell that exists."""
+    item = item_with_histogram(run, wheel, sector, station)
+    table = "".join(csv_lines(("layer", "cell", "count"), Heatmap(item.histogram).csv()))
+    return picture_file(table, "text/csv", "occupancy", item, "csv")
+
+
+@blueprint.get("/<run>/<wheel>/<sector>/<station>/occupancy.svg")
+def picture(run: str, wheel: str, sector: str, station: str) -> Response:
+    """The picture as a file of its own, with its title, axes and scale."""
+    item = item_with_histogram(run, wheel, sector, station)
+    heatmap = Heatmap(item.histogram, form_scale(request.args))
+    svg = render_template("dt/occupancy.svg", item=item, map=heatmap)
+    return picture_file(svg, "image/svg+xml", "occupancy", item, "svg")
+
+
+@blueprint.get("/<run>/<wheel>/<sector>/<station>/small.svg")
+def small(run: str, wheel: str, sector: str, station: str) -> Response:
+    """The picture for a strip of many. Its address holds the time of fetching, so that it may be kept."""
+    item = item_with_histogram(run, wheel, sector, station)
+    response = Response(thumbnail(Heatmap(item.histogram)), mimetype="image/svg+xml")
+    response.headers["Cache-Control"] = f"private, max-age={KEPT}, immutable"
+    return response
+
+
+def form_scale(args: Mapping[str, str]) -> ScaleKind:
+    """The colour scale that is asked for; linear where none is.
+
+    Raises:
+        InvalidInput: there is no such scale.
+    """
+    return fields.one_of("scale", {str(kind): kind for kind in ScaleKind})(args.get("scale") or "linear")
+
+
+def for_labelling() -> dict[str, object]:
+    """What a page with the queue needs, whatever chamber it shows."""
+    return {
+        "wish": Wish.remembered(),
+        "strategies": STRATEGY_WORDS,
+        "wheels": WHEELS,
+        **WORDS,
+        "mine": my_last(),
+    }
+
+
+def my_last() -> list[LabelEvent]:
+    return current_driftwatch().labelling.mine(person().name)
+
+
+def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, object]:
+    """What the page of a chamber shows whether or not it is there."""
+    neighbours = current_driftwatch().store.items.of_place(chamber, around=run, each_side=OTHER_RUNS)
+    context = {
+        "reader": label_words.reader_of(),
+        "run": run,
+        "chamber": chamber,
+        "scale": scale,
+        "neighbours": neighbours,
+        "choices": CHOICES,
+    }
+    context["form"] = Fields({"run": str(run), **{key: str(value) for key, value in asdict(chamber).items()}})
+    return context | WORDS | {"loaded": _run_or_none(run), "beside": _beside(chamber)}
+
+
+def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Current | None = None) -> dict[str, object]:
+    """What the page of a chamber shows of it, for whoever asks.
+
+    While a second opinion is wanted of a person, the first is not among it.
+    """
+    labelling, reader = current_driftwatch().labelling, person()
+    heatmap = Heatmap(item.histogram, scale)
+    blind = labelling.is_blind(item, reader.name)
+    evaluation = None if blind else item.evaluation
+    problems = labelling.problems.of(item.place, item.run)
+    context = {
+        "item": item,
+        "map": heatmap,
+        "strips": strips,
+        "lines": profile.lines(heatmap),
+        "profile_height": profile.HEIGHT,
+        "layer_codes": LAYER_CODES,
+        "selected": _least_certain(item),
+        "other_runs": _strip(item, neighbours),
+        "problems": problems,
+        "known": {layer.number: [p for p in problems if layer.number in p.layers] for layer in item.place.layers},
+        "blind": blind,
+        "evaluation": evaluation,
+        "history": [] if blind else labelling.history(item.run, item.place, reader.name),
+        "past": current_driftwatch().store.past_scores.of_item(item.run, item.place, but=item.model),
+        "ticked": evaluation["bad"] if evaluation else (),
+        "comment": "",
+        "stale": stale,
+    }
+    if reader.may("label"):
+        held = [c for c in labelling.held_by(reader.name) if (c.item.run, c.item.place) == (item.run, item.place)]
+        context |= for_labelling()
+        context |= {
+            "held": held[0] if held else None,
+            "why": held[0].why if held else labelling.why(item),
+            "key": str(uuid.uuid4()),
+        }
+        context |= {"seen": stale.seen if stale else Seen.of(item)}
+    return context
+
+
+def _least_certain(item: Item) -> int:
+    """The layer whose profile is shown at first; the first layer where none is judged."""
+    scores = item.judgement.scores if item.judgement else ()
+    judged = [(abs(0.5 - score), layer) for layer, score in enumerate(scores, start=1) if score is not None]
+    return min(judged)[1] if judged else 1
+
+
+def _read(form: Fields) -> tuple[int | None, Chamber | None]:
+    """Run and chamber of the form; what is wrong is noted on it."""
+    run = form.read("run", run_number, None)
+    chamber = None
+    if all(name in form.given for name in ("wheel", "sector", "station")):
+        try:
+            chamber = fields.chamber(form.given["wheel"], form.given["sector"], form.given["station"])
+        except InvalidInput as error:
+            form.refuse(error)
+    return run, chamber
+
+
+def item_with_histogram(run: str, wheel: str, sector: str, station: str) -> Item:
+    """A chamber with its histogram.
+
+    Raises:
+        InvalidInput, NotFound: there is none.
+    """
+    item = current_driftwatch().store.items.get(run_number(run), fields.chamber(wheel, sector, station))
+    if item.histogram is None:
+        raise NotFound(f"Run {item.run} has no histogram of {item.place}: {display.REASON_WORDS[item.missing]}.")
+    return item
+
+
+def picture_file(text: str, mimetype: str, what: str, item: Item, ending: str) -> Response:
+    """A file named after the chamber that it is of; `?download` has it kept rather than shown."""
+    place = item.place
+    name = f"{what}_{item.run}_W{place.wheel}_S{place.sector}_St{place.station}.{ending}"
+    kind = "attachment" if request.args.get("download") else "inline"
+    return Response(text, mimetype=mimetype, headers={"Content-Disposition": f'{kind}; filename="{name}"'})
+
+
+def _beside(chamber: Chamber) -> tuple[Chamber, Chamber]:
+    """The chambers before and after this one; after the last comes the first."""
+    chambers = all_chambers()
+    at = chambers.index(chamber)
+    return chambers[at - 1], chambers[(at + 1) % len(chambers)]
+
+
+def _strip(item: Item, neighbours: list[Item]) -> list[Item]:
+    """The same chamber in other runs and in this one, by run."""
+    return sorted([*neighbours, item], key=lambda other: other.run)
+
+
+def _run_or_none(number: int) -> Run | None:
+    try:
+        return current_driftwatch().store.runs.get(number)
+    except NotFound:
+        return None

@@ -1,0 +1,197 @@
+"""An occupancy as it is drawn: which colour each cell has, and what the scale says. Not for HTML: see `strips`.
+
+Layers stand as the DQM shows them: layer 1 at the bottom, layer 12 at the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from math import log1p, log10
+
+import numpy as np
+
+from app.subsystems.dt.geometry import LAYERS, superlayer_of
+from app.subsystems.dt.histogram import Occupancy
+from app.web.shared.colours import colour, is_dark
+
+_PERCENTILE = 99  # of the counts: beyond it may be a hot cell, which must not darken all others
+_ROOM = 1.5  # times that: as far as Poisson and a steep profile may carry an ordinary cell
+_LEGEND_STEPS = 64
+_TICKS = 5  # about so many on the scale
+_COLUMN_STEP = 10  # cells between two numbers on the x axis
+_DIGIT_PIXELS = 7.5  # width of a digit in a cell that shows its count
+
+
+class ScaleKind(StrEnum):
+    LINEAR = "linear"
+    LOG = "log"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From counts to colours.
+
+    Attributes:
+        kind: linear, or the logarithm of 1 + count.
+        top: the count that has the brightest colour; what is above is marked.
+        greatest: the greatest count of the picture.
+    """
+
+    kind: ScaleKind
+    top: int
+    greatest: int
+
+    @classmethod
+    def of(cls, counts: np.ndarray, kind: ScaleKind) -> Scale:
+        """A scale for these counts (existing cells only) on which one hot cell does not darken the rest.
+
+        >>> Scale.of(np.array([10] * 499 + [7000]), ScaleKind.LINEAR).top
+        15
+        >>> Scale.of(np.array([], dtype=int), ScaleKind.LINEAR).top
+        1
+        """
+        greatest = int(counts.max(initial=0))
+        robust = int(np.ceil(_ROOM * np.percentile(counts, _PERCENTILE))) if counts.size else 0
+        return cls(kind, max(1, min(greatest, robust or greatest)), greatest)
+
+    def fraction(self, count: float) -> float:
+        """Where a count stands on the scale: 0…1, above 1 when it is over range."""
+        return log1p(count) / log1p(self.top) if self.kind is ScaleKind.LOG else count / self.top
+
+    @property
+    def over(self) -> bool:
+        """Whether any cell is beyond the scale."""
+        return self.greatest > self.top
+
+    @property
+    def ticks(self) -> list[tuple[int, float]]:
+        """(count, fraction) of the numbers on the scale, from 0 to the top.
+
+        >>> [count for count, _ in Scale(ScaleKind.LINEAR, 87, 87).ticks]
+        [0, 20, 40, 60, 87]
+        >>> [count for count, _ in Scale(ScaleKind.LOG, 4300, 4300).ticks]
+        [0, 10, 100, 1000, 4300]
+        """
+        if self.kind is ScaleKind.LOG:
+            between = [10**exponent for exponent in range(int(log10(self.top)) + 1)]
+        else:
+            step = _round_step(self.top / _TICKS)
+            between = list(range(step, self.top, step))
+        room = 0.1  # of the scale: two numbers closer than this would run into each other
+        kept = [n for n in between if room <= self.fraction(n) <= 1 - room]
+        return [(n, self.fraction(n)) for n in (0, *kept, self.top)]
+
+    @property
+    def legend(self) -> list[str]:
+        """The colours of the scale, from its lower end, in equal steps."""
+        return [colour(i / (_LEGEND_STEPS - 1)) for i in range(_LEGEND_STEPS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One bin of one layer.
+
+    Attributes:
+        number: from 1, as the histogram's x bins.
+        count: as served; −1 where no cell is, and there too anything else that was served.
+        exists: whether it is a cell of the read-out.
+        fill: its colour; empty where no cell is.
+        dark: whether the number on it must be light.
+        over: whether its count is beyond the scale.
+    """
+
+    number: int
+    count: int
+    exists: bool
+    fill: str = ""
+    dark: bool = False
+    over: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer: `cells` is empty where the chamber does not have it."""
+
+    layer: int
+    cells: Sequence[Cell]
+
+    @property
+    def superlayer(self) -> int:
+        return superlayer_of(self.layer)
+
+    @property
+    def measures(self) -> str:
+        return "theta" if self.superlayer == 2 else "phi"
+
+    @property
+    def in_superlayer(self) -> int:
+        """1–4, from the bottom."""
+        return (self.layer - 1) % 4 + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap:
+    """The picture of one chamber."""
+
+    occupancy: Occupancy
+    kind: ScaleKind = ScaleKind.LINEAR
+
+    @cached_property
+    def scale(self) -> Scale:
+        return Scale.of(self.occupancy.counts[self.occupancy.cells], self.kind)
+
+    @property
+    def columns(self) -> int:
+        return self.occupancy.chamber.columns
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """From top to bottom: layer 12 first."""
+        exists = self.occupancy.cells.tolist()
+        counts = self.occupancy.counts.tolist()
+        present = {layer.number for layer in self.occupancy.chamber.layers}
+        return [
+            Row(layer, self._cells(counts[layer - 1], exists[layer - 1]) if layer in present else ())
+            for layer in range(LAYERS, 0, -1)
+        ]
+
+    @property
+    def column_ticks(self) -> list[int]:
+        """The cells whose numbers stand below the picture: 1, 10, 20, …"""
+        return [1, *range(_COLUMN_STEP, self.columns + 1, _COLUMN_STEP)]
+
+    @property
+    def width_with_values(self) -> int:
+        """Pixels that the picture needs for a count in each cell."""
+        return round(self.columns * (_DIGIT_PIXELS * max(2, len(str(self.scale.greatest))) + 6))
+
+    def csv(self) -> list[tuple[int, int, int]]:
+        """(layer, cell, count) of every cell that exists, layer 1 first."""
+        rows, columns = np.nonzero(self.occupancy.cells)
+        counts = self.occupancy.counts[rows, columns]
+        return list(zip((rows + 1).tolist(), (columns + 1).tolist(), counts.tolist(), strict=True))
+
+    def _cells(self, counts: list[int], exists: list[bool]) -> list[Cell]:
+        return [
+            self._cell(number, count, there)
+            for number, (count, there) in enumerate(zip(counts, exists, strict=True), start=1)
+        ]
+
+    def _cell(self, number: int, count: int, exists: bool) -> Cell:
+        if not exists:
+            return Cell(number, count, exists=False)
+        fraction = self.scale.fraction(count)
+        return Cell(number, count, True, colour(fraction), is_dark(fraction), over=count > self.scale.top)
+
+
+def _round_step(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, 50, … that is not below `least`."""
+    power = 1
+    while True:
+        for factor in (1, 2, 5):
+            if factor * power >= least:
+                return factor * power
+        power *= 10

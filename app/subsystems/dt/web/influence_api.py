@@ -1,0 +1,147 @@
+"""The part of the API that says why a chamber's layers have their scores: how much each cell pushed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from flask import Blueprint, Response, make_response
+from pydantic import BaseModel, Field
+from spectree import Response as Answers
+
+from app.domain.run_numbers import run_number
+from app.given import Given
+from app.store.influences import Explained
+from app.store.items import Item
+from app.subsystems.dt.learning.saliency import DEFAULT, Method
+from app.subsystems.dt.web.chamber_api import chamber_at
+from app.web.api.definition import REFUSED, spec
+from app.web.api.schemas import Problem
+from app.web.shared.access import person
+from app.web.shared.application import current_driftwatch
+from app.web.shared.csv_file import csv_file
+
+blueprint = Blueprint("influence", __name__)
+
+DIGITS = 6  # after the point, of an influence: less is nothing
+AGAIN_SECONDS = 1  # after which to look again for what is coming
+ANSWERS = {**REFUSED, "HTTP_404": Problem, "HTTP_500": Problem, "HTTP_503": Problem}
+ADDRESS = "/runs/<run>/chambers/<wheel>/<sector>/<station>"
+
+
+class InfluenceQuery(Given):
+    model: str | None = Field(None, max_length=200, description="the one that scored the chamber, if not given")
+    method: Method = Field(DEFAULT, description="how it is worked out")
+
+
+class InfluenceComing(BaseModel):
+    """It is being worked out: ask again."""
+
+    state: Literal["coming"] = "coming"
+
+
+class LayerInfluence(BaseModel):
+    """How much the cells of a layer pushed its score: to bad where it is above 0, to good below."""
+
+    layer: int
+    bad: bool = Field(description="the model calls it bad or empty")
+    score: float = Field(description="P(bad)")
+    logit: float = Field(description="log(P(bad) / P(good))")
+    expected: float = Field(description="the logit of the same layer with every cell as expected")
+    cells: list[int] = Field(description="numbers of the cells that exist")
+    counts: list[int] = Field(description="their hits")
+    influence: list[float] = Field(description="of each of these, in logits")
+    around: float = Field(description="what came through the layer's siblings and the other superlayers, in logits")
+
+
+class InfluenceOut(BaseModel):
+    """Why the layers of a chamber have their scores."""
+
+    state: Literal["ready"] = "ready"
+    run: int
+    wheel: int
+    sector: int
+    station: int
+    model: str
+    method: Method
+    at: datetime = Field(description="when it was worked out")
+    layers: list[LayerInfluence] = Field(description="those that exist, layer 1 first")
+
+    @classmethod
+    def of(cls, item: Item, explained: Explained) -> InfluenceOut:
+        """Of an item with its histogram."""
+        place, influence = explained.place, explained.influence
+        layers = []
+        for row in np.flatnonzero(~np.isnan(influence.logit)):
+            cells = np.flatnonzero(item.histogram.cells[row])
+            logit = float(influence.logit[row])
+            layers.append(
+                LayerInfluence(
+                    layer=row + 1,
+                    bad=row + 1 in explained.bad,
+                    score=float(1 / (1 + np.exp(-logit))),
+                    logit=logit,
+                    expected=float(influence.expected[row]),
+                    cells=(cells + 1).tolist(),
+                    counts=item.histogram.counts[row, cells].tolist(),
+                    influence=[round(value, DIGITS) for value in influence.cells[row, cells].tolist()],
+                    around=float(influence.around[row]),
+                )
+            )
+        return cls(
+            run=explained.run,
+            wheel=place.wheel,
+            sector=place.sector,
+            station=place.station,
+            model=explained.model,
+            method=explained.method,
+            at=explained.at,
+            layers=layers,
+        )
+
+
+@blueprint.get(f"{ADDRESS}/influence")
+@spec.validate(resp=Answers(HTTP_200=InfluenceOut, HTTP_202=InfluenceComing, **ANSWERS), tags=["chambers"])
+def show_influence(
+    run: str, wheel: str, sector: str, station: str, query: InfluenceQuery
+) -> InfluenceOut | tuple[InfluenceComing, int]:
+    """How much each cell of a chamber pushed the scores of its layers; asked for first, it is worked out: 202."""
+    item, explained = _explained(run, wheel, sector, station, query)
+    return InfluenceOut.of(item, explained) if explained else _coming()
+
+
+@blueprint.get(f"{ADDRESS}/influence.csv")
+@spec.validate(resp=Answers("HTTP_200", HTTP_202=InfluenceComing, **ANSWERS), tags=["chambers"])
+def influence_csv(run: str, wheel: str, sector: str, station: str, query: InfluenceQuery) -> Response:
+    """The same as a CSV file: layer, cell, count, influence of every cell that exists."""
+    item, explained = _explained(run, wheel, sector, station, query)
+    if explained is None:
+        return _coming()
+    place = item.place
+    name = f"influence_{item.run}_W{place.wheel}_S{place.sector}_St{place.station}_{explained.model}_{explained.method}"
+    return csv_file(name, ("layer", "cell", "count", "influence"), _rows(InfluenceOut.of(item, explained)))
+
+
+def _explained(run: str, wheel: str, sector: str, station: str, query: InfluenceQuery) -> tuple[Item, Explained | None]:
+    """The chamber, and its influence; where there is none yet, it is on its way."""
+    driftwatch = current_driftwatch()
+    item = driftwatch.store.items.get(run_number(run), chamber_at(wheel, sector, station))
+    what = (item.run, item.place, query.model or item.model or driftwatch.model, query.method)
+    explained = driftwatch.influence(*what)
+    if explained is None and driftwatch.explain(*what, by=person().name) is None:  # it arrived this very moment
+        explained = driftwatch.influence(*what)
+    return item, explained
+
+
+def _coming() -> Response:
+    response = make_response(InfluenceComing().model_dump(), 202)
+    response.headers["Retry-After"] = str(AGAIN_SECONDS)
+    return response
+
+
+def _rows(influence: InfluenceOut) -> Iterator[tuple[object, ...]]:
+    for layer in influence.layers:
+        for cell, count, value in zip(layer.cells, layer.counts, layer.influence, strict=True):
+            yield layer.layer, cell, count, value

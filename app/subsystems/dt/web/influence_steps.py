@@ -1,0 +1,175 @@
+"""How the influence on one layer's score was worked out, step by step, as strips: from the row that was served to the
+cells of the picture. Nothing here explains: the steps are shown with the numbers that the network took and gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from app.store.influences import Explained
+from app.subsystems.dt.findings import expected_hits
+from app.subsystems.dt.histogram import NO_CELL, Occupancy
+from app.subsystems.dt.learning.saliency import STRIDE, WINDOW, Method
+from app.subsystems.dt.preprocess import BINS, layer_bins, row_scaled
+from app.subsystems.dt.residuals import layer_residuals
+from app.subsystems.dt.web.influence_map import InfluenceScale, logits
+from app.web.shared.colours import colour, influence_colour
+from app.web.shared.display import signed
+
+SIGMAS = 6  # of deviations, either way: what is further has the colour of the end
+_SIBLINGS, _SHAPE = 0, 1  # of the channels in `layer_residuals`: a bin's mean deviation from the one and from the other
+
+
+@dataclass(frozen=True)
+class Step:
+    """One strip.
+
+    Attributes:
+        title, text: what was done.
+        unit: "cell" or "bin", what a square is.
+        numbers: of the squares, from 1.
+        squares: (value as it is written, colour); no colour where no cell is.
+        range: what the colours at the ends mean, in words.
+    """
+
+    title: str
+    text: str
+    unit: str
+    numbers: Sequence[int]
+    squares: Sequence[tuple[str, str]]
+    range: str
+
+    @property
+    def svg(self) -> Markup:
+        """The strip: each square knows what it says."""
+        return Markup(
+            "".join(
+                f'<rect x="{x}" width="1" height="1" data-says="{self.unit} {number}: {written}" '
+                + (f'fill="{fill}"/>' if fill else 'class="none"/>')
+                for x, (number, (written, fill)) in enumerate(zip(self.numbers, self.squares, strict=True))
+            )
+        )
+
+
+def steps_of(occupancy: Occupancy, explained: Explained, layer: int, architecture: str) -> list[Step]:
+    """The steps for one layer of a chamber.
+
+    Args:
+        architecture: of the model, as `app.subsystems.dt.learning.networks` names it.
+    """
+    row = layer - 1
+    cells = np.flatnonzero(occupancy.cells[row])
+    steps = [_served(occupancy, row), _kept(occupancy, row, cells)]
+    if architecture == "row-cnn":
+        steps += _scaled(occupancy, row)
+    else:
+        steps += _compared(occupancy, row)
+    if explained.method is Method.OCCLUSION:
+        steps.append(_expected(occupancy, row, cells))
+    else:
+        steps.append(_in_bins(explained, row))
+    return [*steps, _on_cells(explained, row, cells, architecture)]
+
+
+def _served(occupancy: Occupancy, row: int) -> Step:
+    counts = occupancy.counts[row]
+    text = f"The layer's row of the histogram, {counts.size} bins. {signed(NO_CELL)} where no cell is."
+    return _of_counts("Row as served", text, np.arange(counts.size), counts, exists=occupancy.cells[row])
+
+
+def _kept(occupancy: Occupancy, row: int, cells: np.ndarray) -> Step:
+    text = f"The {cells.size} cells that the read-out has; the others are dropped."
+    return _of_counts("Cells kept", text, cells, occupancy.counts[row, cells])
+
+
+def _scaled(occupancy: Occupancy, row: int) -> list[Step]:
+    bins = layer_bins([occupancy])[0, row]
+    scaled = row_scaled(bins)
+    greatest = f"{bins.max():.4g}"
+    resized = f"The cells resized to {BINS} bins: each the weighted mean of the two cells that it lies between."
+    divided = f"Divided by the greatest bin, {greatest}. This is all that the network takes of the layer."
+    return [
+        Step(f"{BINS} bins", resized, "bin", _counted(), _paint(bins, bins.max(), ".4g"), f"0 to {greatest} hits"),
+        Step("Scaled", divided, "bin", _counted(), _paint(scaled, 1, ".3f"), "0 to 1"),
+    ]
+
+
+def _compared(occupancy: Occupancy, row: int) -> list[Step]:
+    taken = layer_residuals([occupancy])[0, row, :BINS]
+    siblings = "How far the hits are from the median of the superlayer's three other layers, in standard deviations"
+    shape = "How far they are from the smooth curve through all four of its layers"
+    rest = "The network takes 13 more numbers of each bin, and 30 of the layer as a whole"
+    return [
+        _of_deviations(f"Against its siblings, in {BINS} bins", f"{siblings}.", taken, _SIBLINGS),
+        _of_deviations(f"Against its superlayer's shape, in {BINS} bins", f"{shape}. {rest}.", taken, _SHAPE),
+    ]
+
+
+def _expected(occupancy: Occupancy, row: int, cells: np.ndarray) -> Step:
+    text = (
+        f"{WINDOW} neighbouring cells at a time, beginning at every {STRIDE}rd, are given these hits instead of their "
+        "own, and the layer is scored again by all the steps above. Then the other way round: these cells keep their "
+        "hits, and all others of the layer are given what is expected."
+    )
+    return _of_counts("What is expected of each cell", text, cells, expected_hits(occupancy)[row, cells], ".1f")
+
+
+def _in_bins(explained: Explained, row: int) -> Step:
+    text = f"How much each of the {BINS} bins that the network took pushed the score."
+    return _of_influence(f"Influence in {BINS} bins", text, "bin", _counted(), explained.influence.bins[row])
+
+
+def _on_cells(explained: Explained, row: int, cells: np.ndarray, architecture: str) -> Step:
+    if explained.method is Method.OCCLUSION:
+        text = (
+            "The mean of what the logit of bad loses by the first, and of what it gains by the second beyond what the "
+            "median piece of this layer gains; shared among the cells."
+        )
+    elif architecture == "row-cnn":
+        text = "Each bin's influence, given to the two cells that it lies between by their weights; the sum is kept."
+    else:
+        text = (
+            "The influence of each bin, and of what is known of the layer as a whole, given to the cells that it was "
+            "made of. What came through the siblings is none of theirs; all together, the sum is kept."
+        )
+    text += " This is what the map shows."
+    return _of_influence("Back on the cells", text, "cell", cells + 1, explained.influence.cells[row, cells])
+
+
+def _of_counts(
+    title: str, text: str, columns: np.ndarray, counts: np.ndarray, form: str = ",", exists: np.ndarray | None = None
+) -> Step:
+    most = float(np.percentile(counts, 99)) if counts.size else 0  # one noisy cell must not darken all others
+    squares = _paint(counts, max(1.0, 1.5 * most), form, exists)
+    top = f"0 to {min(max(1.0, 1.5 * most), max(1.0, float(counts.max(initial=0)))):,.0f} hits and more"
+    return Step(title, text, "cell", (columns + 1).tolist(), squares, top)
+
+
+def _of_deviations(title: str, text: str, taken: np.ndarray, channel: int) -> Step:
+    values = taken[:, channel]
+    squares = [(logits(value), colour((value / SIGMAS + 1) / 2)) for value in values.tolist()]
+    ends = f"{signed(-SIGMAS)} to +{SIGMAS} standard deviations and more"
+    return Step(title, text, "bin", _counted(), squares, ends)
+
+
+def _of_influence(title: str, text: str, unit: str, numbers: np.ndarray, values: np.ndarray) -> Step:
+    scale = InfluenceScale(max(float(np.abs(values).max(initial=0)), 1e-6))
+    squares = [(logits(value), influence_colour(scale.fraction(value))) for value in values.tolist()]
+    ends = f"{logits(-scale.top)} to {logits(scale.top)} logits"
+    return Step(title, text, unit, list(map(int, numbers)), squares, ends)
+
+
+def _paint(values: np.ndarray, top: float, form: str, exists: np.ndarray | None = None) -> list[tuple[str, str]]:
+    there = np.ones(len(values), bool) if exists is None else exists
+    return [
+        (format(value, form).replace("-", "−"), colour(value / top if top else 0) if is_there else "")
+        for value, is_there in zip(values.tolist(), there.tolist(), strict=True)
+    ]
+
+
+def _counted() -> range:
+    return range(1, BINS + 1)

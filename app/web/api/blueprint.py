@@ -1,0 +1,68 @@
+"""The API under /api/v1/: the same use cases as the pages, as JSON. Its description is made from this code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Flask, Response, request
+
+from app.errors import NotFound
+from app.subsystems.dt.web import chamber_api, influence_api
+from app.web.api import (
+    drift,
+    evaluation,
+    label_lists,
+    labelling,
+    models,
+    reevaluations,
+    runs,
+    scores,
+    training,
+    transfer,
+)
+from app.web.api.definition import spec
+
+PARTS = (
+    runs,
+    scores,
+    chamber_api,
+    influence_api,
+    labelling,
+    label_lists,
+    models,
+    evaluation,
+    training,
+    reevaluations,
+    drift,
+    transfer,
+)
+
+
+def init_app(app: Flask) -> None:
+    blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+    for part in PARTS:
+        blueprint.register_blueprint(part.blueprint)
+    blueprint.add_url_rule("/openapi.json", view_func=describe)
+    blueprint.add_url_rule("/", "nothing_here", nothing_here, defaults={"path": ""})
+    blueprint.add_url_rule("/<path:path>", view_func=nothing_here)
+    blueprint.after_request(_remember)
+    app.register_blueprint(blueprint)
+    spec.app = app
+
+
+def describe() -> dict[str, Any]:
+    """What this API takes and gives, as an OpenAPI document."""
+    return spec.spec
+
+
+def nothing_here(path: str) -> Any:
+    raise NotFound(f"There is no /api/v1/{path}; what there is stands in /api/v1/openapi.json.")
+
+
+def _remember(response: Response) -> Response:
+    """Let a client that asks again and again be told that nothing changed."""
+    if request.method == "GET" and response.status_code == 200 and not response.is_streamed:
+        response.add_etag()
+        response.headers["Cache-Control"] = "no-cache"
+        return response.make_conditional(request)
+    return response

@@ -1,0 +1,57 @@
+"""The part of the API about what a model was found to be worth: the figures, and having it evaluated."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import Blueprint
+from pydantic import BaseModel, Field
+from spectree import Response as Answers
+
+from app.subsystems.dt.learning.evaluation import Evaluation
+from app.web.api.definition import REFUSED, spec
+from app.web.api.schemas import Problem
+from app.web.shared.access import needs, person
+from app.web.shared.application import current_driftwatch
+
+blueprint = Blueprint("evaluation", __name__)
+
+
+class EvaluationOut(BaseModel):
+    """What a model was found to be worth, as far as that is known."""
+
+    under_way: bool = Field(description="it is being evaluated: ask again")
+    doing: str = Field(description="what is being done, where it is under way")
+    why: str = Field(description="why the last try failed")
+    at: datetime | None = Field(None, description="when the figures were kept")
+    by: str = ""
+    figures: Evaluation | None = Field(None, description="null where it was not evaluated yet")
+
+
+@blueprint.get("/models/<name>/evaluation")
+@spec.validate(resp=Answers(HTTP_200=EvaluationOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+def show_evaluation(name: str) -> EvaluationOut:
+    """What a model was found to be worth, and whether it is being evaluated."""
+    return _evaluation(name)
+
+
+@blueprint.post("/models/<name>/evaluation")
+@needs("keep_evaluation")
+@spec.validate(resp=Answers(HTTP_202=EvaluationOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["models"])
+def ask_for_evaluation(name: str) -> tuple[EvaluationOut, int]:
+    """Have a model evaluated in the background, again if it was before; the result is kept in its place."""
+    current_driftwatch().evaluate(name, by=person().name)
+    return _evaluation(name), 202
+
+
+def _evaluation(name: str) -> EvaluationOut:
+    driftwatch = current_driftwatch()
+    known, job = driftwatch.models.known(name), driftwatch.last_evaluation(name)
+    out = EvaluationOut(
+        under_way=job is not None and job.active,
+        doing=job.progress.get("words", "") if job and job.active else "",
+        why=job.why if job and not job.active else "",
+    )
+    if known.kept is None:
+        return out
+    return out.model_copy(update={"at": known.kept.at, "by": known.kept.by, "figures": known.evaluation})

@@ -1,0 +1,105 @@
+"""Who said what, in the API: the list of the page `/data/user_scores/` as JSON and as CSV."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask import Blueprint, Response
+from pydantic import AwareDatetime, BaseModel, Field
+from spectree import Response as Answers
+
+from app.domain.labels import Kind, LabelEvent, SkipReason
+from app.domain.run_numbers import LARGEST_RUN
+from app.given import Given
+from app.store.items import MOST_ANSWERED
+from app.store.labels import LabelQuery
+from app.web.api.definition import REFUSED, pages_of, spec
+from app.web.api.label_schemas import LabelOut
+from app.web.api.schemas import Page, Problem, Size
+from app.web.labels.label_lists import events_file
+from app.web.labels.label_words import Reader, reader_of
+from app.web.shared.application import current_driftwatch
+
+blueprint = Blueprint("label_lists", __name__)
+
+
+class LabelsFilter(Given):
+    by: str | None = Field(None, max_length=40, description="only of this person")
+    run: int | None = Field(None, ge=1, le=LARGEST_RUN)
+    wheel: int | None = Field(None, ge=-2, le=2)
+    station: int | None = Field(None, ge=1, le=4)
+    sector: int | None = Field(None, ge=1, le=14)
+    kind: Kind | None = None
+    since: AwareDatetime | None = Field(None, description="at this time or later, with its zone")
+    until: AwareDatetime | None = Field(None, description="before this time, with its zone")
+    withdrawn: bool | None = Field(
+        None, description="only those that were withdrawn later, or only those that were not"
+    )
+    sort: Literal["at", "by", "kind", "chosen", "seconds", "model", "run", "wheel", "station", "sector"] = "at"
+    descending: bool = True
+
+    @property
+    def wanted(self) -> LabelQuery:
+        place = {"wheel": self.wheel, "station": self.station, "sector": self.sector}
+        return LabelQuery(
+            by=self.by,
+            run=self.run,
+            place={key: value for key, value in place.items() if value is not None},
+            kind=self.kind,
+            since=self.since,
+            until=self.until,
+            withdrawn=self.withdrawn,
+            sort=self.sort,
+            descending=self.descending,
+        )
+
+
+class LabelsQuery(LabelsFilter):
+    page: int = Page
+    size: int = Size
+
+
+class ListedLabelOut(LabelOut):
+    """One thing that one person said; what it says is left out where a second opinion is wanted of the reader."""
+
+    bad: list[int] | None
+    reason: SkipReason | None
+    comment: str | None
+    hidden: bool = Field(description="since a second opinion is wanted, which must not know the first")
+
+    @classmethod
+    def read_by(cls, event: LabelEvent, reader: Reader) -> ListedLabelOut:
+        hidden = reader.hides(event)
+        without = {"bad": None, "reason": None, "comment": None} if hidden else {}
+        return cls(**(LabelOut.of(event).model_dump() | without), hidden=hidden)
+
+
+class LabelListOut(BaseModel):
+    labels: list[ListedLabelOut]
+    page: int
+    pages: int
+    size: int
+    count: int = Field(description="counted up to 50,000")
+
+
+@blueprint.get("/labels")
+@spec.validate(
+    resp=Answers(HTTP_200=LabelListOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED),
+    tags=["labels"],
+)
+def list_labels(query: LabelsQuery) -> LabelListOut:
+    """Everything that people said of chambers, newest first; also what they withdrew."""
+    driftwatch = current_driftwatch()
+    labels, reader = driftwatch.store.labels, reader_of()
+    count = min(labels.count(query.wanted, MOST_ANSWERED), MOST_ANSWERED)
+    pages = pages_of(query.page, query.size, count)
+    found = labels.find(query.wanted, (query.page - 1) * query.size, query.size)
+    listed = [ListedLabelOut.read_by(event, reader) for event in found]
+    return LabelListOut(labels=listed, page=query.page, pages=pages, size=query.size, count=count)
+
+
+@blueprint.get("/labels.csv")
+@spec.validate(resp=Answers("HTTP_200", HTTP_503=Problem, **REFUSED), tags=["labels"])
+def labels_csv(query: LabelsFilter) -> Response:
+    """The same as a CSV file, every page of it, up to 100,000 rows."""
+    return events_file(query.wanted)

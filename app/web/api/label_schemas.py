@@ -1,0 +1,166 @@
+"""What goes in and out of the labelling API, as types: see `schemas`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.domain.labels import MOST_SEQ, Kind, LabelEvent, Seen, SkipReason
+from app.domain.run_numbers import LARGEST_RUN
+from app.domain.strategies import DEFAULT, Strategy
+from app.given import Given
+from app.labelling.labels import Current
+from app.labelling.queue import Where
+from app.subsystems.dt.geometry import LAYERS, Chamber
+from app.web.api.schemas import Problem
+
+MOST_AT_ONCE = 20  # places in one request; a page has two
+
+
+Tab = Field("", pattern="^[A-Za-z0-9-]{0,64}$", description="of a browser, by a name of its own; empty for a program")
+
+
+class PlaceInRun(Given):
+    """One chamber of a run."""
+
+    run: int = Field(ge=1, le=LARGEST_RUN)
+    wheel: int
+    sector: int
+    station: int
+
+    @property
+    def where(self) -> Where:
+        """Raises InvalidInput: there is no such chamber."""
+        return self.run, Chamber(wheel=self.wheel, station=self.station, sector=self.sector)
+
+    @classmethod
+    def at(cls, where: Where) -> PlaceInRun:
+        run, place = where
+        return cls(run=run, wheel=place.wheel, sector=place.sector, station=place.station)
+
+
+class Places(Given):
+    items: list[PlaceInRun] = Field(max_length=MOST_AT_ONCE)
+    tab: str = Tab
+
+    @classmethod
+    def at(cls, those: Iterable[Where]) -> Places:
+        return cls(items=[PlaceInRun.at(where) for where in those])
+
+
+class SeenState(Given):
+    """What a person had before them: a label is refused where the chamber is not in this state any more."""
+
+    seq: int = Field(ge=0, le=MOST_SEQ, description="of the newest event of the chamber; 0 where there was none")
+    model: str = Field(max_length=200)
+    scored_at: datetime | None = None
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(self.seq, self.model, self.scored_at)
+
+    @classmethod
+    def of(cls, seen: Seen) -> SeenState:
+        return cls(seq=seen.seq, model=seen.model, scored_at=seen.scored_at)
+
+
+class ClaimIn(Given):
+    strategy: Strategy = DEFAULT
+    run: int | None = Field(None, ge=1, le=LARGEST_RUN, description="of this run only")
+    wheel: int | None = Field(None, ge=-2, le=2, description="of this wheel only")
+    leave_out_known: bool = Field(False, description="none that an expert marked as a known problem")
+    tab: str = Tab
+    besides: list[PlaceInRun] = Field([], max_length=MOST_AT_ONCE, description="held already, and wanted on")
+
+
+class ClaimOut(BaseModel):
+    """The next chamber, held for the person who asked; or why there is none."""
+
+    item: PlaceInRun | None
+    url: str | None = Field(description="its page")
+    why: str
+    seen: SeenState | None = Field(description="to be sent with the label")
+    held_until: datetime | None
+    nothing: Literal["done", "held", "skipped"] | None
+    text: str = Field(description="why there is none, as a sentence")
+
+
+class LabelIn(PlaceInRun):
+    key: str = Field(description="a UUID of the client's: the same label sent twice is one", max_length=100)
+    bad: list[int] = Field(max_length=LAYERS, description="layers, 1 to 12")
+    reason: SkipReason | None = Field(None, description="given: a skip; empty for no reason in particular")
+    comment: str = ""
+    seen: SeenState
+    seconds: float | None = Field(None, ge=0, description="spent on it")
+
+
+class LabelOut(BaseModel):
+    """One thing that one person said of a chamber."""
+
+    id: str
+    key: str
+    run: int
+    wheel: int
+    sector: int
+    station: int
+    seq: int = Field(description="1, 2, … of this chamber")
+    kind: Kind
+    by: str
+    at: datetime
+    bad: list[int]
+    reason: SkipReason
+    comment: str
+    model: str
+    scores: list[float | None] = Field(description="as shown; 12, the first of layer 1")
+    verdicts: list[str]
+    scored_at: datetime | None
+    chosen: dict[str, Any] = Field(description="how the chamber was chosen: strategy, whether as a control, rank")
+    seconds: float | None
+    undoes: str | None = Field(description="id of the event that this one withdraws")
+    blind: bool = Field(description="given without seeing what somebody else had said")
+    withdrawn: bool
+    simulated: bool = Field(description="of a chamber of a demonstration")
+
+    @classmethod
+    def of(cls, event: LabelEvent) -> LabelOut:
+        place = PlaceInRun.at((event.run, event.place)).model_dump()
+        own = {name: getattr(event, name) for name in cls.model_fields if name not in place}
+        return cls(**own, **place)
+
+
+class LabelsOut(BaseModel):
+    labels: list[LabelOut]
+
+
+class UndoIn(Given):
+    key: str = Field(description="a UUID of the client's", max_length=100)
+
+
+class CurrentOut(BaseModel):
+    """What there is now that the person has not seen."""
+
+    events: list[LabelOut]
+    model: str
+    scores: list[float | None] | None
+    verdicts: list[str] | None
+    seen: SeenState = Field(description="to be sent with the next try")
+
+    @classmethod
+    def of(cls, current: Current) -> CurrentOut:
+        judgement = current.item.judgement
+        return cls(
+            events=[LabelOut.of(event) for event in current.events],
+            model=current.item.model,
+            scores=list(judgement.scores) if judgement else None,
+            verdicts=[str(verdict) for verdict in judgement.verdicts] if judgement else None,
+            seen=SeenState.of(current.seen),
+        )
+
+
+class StaleProblem(Problem):
+    """A conflict, with both sides to be compared."""
+
+    current: CurrentOut | None = None

@@ -1,0 +1,142 @@
+"""The part of the API about what models are worth: their thresholds, and how two of them compare."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint
+from pydantic import BaseModel, ConfigDict, Field
+from spectree import Response as Answers
+
+from app.given import Given
+from app.subsystems.dt.learning import cards
+from app.subsystems.dt.learning.side_by_side import SideBySide
+from app.web.api.definition import REFUSED, spec
+from app.web.api.schemas import (
+    ModelOut,
+    ModelsOut,
+    Problem,
+)
+from app.web.models.comparison import USUAL_RUNS
+from app.web.shared.access import needs, person
+from app.web.shared.application import current_driftwatch
+
+blueprint = Blueprint("models", __name__)
+
+
+class ThresholdOut(BaseModel):
+    """From which score a layer is bad, for one use, and what that means on simulated chambers."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    use: str
+    score: float
+    false_alarms: float | None = Field(description="share of good layers called bad; null where nobody measured it")
+    false_alarms_by_hits: dict[str, float] = Field(description="the same by hits a cell")
+    found: float | None = Field(description="share of bad layers called bad; null where nobody measured it")
+    why: str = Field("", description="empty where it is the card's, as are the next two")
+    by: str = ""
+    at: datetime | None = None
+
+
+class ThresholdsOut(BaseModel):
+    thresholds: list[ThresholdOut] = Field(description="those that stand")
+    history: list[ThresholdOut] = Field(description="all that were set, newest first")
+    runs_of_another: int = Field(description="runs scored by this model whose verdicts are of another threshold")
+
+
+class ThresholdRequest(Given):
+    use: str = Field(description="shifter or alarm")
+    score: float = Field(description="from which a layer is bad")
+    why: str = Field(description="the reason, for those who come later")
+
+
+class ComparisonRequest(Given):
+    runs: int = Field(USUAL_RUNS, description="how many of the last runs to look at")
+
+
+class ComparisonOut(BaseModel):
+    """Two models side by side, as far as that is known."""
+
+    under_way: bool = Field(description="it is being compared: ask again")
+    step: str = Field("", description="what is being done, where it is under way")
+    why: str = Field("", description="why the last try failed")
+    at: datetime | None = Field(None, description="when the figures were made")
+    by: str = ""
+    figures: SideBySide | None = Field(None, description="null where they were not compared yet")
+
+
+ANSWERS: dict[str, Any] = {"HTTP_404": Problem, "HTTP_503": Problem}
+
+
+@blueprint.get("/models/<name>/thresholds")
+@spec.validate(resp=Answers(HTTP_200=ThresholdsOut, **ANSWERS), tags=["models"])
+def list_thresholds(name: str) -> ThresholdsOut:
+    """The thresholds of a model: those that stand, and who set them."""
+    return _thresholds(name)
+
+
+@blueprint.post("/models/<name>/thresholds")
+@needs("set_threshold")
+@spec.validate(resp=Answers(HTTP_200=ThresholdsOut, **REFUSED, **ANSWERS), tags=["models"])
+def set_threshold(name: str, json: ThresholdRequest) -> ThresholdsOut:
+    """Set from which score a layer is bad; it holds for what is scored from then on, also by a re-evaluation."""
+    current_driftwatch().set_threshold(name, json.use, json.score, json.why, by=person().name)
+    return _thresholds(name)
+
+
+@blueprint.get("/models/<name>/comparisons/<other>")
+@spec.validate(resp=Answers(HTTP_200=ComparisonOut, **ANSWERS), tags=["models"])
+def show_comparison(name: str, other: str) -> ComparisonOut:
+    """What comparing a model with another found, and whether that is under way."""
+    return _comparison(name, other)
+
+
+@blueprint.post("/models/<name>/comparisons/<other>")
+@needs("compare_models")
+@spec.validate(resp=Answers(HTTP_202=ComparisonOut, **REFUSED, **ANSWERS), tags=["models"])
+def ask_for_comparison(name: str, other: str, json: ComparisonRequest) -> tuple[ComparisonOut, int]:
+    """Have two models compared in the background, again if they were before."""
+    current_driftwatch().compare(name, other, json.runs, by=person().name)
+    return _comparison(name, other), 202
+
+
+def _comparison(name: str, other: str) -> ComparisonOut:
+    driftwatch = current_driftwatch()
+    pair = (driftwatch.models.get(name).name, driftwatch.models.get(other).name)
+    kept, job = driftwatch.store.comparisons.get(pair), driftwatch.last_comparison(*pair)
+    out = ComparisonOut(
+        under_way=job is not None and job.active,
+        step=job.progress.get("step", "") if job and job.active else "",
+        why=job.why if job and not job.active else "",
+    )
+    if kept is None:
+        return out
+    return out.model_copy(update={"at": kept.at, "by": kept.by, "figures": SideBySide.readable(kept.figures)})
+
+
+def _thresholds(name: str) -> ThresholdsOut:
+    known = current_driftwatch().models.known(name)
+    standing = []
+    for one in cards.uses(known):
+        origin = {"why": one.set.why, "by": one.set.by, "at": one.set.at} if one.set else {}
+        figures = {"score": one.score, "false_alarms": one.false_alarms, "found": one.found}
+        standing.append(ThresholdOut(use=one.use, false_alarms_by_hits=dict(one.by_hits), **figures, **origin))
+    history = [ThresholdOut.model_validate(one) for one in known.thresholds]
+    outlook = current_driftwatch().reevaluations.outlook(name)
+    return ThresholdsOut(thresholds=standing, history=history, runs_of_another=outlook.other_threshold)
+
+
+@blueprint.get("/models")
+@spec.validate(resp=Answers(HTTP_200=ModelsOut, HTTP_503=Problem), tags=["models"])
+def list_models() -> ModelsOut:
+    """Every model with its card, oldest first."""
+    return ModelsOut(models=[ModelOut.of(model) for model in current_driftwatch().models.all()])
+
+
+@blueprint.get("/models/<name>")
+@spec.validate(resp=Answers(HTTP_200=ModelOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+def show_model(name: str) -> ModelOut:
+    """One model."""
+    return ModelOut.of(current_driftwatch().models.get(name))

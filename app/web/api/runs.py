@@ -1,0 +1,153 @@
+"""The part of the API that says what a run comes to: the same as its page."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask import Blueprint
+from pydantic import BaseModel, Field
+from spectree import Response as Answers
+
+from app.domain.run_numbers import run_number, run_numbers
+from app.given import Given
+from app.store.items import Item
+from app.store.runs import RunState
+from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.summary import KINDS, chamber_code
+from app.web.api.definition import REFUSED, pages_of, spec
+from app.web.api.schemas import (
+    Problem,
+    RunOut,
+    RunsOut,
+    RunsQuery,
+    RunsRequest,
+)
+from app.web.runs.run_report import Change, RunReport, report
+from app.web.shared.access import needs, person
+from app.web.shared.application import current_driftwatch
+
+blueprint = Blueprint("runs", __name__)
+
+
+class RunSummaryQuery(Given):
+    reference: str | None = Field(None, max_length=20, description="run to compare with, if not the proposed one")
+
+
+class BadLayerOut(BaseModel):
+    layer: int
+    score: float
+    kind: str = Field(description=f"what is wrong: {', '.join(KINDS)}, the last where nothing but the score says so")
+    found: str = Field(description="what simple statistics find, in words")
+    change: Literal["new", "stayed"] | None = Field(description="since the reference run; null where not comparable")
+
+
+class BadChamberOut(BaseModel):
+    wheel: int
+    sector: int
+    station: int
+    code: int = Field(description="as CMS counts: more than 8, 4, 0 bad layers are 3, 2, 1")
+    known_problem: bool
+    layers: list[BadLayerOut]
+
+    @classmethod
+    def of(cls, item: Item, change: Change) -> BadChamberOut:
+        layers = [
+            BadLayerOut(
+                layer=layer,
+                score=item.judgement.scores[layer - 1],
+                kind=kind,
+                found=found,
+                change="new" if layer in change.new else "stayed" if layer in change.stayed else None,
+            )
+            for layer, (kind, found) in item.bad_layers.items()
+        ]
+        code = chamber_code(item.judgement.bad)
+        return cls(**_where(item.place), code=code, known_problem=item.known, layers=layers)
+
+
+class GoneOut(BaseModel):
+    wheel: int
+    sector: int
+    station: int
+    layers: list[int] = Field(description="were bad in the reference run, and are good")
+
+
+class RunSummaryOut(BaseModel):
+    """What a run comes to, compared with a reference run."""
+
+    run: int
+    simulated: bool = Field(description="it comes from a demonstration")
+    state: RunState
+    model: str
+    reference: int | None
+    reference_proposed: bool
+    sentence: str = Field(description="for the logbook")
+    counts: dict[str, int]
+    bad: list[BadChamberOut] = Field(description="those with new bad layers first")
+    gone: list[GoneOut]
+
+    @classmethod
+    def of(cls, made: RunReport) -> RunSummaryOut:
+        return cls(
+            run=made.run.number,
+            simulated=made.run.simulated,
+            state=made.run.state,
+            model=made.run.model,
+            reference=made.reference.number if made.reference else None,
+            reference_proposed=made.proposed,
+            sentence=made.sentence,
+            counts=made.counts,
+            bad=[BadChamberOut.of(item, made.change(item)) for item in made.bad],
+            gone=[GoneOut(**_where(place), layers=list(layers)) for place, layers in made.went],
+        )
+
+
+@blueprint.get("/runs/<run>/summary")
+@spec.validate(resp=Answers(HTTP_200=RunSummaryOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+def show_run_summary(run: str, query: RunSummaryQuery) -> RunSummaryOut:
+    """What a run comes to: its bad chambers, and what of that is new against a reference run."""
+    return RunSummaryOut.of(report(current_driftwatch(), run_number(run), query.reference))
+
+
+def _where(place: Chamber) -> dict[str, int]:
+    return {"wheel": place.wheel, "sector": place.sector, "station": place.station}
+
+
+@blueprint.get("/runs")
+@spec.validate(resp=Answers(HTTP_200=RunsOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+def list_runs(query: RunsQuery) -> RunsOut:
+    """Runs that somebody asked for, newest first."""
+    runs = current_driftwatch().store.runs
+    count = runs.count(query.state)
+    pages = pages_of(query.page, query.size, count)
+    found = runs.find(query.state, query.sort, query.descending, (query.page - 1) * query.size, query.size)
+    return RunsOut(runs=[RunOut.of(run) for run in found], page=query.page, pages=pages, size=query.size, count=count)
+
+
+@blueprint.post("/runs")
+@needs("fetch")
+@spec.validate(resp=Answers(HTTP_202=RunsOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["runs"])
+def ask_for_runs(json: RunsRequest) -> tuple[RunsOut, int]:
+    """Have runs fetched and scored in the background; of a known run, only what is missing."""
+    numbers = run_numbers(str(json.runs))
+    asked = [current_driftwatch().ask_for_run(number, by=person().name, again=json.again) for number in numbers]
+    runs = [RunOut.of(run) for run in asked]
+    return RunsOut(runs=runs, page=1, pages=1, size=len(runs), count=len(runs)), 202
+
+
+@blueprint.get("/runs/<run>")
+@spec.validate(resp=Answers(HTTP_200=RunOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+def show_run(run: str) -> RunOut:
+    """One run."""
+    return RunOut.of(current_driftwatch().store.runs.get(run_number(run)))
+
+
+@blueprint.delete("/runs/<run>")
+@needs("delete_run")
+@spec.validate(resp=Answers(HTTP_202=RunOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+def delete_run(run: str) -> tuple[RunOut, int]:
+    """Have a run deleted, stopping what works on it. It is gone when asking for it answers 404."""
+    number = run_number(run)
+    known = current_driftwatch().store.runs.get(number)
+    current_driftwatch().delete_run(number, by=person().name)
+    return RunOut.of(known), 202

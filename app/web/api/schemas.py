@@ -1,0 +1,194 @@
+"""What goes in and out of the API, as types: they check requests, and the OpenAPI document is made from them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, StrictInt, StrictStr
+
+from app.domain.run_numbers import LARGEST_RUN
+from app.given import Given
+from app.store.items import Item, ItemState
+from app.store.models import Model, ModelState
+from app.store.runs import Run, RunState
+
+LARGEST_PAGE = 1_000_000
+
+Page = Field(1, ge=1, le=LARGEST_PAGE, description="page, from 1")
+Size = Field(20, ge=1, le=100, description="rows a page")
+
+
+class Problem(BaseModel):
+    """An error, after RFC 9457; the last four only where they apply."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str | None = None
+    field: str | None = None
+    value: str | None = None
+    accepted: str | None = None
+
+
+class RunsQuery(Given):
+    state: RunState | None = Field(None, description="only runs in this state")
+    sort: Literal["number", "state", "requested_at", "finished_at", "missing", "bad_items", "model"] = "number"
+    descending: bool = True
+    page: int = Page
+    size: int = Size
+
+
+class RunsRequest(Given):
+    runs: StrictInt | StrictStr = Field(description="a run number, or several: '302634-302640, 305000'")
+    again: bool = Field(False, description="all of the runs, also what is there; that stays until there is more")
+
+
+class ScoresQuery(Given):
+    model: str | None = Field(None, description="scores of this model; of the one in use, if not given")
+    run: int | None = Field(None, ge=1, le=LARGEST_RUN)
+    wheel: int | None = Field(None, ge=-2, le=2)
+    station: int | None = Field(None, ge=1, le=4)
+    sector: int | None = Field(None, ge=1, le=14)
+    state: Literal["scored", "judged", "unjudged", "unscored", "missing", "any"] = "scored"
+    least: float | None = Field(None, ge=0, le=1, description="least worst score of a chamber's layers")
+    most: float | None = Field(None, ge=0, le=1, description="greatest worst score of a chamber's layers")
+    sort: Literal["certainty", "score", "state", "run", "wheel", "station", "sector"] = "certainty"
+    descending: bool = False
+    page: int = Page
+    size: int = Size
+
+
+class ModelOut(BaseModel):
+    """A model: its state and its card."""
+
+    name: str
+    state: ModelState
+    sha256: str
+    added_at: datetime
+    added_by: str
+    card: dict[str, Any]
+    refused: bool = Field(description="it forgot what the model in use knew, and nobody overrode that")
+    check: dict[str, Any] | None = Field(description="what a candidate from labels forgot")
+    override: dict[str, Any] | None = Field(description="who let it pass although it was refused, when and why")
+
+    @classmethod
+    def of(cls, model: Model) -> ModelOut:
+        return cls.model_validate(model, from_attributes=True)
+
+
+class ModelsOut(BaseModel):
+    models: list[ModelOut]
+
+
+class RunOut(BaseModel):
+    """A run: its state, how far it is, what came of it."""
+
+    number: int
+    state: RunState
+    total: int
+    done: int
+    missing: int
+    why: str
+    rate: float = Field(description="chambers a second, while it is being fetched")
+    seconds_left: float | None
+    source: str = Field(description="what it is fetched from: base URL of a server, or name of a file")
+    source_kind: str = Field(description="dqm, demonstration, root or import; empty while nothing is said of that")
+    simulated: bool = Field(description="it comes from a demonstration")
+    unsettled: bool = Field(description="perhaps it was still being taken when it was fetched: no later run was listed")
+    ask_again_at: datetime | None = Field(description="when it is asked for again, where DQM_POLL_MINUTES is set")
+    requested_by: str
+    requested_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    model: str
+    threshold: float | None = Field(description="score from which its layers were called bad; null where not known")
+    summary: dict[str, int]
+    reasons: dict[str, int] = Field(description="how many chambers are missing for each reason")
+
+    @classmethod
+    def of(cls, run: Run) -> RunOut:
+        return cls.model_validate(run, from_attributes=True)
+
+
+class RunsOut(BaseModel):
+    runs: list[RunOut]
+    page: int
+    pages: int
+    size: int
+    count: int
+
+
+class ScoresOut(BaseModel):
+    """The scores of one chamber: index 0 is layer 1."""
+
+    run: int
+    simulated: bool = Field(description="the run comes from a demonstration")
+    wheel: int
+    sector: int
+    station: int
+    state: ItemState
+    scores: list[float | None] | None = Field(description="12; null where the layer is absent or unjudged")
+    verdicts: list[str] | None = Field(description="12 words: good, bad, empty, unjudged, absent")
+    reasons: list[str] | None
+    findings: list[dict[str, Any]] = Field(description="what simple statistics find wrong: layer, kind, cells, factor")
+    certainty: float | None = Field(description="least |0.5 − score| over the judged layers")
+    unlike: float | None = Field(description="distance from all that the model has seen; beyond 1 it is unlike it")
+    model: str
+    evaluation: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, item: Item, **more: object) -> ScoresOut:
+        """The scores of an item; `more` are the fields that a subclass adds."""
+        judgement, place = item.judgement, item.place
+        judged = {
+            "scores": list(judgement.scores) if judgement else None,
+            "verdicts": [str(v) for v in judgement.verdicts] if judgement else None,
+            "reasons": list(judgement.reasons) if judgement else None,
+            "certainty": judgement.certainty if judgement else None,
+        }
+        judged["unlike"] = item.unlike
+        judged["findings"] = [dict(finding) for finding in item.findings]
+        where = {
+            "run": item.run,
+            "simulated": item.simulated,
+            "wheel": place.wheel,
+            "sector": place.sector,
+            "station": place.station,
+        }
+        return cls(**where, state=item.state, model=item.model, evaluation=item.evaluation, **judged, **more)
+
+
+class ChamberOut(ScoresOut):
+    """One chamber of a run, with its occupancy."""
+
+    missing: str | None = Field(description="why there is no histogram")
+    detail: str
+    source: str
+    hits: int | None
+    occupancy: list[list[int]] | None = Field(description="12 rows, the first layer 1; −1 where no cell exists")
+    fetched_at: datetime | None
+    scored_at: datetime | None
+
+    @classmethod
+    def of_chamber(cls, item: Item) -> ChamberOut:
+        return cls.of(
+            item,
+            missing=item.missing,
+            detail=item.detail,
+            source=item.source,
+            hits=item.hits,
+            occupancy=item.histogram.counts.tolist() if item.histogram is not None else None,
+            fetched_at=item.fetched_at,
+            scored_at=item.scored_at,
+        )
+
+
+class ScoresListOut(BaseModel):
+    scores: list[ScoresOut]
+    page: int
+    pages: int
+    size: int
+    count: int = Field(description="counted up to 50,000")

@@ -1,0 +1,43 @@
+"""The part of the API that lists items with their scores."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+from spectree import Response as Answers
+
+from app.store.items import LISTS, MOST_ANSWERED, ItemQuery
+from app.web.api.definition import pages_of, spec
+from app.web.api.schemas import (
+    Problem,
+    ScoresListOut,
+    ScoresOut,
+    ScoresQuery,
+)
+from app.web.labels.label_words import reader_of
+from app.web.shared.application import current_driftwatch
+
+blueprint = Blueprint("scores", __name__)
+
+
+@blueprint.get("/scores")
+@spec.validate(resp=Answers(HTTP_200=ScoresListOut, HTTP_404=Problem, HTTP_503=Problem), tags=["chambers"])
+def list_scores(query: ScoresQuery) -> ScoresListOut:
+    """Chambers with their scores, least certain first."""
+    driftwatch = current_driftwatch()
+    place = {key: getattr(query, key) for key in driftwatch.subsystem.keys}
+    wanted = ItemQuery(
+        model=driftwatch.models.get(query.model).name if query.model else driftwatch.model,
+        states=LISTS[query.state],
+        run=query.run,
+        place={key: value for key, value in place.items() if value is not None},
+        least=query.least,
+        most=query.most,
+        sort=query.sort,
+        descending=query.descending,
+    )
+    count = min(driftwatch.store.items.count(wanted, MOST_ANSWERED), MOST_ANSWERED)
+    pages = pages_of(query.page, query.size, count)
+    found = driftwatch.store.items.find(wanted, (query.page - 1) * query.size, query.size)
+    reader = reader_of()
+    scores = [ScoresOut.of(reader.shown(item)) for item in found]
+    return ScoresListOut(scores=scores, page=query.page, pages=pages, size=query.size, count=count)

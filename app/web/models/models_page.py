@@ -1,0 +1,308 @@
+"""`/models/`: every model, what each is worth, and which is in use. The same as `flask models`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+
+from app.driftwatch import MOST_REASON
+from app.errors import InvalidInput, NotFound
+from app.ml.models import SHIFTER, Card, Threshold
+from app.pictures import POLICY
+from app.registry import USES
+from app.store.figures import KeptFigures
+from app.store.jobs import Job, JobState
+from app.store.models import Model, ModelState
+from app.store.thresholds import SetThreshold
+from app.subsystems.dt.learning import cards
+from app.subsystems.dt.learning.evaluation import FALSE_ALARMS, LEVELS, CurvePoint, Evaluation, Method, in_words
+from app.subsystems.dt.learning.forgetting import Forgetting
+from app.web.models.evaluation_tables import EvaluationTables, rate
+from app.web.models.threshold_curve import ThresholdCurve, threshold
+from app.web.models.training_form import form_and_trainings
+from app.web.shared.access import needs, person
+from app.web.shared.application import current_driftwatch
+from app.web.shared.display import own_query
+from app.web.shared.fields import Fields, fraction, one_of, percentage
+from app.web.shared.ordering import Keys, ordered, read_order
+
+STATE_WORDS = {
+    ModelState.ACTIVE: "in use",
+    ModelState.CANDIDATE: "candidate",
+    ModelState.RETIRED: "retired",
+    ModelState.REFUSED: "refused",
+}
+STATE_SHAPES = {
+    ModelState.ACTIVE: "good",
+    ModelState.CANDIDATE: "waiting",
+    ModelState.RETIRED: "gone",
+    ModelState.REFUSED: "failed",
+}
+PICTURES = {  # in the order shown: what each says, for who cannot see it
+    "roc": "Share of bad layers found against the share of good layers flagged, for each method, simulated chambers",
+    "reliability": "Share of bad layers against the mean score, in tenths of the score",
+    "found-by-kind": "Share of bad layers found at 1 % false alarms, for each kind of fault and method",
+    "roc-real": "Share of bad layers found against the share of good layers flagged, for each method, real chambers",
+}
+
+blueprint = Blueprint("models_page", __name__, url_prefix="/models")
+
+
+@blueprint.record_once
+def _add_filters(state: object) -> None:
+    state.app.jinja_env.filters["threshold"] = threshold
+
+
+@blueprint.get("/")
+def index() -> tuple[str, int]:
+    fields = Fields(request.args)
+    return render_template("models/models.html", **every_model(fields), **form_and_trainings(Fields({}))), fields.status
+
+
+def every_model(fields: Fields) -> dict[str, object]:
+    """What a template needs to list the models.
+
+    Args:
+        fields: the order of the address; what is wrong with it is noted there.
+    """
+    store, registry = current_driftwatch().store, current_driftwatch().models
+    models, evaluated = registry.all(), store.models.evaluated()
+    activated: dict[str, dict] = {}
+    for event in store.events.of_models():  # newest first
+        if event["what"] == "model activated":
+            activated.setdefault(event["model"], event)
+    of_models = [(model, Card.model_validate(model.card)) for model in reversed(models)]
+    shown = {
+        "shifter": {model.name: _shifters(model.name, card, model.name in evaluated) for model, card in of_models},
+        "activated": activated,
+        "evaluated": evaluated,
+        "runs": store.runs.count_by_model(),
+    }
+    columns = _columns(**shown)
+    sort, descending = read_order(fields, columns)
+    models = ordered(of_models, columns, sort, descending)
+    return {**shown, "models": models, "state_of": _state_of, "sort": sort, "descending": descending, "fields": fields}
+
+
+def _columns(shifter: Mapping, activated: Mapping, evaluated: Container[str], runs: Mapping) -> Keys:
+    """What the list of models can be sorted by; its rows are (model, card)."""
+
+    def of_model(key: Callable[[Model], object]) -> Callable[[tuple[Model, Card]], object]:
+        return lambda row: key(row[0])
+
+    def figure(name: str) -> Callable[[tuple[Model, Card]], float | None]:
+        return lambda row: getattr(row[1].figures_all_faults or row[1].figures, name, None)
+
+    return {
+        "model": of_model(lambda model: model.name),
+        "state": of_model(lambda model: STATE_WORDS[model.state]),
+        "architecture": lambda row: row[1].architecture,
+        "parameters": lambda row: row[1].parameters,
+        "area": figure("area_under_roc"),
+        "found": figure("found_at_1_percent_false_alarms"),
+        "threshold": of_model(lambda model: shifter[model.name].score),
+        "false_alarms": of_model(lambda model: shifter[model.name].false_alarms),
+        "runs": of_model(lambda model: runs.get(model.name, 0)),
+        "added": of_model(lambda model: model.added_at),
+        "activated": of_model(lambda model: activated[model.name]["at"] if model.name in activated else None),
+        "evaluation": of_model(lambda model: model.name in evaluated),
+    }
+
+
+def _shifters(name: str, card: Card, is_evaluated: bool) -> SetThreshold | Threshold | cards.Use:
+    """A model's threshold for the shifter; what it means from the evaluation, where it was set before that."""
+    one = current_driftwatch().store.thresholds.standing(name).get(SHIFTER) or card.thresholds[SHIFTER]
+    if one.false_alarms is None and is_evaluated:
+        return next(use for use in cards.uses(current_driftwatch().models.known(name)) if use.use == SHIFTER)
+    return one
+
+
+@blueprint.get("/<name>/")
+def show(name: str) -> tuple[str, int]:
+    """A model's page; with `score` or `rate` in the address, what that would mean as a threshold."""
+    return _page(name, Fields(request.args))
+
+
+@blueprint.get("/<name>/card.md")
+def card(name: str) -> Response:
+    """The model's card as Markdown."""
+    headers = {"Content-Disposition": f'inline; filename="{name}_card.md"'}
+    return Response(cards.markdown(current_driftwatch().models.known(name)), mimetype="text/markdown", headers=headers)
+
+
+@blueprint.get("/<name>/curve.json")
+def curve(name: str) -> dict[str, object]:
+    """What thresholds mean, by falling score, with the places on the picture."""
+    method = current_driftwatch().models.known(name).method
+    if method is None or not method.curve:
+        raise NotFound(f"The model {name} has no curve: flask evaluate-model {name} --keep makes it.")
+    return {"levels": list(LEVELS), "points": ThresholdCurve(method.curve).document()}
+
+
+@blueprint.post("/<name>/thresholds")
+@needs("set_threshold")
+def set_threshold(name: str) -> Response | tuple[str, int]:
+    """Set from which score a layer is bad, for one use."""
+    form = Fields(request.form)
+    for field, words in (("score", "a score"), ("why", "a reason")):
+        if field not in form.given:
+            form.errors[field] = f"Needed: {words}."
+    use = form.read("use", one_of("use", {use: use for use in USES}), USES[0])
+    score = form.read("score", fraction("score"), 0.0)
+    if not form.errors:
+        try:
+            current_driftwatch().set_threshold(name, use, score, form.given["why"], by=person().name)
+        except InvalidInput as error:
+            form.refuse(error)
+    if form.errors:
+        return _page(name, form)
+    return redirect(url_for(".show", name=name, _anchor="thresholds"), 303)
+
+
+@blueprint.get("/<name>/<picture>.svg")
+def picture(name: str, picture: str) -> Response:
+    """A picture of what a model is worth."""
+    kept = _kept(name)
+    if picture not in kept.pictures:
+        raise NotFound(f"There is no picture {picture!r} of {name}; there are: {', '.join(kept.pictures) or 'none'}.")
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+    headers["Content-Disposition"] = f'inline; filename="{name}_{picture}.svg"'
+    return Response(kept.pictures[picture], mimetype="image/svg+xml", headers=headers)
+
+
+@blueprint.get("/<name>/evaluation.json")
+def figures(name: str) -> Response:
+    """All figures behind the tables and the pictures."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}_evaluation.json"'}
+    return Response(_kept(name).figures, mimetype="application/json", headers=headers)
+
+
+@blueprint.get("/<name>/thresholds")
+@blueprint.get("/<name>/override")
+def after_mistake(name: str) -> Response:
+    """The model's page: where a form was refused, links of what was shown then lead to the form's address."""
+    return redirect(url_for(".show", name=name, **own_query()))
+
+
+@blueprint.post("/<name>/evaluate")
+@needs("keep_evaluation")
+def evaluate(name: str) -> Response:
+    """Have it evaluated in the background, again if it was before."""
+    current_driftwatch().evaluate(name, by=person().name)
+    return redirect(url_for(".show", name=name, _anchor="evaluation"), 303)
+
+
+@blueprint.post("/<name>/activate")
+@needs("activate_model")
+def activate(name: str) -> Response:
+    current_driftwatch().activate(name, by=person().name)
+    return redirect(url_for(".show", name=name), 303)
+
+
+@blueprint.post("/<name>/override")
+@needs("override_refusal")
+def override(name: str) -> Response | tuple[str, int]:
+    """Let a refused model be activated; its page again where no reason is given."""
+    form = Fields(request.form)
+    try:
+        current_driftwatch().override_refusal(name, form.given.get("reason", ""), by=person().name)
+    except InvalidInput:
+        form.errors["reason"] = f"Needed: why it may be used, in at most {MOST_REASON:,} characters."
+        return _page(name, form)
+    return redirect(url_for(".show", name=name), 303)
+
+
+@blueprint.post("/<name>/retire")
+@needs("retire_model")
+def retire(name: str) -> Response:
+    current_driftwatch().retire(name, by=person().name)
+    return redirect(url_for(".show", name=name), 303)
+
+
+def _kept(name: str) -> KeptFigures:
+    """What was kept of a model.
+
+    Raises:
+        NotFound: there is no such model, or nothing was kept.
+    """
+    current_driftwatch().models.get(name)
+    kept = current_driftwatch().store.models.evaluation(name)
+    if kept is None:
+        raise NotFound(f"The model {name} was not evaluated: flask evaluate-model {name} --keep does it.")
+    return kept
+
+
+def _page(name: str, given: Fields) -> tuple[str, int]:
+    driftwatch = current_driftwatch()
+    known = driftwatch.models.known(name)
+    uses = cards.uses(known)
+    curve = ThresholdCurve(known.method.curve) if known.method and known.method.curve else None
+    wanted = _wanted(given, known.method, next(one.score for one in uses if one.use == SHIFTER))
+    job = driftwatch.last_evaluation(name)
+    tables = _tables(known.evaluation)
+    sort, descending = read_order(given, *(keys for _, one in tables for keys in one.keys)) if tables else ("", False)
+    pictures = [(one, words) for one, words in PICTURES.items() if known.kept and one in known.kept.pictures]
+    return render_template(
+        "models/model.html",
+        model=known.model,
+        card=known.card,
+        limits=cards.limits(known),
+        uses=uses,
+        fields=given,
+        form=given,
+        forgetting=known.model.check and Forgetting.model_validate(known.model.check),
+        curve=curve,
+        wanted=wanted,
+        at=curve and wanted and curve.at(wanted),
+        set_before=known.thresholds,
+        use_names=[(use, use) for use in USES],
+        levels=LEVELS,
+        events=driftwatch.store.events.of_models(name),
+        runs=driftwatch.store.runs.count_by_model().get(name, 0),
+        active=driftwatch.model,
+        outlook=driftwatch.reevaluations.outlook(name),
+        bad_from=driftwatch.models.bad_from(name),
+        kept=known.kept,
+        evaluating=job if job and job.active else None,
+        evaluation_failed=why_failed(job, known.kept),
+        evaluation=known.evaluation,
+        evaluated=tables,
+        false_alarm_rate=rate,
+        sort=sort,
+        descending=descending,
+        pictures=pictures,
+        rates=FALSE_ALARMS,
+        in_words=in_words,
+        state_of=_state_of,
+    ), given.status
+
+
+def _tables(evaluation: Evaluation | None) -> list[tuple[str, EvaluationTables]]:
+    """(words, tables) of each set of chambers that a model was evaluated on."""
+    if evaluation is None:
+        return []
+    parts = {"simulated": evaluation.simulated} | ({"real": evaluation.real} if evaluation.real else {})
+    return [(f"{part.capitalize()} chambers", EvaluationTables(part, found)) for part, found in parts.items()]
+
+
+def why_failed(job: Job | None, kept: KeptFigures | None) -> str:
+    """Why the last try to make some figures failed; empty where it did not, or where there are newer ones."""
+    if job is None or job.state is not JobState.FAILED or (kept and kept.at > job.ended_at):
+        return ""
+    return job.why
+
+
+def _wanted(given: Fields, method: Method | None, score: float) -> CurvePoint | None:
+    """What the address or the form asks about: the threshold of a rate, or a score; else the one that stands. None
+    where nobody measured what thresholds mean."""
+    rate = given.read("rate", percentage("rate"), None)
+    score = given.read("score", fraction("score"), score)
+    if method is None:
+        return None
+    return method.for_false_alarms(rate) if rate is not None else method.meaning(score)
+
+
+def _state_of(state: ModelState) -> tuple[str, str]:
+    """Its shape and its word."""
+    return STATE_SHAPES[state], STATE_WORDS[state]

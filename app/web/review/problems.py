@@ -1,0 +1,146 @@
+"""`/problems/`: known problems of chambers. Everybody may read them; experts add and end them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+
+from app.domain.run_numbers import run_number
+from app.errors import InvalidInput
+from app.labelling.problems import Problem
+from app.subsystems.dt.geometry import Chamber
+from app.web.shared import fields as read
+from app.web.shared.access import needs, person
+from app.web.shared.application import current_driftwatch
+from app.web.shared.csv_file import in_batches, table_file
+from app.web.shared.display import chamber_url
+from app.web.shared.fields import YES_OR_NO, Fields, layer_list, number_in, one_of
+from app.web.shared.item_lists import CHOICES, files, read_page, read_place, refuse_wrong
+from app.web.shared.paging import SIZES
+
+CELLS = range(1, 1_000)  # how many the chamber has is checked with it
+
+blueprint = Blueprint("problems", __name__, url_prefix="/problems")
+
+
+@blueprint.get("/")
+def index() -> tuple[str, int]:
+    problems, fields = current_driftwatch().store.problems, Fields(request.args)
+    run, place = fields.read("run", run_number, None), read_place(fields)
+    sort, descending = _order(fields)
+    size, page, more = read_page(fields, lambda most: problems.count(place, run))
+    newest = current_driftwatch().store.runs.newest()
+    return render_template(
+        "review/problems.html",
+        fields=fields,
+        choices=CHOICES,
+        problems=[] if fields.errors else problems.find(place, run, page.skip, size, sort, descending),
+        sort=sort,
+        descending=descending,
+        page=page,
+        more=more,
+        sizes=SIZES,
+        newest=newest.number if newest else None,
+        files=files(".problems_file"),
+    ), fields.status
+
+
+@blueprint.get("/problems.<ending>")
+def problems_file(ending: str) -> Response:
+    """The problems of the address, every page of them, in its order."""
+    fields = Fields(request.args)
+    run, place = fields.read("run", run_number, None), read_place(fields)
+    sort, descending = _order(fields)
+    refuse_wrong(fields)
+
+    def row(problem: Problem) -> tuple[object, ...]:
+        where, layers = problem.place, " ".join(map(str, problem.layers))
+        what = (where.wheel, where.sector, where.station, layers, *(problem.cells or (None, None)), problem.text)
+        return (*what, problem.since, problem.until, problem.by, problem.at, problem.ended_by or None, problem.ended_at)
+
+    header = ("wheel", "sector", "station", "layers", "first_cell", "last_cell", "text")
+    header += ("since", "until", "by", "at", "ended_by", "ended_at")
+    find = partial(current_driftwatch().store.problems.find, place, run, sort=sort, descending=descending)
+    return table_file("problems", ending, header, (row(problem) for problem in in_batches(find)))
+
+
+@blueprint.get("/add")
+@needs("known_problems")
+def form() -> str:
+    """The form of a new one; what the address gives stands in it already."""
+    return _form(Fields(request.args))
+
+
+@blueprint.post("/add")
+@needs("known_problems")
+def add() -> Response | tuple[str, int]:
+    form = Fields(request.form)
+    for name, words in (("layers", "layers"), ("since", "the first run"), ("text", "what is wrong, and why")):
+        if name not in form.given:
+            form.errors[name] = f"Needed: {words}."
+    layers = form.read("layers", layer_list("layers"), ())
+    first, last = (form.read(name, number_in(name, CELLS), None) for name in ("first_cell", "last_cell"))
+    since, until = (form.read(name, run_number, None) for name in ("since", "until"))
+    place = None
+    try:
+        place = read.chamber(*(form.given.get(name, "") for name in ("wheel", "sector", "station")))
+    except InvalidInput as error:
+        form.refuse(error)
+    if form.errors:
+        return _form(form), 400
+    cells = (first or last, last or first) if first or last else None
+    back = _back(place, wheel=place.wheel, sector=place.sector, station=place.station)
+    try:
+        current_driftwatch().labelling.problems.add(
+            person().name, place, layers, form.given["text"], since, until, cells
+        )
+    except InvalidInput as error:
+        form.refuse(error, "first_cell" if error.field == "cells" else error.field)
+        return _form(form), 400
+    return redirect(back, 303)
+
+
+@blueprint.get("/<problem>/end")
+@needs("known_problems")
+def ask_end(problem: str) -> str:
+    """The form alone that says with which run it ended."""
+    return _end_form(current_driftwatch().store.problems.get(problem), Fields(request.args))
+
+
+@blueprint.post("/<problem>/end")
+@needs("known_problems")
+def end(problem: str) -> Response | tuple[str, int]:
+    """Say with which run it ended."""
+    known, form = current_driftwatch().store.problems.get(problem), Fields(request.form)
+    back = _back(known.place)
+    if "until" not in form.given:
+        form.errors["until"] = "Needed: the last run with it."
+    until = form.read("until", partial(run_number, field="until"), 0)
+    if not form.errors:
+        try:
+            current_driftwatch().labelling.problems.end(person().name, problem, until)
+        except InvalidInput as error:
+            form.refuse(error)
+    return (_end_form(known, form), 400) if form.errors else redirect(back, 303)
+
+
+def _order(fields: Fields) -> tuple[str, bool]:
+    """The order of the address: a column, and whether the last comes first."""
+    sorts = current_driftwatch().store.problems.SORTS
+    sort = fields.read("sort", one_of("sort", {name: name for name in sorts}), "at")
+    return sort, fields.read("descending", one_of("descending", YES_OR_NO), sort == "at")
+
+
+def _back(place: Chamber, **filters: int) -> str:
+    """Where a form came from: the chamber's page where it names the run, else the list with these filters."""
+    run = request.form.get("run")
+    return chamber_url(run_number(run), place) if run else url_for(".index", **filters)
+
+
+def _end_form(problem: Problem, form: Fields) -> str:
+    return render_template("review/problem_end.html", fields=form, problem=problem, back=_back(problem.place))
+
+
+def _form(form: Fields) -> str:
+    return render_template("review/problem_form.html", fields=form, choices=CHOICES)

@@ -1,0 +1,149 @@
+"""`/drift/`: how far runs are from what their model was trained on, over runs. Measured elsewhere: `app.jobs.drift`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+
+from app.domain.run_numbers import LARGEST_RUN, run_number
+from app.errors import InvalidInput, NotFound
+from app.pictures import POLICY
+from app.store.runs import Run, Runs
+from app.web.shared.access import needs, person
+from app.web.shared.application import current_driftwatch
+from app.web.shared.cache import kept
+from app.web.shared.csv_file import in_batches, table_file
+from app.web.shared.fields import YES_OR_NO, Fields, one_of, read_scheme
+from app.web.shared.item_lists import files, query_without, refuse_wrong
+from app.web.shared.paging import SIZES, Page
+
+MOST_DRAWN = 500  # runs in a picture, the newest of the range: more could not be told apart
+MOST_PICTURES = 16  # kept in memory, 0.1 MB each
+SORTS = ("number", *Runs.DRIFT)
+LITTLE, CHANGED = 0.1, 0.25  # stability indexes, by the rule of thumb: see `app.subsystems.dt.learning.drift.Bins`
+
+# name → title, what the values are, and the series with their words.
+PICTURES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "unlike": (
+        "Chambers unlike anything that the model has seen",
+        "share of the run's chambers",
+        {"unlike": "chambers beyond the bound"},
+    ),
+    "stability": (
+        "Population stability against what the model was trained on",
+        "population stability index",
+        {"scores": "scores", "distances": "distances"},
+    ),
+    "hits": (
+        "The same of hits a cell: look at its changes only",
+        "population stability index",
+        {"hits": "hits a cell"},
+    ),
+}
+
+blueprint = Blueprint("drift", __name__, url_prefix="/drift")
+
+
+@blueprint.get("/")
+def index() -> tuple[str, int]:
+    driftwatch, fields = current_driftwatch(), Fields(request.args)
+    (first, last), (sort, descending) = _range(fields), _order(fields)
+    runs, model = driftwatch.store.runs, driftwatch.model
+    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    count = 0 if fields.errors else runs.count_with_drift(first, last)
+    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    listed = [] if fields.errors else runs.with_drift(first, last, page.skip, page.size + 1, sort, descending)
+    newest_first = sort == "number" and descending
+    return render_template(
+        "runs/drift.html",
+        fields=fields,
+        page=page,
+        sizes=SIZES,
+        runs=listed[: page.size],
+        before=_models_before(listed) if newest_first else {},
+        sort=sort,
+        descending=descending,
+        pictures={name: words[0] for name, words in PICTURES.items()},
+        query=query_without("page", "size", "sort", "descending"),
+        files=files(".drift_file"),
+        most_drawn=MOST_DRAWN,
+        changed=CHANGED,
+        model=model,
+        left=runs.count_to_measure(model),
+        failure=driftwatch.drifts.failure(),
+        under_way=driftwatch.drifts.under_way(),
+    ), fields.status
+
+
+@blueprint.post("/")
+@needs("measure_drift")
+def ask() -> Response:
+    """Have measured what is not; where that failed before, again."""
+    current_driftwatch().drifts.ask(by=person().name)
+    return redirect(url_for(".index"), 303)
+
+
+@blueprint.get("/drift.<ending>")
+def drift_file(ending: str) -> Response:
+    """The measured runs of the address, every page of them, in its order."""
+    fields = Fields(request.args)
+    (first, last), (sort, descending) = _range(fields), _order(fields)
+    refuse_wrong(fields)
+    find = partial(current_driftwatch().store.runs.with_drift, first, last, sort=sort, descending=descending)
+    rows = ((run.number, *(run.drift[name] for name in Runs.DRIFT)) for run in in_batches(find))
+    return table_file("drift", ending, ("run", *Runs.DRIFT), rows)
+
+
+@blueprint.get("/<name>.svg")
+def picture(name: str) -> Response:
+    """A picture over the runs of the address, the newest 500 of them at most, on light or dark paper."""
+    from app.subsystems.dt.learning.evaluation_pictures import (
+        over_runs,  # it draws with a library that nothing else of this page needs
+    )
+
+    if name not in PICTURES:
+        raise NotFound(f"There is no picture {name!r}; there are: {', '.join(PICTURES)}.")
+    fields = Fields(request.args)
+    first, last = _range(fields)
+    scheme = read_scheme(fields)
+    refuse_wrong(fields)
+    measured = current_driftwatch().store.runs.drifts(first, last, MOST_DRAWN)
+    title, label, series = PICTURES[name]
+    values = {words: [drift[field] for _, drift in measured] for field, words in series.items()}
+    models = [drift["model"] for _, drift in measured]
+    changes = {i: after for i, (before, after) in enumerate(pairwise(models), 1) if before != after}
+    levels = (LITTLE, CHANGED) if name == "stability" else ()
+    shown = (title, label, [number for number, _ in measured], values, changes, levels, scheme)
+    svg = kept("drift_pictures", MOST_PICTURES).get(repr(shown), lambda: over_runs(*shown))
+    response = Response(svg, mimetype="image/svg+xml", headers={"Content-Security-Policy": POLICY})
+    response.headers |= {"Cache-Control": "no-cache", "Content-Disposition": f'inline; filename="drift_{name}.svg"'}
+    response.add_etag()
+    return response.make_conditional(request)
+
+
+def _range(fields: Fields) -> tuple[int, int]:
+    """The runs of the address; what is wrong with them is noted on `fields`."""
+    first = fields.read("first", _run("first"), 1)
+    last = fields.read("last", _run("last"), LARGEST_RUN)
+    if first > last:
+        fields.refuse(InvalidInput("last", fields.given["last"], f"at least {first}, the first run"))
+    return first, last
+
+
+def _order(fields: Fields) -> tuple[str, bool]:
+    """The order of the address: a column, and whether the greatest comes first."""
+    sort = fields.read("sort", one_of("sort", {name: name for name in SORTS}), "number")
+    return sort, fields.read("descending", one_of("descending", YES_OR_NO), sort != "model")
+
+
+def _run(field: str) -> Callable[[str], int]:
+    return lambda text: run_number(text, field)
+
+
+def _models_before(runs: Sequence[Run]) -> dict[int, str]:
+    """run → the model of the run before it, for runs that another model scored than that; newest first."""
+    changed = [(run, older) for run, older in pairwise(runs) if older.drift["model"] != run.drift["model"]]
+    return {run.number: older.drift["model"] for run, older in changed}

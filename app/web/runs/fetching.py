@@ -1,0 +1,105 @@
+"""`/fetch/`: ask for runs, follow them, and delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+
+from app.domain.run_numbers import run_number, run_numbers
+from app.errors import Conflict, InvalidInput
+from app.store.items import Item, ItemQuery, ItemState
+from app.store.runs import Run, Runs, RunState
+from app.web.shared.access import needs, person
+from app.web.shared.application import current_driftwatch
+from app.web.shared.display import STATE_WORDS
+from app.web.shared.fields import YES_OR_NO, Fields, number_in, one_of
+from app.web.shared.paging import SIZES, Page
+
+MOST_MISSING = 50  # chambers listed below a run; the list of scores has them all
+
+blueprint = Blueprint("runs", __name__, url_prefix="/fetch")
+
+
+@blueprint.get("/")
+def index() -> tuple[str, int]:
+    return _page()
+
+
+@blueprint.post("/")
+@needs("fetch")
+def ask() -> Response | tuple[str, int]:
+    """Have runs fetched; whatever is complete stays as it is."""
+    written = request.form.get("runs", "")
+    try:
+        numbers = run_numbers(written, field="runs")
+    except InvalidInput as error:
+        return _page(written, f"{error.value} is not possible here: it must be {error.accepted}.", 400)
+    asked, again = [], request.form.get("again") == "true"
+    for number in numbers:
+        try:
+            asked.append(current_driftwatch().ask_for_run(number, by=person().name, again=again))
+        except Conflict as error:
+            return _page(written, str(error), error.status)
+    complete = sum(current_driftwatch().is_complete(run) for run in asked)
+    note = {"queued": len(asked) - complete, "complete": complete}
+    return redirect(url_for(".index", sort="requested_at", **note), 303)
+
+
+@blueprint.get("/<run>/delete")
+@needs("delete_run")
+def confirm(run: str) -> str:
+    """Ask before a run is deleted."""
+    return render_template("runs/runs_delete.html", run=current_driftwatch().store.runs.get(run_number(run)))
+
+
+@blueprint.post("/<run>/delete")
+@needs("delete_run")
+def delete(run: str) -> Response:
+    """Have a run deleted."""
+    current_driftwatch().delete_run(run_number(run), by=person().name)
+    return redirect(url_for(".index"), 303)
+
+
+def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, int]:
+    """The page, with what was written into the form and what is wrong with it."""
+    fields = Fields(request.args)
+    state = fields.read("state", one_of("state", {str(state): state for state in RunState}), None)
+    sort = fields.read("sort", one_of("sort", {name: name for name in Runs.SORTS}), "number")
+    descending = fields.read("descending", one_of("descending", YES_OR_NO), True)
+    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    runs = current_driftwatch().store.runs
+    count = runs.count(state)
+    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    found = [] if fields.errors else runs.find(state, sort, descending, page.skip, page.size)
+    note = {name: fields.read(name, number_in(name, range(10_000)), 0) for name in ("queued", "complete")}
+    return render_template(
+        "runs/runs.html",
+        fields=fields,
+        written=written,
+        error=error,
+        state=state,
+        states=list(STATE_WORDS.items()),
+        sort=sort,
+        descending=descending,
+        page=page,
+        sizes=SIZES,
+        runs=found,
+        missing=_missing(found),
+        active=current_driftwatch().model,
+        polls=bool(current_driftwatch().settings.dqm_poll_minutes),
+        note=note,
+        any_runs=bool(count) or runs.any(),
+    ), max(status, fields.status)
+
+
+def _missing(runs: Sequence[Run]) -> dict[int, list[Item]]:
+    """run → its chambers that are missing, the first of them."""
+    driftwatch = current_driftwatch()
+    model = driftwatch.model
+    missing = frozenset({ItemState.MISSING})
+    return {
+        run.number: driftwatch.store.items.find(ItemQuery(model, missing, run=run.number, sort="run"), 0, MOST_MISSING)
+        for run in runs
+        if run.missing
+    }

@@ -1,0 +1,48 @@
+"""`/`: the newest run, or another, as a map of its chambers. What it comes to is said in full on its own page."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template, request
+
+from app.domain.run_numbers import run_number
+from app.errors import InvalidInput, NotFound
+from app.store.runs import RunState
+from app.subsystems.dt.web.run_map import View, run_map
+from app.web.labels.label_words import reader_of
+from app.web.runs.run_report import RunReport
+from app.web.shared.application import current_driftwatch
+from app.web.shared.fields import Fields
+
+WORST = 12  # chambers in the list beside the map
+RECENT = 8  # links to other runs
+
+blueprint = Blueprint("overview", __name__)
+
+
+@blueprint.get("/")
+def index() -> tuple[str, int]:
+    driftwatch = current_driftwatch()
+    runs = driftwatch.store.runs
+    fields = Fields(request.args)
+    wanted = fields.read("run", run_number, None)
+    busy = sorted(runs.busy(), key=lambda run: run.number)
+    recent = runs.find(RunState.FINISHED, limit=RECENT, together=True)
+    run = None
+    try:
+        run = runs.get(wanted) if wanted else next(iter(recent), None)
+    except NotFound:
+        fields.refuse(InvalidInput("run", wanted, "the number of a run that is loaded"))
+    report = RunReport(run, driftwatch.store.items.of_run(run.number)) if run else None
+    status = 404 if wanted and not run else fields.status
+    return render_template(
+        "runs/overview.html",
+        fields=fields,
+        wanted=wanted,
+        run=run,
+        busy=[other for other in busy if other.state is not RunState.DELETING],
+        recent=recent,
+        map=run_map(run, report.items, View.SCORE, reader_of()) if report and report.items else None,
+        worst=report.bad[:WORST] if report else [],
+        counts=report.counts if report else {},
+        any_runs=bool(recent or busy) or runs.any(),
+    ), status

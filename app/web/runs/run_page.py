@@ -1,0 +1,56 @@
+"""`/run/<run>/`: is this run good, what is wrong in it, and is that new? A page, and a sheet to be printed."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+
+from app.domain.run_numbers import run_number
+from app.errors import InvalidInput
+from app.subsystems.dt.web.run_map import VIEW_WORDS, View, run_map
+from app.web.labels.label_words import reader_of
+from app.web.runs.run_report import KIND_WORDS, NEAR, report
+from app.web.shared.application import current_driftwatch
+from app.web.shared.fields import YES_OR_NO, Fields, one_of
+
+PICTURES = 24  # bad chambers with a picture, unless all are asked for
+
+blueprint = Blueprint("run_page", __name__, url_prefix="/run")
+
+
+@blueprint.get("/")
+def index() -> Response:
+    """The page of the run that the form names, or of the newest one; without any, the overview says how to begin."""
+    newest = current_driftwatch().store.runs.newest()
+    if "run" not in request.args and newest is None:
+        return redirect(url_for("overview.index"), 303)
+    number = run_number(request.args["run"]) if "run" in request.args else newest.number
+    return redirect(url_for(".show", run=number), 303)
+
+
+@blueprint.get("/<run>/")
+def show(run: str) -> tuple[str, int]:
+    driftwatch, fields = current_driftwatch(), Fields(request.args)
+    number = run_number(run)
+    view = fields.read("show", one_of("show", {str(view): view for view in View}), View.SCORE)
+    everything = fields.read("all", one_of("all", YES_OR_NO), False)
+    try:
+        made = report(driftwatch, number, fields.given.get("reference"))
+    except InvalidInput as error:
+        fields.refuse(error)
+        made = report(driftwatch, number)
+    runs = driftwatch.store.runs
+    return render_template(
+        "runs/run.html",
+        fields=fields,
+        run=made.run,
+        report=made,
+        counts=made.counts,
+        map=run_map(made.run, made.items, view, reader_of(), made) if made.items else None,
+        view=view,
+        views=VIEW_WORDS,
+        shown=made.bad if everything else made.bad[:PICTURES],
+        may_be_fetched=made.run.origin == driftwatch.origin,
+        beside=runs.beside(number),
+        near=sorted(runs.near(number, made.run.model, NEAR // 4), key=lambda other: abs(other.number - number)),
+        kind_words=KIND_WORDS,
+    ), fields.status

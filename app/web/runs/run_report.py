@@ -1,0 +1,219 @@
+"""What a run comes to: its bad chambers, what is new against a reference run, and a sentence for the logbook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import median
+from typing import Any
+
+from app.domain.run_numbers import run_number
+from app.driftwatch import Driftwatch
+from app.errors import InvalidInput, NotFound
+from app.store.items import Item, ItemState
+from app.store.runs import Run, RunState
+from app.subsystems.dt.verdict import Judgement, Verdict
+from app.web.shared.display import chamber_name, layer_or_layers, plural
+
+NEAR = 20  # finished runs before and after this one, among which a reference is proposed
+LEAST_JUDGED = 0.9  # share of its chambers that a reference has judged: enough statistics
+MOST_NAMED = 6  # chambers in one part of the sentence
+
+KIND_WORDS = {
+    "empty": "empty",
+    "block": "dead block",
+    "low_rate": "low rate",
+    "pattern": "pattern of dead cells",
+    "scattered": "scattered dead cells",
+    "noisy_block": "noisy block",
+    "score": "only by its score",
+}
+
+_BAD = (Verdict.BAD, Verdict.EMPTY)
+_JUDGED = (*_BAD, Verdict.GOOD)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a chamber's layers since the reference run.
+
+    Attributes:
+        new, stayed, gone: layers that are bad now and were good, were bad too, and are good now and were bad. A layer
+            that was not judged in one of the two runs is in none of them.
+        comparable: both runs have scores of it.
+    """
+
+    new: tuple[int, ...] = ()
+    stayed: tuple[int, ...] = ()
+    gone: tuple[int, ...] = ()
+    comparable: bool = True
+
+    @classmethod
+    def between(cls, then: Sequence[Verdict] | None, now: Sequence[Verdict]) -> Change:
+        """Of the verdicts of two runs; of none then, only that they cannot be compared."""
+        if then is None:
+            return cls(comparable=False)
+        pairs = list(enumerate(zip(then, now, strict=True), start=1))
+
+        def layers(were: tuple[Verdict, ...], are: tuple[Verdict, ...]) -> tuple[int, ...]:
+            return tuple(layer for layer, (before, after) in pairs if before in were and after in are)
+
+        good = (Verdict.GOOD,)
+        return cls(layers(good, _BAD), layers(_BAD, _BAD), layers(_BAD, good))
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run, and what changed since another.
+
+    Attributes:
+        items: its chambers, as far as they are there.
+        reference: the run compared with; None where there is none.
+        proposed: nobody chose it.
+        changes: of the chambers that have scores.
+    """
+
+    run: Run
+    items: Sequence[Item]
+    reference: Run | None = None
+    proposed: bool = True
+    changes: Mapping[Any, Change] = field(default_factory=dict)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many chambers are in each state, and how much of them is bad: counted from what the page shows."""
+        counts = {str(state): sum(item.state is state for item in self.items) for state in ItemState}
+        bad = [item.judgement.bad for item in self.bad]
+        judged = [verdict for item in self.items if item.judgement for verdict in item.judgement.verdicts]
+        layers = sum(verdict in _JUDGED for verdict in judged)
+        labelled = sum(item.labelled for item in self.items)
+        counts |= {"bad_items": len(bad), "bad_parts": sum(bad), "parts": layers, "items": len(self.items)}
+        return counts | {"labelled": labelled}
+
+    @cached_property
+    def bad(self) -> list[Item]:
+        """Chambers with bad layers: those with new ones first, then by how many layers are bad, each by its score."""
+        bad = [item for item in self.items if item.judgement and item.judgement.bad]
+        return sorted(bad, key=lambda item: (not self.change(item).new, -weight(item.judgement), item.place))
+
+    @cached_property
+    def appeared(self) -> list[tuple[Any, tuple[int, ...]]]:
+        """(place, layers that are bad now and were good)."""
+        return [(item.place, self.change(item).new) for item in self.bad if self.change(item).new]
+
+    @cached_property
+    def stayed(self) -> list[tuple[Any, tuple[int, ...]]]:
+        """(place, layers that were bad and are)."""
+        return [(item.place, self.change(item).stayed) for item in self.bad if self.change(item).stayed]
+
+    @cached_property
+    def went(self) -> list[tuple[Any, tuple[int, ...]]]:
+        """(place, layers that were bad and are good now)."""
+        return sorted((place, change.gone) for place, change in self.changes.items() if change.gone)
+
+    def change(self, item: Item) -> Change:
+        return self.changes.get(item.place, Change(comparable=False))
+
+    @cached_property
+    def sentence(self) -> str:
+        """The run in one sentence, for the logbook."""
+        counts, kinds = self.counts, {item.place: item.bad_kinds for item in self.bad}
+        judged = counts["judged"]
+        parts = [
+            f"Run {self.run.number}: {plural(len(self.bad), 'bad chamber')} of {judged:,} judged"
+            + (f" ({plural(counts['bad_parts'], 'bad layer')} of {counts['parts']:,})" if self.bad else "")
+        ]
+        if self.reference is None:
+            if self.bad:
+                parts.append("bad: " + _named([(item.place, tuple(kinds[item.place])) for item in self.bad], kinds))
+        elif self.appeared:
+            parts.append(f"new since run {self.reference.number}: {_named(self.appeared, kinds)}")
+        else:
+            parts.append(f"nothing new since run {self.reference.number}")
+        if self.stayed:
+            parts.append(f"{plural(len(self.stayed), 'chamber')} as before")
+        if self.went:
+            parts.append(f"gone: {_named(self.went, {})}")
+        if counts["unjudged"]:
+            parts.append(f"{counts['unjudged']} with too few hits")
+        if self.run.missing:
+            parts.append(f"{self.run.missing} missing")
+        return "; ".join([*parts, f"scores by {self.run.model or 'several models'}"]) + "."
+
+
+def report(driftwatch: Driftwatch, number: int, reference: str | None = None) -> RunReport:
+    """What a run comes to.
+
+    Args:
+        reference: the number of the run to compare with, as it was written; None for the one that is proposed.
+
+    Raises:
+        NotFound: the run is not loaded.
+        InvalidInput: field "reference": it is not the number of another run that is loaded.
+    """
+    store = driftwatch.store
+    run = store.runs.get(number)
+    chosen = proposed_reference(run, store.runs.near(number, run.model, NEAR)) if run.model else None
+    if reference is not None:
+        chosen = _reference(driftwatch, reference, number)
+    items = store.items.of_run(number)
+    changes = {}
+    if chosen:
+        then = store.items.verdicts(chosen.number)
+        changes = {
+            item.place: Change.between(then.get(item.place), item.judgement.verdicts)
+            for item in items
+            if item.state is ItemState.JUDGED
+        }
+    return RunReport(run, items, chosen, reference is None, changes)
+
+
+def proposed_reference(run: Run, near: Iterable[Run]) -> Run | None:
+    """The run to compare with: the nearest by number that has enough statistics and is no worse than most.
+
+    Args:
+        near: finished runs of the same model; those with less than `LEAST_JUDGED` of their chambers judged are left
+            out. Of the others, the share of bad layers must be at most the median. Of two as near, the earlier one.
+    """
+    shares = [
+        (other, other.summary["bad_parts"] / other.summary["parts"])
+        for other in near
+        if other.summary.get("parts") and other.summary["judged"] >= LEAST_JUDGED * other.total
+    ]
+    if not shares:
+        return None
+    middle = median(share for _, share in shares)
+    good = [other for other, share in shares if share <= middle]
+    return min(good, key=lambda other: (abs(other.number - run.number), other.number))
+
+
+def weight(judgement: Judgement) -> float:
+    """How bad a chamber is: how many layers are bad, each counted by its score."""
+    pairs = zip(judgement.scores, judgement.verdicts, strict=True)
+    return sum(score for score, verdict in pairs if verdict in _BAD)
+
+
+def _reference(driftwatch: Driftwatch, written: str, number: int) -> Run:
+    other = run_number(written, field="reference")
+    try:
+        found = driftwatch.store.runs.get(other)
+    except NotFound:
+        found = None
+    if other == number or found is None or found.state is not RunState.FINISHED:
+        raise InvalidInput("reference", other, "the number of another run that is finished")
+    if found.simulated != driftwatch.store.runs.is_simulated(number):
+        both = "simulated as this one is" if not found.simulated else "not simulated, as this one is not"
+        raise InvalidInput("reference", other, f"a run that is {both}")
+    return found
+
+
+def _named(changed: Sequence[tuple[Any, tuple[int, ...]]], kinds: Mapping[Any, Mapping[int, str]]) -> str:
+    """ "W−2 S8 MB3 layers 9–12 (pattern of dead cells), …": the first few, each with what is wrong."""
+
+    def name(place: Any, layers: tuple[int, ...]) -> str:
+        words = dict.fromkeys(KIND_WORDS[kinds[place][layer]] for layer in layers) if place in kinds else {}
+        return f"{chamber_name(place)} {layer_or_layers(layers)}" + (f" ({', '.join(words)})" if words else "")
+
+    names = ", ".join(name(*one) for one in changed[:MOST_NAMED])
+    return names + (f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else "")

@@ -1,0 +1,141 @@
+"""Who asks, and may they: asked by every page and by the API, never by what they call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, g, redirect, request, session, url_for
+from flask_login import LoginManager, UserMixin, current_user, login_user
+from pymongo.errors import PyMongoError
+
+from app.accounts import Account, Accounts
+from app.errors import DriftwatchError, SignInNeeded, TooManyAttempts
+from app.web.shared.application import current_driftwatch
+from app.web.shared.errors import answer_expected, wants_json
+from app.web.shared.sessions import keep_alive, secret_key
+
+OPEN_TO_ALL = frozenset({"static", "health", "signin"})  # blueprints, and the endpoint of static files
+
+
+class _SignedIn(UserMixin):
+    """An account as Flask-Login takes it. Its id names the session too, so that a new stamp ends it."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    def get_id(self) -> str:
+        return f"{self.account.stamp}/{self.account.name}"
+
+
+def init_app(app: Flask) -> None:
+    manager = LoginManager()
+    manager.session_protection = None  # a phone changes its address in the midst of a shift
+    manager.user_loader(_load)
+    manager.init_app(app, add_context_processor=False)
+    app.before_request(_close_to_nobody)
+    app.after_request(_keep_to_oneself)
+    app.register_error_handler(SignInNeeded, _ask_to_sign_in)
+    app.register_error_handler(TooManyAttempts, _tell_when)
+    app.jinja_env.globals |= {"person": _person_or_nobody, "may": _may, "here": here}
+
+
+def person() -> Account:
+    """Who asks: the account that is signed in, or the anonymous one.
+
+    Raises:
+        PyMongoError, StoreUnavailable: the database does not answer.
+    """
+    if failure := g.get("person_failure"):  # a page that says so must not wait for the database again
+        raise failure
+    try:
+        return current_user.account if current_user.is_authenticated else accounts().anonymous
+    except (PyMongoError, DriftwatchError) as failure:
+        g.person_failure = failure
+        raise
+
+
+def needs(action: str) -> Callable[[Callable], Callable]:
+    """A view that only those may use who may do `action`, one of `app.accounts.ACTIONS`: `@needs("label")`."""
+
+    def decorate(view: Callable) -> Callable:
+        @functools.wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            person().check(action)
+            return view(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def begin(account: Account) -> None:
+    """Begin a session of an account. Nothing of an earlier session is kept.
+
+    Raises:
+        SettingsError: there is no key to sign it with.
+    """
+    secret_key(current_driftwatch().settings)
+    session.clear()
+    session.permanent = True
+    login_user(_SignedIn(account))
+    keep_alive()
+
+
+def accounts() -> Accounts:
+    return current_driftwatch().accounts
+
+
+def _load(session_id: str) -> _SignedIn | None:
+    stamp, _, name = session_id.partition("/")
+    account = accounts().of_session(name, stamp)
+    return _SignedIn(account) if account else None
+
+
+def _person_or_nobody() -> Account:
+    """`person()` for a template; a page that says that the database is away shows what it shows to anybody."""
+    try:
+        return person()
+    except (PyMongoError, DriftwatchError):
+        return accounts().anonymous
+
+
+def _may(action: str) -> bool:
+    return _person_or_nobody().may(action)
+
+
+def _close_to_nobody() -> None:
+    what = request.blueprint or request.endpoint  # None where there is nothing to see
+    if what and what not in OPEN_TO_ALL and not accounts().anonymous.may("view"):
+        person().check("view")
+
+
+def _keep_to_oneself(response: Response) -> Response:
+    """Keep what a signed-in person was shown from whoever uses the browser next, and the session alive."""
+    if session.accessed and request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        if "_user_id" in session:
+            keep_alive()
+    return response
+
+
+def _ask_to_sign_in(error: SignInNeeded) -> Response:
+    if request.method in ("GET", "HEAD") and not wants_json():
+        return redirect(url_for("signin.form", next=here()), 303)
+    response = answer_expected(error)
+    response.headers["WWW-Authenticate"] = 'Session realm="Driftwatch"'
+    return response
+
+
+def _tell_when(error: TooManyAttempts) -> Response:
+    response = answer_expected(error)
+    response.headers["Retry-After"] = str(error.seconds)
+    return response
+
+
+def here() -> str:
+    """The address of this page, for coming back to it."""
+    if request.method not in ("GET", "HEAD"):
+        return ""
+    return request.script_root + (request.full_path if request.query_string else request.path)

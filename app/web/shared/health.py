@@ -1,0 +1,21 @@
+"""/healthz, for whatever watches over the program."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+from pymongo.errors import PyMongoError
+
+from app.errors import SettingsError, StoreUnavailable
+from app.web.shared.application import current_driftwatch
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> tuple[dict, int]:
+    """200 where the database answers, 503 where it does not."""
+    try:
+        current_driftwatch().store.ping()
+    except (PyMongoError, StoreUnavailable, SettingsError) as error:
+        return {"status": "unavailable", "database": type(error).__name__}, 503
+    return {"status": "ok", "database": "ok"}, 200

@@ -1,0 +1,363 @@
+// The page for labelling: answers go to the outbox, the next chamber is fetched ahead, nothing is loaded anew.
+import { Away, Refused, getText, post, uuid } from "../shared/api.js";
+import { forget, keep, kept, names } from "../shared/storage.js";
+import { Outbox } from "./outbox.js";
+import { decide } from "./conflict.js";
+
+const LEASE_TRUSTED = 9 * 60_000; // ms of the ten minutes that a chamber is ours without being renewed
+const RENEW_EVERY = 2 * 60_000;
+const IN_USE = 5 * 60_000; // ms since the last key or touch
+const TOO_SOON = 350; // ms: an answer that comes so soon after a chamber was meant for the one before it
+const LOOK_AGAIN = 15_000; // ms, while others hold what is left
+const AWAY_PAUSE = 3_000;
+const NOT_TAKEN = "Not taken: this chamber had only just come up.";
+const DRAFTS_KEPT = 24 * 3600_000;
+
+const { person, api, mine, signIn } = document.querySelector("#label-page").dataset;
+const find = (selector) => document.querySelector(selector);
+const tab = uuid(); // what is held here is ours until this page is left, whatever other tabs of ours hold
+const outbox = new Outbox(person, `${api}labels`);
+const cleared = leftBehind(); // what the page before this one in this tab held is free
+
+let asked = false; // for a lease, whatever became of it
+let ahead = null; // the next chamber, or the promise of it
+let shown = 0; // when this chamber came up; 0 while none is
+let watched = 0; // ms that it was looked at before `since`
+let since = 0;
+let lastUse = performance.now();
+let lookAgain = 0;
+
+// --- the chamber on screen ---
+
+const chamber = () => find("#chamber");
+const place = () => JSON.parse(chamber().dataset.place ?? "null");
+const boxes = () => [...chamber().querySelectorAll("input[name=bad]")];
+const ticked = () => boxes().filter((box) => box.checked).map((box) => Number(box.value)).sort((a, b) => a - b);
+const draftName = ({ run, wheel, sector, station }) => `draft/${person}/${run}/${wheel}/${sector}/${station}`;
+
+function begin() {
+  shown = since = performance.now();
+  watched = 0;
+  const draft = kept(draftName(place()));
+  if (draft) {
+    for (const box of boxes()) box.checked = draft.bad.includes(Number(box.value));
+    find("#comment").value = draft.comment;
+  }
+  find("#label-form").hidden = false;
+  find("#queue button").classList.remove("first"); // the first thing to do is to answer
+  sayAnswer();
+  if ("held" in chamber().dataset) fetchAhead();
+}
+
+function changed() {
+  keep(draftName(place()), { bad: ticked(), comment: find("#comment").value, at: Date.now() });
+  sayAnswer();
+  fetchAhead();
+}
+
+function sayAnswer() {
+  const bad = ticked();
+  const words = bad.length ? `${bad.length} bad: ${bad.length < 5 ? bad.join(", ") : `${bad[0]} … ${bad.at(-1)}`}` : "all good";
+  find("#answer").textContent = `Submit: ${words}`;
+}
+
+function tick(which) {
+  for (const box of boxes()) box.checked = which;
+  changed();
+}
+
+// --- answering ---
+
+function answer(reason) {
+  if (!shown) return;
+  if (performance.now() - shown < TOO_SOON) return say(NOT_TAKEN);
+  const body = { key: uuid(), ...place(), bad: reason === undefined ? ticked() : [], seen: JSON.parse(chamber().dataset.seen) };
+  body.comment = find("#comment").value.trim();
+  body.seconds = Math.round((watched + performance.now() - since) / 100) / 10;
+  if (reason !== undefined) body.reason = reason;
+  const scores = [...chamber().querySelectorAll("tr[data-row]")].map((row) => [row.dataset.row, row.querySelector(".score").textContent]);
+  const label = { body, name: chamber().dataset.name, url: chamber().dataset.url, scores: Object.fromEntries(scores) };
+  forget(draftName(body));
+  shown = 0;
+  outbox.add(label);
+  next();
+}
+
+async function next() {
+  const old = ahead?.nothing || Date.now() - ahead?.claimed > LEASE_TRUSTED;
+  if (old) ahead = null;
+  if (!ahead || ahead instanceof Promise) {
+    chamber().inert = true;
+    following = "fetching the next chamber …";
+    sayState();
+    await fetchAhead();
+  }
+  if (!ahead || ahead instanceof Promise) return; // the server is away: `fetchAhead` goes on when it is back
+  const { nothing, parts, url } = ahead;
+  ahead = null;
+  following = "";
+  if (nothing) return showNothing(nothing);
+  const values = find(".show-values")?.checked;
+  for (const part of parts) find(`#${part.id}`).replaceWith(part);
+  if (values) find(".show-values").checked = true;
+  history.pushState(null, "", url);
+  document.title = `${chamber().dataset.name} · Driftwatch`;
+  find("#comment").value = "";
+  begin();
+  sayState();
+  scrollTo(0, 0);
+  if (!document.activeElement || document.activeElement === document.body) chamber().querySelector("h1").focus({ preventScroll: true });
+}
+
+// Claims the next chamber and makes its part of the page, so that nothing is left to do but to show it. What is on its
+// way goes first, or the queue would give what has just been answered.
+function fetchAhead() {
+  ahead ??= claimAhead();
+  return ahead instanceof Promise ? ahead : Promise.resolve();
+}
+
+async function claimAhead() {
+  clearTimeout(lookAgain);
+  try {
+    await Promise.all([cleared, outbox.send()]);
+    const besides = [place(), ...outbox.labels.map((label) => label.body)].filter(Boolean).slice(0, 20);
+    const claimed = Date.now();
+    asked = true;
+    const given = await post(`${api}queue/claim`, { ...wish(), tab, besides: besides.map(bare) });
+    if (!given.item) {
+      ahead = { nothing: given, claimed };
+    } else {
+      const scale = new URLSearchParams(location.search).get("scale");
+      const url = `${given.url}${scale ? `?scale=${scale}` : ""}`;
+      const html = await getText(`${url}${scale ? "&" : "?"}part=chamber`);
+      const holder = document.createElement("div"); // in this document, so that its pictures are fetched too
+      holder.innerHTML = html;
+      ahead = { ...given, url, claimed, parts: [...holder.children], nothing: null };
+    }
+  } catch (error) {
+    ahead = null;
+    if (error instanceof Away) {
+      following = "the server does not answer; trying again";
+      sayState();
+      lookAgain = setTimeout(() => (shown ? fetchAhead() : next()), AWAY_PAUSE);
+    } else if (error instanceof Refused) refused(error);
+    else throw error;
+  }
+}
+
+const bare = ({ run, wheel, sector, station }) => ({ run, wheel, sector, station });
+
+function wish() {
+  const form = new FormData(find("#queue"));
+  const number = (name) => (form.get(name)?.trim() ? Number(form.get(name)) : null);
+  return {
+    strategy: form.get("strategy"),
+    run: number("run"),
+    wheel: number("wheel"),
+    leave_out_known: form.get("leave_out_known") === "true",
+  };
+}
+
+function showNothing({ nothing, text }) {
+  const words = { done: "Nothing is left to label", held: "Others hold the rest", skipped: "You have skipped the rest" };
+  const instead = document.createElement("div");
+  instead.id = "chamber";
+  instead.className = "empty";
+  const heading = Object.assign(document.createElement("h1"), { textContent: words[nothing], tabIndex: -1 });
+  instead.append(heading, Object.assign(document.createElement("p"), { textContent: text }));
+  chamber().replaceWith(instead);
+  find("#context").replaceChildren();
+  find("#label-form").hidden = !outbox.labels.length;
+  shown = 0;
+  sayState();
+  heading.focus();
+  if (nothing === "held") lookAgain = setTimeout(next, LOOK_AGAIN);
+}
+
+// Another wish holds from now on: what is on screen, if it was given by the old one, and what was fetched go back.
+async function wishAgain() {
+  if (!find("#queue").reportValidity()) return;
+  await (ahead instanceof Promise ? ahead : null);
+  clearTimeout(lookAgain);
+  const given = [ahead?.item, "held" in chamber().dataset ? place() : null].filter(Boolean);
+  ahead = null;
+  shown = 0;
+  try {
+    if (given.length) await post(`${api}queue/release`, { tab, items: given.map(bare) });
+  } catch (error) {
+    if (!(error instanceof Away)) throw error; // the leases end by themselves
+  }
+  delete chamber().dataset.place; // it may be given again
+  next();
+}
+
+// --- undoing ---
+
+async function undo(item) {
+  if (outbox.waiting.length) return say("Wait until your last label is saved; then it can be undone.");
+  try {
+    const undone = await post(`${api}labels/${item.dataset.label}/undo`, { key: uuid() });
+    const bad = item.dataset.bad.split(" ").filter(Boolean).map(Number);
+    keep(draftName(undone), { bad, comment: item.dataset.comment, at: Date.now() });
+    location.assign(item.dataset.url);
+  } catch (error) {
+    if (error instanceof Away) say("The server does not answer: nothing was undone.", true);
+    else if (error instanceof Refused) refused(error);
+    else throw error;
+  }
+}
+
+async function renewMine() {
+  try {
+    const holder = document.createElement("template");
+    holder.innerHTML = await getText(mine);
+    find("#mine").replaceWith(holder.content.querySelector("#mine"));
+  } catch (error) {
+    if (!(error instanceof Away || error instanceof Refused)) throw error; // it stays as it is
+  }
+}
+
+// --- what became of the answers ---
+
+function say(words, away = false) {
+  const status = find("#save-status");
+  if (status.textContent !== words) status.textContent = words;
+  status.classList.toggle("away", away);
+}
+
+let saved = "";
+let following = ""; // what keeps the next chamber from being shown
+
+function sayState() {
+  const waiting = outbox.waiting.length;
+  const parts = [waiting ? `waiting to be saved: ${waiting}` : saved, shown ? "" : following];
+  say(parts.filter(Boolean).join("; "), Boolean(waiting) || (!shown && following.startsWith("the server")));
+}
+
+function refused(error) {
+  if (error.status === 401) {
+    const link = Object.assign(document.createElement("a"), { textContent: "Sign in again" });
+    link.href = `${signIn}?next=${encodeURIComponent(location.pathname)}`;
+    find("#save-status").replaceChildren("You are signed out; nothing is lost. ", link);
+  } else say(error.message, true);
+}
+
+function showTroubled() {
+  const rows = outbox.troubled.map((label) => {
+    const row = document.createElement("p");
+    const stale = label.trouble.code === "stale-label";
+    row.append(`Not saved: ${label.name}. ${stale ? "It changed while you looked at it." : label.trouble.detail ?? ""} `);
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: stale ? "Compare" : "Give it up" });
+    button.addEventListener("click", () => (stale ? decide(label, outbox) : outbox.drop(label)));
+    row.append(button);
+    return row;
+  });
+  find("#trouble").replaceChildren(...rows);
+}
+
+outbox.addEventListener("saved", ({ detail: event }) => {
+  saved = `Saved${event.kind === "skip" ? " as skipped" : ""} at ${new Date().toISOString().slice(11, 19)} UTC`;
+  sayState();
+  renewMine();
+});
+outbox.addEventListener("changed", () => {
+  sayState();
+  showTroubled();
+});
+outbox.addEventListener("away", ({ detail: error }) => (error instanceof Refused ? refused(error) : sayState()));
+
+// --- what a person does ---
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("#chamber input[name=bad]")) changed();
+  else if (event.target.closest("#queue") && (!place() || "held" in chamber().dataset)) wishAgain();
+});
+document.addEventListener("input", (event) => event.target.id === "comment" && shown && changed());
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#submit, #skip")) event.preventDefault();
+  if (event.target.closest("#submit")) event.detail > 1 ? say(NOT_TAKEN) : answer(); // half of a double click
+  else if (event.target.closest("#skip")) shown && find("#skip-dialog").showModal();
+  else if (event.target.closest("[data-reason]")) {
+    find("#skip-dialog").close();
+    answer(event.target.closest("[data-reason]").dataset.reason);
+  } else if (event.target.closest("#all")) tick(true);
+  else if (event.target.closest("#none")) tick(false);
+  else if (event.target.closest("#show-keys")) find("#keys-dialog").showModal();
+  else if (event.target.closest("dialog [data-close]")) event.target.closest("dialog").close();
+  else if (!event.target.closest("a, button, label, input")) {
+    const box = event.target.closest("#chamber tr[data-row]")?.querySelector("input[name=bad]");
+    box?.click();
+  }
+});
+document.addEventListener("submit", (event) => {
+  const item = event.target.closest("#mine li");
+  if (!item && !event.target.matches("#label-form, #queue")) return;
+  event.preventDefault();
+  if (item) undo(item);
+  else if (event.target.id === "queue") wishAgain();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.target.id === "comment" && ["Enter", "Escape"].includes(event.key) && !event.isComposing) {
+    event.preventDefault();
+    event.target.blur();
+  } else if (event.target.closest?.("#queue") && event.key === "Escape") event.target.blur();
+});
+addEventListener("popstate", () => location.pathname !== chamber().dataset.url && location.reload());
+
+// --- holding on to what we have ---
+
+for (const what of ["keydown", "pointerdown", "pointermove"]) addEventListener(what, () => (lastUse = performance.now()));
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) watched += since ? performance.now() - since : 0;
+  since = document.hidden ? 0 : performance.now();
+  if (!document.hidden) renew();
+});
+setInterval(() => !document.hidden && performance.now() - lastUse < IN_USE && renew(), RENEW_EVERY);
+
+async function renew() {
+  const items = [shown ? place() : null, ahead?.item].filter(Boolean);
+  if (!items.length) return;
+  asked = true;
+  try {
+    const still = await post(`${api}queue/renew`, { tab, items: items.map(bare) });
+    const holds = (one) => still.items.some((other) => draftName(other) === draftName(one));
+    if (shown) chamber().toggleAttribute("data-held", holds(place()));
+    if (ahead?.item && holds(ahead.item)) ahead.claimed = Date.now();
+    else if (ahead?.item) ahead = null;
+  } catch (error) {
+    if (!(error instanceof Away || error instanceof Refused)) throw error;
+  }
+}
+
+addEventListener("pagehide", () => {
+  if (!asked) return;
+  try {
+    sessionStorage.setItem("driftwatch/left", tab);
+  } catch {
+    // what it held is freed by the beacon alone
+  }
+  const items = []; // all that this tab holds, also what is only on its way here
+  navigator.sendBeacon(`${api}queue/release`, new Blob([JSON.stringify({ tab, items })], { type: "application/json" }));
+});
+// The beacon of the page that was left may come later than what this page asks for, or never.
+async function leftBehind() {
+  try {
+    const left = sessionStorage.getItem("driftwatch/left");
+    sessionStorage.removeItem("driftwatch/left");
+    if (left) await post(`${api}queue/release`, { tab: left, items: [] });
+  } catch {
+    // no storage, or the server is away: its leases end by themselves
+  }
+}
+
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+addEventListener("beforeunload", (event) => outbox.waiting.length && event.preventDefault());
+
+// --- the beginning ---
+
+for (const name of names(`draft/${person}/`)) if (Date.now() - kept(name).at > DRAFTS_KEPT) forget(name);
+outbox.send();
+if (place()) {
+  begin();
+  renew().then(() => "held" in chamber().dataset && fetchAhead());
+} else if ("start" in chamber().dataset) next();
