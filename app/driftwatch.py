@@ -11,31 +11,29 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.accounts import Accounts
+from app.domain.influence import Method, method_named
+from app.domain.items import Item
+from app.domain.jobs import Job, JobState
+from app.domain.models import Model
 from app.domain.origin import DEMONSTRATION, Origin, SourceKind
+from app.domain.runs import Run, RunState
+from app.domain.thresholds import SetThreshold
 from app.errors import REASON_WORDS, Conflict, InvalidInput, NotExplained, NotFound
 from app.given import sound_text, within
 from app.jobs import compare, delete, drift, evaluate, explain, fetch, reevaluate, train
-from app.jobs.runner import Runner
+from app.jobs.runner import BySubsystem, Handler, Runner
 from app.jobs.score import Scoring
 from app.labelling.labels import Labelling
 from app.registry import Registry
 from app.sources import Source
 from app.sources.demo_process import DemoProcess
 from app.sources.http import without_password
-from app.store import Store
+from app.store import Store, connection_of
 from app.store.influences import Explained
-from app.store.items import Item
-from app.store.jobs import Job, JobState
-from app.store.models import Model
 from app.store.reevaluations import Reevaluation
-from app.store.runs import Run, RunState, being_deleted
-from app.store.thresholds import SetThreshold
-from app.subsystems.dt import DT
-from app.subsystems.dt.learning.candidate import Plan
-from app.subsystems.dt.learning.evaluation_task import CHAMBERS as EVALUATED_ON
-from app.subsystems.dt.learning.saliency import Method, method_named
-from app.subsystems.dt.learning.side_by_side import CHAMBERS
-from app.subsystems.dt.sources.jsonfairy import Jsonfairy
+from app.store.runs import being_deleted
+from app.subsystems import SUBSYSTEMS, Subsystem
+from app.subsystems.learning import Plan
 from app.transfer.exporting import Exporting
 from app.transfer.importing import Importing
 from config import Settings
@@ -50,20 +48,49 @@ MOST_REASON = 2_000  # characters
 MOST_POLLED = 20  # runs asked for at one look at the server's list, newest first
 
 
-class Driftwatch:
-    """The use cases. Made without connecting to anything."""
+class _Shared:
+    """What the subsystems have in common: the database, the accounts, the background."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.subsystem = DT
-        self.store = Store(settings, DT)
+    def __init__(self, settings: Settings, subsystems: Sequence[Subsystem]) -> None:
+        self.settings, self.subsystems = settings, subsystems
+        self.connection = connection_of(settings, subsystems)
+        self.accounts = Accounts(Store(settings, subsystems[0], self.connection), settings)
         self.runner: Runner | None = None
-        self._demo = DemoProcess()
+        self.demo = DemoProcess()
+        self.of: dict[str, Driftwatch] = {}
+
+    def wake(self) -> None:
+        if self.runner:
+            self.runner.wake()
+
+
+class Driftwatch:
+    """The use cases of one subsystem; `of` has those of the others. Made without connecting to anything.
+
+    Args:
+        subsystems: those that there are; the first is meant where nobody names one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        subsystems: Sequence[Subsystem] = SUBSYSTEMS,
+        _shared: _Shared | None = None,
+    ) -> None:
+        self._shared = _shared or _Shared(settings, subsystems)
+        self._shared.of[subsystems[0].name] = self
+        self.settings = settings
+        self.subsystem = subsystems[0]
+        self.store = Store(settings, self.subsystem, self._shared.connection)
+        self.accounts = self._shared.accounts
+        self.wake = self._shared.wake
         self._local_sources: dict[str, Source] = {}
-        self._jsonfairy: Jsonfairy | None = None
+        self._server_source: Source | None = None
         self._server_lock = threading.Lock()
-        self.accounts = Accounts(self.store, settings)
-        self.models = Registry(self.store, settings.model_dir, settings.data_dir)
+        alone = self.subsystem.was_alone
+        shipped = settings.model_dir if alone else settings.model_dir / self.subsystem.name
+        unpacked = settings.data_dir / "models" / ("" if alone else self.subsystem.name)
+        self.models = Registry(self.store, shipped, unpacked)
         self.labelling = Labelling(self.store, self.models, settings)
         self.exporting = Exporting(self.store, self.labelling)
         self._measuring = drift.Measuring(self.store)
@@ -72,6 +99,28 @@ class Driftwatch:
         self.training = train.Training(self.store, self.models, settings)
         self.drifts = drift.Drifts(self.store, self.models, self.wake)
         self.reevaluations = reevaluate.Reevaluations(self.store, self.models, self.wake)
+        for other in subsystems[1:]:
+            Driftwatch(settings, [other], self._shared)
+
+    @property
+    def subsystems(self) -> tuple[str, ...]:
+        """The names of all subsystems."""
+        return tuple(self._shared.of)
+
+    def of(self, subsystem: str) -> Driftwatch:
+        """The use cases of a subsystem.
+
+        Raises:
+            InvalidInput: there is none of this name.
+        """
+        if subsystem not in self._shared.of:
+            raise InvalidInput("subsystem", subsystem, f"one of {', '.join(self._shared.of)}")
+        return self._shared.of[subsystem]
+
+    @property
+    def runner(self) -> Runner | None:
+        """What does jobs in the background of this process, of all subsystems; None while nothing does."""
+        return self._shared.runner
 
     # --- runs ---
 
@@ -251,7 +300,7 @@ class Driftwatch:
         self.store.events.record("threshold set", None, by, model=name, use=use, score=score)
         return threshold
 
-    def compare(self, name: str, other: str, runs: int, by: str, chambers: int = CHAMBERS) -> Job:
+    def compare(self, name: str, other: str, runs: int, by: str, chambers: int | None = None) -> Job:
         """Have two models compared in the background: on the frozen sets, on all labels, on the last runs.
 
         Args:
@@ -266,6 +315,7 @@ class Driftwatch:
         if name == other:
             raise InvalidInput("with", other, f"another model than {name}")
         within("runs", runs, COMPARED_RUNS)
+        chambers = chambers or self.subsystem.learning().test_items["comparison"]
         args = {"model": pair[0], "other": pair[1], "runs": runs, "chambers": chambers}
         job, _ = self._ask(compare.KIND, compare.LANE, by, compare.about(*pair), **args)
         return job
@@ -274,7 +324,7 @@ class Driftwatch:
         """The newest job that compares, or compared, two models."""
         return self.store.jobs.last(compare.KIND, None, compare.about(name, other))
 
-    def evaluate(self, name: str, by: str, chambers: int = EVALUATED_ON) -> Job:
+    def evaluate(self, name: str, by: str, chambers: int | None = None) -> Job:
         """Have a model compared with simpler methods in the background, and the result kept for its page.
 
         Args:
@@ -284,6 +334,7 @@ class Driftwatch:
             NotFound: there is no model of this name.
         """
         name = self.models.get(name).name
+        chambers = chambers or self.subsystem.learning().test_items["evaluation"]
         job, is_new = self._ask(evaluate.KIND, evaluate.LANE, by, name, model=name, chambers=chambers)
         if is_new:
             self.store.events.record("model evaluation asked for", None, by, model=name)
@@ -391,7 +442,15 @@ class Driftwatch:
 
     def start(self, only: Collection[str] | None = None) -> None:
         """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
+        of_each = {name: each._handlers() for name, each in self._shared.of.items()}
         handlers = {
+            kind: BySubsystem({name: mine[kind] for name, mine in of_each.items()}) for kind in self._handlers()
+        }
+        self._shared.runner = Runner(self.store, handlers, only)
+        self._shared.runner.start()
+
+    def _handlers(self) -> dict[str, Handler]:
+        return {
             fetch.KIND: fetch.Fetching(self.store, self._open_source, self.scoring, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),
@@ -401,27 +460,27 @@ class Driftwatch:
             drift.KIND: drift.Drifting(self.store, self.models, self._measuring),
             reevaluate.KIND: reevaluate.Reevaluating(self.store, self.scoring, self.reevaluations),
         }
-        self.runner = Runner(self.store, handlers, only)
-        self.runner.start()
 
     def serve(self) -> None:
-        """Begin all that the process which serves the pages does besides.
+        """Begin all that the process which serves the pages does besides, for all subsystems.
 
         Raises:
             ModelRefused: there is no model to use.
         """
-        log.info("the model in use is %s", self.models.active)
-        self.reconcile()
+        everything = tuple(self._shared.of.values())
+        for each in everything:
+            log.info("%s: the model in use is %s", each.subsystem.name, each.models.active)
+            each.reconcile()
         self.start()
-        self.runner.every(RECONCILE_SECONDS, self.reconcile_runs)
-        self.runner.every(RECONCILE_SECONDS, self.reevaluations.reconcile)
-        self.runner.every(RECONCILE_SECONDS, self.labelling.reconcile)
-        self.runner.every(RECONCILE_SECONDS, self.importing.reconcile)
-        self.runner.every(RECONCILE_SECONDS, self.drifts.reconcile)
-        if self.settings.dqm_poll_minutes:
-            self.runner.every(60 * self.settings.dqm_poll_minutes, self.poll)
+        for each in everything:
+            for regularly in (each.reconcile_runs, each.reevaluations.reconcile, each.labelling.reconcile):
+                self.runner.every(RECONCILE_SECONDS, regularly)
+            self.runner.every(RECONCILE_SECONDS, each.importing.reconcile)
+            self.runner.every(RECONCILE_SECONDS, each.drifts.reconcile)
+            if self.settings.dqm_poll_minutes:
+                self.runner.every(60 * self.settings.dqm_poll_minutes, each.poll)
         if self.settings.dqm_url is None:
-            log.info("demonstration DQM server at %s", self._demo.url())
+            log.info("demonstration DQM server at %s", self._shared.demo.url())
             if not self.store.runs.any():  # a newcomer's first start
                 for number in DEMONSTRATION_RUNS:
                     self.ask_for_run(number, by="demonstration")
@@ -430,14 +489,11 @@ class Driftwatch:
         """Put all work away and disconnect."""
         if self.runner:
             self.runner.stop()
-        if self._jsonfairy:
-            self._jsonfairy.close()
-        self._demo.stop()
+        for each in self._shared.of.values():
+            if each._server_source:
+                each._server_source.close()
+        self._shared.demo.stop()
         self.store.close()
-
-    def wake(self) -> None:
-        if self.runner:
-            self.runner.wake()
 
     def _delete(self, number: int, by: str) -> Job:
         for kind in (fetch.KIND, explain.KIND, reevaluate.KIND):
@@ -453,8 +509,9 @@ class Driftwatch:
             origin.require(job.run, self.origin)
         return self._server()
 
-    def _server(self) -> Jsonfairy:
+    def _server(self) -> Source:
         with self._server_lock:
-            if self._jsonfairy is None:
-                self._jsonfairy = Jsonfairy(self.settings, None if self.settings.dqm_url else self._demo.url())
-            return self._jsonfairy
+            if self._server_source is None:
+                url = None if self.settings.dqm_url else self._shared.demo.url()
+                self._server_source = self.subsystem.server(self.settings, url)
+            return self._server_source

@@ -15,21 +15,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from app.domain.models import Model
+from app.domain.thresholds import SetThreshold
 from app.errors import Conflict, InvalidInput, ModelRefused, NotFound
 from app.given import sound_text
 from app.ml import models as files
 from app.store import Store
-from app.store.models import Model
-from app.store.thresholds import SetThreshold
-from app.subsystems.dt.learning.cards import Known
-from app.subsystems.dt.learning.trial import require_working
-
-if TYPE_CHECKING:
-    from app.subsystems.dt.learning.forgetting import Forgetting
-    from app.subsystems.dt.learning.saliency import Explainer
-    from app.subsystems.dt.learning.scoring import Scorer
+from app.subsystems.learning import Explainer, Found, Learning, Scorer
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +32,15 @@ MOST_WHY = 500
 
 
 class Registry:
-    """The models of one database, and those of them that are loaded here."""
+    """The models of one subsystem in one database, and those of them that are loaded here.
 
-    def __init__(self, store: Store, shipped: Path, data_dir: Path) -> None:
-        self._store, self._shipped, self._kept = store, shipped, data_dir / "models"
+    Args:
+        shipped: the folder of those that ship with the program.
+        unpacked: where those of the database are kept on this machine.
+    """
+
+    def __init__(self, store: Store, shipped: Path, unpacked: Path) -> None:
+        self._store, self._shipped, self._kept = store, shipped, unpacked
         self._scorers: dict[str, Scorer] = {}
         self._explainers: dict[str, Explainer] = {}
         self._lock = threading.Lock()
@@ -89,7 +88,7 @@ class Registry:
         self._fill()
         return self._add(folder, by)
 
-    def add_candidate(self, folder: Path, forgetting: Forgetting, by: str) -> Model:
+    def add_candidate(self, folder: Path, forgetting: Found, by: str) -> Model:
         """Keep the model of a folder that was made from labels, with what it forgot; refused if that is too much.
 
         Another model may have taken its name since it was begun: then it gets the next one.
@@ -136,12 +135,10 @@ class Registry:
             ModelRefused: the file is not such a network, or not to be trusted; nothing is kept.
             Conflict: there is another model of this name.
         """
-        from app.subsystems.dt.learning.foreign_models import convert_keras2
-
         self._fill()
         name = name or file.stem.lower().replace(" ", "-")
         with tempfile.TemporaryDirectory() as parent:
-            return self._add(convert_keras2(file, name, Path(parent)), by)
+            return self._add(self._learning.convert(file, name, Path(parent)), by)
 
     def activate(self, name: str) -> Model:
         """Put a model into use. Runs that were scored by another keep those scores until they are scored again.
@@ -166,7 +163,7 @@ class Registry:
             return
         with tempfile.TemporaryDirectory() as parent:
             try:
-                require_working(_written(Path(parent) / name, card, file()))
+                self._learning.require_working(_written(Path(parent) / name, card, file()))
             except ModelRefused as error:
                 raise Conflict(str(error)) from None
 
@@ -179,7 +176,7 @@ class Registry:
         self.get(name)
         return self._store.models.retire(name)
 
-    def known(self, name: str) -> Known:
+    def known(self, name: str) -> Any:
         """All that is known of a model.
 
         Raises:
@@ -187,7 +184,7 @@ class Registry:
         """
         model = self.get(name)
         card = files.Card.model_validate(model.card)
-        return Known(model, card, self._store.thresholds.of(name), self._store.models.evaluation(name))
+        return self._learning.known(model, card, self._store.thresholds.of(name), self._store.models.evaluation(name))
 
     def threshold_for(self, name: str, false_alarms: float) -> float:
         """The lowest score at which at most this share of good layers is called bad.
@@ -251,7 +248,7 @@ class Registry:
 
         Args:
             card: of the model that was evaluated.
-            figures: JSON, as `app.subsystems.dt.learning.evaluation.Evaluation` writes it.
+            figures: JSON, as the subsystem's evaluation writes it.
             pictures: name → SVG.
 
         Raises:
@@ -286,24 +283,31 @@ class Registry:
 
         It judges by the shifter's threshold that stands now: see `bad_from`.
         """
-        from app.subsystems.dt.learning.scoring import Scorer
-
         name = name or self.active
         with self._lock:
             if name not in self._scorers:
-                self._scorers[name] = Scorer(self._folder(self.get(name)))
+                self._scorers[name] = self._learning.scorer(self._folder(self.get(name)))
             scorer = self._scorers[name]
         return scorer.at(self.bad_from(name))
 
     def explainer(self, name: str) -> Explainer:
-        """What explains the scores of a model; made once."""
-        from app.subsystems.dt.learning.saliency import Explainer
+        """What explains the scores of a model; made once.
 
+        Raises:
+            NotFound: nothing explains them.
+        """
         scorer = self.scorer(name)
         with self._lock:
             if name not in self._explainers:
-                self._explainers[name] = Explainer(scorer)
+                explainer = self._learning.explainer(scorer)
+                if explainer is None:
+                    raise NotFound(f"Nothing explains the scores of the model {name}.")
+                self._explainers[name] = explainer
             return self._explainers[name]
+
+    @property
+    def _learning(self) -> Learning:
+        return self._store.subsystem.learning()
 
     def _folder(self, model: Model) -> Path:
         """A folder with the model, from the database where it is not here."""

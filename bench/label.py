@@ -22,9 +22,9 @@ from waitress import wasyncore
 
 from app import create_app
 from app.accounts import Role
+from app.domain.judgement import Judgement, Verdict
 from app.driftwatch import Driftwatch
 from app.subsystems.dt.simulate import simulate_run
-from app.subsystems.dt.verdict import Judgement, Verdict
 from config import Settings
 
 RUN = 302_635

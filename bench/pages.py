@@ -42,11 +42,11 @@ from pymongo.database import Database
 
 from app import create_app
 from app.accounts import Role
+from app.domain.influence import DEFAULT
 from app.domain.labels import Seen
 from app.driftwatch import Driftwatch
 from app.store.embedded import CACHE_GIGABYTES, EmbeddedMongo
 from app.store.items import MOST_PAGED
-from app.subsystems.dt.learning.saliency import DEFAULT
 from app.subsystems.dt.sources.demo import DemoServer
 from config import Settings
 

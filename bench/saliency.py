@@ -20,12 +20,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from app.domain.influence import DEFAULT, Method
 from app.jobs.explain import BATCH
 from app.ml.backend import keras, tensorflow
 from app.ml.models import MODEL_FILE, default_model, named_model
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning.networks import architecture
-from app.subsystems.dt.learning.saliency import DEFAULT, STUDY, Explainer, Method
+from app.subsystems.dt.learning.saliency import STUDY, Explainer
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import simulate_run

@@ -28,11 +28,12 @@ from pathlib import Path
 
 import numpy as np
 
+from app.domain.judgement import Verdict
+from app.domain.runs import RunState
 from app.driftwatch import Driftwatch
 from app.errors import TooFewLabels
 from app.labelling.queue import Claimed
 from app.ml.models import default_model
-from app.store.runs import RunState
 from app.subsystems.dt.defects import DefectKind
 from app.subsystems.dt.faults import FAULTS
 from app.subsystems.dt.geometry import Chamber
@@ -42,7 +43,7 @@ from app.subsystems.dt.learning.known_chambers import evaluation_seed, kinds, si
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import ORDINARY, RICH, SimulatedChamber, simulate_chambers
-from app.subsystems.dt.verdict import Verdict, judge_before
+from app.subsystems.dt.verdict import judge_before
 from config import ROOT, Settings
 
 LEFT_OUT = (DefectKind.PERIODIC, DefectKind.SCATTERED, DefectKind.NOISY_BLOCK)

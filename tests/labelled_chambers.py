@@ -8,14 +8,14 @@ from functools import cache
 
 import numpy as np
 
+from app.domain.judgement import Judgement, Verdict
 from app.domain.labels import Seen
+from app.domain.runs import RunState
 from app.driftwatch import Driftwatch
 from app.ml.split import Part, part_of
-from app.store.runs import RunState
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import RICH, SimulatedChamber, simulate_chambers
-from app.subsystems.dt.verdict import Judgement, Verdict
 
 RUNS = range(302641, 302646)  # the last is for the test
 PARTS = (Part.TRAINING, Part.TRAINING, Part.TRAINING, Part.VALIDATION, Part.TEST)  # of all chambers of each run

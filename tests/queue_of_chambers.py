@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from app.domain.judgement import Judgement, Verdict, at_threshold
+from app.domain.runs import RunState
 from app.driftwatch import Driftwatch
 from app.ml.models import default_model, load_card
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import simulate_chamber
-from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 from config import ROOT
 
 RUN = 302635

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from app import cli
+from app.domain.influence import Method
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.learning.explanation_quality import RANDOM
-from app.subsystems.dt.learning.saliency import Method
 from app.subsystems.dt.simulate import simulate_run
 from config import ROOT
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from waiting import wait_until
 
+from app.domain.models import ModelState
 from app.errors import Conflict, InvalidInput, ModelRefused, NotFound
 from app.ml import models as files
 from app.ml.backend import keras, numpy_2_forgiven
 from app.registry import Registry
-from app.store.models import ModelState
 from app.subsystems.dt.preprocess import layer_bins, row_scaled
 from app.subsystems.dt.simulate import simulate_run
 from config import ROOT
@@ -53,7 +53,7 @@ def test_a_model_that_was_added_is_a_candidate_until_it_is_activated_and_exactly
 def test_the_choice_of_the_database_outlives_what_ships(registry, another, driftwatch):
     registry.add(another, by="ann")
     registry.activate("another-1")
-    again = Registry(driftwatch.store, SHIPPED, driftwatch.settings.data_dir)
+    again = Registry(driftwatch.store, SHIPPED, driftwatch.settings.data_dir / "models")
     assert again.active == "another-1"
 
 
@@ -96,10 +96,10 @@ def test_a_machine_that_has_no_file_gets_it_from_the_database_and_mends_a_damage
     registry, another, driftwatch, tmp_path
 ):
     registry.add(another, by="ann")
-    elsewhere = Registry(driftwatch.store, SHIPPED, tmp_path / "elsewhere")
+    elsewhere = Registry(driftwatch.store, SHIPPED, tmp_path / "elsewhere" / "models")
     assert elsewhere.scorer("another-1").version == "another-1"
     (tmp_path / "elsewhere" / "models" / "another-1" / files.MODEL_FILE).write_bytes(b"damaged")
-    once_more = Registry(driftwatch.store, SHIPPED, tmp_path / "elsewhere")
+    once_more = Registry(driftwatch.store, SHIPPED, tmp_path / "elsewhere" / "models")
     assert once_more.scorer("another-1").version == "another-1"
 
 
@@ -227,7 +227,7 @@ def test_a_model_that_can_judge_is_tried_once_and_put_into_use(registry, unusabl
     registry.add(unusable(network()), by="ann")
     assert registry.activate("broken-1").state is ModelState.ACTIVE
     registry.activate("row-cnn-1")
-    monkeypatch.setattr("app.registry.require_working", None)
+    monkeypatch.setattr("app.subsystems.dt.learning.offer.LearningOfChambers.require_working", None)
     assert registry.activate("broken-1").works
 
 

@@ -21,7 +21,12 @@ OUTER = {"flask", "werkzeug", "pymongo", "bson", "tensorflow", "keras", "request
 
 
 def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    """What a module imports when it runs: not what only its annotations name."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -28,9 +28,9 @@ from app.cli.models import (
 from app.cli.reevaluations import reevaluate, reevaluations_group
 from app.cli.transfer import export, import_file
 from app.domain.run_numbers import run_numbers
+from app.domain.runs import Run, RunState
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
-from app.store.runs import Run, RunState
 from app.web.api.schemas import RunOut
 
 

@@ -7,8 +7,8 @@ import time
 import click
 
 from app.cli.command import LOOK_SECONDS, acting, command
+from app.domain.jobs import JobState
 from app.driftwatch import Driftwatch
-from app.store.jobs import JobState
 
 
 @command("drift")

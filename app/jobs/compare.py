@@ -5,16 +5,10 @@ Nothing is kept until all of it is there; a job that was killed begins again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from app.domain.jobs import Job
 from app.jobs.runner import Work
-from app.ml.split import Part
 from app.registry import Registry
 from app.store import Store
-from app.store.jobs import Job
-from app.store.runs import RunState
-from app.subsystems.dt.learning.labelled_items import ELSEWHERE, Choice, labelled_items
-from app.subsystems.dt.learning.side_by_side import Known, pictures, side_by_side
 
 KIND = "compare"
 LANE = "compare"  # one at a time: each takes all cores
@@ -37,44 +31,19 @@ class Comparing:
 
     def __call__(self, job: Job, work: Work) -> None:
         pair = (job.args["model"], job.args["other"])
-        labels = labelled_items(self._store, Choice())
-        known = [
-            Known(
-                one.run,
-                one.occupancy,
-                one.targets,
-                tested=one.part is Part.TEST,
-                drawn=one.drawn,
-                training=one.part is Part.TRAINING,
-            )
-            for one in labels.items
-        ]
 
         def report(step: str) -> None:
             if work.over:
                 raise _Stopped
             self._store.jobs.note(job, step=step)
 
+        learning = self._store.subsystem.learning()
+        scorers = (self._models.scorer(pair[0]), self._models.scorer(pair[1]))
         try:
-            found = side_by_side(
-                tuple(map(self._models.scorer, pair)),
-                known,
-                self._runs(job.args["runs"]),
-                labels.composition.left_out.get(ELSEWHERE, 0),
-                job.args["chambers"],
-                report,
-            )
-            report("pictures")
-            drawn = {name: svg.decode() for name, svg in pictures(found).items()}
+            figures, drawn = learning.compare(self._store, scorers, job.args["runs"], job.args["chambers"], report)
         except _Stopped:
             return
-        self._store.comparisons.keep(pair, found.model_dump_json(), drawn, job.by)
+        self._store.comparisons.keep(pair, figures, drawn, job.by)
 
     def failed(self, job: Job, why: str) -> None:
         """The job keeps why, for its page."""
-
-    def _runs(self, number: int) -> Iterator[tuple[int, list[Known]]]:
-        """The last runs with their chambers, read one by one."""
-        for run in self._store.runs.find(RunState.FINISHED, limit=number, together=True):
-            items = self._store.items.of_run(run.number, histograms=True)
-            yield run.number, [Known(item.run, item.histogram) for item in items if item.histogram is not None]

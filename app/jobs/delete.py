@@ -5,9 +5,9 @@ What people did stays in the record of events.
 
 from __future__ import annotations
 
+from app.domain.jobs import Job
 from app.jobs.runner import Work
 from app.store import Store
-from app.store.jobs import Job
 
 KIND = "delete"
 

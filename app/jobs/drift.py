@@ -8,15 +8,13 @@ killed goes on where it stood, for what is measured is not measured again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
+from app.domain.jobs import Job, JobState
 from app.jobs.runner import Work
 from app.ml import backend
 from app.registry import Registry
 from app.store import Store
-from app.store.jobs import Job, JobState
-from app.subsystems.dt.learning.drift import Measured, Reference, make_reference, measure
 
 KIND = "drift"
 LANE = "drift"
@@ -27,7 +25,7 @@ class Measuring:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._references: dict[str, Reference] = {}
+        self._references: dict[str, Any] = {}
 
     def measure(self, run: int, model: str) -> dict[str, Any] | None:
         """Keep with each chamber how unlike anything seen it is; the run's drift, None where there is no reference."""
@@ -35,22 +33,22 @@ class Measuring:
         if reference is None:
             return None
         scored = self._store.items.embeddings(run, model)
-        drift, unlike = measure(reference, [self._measured(item, embedding) for item, embedding in scored])
+        drift, unlike = self._drift.measure(reference, scored)
         places = (item.place for item, _ in scored)
         self._store.items.keep_unlike(run, model, zip(places, unlike, strict=True))
-        return {"model": model, **asdict(drift)}
+        return {"model": model, **drift}
 
-    def _reference(self, model: str) -> Reference | None:
+    def _reference(self, model: str) -> Any | None:
         if model not in self._references:
             made = self._store.references.get(model)
             if made is None:
                 return None
-            self._references[model] = made
+            self._references[model] = self._drift.of_document(made)
         return self._references[model]
 
-    def _measured(self, item: Any, embedding: bytes | None) -> Measured:
-        cells = sum(len(part) for part in self._store.subsystem.parts(item.place).values())
-        return Measured(item.hits / cells, item.judgement.scores, embedding)
+    @property
+    def _drift(self) -> Any:
+        return self._store.subsystem.learning().drift
 
 
 class Drifting:
@@ -61,11 +59,12 @@ class Drifting:
 
     def __call__(self, job: Job, work: Work) -> None:
         model, runs = job.args["model"], self._store.runs
+        drift = self._store.subsystem.learning().drift
         if not self._store.references.has(model):
-            reference = make_reference(self._models.scorer(model), stop=lambda: work.over)
+            reference = drift.make_reference(self._models.scorer(model), stop=lambda: work.over)
             if reference is None:
                 return
-            self._store.references.keep(model, reference)
+            self._store.references.keep(model, drift.to_document(reference))
         while not work.over and (run := runs.next_to_measure(model)) is not None:
             runs.keep_drift(run, self._measuring.measure(run, model))
 
@@ -98,6 +97,8 @@ class Drifts:
         Where there is no reference, which takes TensorFlow to make, this waits until a run was scored by this program:
         one that only serves pages is not made to import it.
         """
+        if self._store.subsystem.learning().drift is None:
+            return
         is_ready = backend.is_imported() or self._store.references.has(self._models.active)
         if is_ready and not self.failure() and not self._store.jobs.active():
             self.ask(by="drift")

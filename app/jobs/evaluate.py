@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 
+from app.domain.jobs import Job
 from app.jobs import train
 from app.jobs.runner import Work
 from app.ml.models import REFERENCE
 from app.ml.worker_process import Told, done_apart
 from app.registry import Registry
 from app.store import Store
-from app.store.jobs import Job
-from app.subsystems.dt.learning.evaluation_task import Evaluating
 
 KIND = "evaluate"
 LANE = train.LANE  # one at a time with trainings: each takes two processors for minutes
@@ -33,7 +32,7 @@ class Evaluations:
         there = {model.name for model in self._models.all()}
         names = [name, *({REFERENCE} & there - {name})]
         folders = tuple((self._models.folder(one), self._models.bad_from(one)) for one in names)
-        task = Evaluating(folders, job.args["chambers"])
+        task = self._store.subsystem.learning().evaluation(folders, job.args["chambers"])
 
         def told(what: Told) -> None:
             log.info("%s: %s", job, what["words"])

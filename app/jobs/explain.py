@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.domain.influence import Method
+from app.domain.jobs import Job
+from app.domain.judgement import Verdict
 from app.jobs.runner import Work
 from app.registry import Registry
 from app.store import Store
 from app.store.influences import Explained
-from app.store.jobs import Job
-from app.subsystems.dt.learning.saliency import Method
-from app.subsystems.dt.verdict import Verdict
 
 KIND = "explain"
 LANE = "explain"  # one at a time: each takes all cores

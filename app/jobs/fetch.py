@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from app.domain.jobs import Job
 from app.domain.origin import SourceKind
+from app.domain.runs import Run, RunState
 from app.errors import NotFound, OtherSource, Reason, SourceDown
 from app.jobs.runner import Work
 from app.jobs.score import Scoring
 from app.sources import Source
 from app.store import Store
-from app.store.jobs import Job
-from app.store.runs import Run, RunState
 
 log = logging.getLogger(__name__)
 

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from app.domain.jobs import Job
+from app.domain.runs import RunState
 from app.errors import Conflict, ModelRefused
 from app.jobs.runner import Work
 from app.jobs.score import Scoring
 from app.registry import Registry
 from app.store import Store
-from app.store.jobs import Job
 from app.store.reevaluations import OPEN, Reevaluation, ReevaluationState
-from app.store.runs import NOT_SCORED, RunState
+from app.store.runs import NOT_SCORED
 
 log = logging.getLogger(__name__)
 

@@ -24,10 +24,11 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from pymongo.errors import ConnectionFailure, PyMongoError
 
+from app.domain.jobs import Job, JobState
 from app.errors import DiskFull, DriftwatchError
 from app.store import Store
 from app.store.connecting import unavailable
-from app.store.jobs import LEASE_SECONDS, Job, JobState
+from app.store.jobs import LEASE_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,19 @@ class Handler(Protocol):
 
     def failed(self, job: Job, why: str) -> None:
         """Tell the reader that the job was given up."""
+
+
+class BySubsystem:
+    """Does one kind of job with the handler of its subsystem."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+
+    def __call__(self, job: Job, work: Work) -> None:
+        self._handlers[job.subsystem](job, work)
+
+    def failed(self, job: Job, why: str) -> None:
+        self._handlers[job.subsystem].failed(job, why)
 
 
 class _Scheduler(BackgroundScheduler):

@@ -12,17 +12,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from app.domain.jobs import Job
+from app.domain.models import Model
 from app.errors import NotFound
 from app.jobs.runner import Work
 from app.ml.models import load_card
 from app.ml.worker_process import Told, done_apart
 from app.registry import Registry
 from app.store import Store
-from app.store.jobs import Job
-from app.store.models import Model
-from app.subsystems.dt.learning.candidate import Making, Order, Plan, make
-from app.subsystems.dt.learning.forgetting import Forgetting
-from app.subsystems.dt.learning.labelled_items import SIMULATED_RUN, counts_of, labelled_items, outlook, require_enough
+from app.subsystems.learning import Found, Learning, Order, Plan
 from config import Settings
 
 KIND = "train"
@@ -57,13 +55,13 @@ class Training:
         folder = self._parent / job.id
         shutil.rmtree(self._parent, ignore_errors=True)  # also what a program that was killed left
         try:
-            order = self.order(Plan.of_args(job.args), folder)
-            self._store.jobs.note(job, labels=order.labelled.composition.model_dump(mode="json"))
-            found = done_apart(Making(order), told, lambda: work.over)
+            order = self.order(self._learning.plan_of(job.args), folder)
+            self._store.jobs.note(job, labels=order.summary)
+            found = done_apart(order.task, told, lambda: work.over)
             if found is None or work.over:
                 return
             self._store.jobs.note(job, sha256=load_card(order.folder).sha256)
-            self._note_model(job, self.add(order, Forgetting.model_validate(found), job.by))
+            self._note_model(job, self.add(order, self._learning.found(found), job.by))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -76,7 +74,7 @@ class Training:
         Raises:
             TooFewLabels: and what is missing.
         """
-        require_enough(outlook(self._store, plan.choice).counts, self._store)
+        self._learning.require_enough(self._store, plan)
 
     def order(self, plan: Plan, folder: Path) -> Order:
         """All that it takes to carry out a plan, collected now.
@@ -87,18 +85,11 @@ class Training:
         Raises:
             TooFewLabels: and what is missing.
         """
-        labelled = labelled_items(self._store, plan.choice)
-        require_enough(counts_of(labelled.items), self._store)
-        return Order(
-            plan=plan,
-            labelled=labelled,
-            folder=folder / self._models.free_name(plan.architecture),
-            active=self._models.folder(self._models.active),
-            test_chambers=self._settings.forgetting_chambers,
-            tolerance=self._settings.forgetting_tolerance,
-        )
+        made = folder / self._models.free_name(plan.architecture)
+        active = self._models.folder(self._models.active)
+        return self._learning.order(self._store, plan, made, active, self._settings)
 
-    def add(self, order: Order, found: Forgetting, by: str) -> Model:
+    def add(self, order: Order, found: Found, by: str) -> Model:
         """Keep what was made as a candidate; refused if it forgot too much."""
         model = self._models.add_candidate(order.folder, found, by)
         self._store.events.record("model trained", None, by, model=model.name)
@@ -112,9 +103,13 @@ class Training:
         """
         with tempfile.TemporaryDirectory() as folder:
             order = self.order(plan, Path(folder))
-            if number := order.labelled.composition.left_out.get(SIMULATED_RUN):
-                report(f"left out: {number:,} labelled chambers {SIMULATED_RUN}")
-            return self.add(order, make(order, report, lambda epoch: None), by)
+            for sentence in order.notes:
+                report(sentence)
+            return self.add(order, self._learning.make(order, report), by)
+
+    @property
+    def _learning(self) -> Learning:
+        return self._store.subsystem.learning()
 
     def _note_model(self, job: Job, model: Model) -> None:
         self._store.jobs.note(job, model=model.name)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain import agreement
+from app.domain.items import Item, ItemState
 from app.domain.labels import Kind, LabelEvent, LabelState, Projection, Seen, SkipReason, project, standing, unseen
 from app.domain.strategies import DEFAULT, DIRECT, Strategy
 from app.errors import Conflict, InvalidInput, NotFound
@@ -23,7 +24,6 @@ from app.labelling.problems import Problems, checked_layers
 from app.labelling.queue import Claimed, NothingLeft, Queue
 from app.registry import Registry
 from app.store import Store
-from app.store.items import Item, ItemState
 from app.store.queue import Holder, Order, Wanted, Where
 from config import Settings
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from app.domain.problems import Problem
 from app.errors import Conflict, InvalidInput
 from app.given import sound_text
 
@@ -14,35 +14,6 @@ if TYPE_CHECKING:
     from app.store import Store
 
 MOST_CHARACTERS = 500  # of the text
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A known problem of one place.
-
-    Attributes:
-        layers: 1–12, ascending.
-        cells: (first, last), from 1; None for whole layers.
-        text: what and why, in an expert's words.
-        since, until: the first and the last run with it; until is None while it lasts.
-        ended_by, ended_at: who said that it ended.
-    """
-
-    id: str
-    place: Any
-    layers: tuple[int, ...]
-    cells: tuple[int, int] | None
-    text: str
-    since: int
-    until: int | None
-    by: str
-    at: datetime
-    ended_by: str = ""
-    ended_at: datetime | None = None
-
-    def covers(self, run: int) -> bool:
-        """Whether a run has it."""
-        return self.since <= run and (self.until is None or run <= self.until)
 
 
 class Problems:

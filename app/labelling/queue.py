@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from app.domain.items import Item
 from app.domain.labels import Kind, Seen
 from app.domain.strategies import DIRECT, DIVERSE_AMONG, UNLIKE, Strategy, farthest_first
 from app.errors import InvalidInput
 from app.registry import Registry
 from app.store import Store
-from app.store.items import Item
 from app.store.queue import MOST_COUNTED, Holder, Order, Wanted, Where
 from config import Settings
 

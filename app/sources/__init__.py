@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.domain.origin import Origin
 from app.errors import UnusableHistogram
-from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.histogram import Occupancy
 
-Fetched = tuple[Chamber, Occupancy | UnusableHistogram]
+Fetched = tuple[Any, Any | UnusableHistogram]  # a place, and what the subsystem makes of its histogram
 
 
 class Source(Protocol):
@@ -28,10 +26,26 @@ class Source(Protocol):
         """Whether what it has of a run now may not be all: it was perhaps still being taken."""
         ...
 
-    def fetch(self, run: int, chambers: Sequence[Chamber], stop: threading.Event) -> Iterator[Fetched]:
-        """Yield each of `chambers` exactly once, in order of arrival; end early, without error, once `stop` is set.
+    def fetch(self, run: int, places: Sequence[Any], stop: threading.Event) -> Iterator[Fetched]:
+        """Yield each of `places` exactly once, in order of arrival; end early, without error, once `stop` is set.
 
         Raises:
             SourceDown: asking on is pointless; what arrived before was yielded.
         """
+        ...
+
+
+class Server(Source, Protocol):
+    """A source that is asked again and again."""
+
+    def runs(self) -> list[int]:
+        """The runs that it lists, in ascending order.
+
+        Raises:
+            SourceDown: no list came, or it cannot be understood.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what is under way; nothing can be fetched afterwards."""
         ...

@@ -1,32 +1,19 @@
-"""What Driftwatch keeps, in MongoDB: runs, items (one document a chamber), jobs, models, and who did what.
-
-`Store` is made without connecting; the first use connects, starts the embedded server where no other is named, and
-makes the indexes. Connection errors reach the caller as pymongo raises them; `connecting.unavailable` makes them one
-sentence.
-"""
+"""What Driftwatch keeps, in MongoDB: runs, items, labels, models of each subsystem, jobs, and who did what."""
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
-import pymongo
-from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import NotPrimaryError, PyMongoError
 
-from app.errors import SettingsError, StoreUnavailable
 from app.store.answers import Answers
 from app.store.attempts import Attempts
+from app.store.collections import Collections
 from app.store.comparisons import Comparisons
-from app.store.connecting import connected
-from app.store.embedded import EmbeddedMongo
+from app.store.connection import Connection
 from app.store.events import Events
 from app.store.imports import Imports
 from app.store.influences import Influences
-from app.store.installation import installation_id
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.labels import Labels
@@ -39,96 +26,89 @@ from app.store.references import References
 from app.store.runs import Runs
 from app.store.thresholds import Thresholds
 from app.store.transfer import Transfer
+from app.store.upgrades import upgrade
 from app.store.users import Users
 from app.subsystems import Subsystem
 from config import Settings
 
-log = logging.getLogger(__name__)
-
-DATABASE = "driftwatch"  # where MONGODB_URI names none
-RETRY_SECONDS = 2.0  # after a vain connection, others fail at once for so long rather than wait in a row
-INDEX_SECONDS = 3_600  # making an index over millions of chambers is not an ordinary operation
-
 
 class Store:
-    """The collections of one database."""
+    """What is kept of one subsystem, and what all subsystems share: jobs, accounts, who did what.
 
-    def __init__(self, settings: Settings, subsystem: Subsystem) -> None:
+    Made without connecting: see `Connection`.
+    """
+
+    def __init__(self, settings: Settings, subsystem: Subsystem, connection: Connection | None = None) -> None:
         self.subsystem = subsystem
-        self._uri = settings.mongodb_uri
-        self._embedded = None if self._uri else EmbeddedMongo(settings.data_dir)
-        self._client: MongoClient | None = None
-        self._lock = threading.Lock()
-        self._installation: str | None = None
-        self._failure, self._failed_at = Exception(), -RETRY_SECONDS
+        self._connection = connection or connection_of(settings, [subsystem])
 
     @property
     def items(self) -> Items:
-        return Items(self._database["items"], self.subsystem)
+        return Items(self._mine["items"], self.subsystem)
 
     @property
     def past_scores(self) -> PastScores:
-        return PastScores(self._database["past_scores"], self.subsystem)
+        return PastScores(self._mine["past_scores"], self.subsystem)
 
     @property
     def influences(self) -> Influences:
-        return Influences(self._database["influences"], self.subsystem)
+        return Influences(self._mine["influences"], self.subsystem)
 
     @property
     def queue(self) -> Queue:
-        return Queue(self._database["items"], self.subsystem)
+        return Queue(self._mine["items"], self.subsystem)
 
     @property
     def labels(self) -> Labels:
-        return Labels(self._database["labels"], self.subsystem)
+        return Labels(self._mine["labels"], self.subsystem)
 
     @property
     def answers(self) -> Answers:
-        return Answers(self._database["answers"], self.subsystem)
+        return Answers(self._mine["answers"], self.subsystem)
 
     @property
     def problems(self) -> Problems:
-        return Problems(self._database["problems"], self.subsystem)
+        return Problems(self._mine["problems"], self.subsystem)
 
     @property
     def runs(self) -> Runs:
-        return Runs(self._database["runs"])
+        return Runs(self._mine["runs"])
 
     @property
     def jobs(self) -> Jobs:
-        return Jobs(self._database["jobs"])
+        return Jobs(self._database, self.subsystem.name)
 
     @property
     def reevaluations(self) -> Reevaluations:
-        return Reevaluations(self._database["reevaluations"])
+        return Reevaluations(self._mine["reevaluations"])
 
     @property
     def references(self) -> References:
-        return References(self._database["references"])
+        return References(self._mine["references"])
 
     @property
     def events(self) -> Events:
-        return Events(self._database["events"])
+        return Events(self._database, self.subsystem.name)
 
     @property
     def models(self) -> Models:
-        return Models(self._database)
+        return Models(self._mine)
 
     @property
     def transfer(self) -> Transfer:
-        return Transfer(self._database, self.subsystem)
+        return Transfer(self._mine, self.subsystem)
 
     @property
     def imports(self) -> Imports:
-        return Imports(self._database)
+        return Imports(self._mine)
 
     @property
     def thresholds(self) -> Thresholds:
-        return Thresholds(self._database["model_thresholds"])
+        return Thresholds(self._mine["model_thresholds"])
 
     @property
     def comparisons(self) -> Comparisons:
-        return Comparisons(self._database["model_comparisons"])
+        return Comparisons(self._mine["model_comparisons"])
 
     @property
     def users(self) -> Users:
@@ -141,118 +121,52 @@ class Store:
     @property
     def installation(self) -> str:
         """What tells this database from all others; asked for once."""
-        if self._installation is None:
-            self._installation = installation_id(self._database)
-        return self._installation
+        return self._connection.installation
 
     def ping(self) -> None:
-        """Ask the server for a sign of life.
-
-        Raises:
-            PyMongoError, StoreUnavailable, SettingsError: there is none.
-        """
-        self._database.command("ping")
+        """See `Connection.ping`."""
+        self._connection.ping()
 
     def revive(self) -> None:
-        """Start the embedded server again if it died; nothing to do where the database is somebody else's.
-
-        Raises:
-            StoreUnavailable: it cannot be started. Until it can, that is what everybody is told.
-        """
-        if self._embedded is None:
-            return
-        try:
-            self._embedded.join()
-        except StoreUnavailable as error:
-            with self._lock:
-                if self._client is not None:
-                    self._client.close()
-                    self._client = None
-                self._failure, self._failed_at = error, time.monotonic()
-            raise
+        """See `Connection.revive`."""
+        self._connection.revive()
 
     def close(self) -> None:
-        """Disconnect; stop the embedded server if nobody else uses it."""
-        with self._lock:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
-            if self._embedded is not None:
-                self._embedded.leave()
+        """See `Connection.close`."""
+        self._connection.close()
 
     @property
     def _database(self) -> Database:
-        with self._lock:
-            if self._client is None:
-                if time.monotonic() - self._failed_at < RETRY_SECONDS:
-                    raise self._failure
-                try:
-                    self._client = self._connect()
-                except (PyMongoError, StoreUnavailable, SettingsError) as error:
-                    self._failure, self._failed_at = error, time.monotonic()
-                    raise
-            return self._client.get_default_database(DATABASE)
+        return self._connection.database
 
-    def _connect(self) -> MongoClient:
-        client = connected(self._uri or self._embedded.join())
-        try:
-            client.admin.command("ping")
-            if not client.is_primary:  # what follows would be tried again for INDEX_SECONDS
-                raise NotPrimaryError("not primary")
-            database = client.get_default_database(DATABASE)
-            with pymongo.timeout(INDEX_SECONDS):
-                _upgrade(database, self.subsystem)
-                for keeper in (
-                    Items(database["items"], self.subsystem),
-                    PastScores(database["past_scores"], self.subsystem),
-                    Influences(database["influences"], self.subsystem),
-                    Queue(database["items"], self.subsystem),
-                    Labels(database["labels"], self.subsystem),
-                    Answers(database["answers"], self.subsystem),
-                    Problems(database["problems"], self.subsystem),
-                    Runs(database["runs"]),
-                    Jobs(database["jobs"]),
-                    Reevaluations(database["reevaluations"]),
-                    Thresholds(database["model_thresholds"]),
-                    Users(database),
-                    Attempts(database),
-                    Imports(database),
-                ):
-                    keeper.make_indexes()
-        except PyMongoError:
-            client.close()
-            raise
-        return client
+    @property
+    def _mine(self) -> Collections:
+        return Collections.of(self._database, self.subsystem)
 
 
-def _upgrade(database: Database, subsystem: Subsystem) -> None:
-    """What later versions keep besides: once in a database's life each, and harmless a second time."""
-    items, runs = Items(database["items"], subsystem), Runs(database["runs"])
+def connection_of(settings: Settings, subsystems: Sequence[Subsystem]) -> Connection:
+    """A connection to a database that is made ready for some subsystems."""
 
-    def trends() -> None:
-        items.upgrade_history()
-        runs.upgrade(items.summary)
+    def prepare(database: Database) -> None:
+        for subsystem in subsystems:
+            mine = Collections.of(database, subsystem)
+            upgrade(mine, subsystem)
+            for keeper in (
+                Items(mine["items"], subsystem),
+                PastScores(mine["past_scores"], subsystem),
+                Influences(mine["influences"], subsystem),
+                Queue(mine["items"], subsystem),
+                Labels(mine["labels"], subsystem),
+                Answers(mine["answers"], subsystem),
+                Problems(mine["problems"], subsystem),
+                Runs(mine["runs"]),
+                Jobs(database, subsystem.name),
+                Reevaluations(mine["reevaluations"]),
+                Thresholds(mine["model_thresholds"]),
+                Users(database),
+                Attempts(database),
+                Imports(mine),
+            ):
+                keeper.make_indexes()
 
-    def thresholds() -> None:
-        was_set = Thresholds(database["model_thresholds"]).models()
-        for model in Models(database).all():
-            if model.name not in was_set:  # else nobody knows which stood when
-                runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
-
-    def sources() -> None:
-        simulated = items.upgrade_simulated()
-        Labels(database["labels"], subsystem).upgrade_simulated(runs.upgrade_sources(simulated))
-
-    upgrades = {
-        "labels": items.upgrade,
-        "trends": trends,
-        "thresholds": thresholds,
-        "contamination": items.upgrade_contamination,
-        "sources": sources,
-        "asking again": runs.upgrade_asking_again,
-        "answers": Labels(database["labels"], subsystem).upgrade,
-    }
-    for what, upgrade in upgrades.items():
-        if database["upgrades"].find_one({"_id": what}) is None:
-            upgrade()
-            database["upgrades"].replace_one({"_id": what}, {"at": datetime.now(UTC)}, upsert=True)
+    return Connection(settings, prepare)

@@ -15,6 +15,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.agreement import Way
+from app.store.collections import beside
 from app.store.indexes import make_indexes
 from app.store.runs import Runs
 from app.subsystems import Subsystem
@@ -54,7 +55,7 @@ class Answers:
     def ways(self) -> Mapping[Way, int]:
         """In which ways at least two people answered → of how many items; counted in an index."""
         wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$gt": ""}}
-        if aside := Runs(self._collection.database["runs"]).set_aside():
+        if aside := Runs(beside(self._collection, "runs")).set_aside():
             wanted["run"] = {"$nin": aside}
         stages = [{"$match": wanted}, {"$group": {"_id": "$way", "items": {"$sum": 1}}}]
         return {_read(d["_id"]): d["items"] for d in self._collection.aggregate(stages, hint="ways")}
@@ -68,7 +69,7 @@ class Answers:
             sort: "run" or one of the keys of a place; among the same by run and place.
         """
         wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$in": [_written(way) for way in ways]}}
-        if aside := Runs(self._collection.database["runs"]).set_aside():
+        if aside := Runs(beside(self._collection, "runs")).set_aside():
             wanted["run"] = {"$nin": aside}
         place = ("run", *self._subsystem.keys)
         # All in one direction, as they lie in the index, way by way.

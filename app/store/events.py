@@ -6,24 +6,32 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import DESCENDING
-from pymongo.collection import Collection
+from pymongo.database import Database
 
 
 class Events:
     """The audit trail. Kept small: only what a person decided."""
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+    def __init__(self, database: Database, subsystem: str) -> None:
+        self._collection, self._mine = database["events"], {"subsystem": subsystem}
+
+    def upgrade(self) -> None:
+        """Say of what was noted before there were several subsystems that it was of this one."""
+        self._collection.update_many({"subsystem": {"$exists": False}}, {"$set": self._mine})
 
     def record(self, what: str, run: int | None, by: str, **details: object) -> None:
         """Note that `by` did `what` ("run deleted") to a run, or to something that the details name."""
-        self._collection.insert_one({"at": datetime.now(UTC), "what": what, "run": run, "by": by, **details})
+        self._collection.insert_one(
+            {"at": datetime.now(UTC), "what": what, **self._mine, "run": run, "by": by, **details}
+        )
 
     def runs_with(self, what: str) -> set[int]:
         """The runs to which `what` was ever done."""
-        return set(self._collection.distinct("run", {"what": what}))
+        return set(self._collection.distinct("run", {"what": what, **self._mine}))
 
     def of_models(self, name: str | None = None) -> list[dict[str, Any]]:
         """What was done to one model, or to any, newest first: {"at", "what", "by", "model", "reason"}."""
         fields = {"_id": 0, "at": 1, "what": 1, "by": 1, "model": 1, "reason": 1}
-        return list(self._collection.find({"model": name or {"$exists": True}}, fields).sort("at", DESCENDING))
+        return list(
+            self._collection.find({"model": name or {"$exists": True}, **self._mine}, fields).sort("at", DESCENDING)
+        )

@@ -18,10 +18,10 @@ import pymongo
 from bson import ObjectId
 from bson.errors import InvalidId
 from pymongo import ASCENDING, IndexModel, ReturnDocument
-from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.errors import Conflict, NotFound
+from app.store.collections import Collections
 from app.store.indexes import in_pieces
 from app.store.items import DUPLICATE_KEY
 
@@ -104,10 +104,10 @@ class CheckedRow:
 
 
 class Imports:
-    """The imports of one database."""
+    """The imports of one subsystem."""
 
-    def __init__(self, database: Database) -> None:
-        self._imports, self._rows = database["imports"], database["import_rows"]
+    def __init__(self, collections: Collections) -> None:
+        self._imports, self._rows = collections["imports"], collections["import_rows"]
 
     def make_indexes(self) -> None:
         writing = {"state": ImportState.WRITING}

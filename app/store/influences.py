@@ -15,9 +15,9 @@ import numpy as np
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
 from pymongo.collection import Collection
 
-from app.store.items import Item
+from app.domain.influence import Influence, Method
+from app.domain.items import Item
 from app.subsystems import Subsystem
-from app.subsystems.dt.learning.saliency import Influence, Method
 
 _ARRAYS = {"cells": 2, "around": 1, "bins": 2, "logit": 1, "expected": 1}  # the fields of an Influence, and their axes
 _STATE = ("fetched_at", "scored_at")  # of the item that was explained

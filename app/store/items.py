@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
@@ -19,17 +18,18 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
+from app.domain.items import SCORED, Item, ItemQuery, ItemState
+from app.domain.judgement import Judgement, Verdict, at_threshold
 from app.domain.labels import LabelState
 from app.domain.origin import DEMONSTRATION_NAME
 from app.errors import NotFound, Reason, UnusableHistogram
 from app.store import contamination
+from app.store.collections import beside
 from app.store.indexes import between, count_to, make_indexes
 from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.store.runs import Runs
 from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import LAYERS
-from app.subsystems.dt.summary import bad_layers
-from app.subsystems.dt.verdict import Judgement, Verdict, at_threshold
 
 MOST_LISTED = 100_000  # rows of one list as a file: passing over rows takes time
 MOST_ANSWERED = 50_000  # of them through the API, page by page, where each answer counts them
@@ -40,16 +40,6 @@ UPGRADED_AT_ONCE = 1_000  # items
 AT_ONCE = 100_000  # rows of a history: more than there are runs, and far less than the 16 MB of one answer
 DUPLICATE_KEY = 11_000  # MongoDB's code
 
-
-class ItemState(StrEnum):
-    JUDGED = "judged"
-    UNJUDGED = "unjudged"  # scored, but too few hits to tell
-    UNSCORED = "unscored"  # fetched, not scored yet
-    MISSING = "missing"  # no usable histogram
-
-
-SCORED = frozenset({ItemState.JUDGED, ItemState.UNJUDGED})
-LISTS = {"scored": SCORED, **{str(state): frozenset({state}) for state in ItemState}, "any": frozenset(ItemState)}
 
 # When an item is free that nobody holds: a time, so that "free" is one range of an index.
 FREE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,114 +56,13 @@ OF_SCORES = (
 RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
 
 
-@dataclass(frozen=True)
-class Item:
-    """What is known of one item of a run.
-
-    Attributes:
-        place: which item of the run; for DT a `Chamber`.
-        missing, detail: why there is no histogram, for an item that is MISSING.
-        histogram: for DT an `Occupancy`; only where it was asked for.
-        judgement: None until it is scored.
-        findings: what simple statistics found wrong, beside the model: see `Subsystem.explain`.
-        model: whose scores they are.
-        source: where its histogram came from.
-        simulated: that is a demonstration.
-        evaluation: what people said of it, as `app.domain.labels.Projection` has it; None while nobody did.
-        seq: number of the newest label event that counted; 0 while there is none.
-        labelled, waiting: somebody labelled it; it wants a label, the first one or a second opinion.
-        skipped_by, labelled_by: names.
-        contamination, contaminated: the greatest |score − label| over its judged layers, and the layer; None while it
-            is not labelled, or people disagree on it.
-        held_by, held_until, chosen: whose lease it is or was last, until when, and how the item was chosen for them.
-        known: a known problem covers it.
-        unlike: how far it is from anything that the model has seen: beyond 1, unlike it; None where that is not known.
-    """
-
-    run: int
-    place: Any
-    state: ItemState
-    missing: Reason | None = None
-    detail: str = ""
-    histogram: Any = None
-    hits: int | None = None
-    judgement: Judgement | None = None
-    findings: Sequence[Mapping[str, Any]] = ()
-    model: str = ""
-    source: str = ""
-    simulated: bool = False
-    fetched_at: datetime | None = None
-    scored_at: datetime | None = None
-    evaluation: Mapping[str, Any] | None = None
-    seq: int = 0
-    labelled: bool = False
-    waiting: bool = False
-    skipped_by: tuple[str, ...] = ()
-    labelled_by: tuple[str, ...] = ()
-    contamination: float | None = None
-    contaminated: int | None = None
-    held_by: str = ""
-    held_until: datetime | None = None
-    chosen: Mapping[str, Any] = field(default_factory=dict)
-    known: bool = False
-    unlike: float | None = None
-
-    @property
-    def bad_kinds(self) -> dict[int, str]:
-        """The bad layers, each with the kind of what is wrong in it; none while there are no scores."""
-        return {layer: kind for layer, (kind, _) in self.bad_layers.items()}
-
-    @property
-    def bad_layers(self) -> dict[int, tuple[str, str]]:
-        """The bad layers: (kind of what is wrong, in words)."""
-        return bad_layers(self.judgement.verdicts, self.findings) if self.judgement else {}
-
-
-@dataclass(frozen=True)
-class ItemQuery:
-    """Which items a list shows, and in which order.
-
-    Attributes:
-        model: scores of this model only (items that have none yet are of no model): no ranking mixes models. None
-            where scores do not matter.
-        states: those listed.
-        run: of this run only.
-        place: key → value, for the keys of the subsystem: {"wheel": -1}.
-        least, most: bounds of the worst score.
-        part_least, part_most: some part has a score from the first up to the second, or 1 where that is the second.
-        uncertain: with a certainty below this.
-        labelled: those that somebody labelled, or those that nobody did; None for both.
-        by: labelled by this person, alone or among others.
-        waiting: those that want a label, the first or a second one, or those that do not; None for both.
-        disputed: those on which people disagree, if True.
-        sort: one of `Items.SORTS`; or of `Items.SORTS_OF_LABELLED`, where `labelled` is True; or of either and of
-            `Items.SORTS_OF_A_RUN`, where a run is given.
-    """
-
-    model: str | None
-    states: frozenset[ItemState] = frozenset({ItemState.JUDGED})
-    run: int | None = None
-    place: Mapping[str, int] = field(default_factory=dict)
-    least: float | None = None
-    most: float | None = None
-    part_least: float | None = None
-    part_most: float | None = None
-    uncertain: float | None = None
-    labelled: bool | None = None
-    by: str | None = None
-    waiting: bool | None = None
-    disputed: bool = False
-    sort: str = "certainty"
-    descending: bool = False
-
-
 class Items:
     """The items of all runs of one subsystem."""
 
     def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
         self._collection = collection
         self._subsystem = subsystem
-        self._past = PastScores(collection.database["past_scores"], subsystem)
+        self._past = PastScores(beside(collection, "past_scores"), subsystem)
         keys = subsystem.keys
         self._identity = [(key, ASCENDING) for key in ("run", "subsystem", *keys)]  # the index of single items
         self.SORTS: dict[str, tuple[str, ...]] = {
@@ -645,7 +534,7 @@ class Items:
 
     def _together(self) -> dict[str, Any]:
         """What a run must be for its items to stand in one list with others; empty where there is nothing to ask."""
-        aside = Runs(self._collection.database["runs"]).set_aside()
+        aside = Runs(beside(self._collection, "runs")).set_aside()
         return {"$nin": aside} if aside else {}
 
     def _scored(self, run: int) -> dict[str, Any]:
@@ -670,7 +559,7 @@ class Items:
             # In the order shown others are passed over; in the order of places all that are there are sorted.
             places = [self._subsystem.at(place) for place in self._subsystem.places()]
             share = sum(query.place.items() <= place.items() for place in places) / len(places)
-            there = Runs(self._collection.database["runs"]).count() * len(places) * share
+            there = Runs(beside(self._collection, "runs")).count() * len(places) * share
             if len(query.place) == len(self._subsystem.keys) or there <= MOST_SORTED or there * share < rows:
                 return f"list_{next(iter(query.place))}"
         return ordered
@@ -718,6 +607,7 @@ class Items:
             chosen=d.get("chosen", {}),
             known=d.get("known", False),
             unlike=d.get("unlike"),
+            called_bad=self._subsystem.parts_called_bad,
         )
 
 

@@ -1,96 +1,56 @@
 """What runs in the background, as documents: any process may ask for a job, any that has a runner may take it.
 
 A job that is queued or running has a key, and a key has at most one such job: asking twice runs it once. Of a lane,
-and of a run, at most one job runs at a time: two unique indexes hold that, whatever the number of processes. Who runs
-a job holds a lease on it; when a lease runs out (the process was killed), the job is queued again.
+and of a run of a subsystem, at most one job runs at a time: two unique indexes hold that, whatever the number of
+processes. Who runs a job holds a lease on it; when a lease runs out (the process was killed), the job is queued again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection as Several
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
 from bson.errors import InvalidId
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
-from pymongo.collection import Collection
+from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.jobs import Job, JobState
 from app.errors import NotFound
 
 LEASE_SECONDS = 30  # renewed every second; a machine that sleeps longer has lost its job
 KEEP_DAYS = 30  # ended jobs, for looking up what happened
 
 
-class JobState(StrEnum):
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-ACTIVE = (JobState.QUEUED, JobState.RUNNING)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One piece of work.
-
-    Attributes:
-        kind: which handler does it, such as "fetch".
-        run: the run that it works on, and no other job meanwhile; None where it works on no single run.
-        lane: jobs of one lane run one after another, in the order in which they were asked for.
-        args: what the handler needs besides.
-        progress: how far it is, as its handler noted it last.
-        owner: the runner that holds the lease.
-        local: only the process that made it can do it (it reads a file there).
-        cancel: somebody asked for it to stop.
-    """
-
-    id: str
-    kind: str
-    run: int | None
-    lane: str
-    state: JobState
-    by: str
-    args: Mapping[str, Any] = field(default_factory=dict)
-    progress: Mapping[str, Any] = field(default_factory=dict)
-    owner: str = ""
-    local: bool = False
-    cancel: bool = False
-    attempt: int = 0
-    why: str = ""
-    asked_at: datetime | None = None
-    ended_at: datetime | None = None
-
-    @property
-    def active(self) -> bool:
-        return self.state in ACTIVE
-
-    def __str__(self) -> str:
-        return self.kind if self.run is None else f"{self.kind} of run {self.run}"
-
-
 class Jobs:
-    """The queue."""
+    """The queue: jobs are asked for, and found, by subsystem; a runner takes those of all."""
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+    def __init__(self, database: Database, subsystem: str) -> None:
+        self._collection, self._subsystem = database["jobs"], subsystem
+        self._mine = {"subsystem": subsystem}
+
+    def upgrade(self) -> None:
+        """Say of the jobs of the time before there were several subsystems that they are of this one."""
+        old = {"subsystem": {"$exists": False}}
+        key = {"$concat": [self._subsystem, ":", "$key"]}
+        self._collection.update_many(old, [{"$set": {"subsystem": self._subsystem, "key": key}}])
 
     def make_indexes(self) -> None:
-        def one_of(field: str, where: dict) -> None:
-            self._collection.create_index(field, name=f"one_of_{field}", unique=True, partialFilterExpression=where)
+        def one_of(*fields: str, where: dict[str, Any]) -> None:
+            name = f"one_of_{'_'.join(fields)}"
+            self._collection.create_index(list(fields), name=name, unique=True, partialFilterExpression=where)
 
-        for before in {"key_1", "lane_1", "run_1"} & set(self._collection.index_information()):
-            self._collection.drop_index(before)  # of the time when every job worked on a run
+        for before in {"key_1", "lane_1", "run_1", "one_of_run"} & set(self._collection.index_information()):
+            self._collection.drop_index(
+                before
+            )  # of the time when every job worked on a run, and when all were of one subsystem
         one_of("key", where={"active": True})
         one_of("lane", where={"state": JobState.RUNNING})
-        one_of("run", where={"state": JobState.RUNNING, "run": {"$type": "number"}})
+        works_on_a_run = {"state": JobState.RUNNING, "run": {"$type": "number"}}
+        one_of("subsystem", "run", where=works_on_a_run)
         self._collection.create_index([("state", ASCENDING), ("asked_at", ASCENDING)])
         self._collection.create_index([("run", ASCENDING), ("active", ASCENDING)])
         self._collection.create_index([("key", ASCENDING), ("asked_at", ASCENDING)])
@@ -174,7 +134,7 @@ class Jobs:
 
     def cancel(self, kind: str, run: int | None) -> None:
         """Stop the jobs of a kind that work on a run: queued ones at once, running ones as soon as they notice."""
-        self._cancel({"kind": kind, "run": run})
+        self._cancel({**self._mine, "kind": kind, "run": run})
 
     def cancel_one(self, job_id: str) -> None:
         """The same for one job; nothing happens to one that has ended."""
@@ -220,25 +180,31 @@ class Jobs:
         return _job(document)
 
     def active(self, run: int | None = None) -> list[Job]:
-        """Queued and running jobs, of one run or of all, oldest first."""
-        wanted: dict[str, Any] = {"active": True} | ({} if run is None else {"run": run})
+        """Queued and running jobs of the subsystem, of one run or of all, oldest first."""
+        wanted: dict[str, Any] = {**self._mine, "active": True} | ({} if run is None else {"run": run})
         return [_job(d) for d in self._collection.find(wanted).sort("asked_at", ASCENDING)]
 
     def last(self, kind: str, run: int | None, about: str = "") -> Job | None:
         """The newest of the jobs that were the same, ended or not."""
-        found = self._collection.find_one({"key": _key(kind, run, about)}, sort=[("asked_at", DESCENDING)])
+        found = self._collection.find_one({"key": self._key(kind, run, about)}, sort=[("asked_at", DESCENDING)])
         return _job(found) if found else None
 
     def newest(self, kind: str, limit: int) -> list[Job]:
         """The last jobs of a kind, ended or not, newest first."""
-        return [_job(d) for d in self._collection.find({"kind": kind}).sort("asked_at", DESCENDING).limit(limit)]
+        return [
+            _job(d)
+            for d in self._collection.find({**self._mine, "kind": kind}).sort("asked_at", DESCENDING).limit(limit)
+        ]
 
-    @staticmethod
+    def _key(self, kind: str, run: int | None, about: str) -> str:
+        return ":".join(str(part) for part in (self._subsystem, kind, run, about) if part not in (None, ""))
+
     def _new(
-        kind: str, run: int | None, lane: str, by: str, args: Mapping[str, object], about: str = ""
+        self, kind: str, run: int | None, lane: str, by: str, args: Mapping[str, object], about: str = ""
     ) -> dict[str, Any]:
         return {
-            "key": _key(kind, run, about),
+            "key": self._key(kind, run, about),
+            **self._mine,
             "active": True,
             "kind": kind,
             "run": run,
@@ -248,10 +214,6 @@ class Jobs:
             "attempt": 0,
             "asked_at": datetime.now(UTC),
         }
-
-
-def _key(kind: str, run: int | None, about: str) -> str:
-    return ":".join(str(part) for part in (kind, run, about) if part not in (None, ""))
 
 
 def _lease(owner: str) -> dict[str, Any]:

@@ -7,63 +7,29 @@ never deleted: scores name it. Not for reading model files: see `app.ml.models`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 import gridfs
 from pymongo import ASCENDING
 from pymongo.collection import Collection
-from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.models import Model, ModelState
 from app.errors import Conflict, NotFound
+from app.store.collections import Collections
 from app.store.figures import Figures, KeptFigures
 
 POINTER = "@active"  # no model can have this name
 
 
-class ModelState(StrEnum):
-    CANDIDATE = "candidate"
-    ACTIVE = "active"
-    RETIRED = "retired"
-    REFUSED = "refused"  # it forgot what the model in use knew: not to be activated unless an expert overrides that
-
-
-@dataclass(frozen=True)
-class Model:
-    """One version.
-
-    Attributes:
-        name: what scores name.
-        card: what is known of it, as JSON: see `app.ml.models.Card`.
-        sha256: of its file.
-        refused: it forgot too much, and nobody overrode that: it cannot be activated.
-        check: what a candidate from labels forgot, as its subsystem has it; None for other models.
-        override: {"reason", "by", "at"} where an expert let it pass although it was refused.
-        works: it was loaded and has judged.
-    """
-
-    name: str
-    card: Mapping[str, Any]
-    sha256: str
-    state: ModelState
-    added_at: datetime
-    added_by: str
-    refused: bool = False
-    check: Mapping[str, Any] | None = None
-    override: Mapping[str, Any] | None = None
-    works: bool = False
-
-
 class Models:
-    """The models of one database."""
+    """The models of one subsystem. Their files lie together, by what is in them."""
 
-    def __init__(self, database: Database) -> None:
-        self._collection: Collection = database["models"]
-        self._evaluations = Figures(database["model_evaluations"])
-        self._files = gridfs.GridFSBucket(database, "model_files")
+    def __init__(self, collections: Collections) -> None:
+        self._collection: Collection = collections["models"]
+        self._evaluations = Figures(collections["model_evaluations"])
+        self._files = gridfs.GridFSBucket(collections.database, "model_files")
 
     def add(
         self,

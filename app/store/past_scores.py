@@ -15,8 +15,8 @@ from typing import Any
 from pymongo import DESCENDING, IndexModel
 from pymongo.collection import Collection
 
+from app.domain.judgement import Judgement, Verdict
 from app.subsystems import Subsystem
-from app.subsystems.dt.verdict import Judgement, Verdict
 
 # The fields of an item that scoring sets, and that go together from the item to here and back.
 FIELDS = ("state", "rank", "scores", "verdicts", "reasons", "findings", "worst", "bad", "model", "scored_at")

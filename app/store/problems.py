@@ -11,8 +11,9 @@ from bson.errors import InvalidId
 from pymongo import ASCENDING, DESCENDING
 from pymongo.collection import Collection
 
+from app.domain.problems import Problem
 from app.errors import NotFound
-from app.labelling.problems import Problem
+from app.store.collections import beside
 from app.subsystems import Subsystem
 
 
@@ -22,7 +23,7 @@ class Problems:
     def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
         self._collection = collection
         self._subsystem = subsystem
-        self._items = collection.database["items"]
+        self._items = beside(collection, "items")
         # In no index: there are few problems. Of layers and cells the lowest counts, or the highest where descending.
         fields = ("layers", "cells", "text", "since", "until", "at")
         self.SORTS = {"chamber": subsystem.keys} | {name: (name,) for name in fields}

@@ -19,10 +19,12 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.collection import Collection
 
+from app.domain.items import Item
 from app.domain.labels import Kind, LabelEvent, Projection
 from app.store import contamination
+from app.store.collections import beside
 from app.store.indexes import count_to, make_indexes
-from app.store.items import FREE, Item, Items
+from app.store.items import FREE, Items
 from app.store.runs import Runs
 from app.subsystems import Subsystem
 
@@ -98,7 +100,7 @@ class Queue:
         self._collection = collection
         self._subsystem = subsystem
         self._items = Items(collection, subsystem)
-        self._runs = Runs(collection.database["runs"])
+        self._runs = Runs(beside(collection, "runs"))
 
     def make_indexes(self) -> None:
         keys = self._subsystem.keys

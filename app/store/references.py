@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-import numpy as np
 from pymongo.collection import Collection
-
-from app.subsystems.dt.learning.drift import Bins, Reference
-
-_ARRAYS = tuple(field.name for field in fields(Reference) if field.type == "np.ndarray")
 
 
 class References:
-    """The references of all models."""
+    """The references of all models of one subsystem, as it writes them."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
 
-    def keep(self, model: str, reference: Reference) -> None:
+    def keep(self, model: str, reference: Mapping[str, Any]) -> None:
         """Keep the reference of a model, in place of what there was."""
-        arrays = {name: getattr(reference, name) for name in _ARRAYS}
-        document = {**asdict(reference), "at": datetime.now(UTC)}
-        document |= {
-            name: {"shape": list(array.shape), "data": array.astype("<f4").tobytes()} for name, array in arrays.items()
-        }
-        self._collection.replace_one({"_id": model}, document, upsert=True)
+        self._collection.replace_one({"_id": model}, {**reference, "at": datetime.now(UTC)}, upsert=True)
 
-    def get(self, model: str) -> Reference | None:
+    def get(self, model: str) -> Mapping[str, Any] | None:
         """The reference of a model; None where it is not made yet."""
-        found = self._collection.find_one({"_id": model}, {"_id": 0, "at": 0})
-        if found is None:
-            return None
-        arrays = {name: np.frombuffer(found[name]["data"], "<f4").reshape(found[name]["shape"]) for name in _ARRAYS}
-        bins = {
-            field.name: Bins(**{name: tuple(values) for name, values in found[field.name].items()})
-            for field in fields(Reference)
-            if field.type == "Bins"
-        }
-        return Reference(**{**found, **arrays, **bins})
+        return self._collection.find_one({"_id": model}, {"_id": 0, "at": 0})
 
     def has(self, model: str) -> bool:
         """Whether a model's reference is made."""

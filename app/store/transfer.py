@@ -11,15 +11,17 @@ from typing import Any
 
 import gridfs
 from pymongo import ASCENDING, UpdateOne
-from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
+from app.domain.items import SCORED, ItemState
+from app.domain.runs import RunState
 from app.store import contamination
+from app.store.collections import Collections
 from app.store.indexes import in_pieces
-from app.store.items import DUPLICATE_KEY, OF_SCORES, RANK, SCORED, ItemState, new_item
+from app.store.items import DUPLICATE_KEY, OF_SCORES, RANK, new_item
 from app.store.labels import Labels
 from app.store.models import POINTER
-from app.store.runs import NOT_PACKED, RunState
+from app.store.runs import NOT_PACKED
 from app.subsystems import Subsystem
 
 Document = Mapping[str, Any]
@@ -31,11 +33,11 @@ _COLLECTIONS = {"histograms": "items", "scores": "items", "thresholds": "model_t
 
 
 class Transfer:
-    """The documents of one database and one subsystem."""
+    """The documents of one subsystem."""
 
-    def __init__(self, database: Database, subsystem: Subsystem) -> None:
-        self._database, self._subsystem = database, subsystem
-        self._files = gridfs.GridFSBucket(database, "model_files")
+    def __init__(self, collections: Collections, subsystem: Subsystem) -> None:
+        self._collections, self._subsystem = collections, subsystem
+        self._files = gridfs.GridFSBucket(collections.database, "model_files")
 
     # --- reading ---
 
@@ -88,10 +90,12 @@ class Transfer:
     def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
         """(run, bad layers by the model, what people say) of each item that somebody labelled."""
         mine = {"subsystem": self._subsystem.name}
-        labelled = Labels(self._database["labels"], self._subsystem).runs(*(runs or ()))
+        labelled = Labels(self._collections["labels"], self._subsystem).runs(*(runs or ()))
         for first in range(0, len(labelled), AT_ONCE):
             wanted = mine | {"labelled": True, "run": {"$in": labelled[first : first + AT_ONCE]}}
-            found = self._database["items"].find(wanted, {"run": 1, "bad": 1, "evaluation": 1}).hint("labelled_by_run")
+            found = (
+                self._collections["items"].find(wanted, {"run": 1, "bad": 1, "evaluation": 1}).hint("labelled_by_run")
+            )
             yield from ((d["run"], d.get("bad") or 0, d["evaluation"]) for d in found)
 
     # --- adding ---
@@ -139,12 +143,12 @@ class Transfer:
     def _add_model(self, document: Document) -> None:
         fields = dict(document)
         file, active, evaluation = (fields.pop(name) for name in ("file", "active", "evaluation"))
-        if not self._database["model_files.files"].find_one({"filename": fields["sha256"]}):
+        if not self._collections.database["model_files.files"].find_one({"filename": fields["sha256"]}):
             self._files.upload_from_stream(fields["sha256"], file)
-        models = self._database["models"]
+        models = self._collections["models"]
         models.update_one({"_id": fields.pop("_id")}, {"$setOnInsert": fields}, upsert=True)
         if evaluation is not None:
-            kept = self._database["model_evaluations"]
+            kept = self._collections["model_evaluations"]
             kept.update_one({"_id": document["_id"]}, {"$setOnInsert": evaluation}, upsert=True)
         if active:
             models.update_one({"_id": POINTER}, {"$setOnInsert": {"name": document["_id"]}}, upsert=True)
@@ -152,11 +156,11 @@ class Transfer:
     # --- documents ---
 
     def _models(self) -> Iterator[dict[str, Any]]:
-        pointer = self._database["models"].find_one({"_id": POINTER}) or {}
+        pointer = self._collections["models"].find_one({"_id": POINTER}) or {}
         order = [("added_at", ASCENDING), ("_id", ASCENDING)]
-        for document in self._database["models"].find({"_id": {"$ne": POINTER}}).sort(order):
+        for document in self._collections["models"].find({"_id": {"$ne": POINTER}}).sort(order):
             document["active"] = document["_id"] == pointer.get("name")
-            document["evaluation"] = self._database["model_evaluations"].find_one({"_id": document["_id"]})
+            document["evaluation"] = self._collections["model_evaluations"].find_one({"_id": document["_id"]})
             document["file"] = self._files.open_download_stream_by_name(document["sha256"]).read()
             yield document
 
@@ -164,7 +168,7 @@ class Transfer:
         return {name: document[name] for name in ("run", "subsystem", *self._subsystem.keys)}
 
     def _of(self, kind: str) -> Any:
-        return self._database[_COLLECTIONS.get(kind, kind)]
+        return self._collections[_COLLECTIONS.get(kind, kind)]
 
 
 def _from_to(runs: tuple[int, int]) -> dict[str, int]:

@@ -1,57 +1,11 @@
-"""Detectors, one package each. The rest of the program knows a detector only through this one type."""
+"""The parts of the detector, a package each. The rest of the program knows them through this table alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from app.subsystems.dt import DT
+from app.subsystems.subsystem import Subsystem
 
+__all__ = ["DEFAULT", "SUBSYSTEMS", "Subsystem"]
 
-@dataclass(frozen=True)
-class Subsystem:
-    """What the store and the jobs need to know of a detector.
-
-    Attributes:
-        name: short, stored with each item: "dt".
-        place: the frozen type that says which item of a run is meant, made by keywords from `keys`.
-        keys: its fields, in the order in which items are sorted.
-        places: all items that a run has.
-        decode: (place, bytes) → the histogram that the store kept.
-        from_rows: (place, lists of counts) → the histogram from outside, checked; raises UnusableHistogram.
-        parts: place → for each part that it has, by its number from 1, the cells that can be judged, numbered from 1.
-        explain: histograms → for each what simple statistics find wrong in it, as documents with `layer`, `kind`,
-            `text`, `makes_bad` and whatever else is known.
-        summarise: documents of a run's items → counts, and packed values, that are kept with the run.
-        pack_rates: histogram → hits a cell of each part, packed: a trend over runs reads nothing else.
-        pack_scores: scores of the parts → the same, packed.
-    """
-
-    name: str
-    place: type
-    keys: tuple[str, ...]
-    places: Callable[[], tuple[Any, ...]]
-    decode: Callable[[Any, bytes], Any]
-    from_rows: Callable[[Any, Sequence[Sequence[float]]], Any]
-    parts: Callable[[Any], dict[int, range]]
-    explain: Callable[[Sequence[Any]], list[list[dict[str, Any]]]]
-    summarise: Callable[[Iterable[Mapping[str, Any]]], dict[str, Any]]
-    pack_rates: Callable[[Any], bytes]
-    pack_scores: Callable[[Sequence[float | None]], bytes]
-
-    def at(self, place: Any) -> dict[str, Any]:
-        """A place as fields of a document."""
-        return {key: getattr(place, key) for key in self.keys}
-
-    def identity(self, run: int, place: Any) -> dict[str, Any]:
-        """The filter that finds what is kept of one item of a run."""
-        return {"run": run, "subsystem": self.name, **self.at(place)}
-
-    def place_of(self, document: Mapping[str, Any]) -> Any:
-        """The place whose fields a document has; always the same object, which keeps what follows from its fields."""
-        place = self.place(**{key: document[key] for key in self.keys})
-        return self._same.get(place, place)
-
-    @cached_property
-    def _same(self) -> dict[Any, Any]:
-        return {place: place for place in self.places()}
+SUBSYSTEMS: tuple[Subsystem, ...] = (DT,)
+DEFAULT = DT  # where nobody names one

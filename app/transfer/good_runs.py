@@ -19,10 +19,10 @@ from typing import Any
 
 from app.domain.labels import LabelState
 from app.domain.run_numbers import LARGEST_RUN, run_number
+from app.domain.runs import Run, RunState
 from app.errors import InvalidInput
 from app.json_file import read_json
 from app.store import Store
-from app.store.runs import Run, RunState
 
 Ranges = Mapping[int, Sequence[tuple[int, int]]]  # run → (first, last) lumisections
 

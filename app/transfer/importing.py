@@ -20,12 +20,13 @@ import bson
 from bson import ObjectId
 from bson.errors import InvalidBSON, InvalidDocument
 
+from app.domain.items import ItemState
 from app.domain.origin import SourceKind
+from app.domain.runs import RunState
 from app.errors import Conflict, DriftwatchError, InvalidInput
 from app.store import Store
 from app.store.imports import BYTES_AT_ONCE, WRONG, CheckedRow, Import, ImportState, Outcome
-from app.store.items import ItemState
-from app.store.runs import NOT_SCORED, RunState
+from app.store.runs import NOT_SCORED
 from app.transfer.bounds import BY_COMMAND, Bounds, Watch
 from app.transfer.kinds import Document, Kind, all_kinds
 from app.transfer.reading import Part, parts

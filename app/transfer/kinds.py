@@ -18,20 +18,20 @@ from typing import Any
 from bson import ObjectId
 from pydantic import ValidationError
 
+from app.domain.items import ItemState
+from app.domain.judgement import Verdict
 from app.domain.labels import MOST_SEQ, SkipReason
 from app.domain.labels import Kind as EventKind
+from app.domain.models import ModelState
 from app.domain.origin import DEMONSTRATION, SourceKind, told_by
 from app.domain.run_numbers import run_number
+from app.domain.runs import RunState
 from app.errors import InvalidInput, Reason
 from app.given import sound_name, within
 from app.labelling.problems import checked_layers
 from app.ml.models import ALARM, LEAST_THRESHOLD, NAME, SHIFTER, Card
-from app.store.items import ItemState
-from app.store.models import ModelState
-from app.store.runs import RunState
 from app.subsystems import Subsystem
 from app.subsystems.dt.learning.forgetting import Forgetting
-from app.subsystems.dt.verdict import Verdict
 from app.transfer.columns import Column, Type
 from app.transfer.formats import LONGEST_ROW
 

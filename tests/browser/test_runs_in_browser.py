@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from app.domain.runs import RunState
 from app.errors import NotFound
-from app.store.runs import RunState
 from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from waiting import wait_until
 
+from app.domain.items import ItemState
 from app.domain.labels import Seen
+from app.domain.runs import RunState
 from app.jobs.fetch import ASKED_FOR, FIRST_WAIT
-from app.store.items import ItemState
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 

@@ -4,7 +4,7 @@ from killed import killed_while
 from queue_of_chambers import PLACES, load
 from waiting import wait_until
 
-from app.store.jobs import JobState
+from app.domain.jobs import JobState
 
 PAIR = "row-cnn-1", "chamber-scan-1"
 

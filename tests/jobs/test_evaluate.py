@@ -4,8 +4,8 @@ import pytest
 from killed import is_alive, killed_while
 from waiting import wait_until
 
+from app.domain.jobs import JobState
 from app.errors import NotFound
-from app.store.jobs import JobState
 
 ROW, CHAMBER = "row-cnn-1", "chamber-scan-1"
 FEW = 60  # simulated chambers

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from waiting import wait_until
 
+from app.domain.influence import DEFAULT, Method
+from app.domain.jobs import JobState
 from app.errors import InvalidInput, NotExplained, NotFound, Reason, UnusableHistogram
 from app.jobs.explain import BATCH
 from app.ml.models import named_model
-from app.store.jobs import JobState
 from app.subsystems.dt.geometry import all_chambers
-from app.subsystems.dt.learning.saliency import DEFAULT, Explainer, Method
+from app.subsystems.dt.learning.saliency import Explainer
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chamber
 from config import ROOT

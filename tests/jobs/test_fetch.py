@@ -8,10 +8,10 @@ import pytest
 from pymongo import MongoClient, uri_parser
 from waiting import wait_until
 
+from app.domain.items import ItemState
 from app.domain.labels import Seen
+from app.domain.runs import RunState
 from app.errors import Conflict, NotFound, Reason
-from app.store.items import ItemState
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.simulate import simulate_run
 from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, FaultKind

@@ -4,7 +4,7 @@ import pytest
 from queue_of_chambers import PLACES, load
 from waiting import wait_until
 
-from app.store.jobs import JobState
+from app.domain.jobs import JobState
 from app.subsystems.dt.learning import drift
 from app.subsystems.dt.simulate import simulate_chamber
 

@@ -10,13 +10,13 @@ import pytest
 from queue_of_chambers import PLACES, THRESHOLD, load
 from waiting import wait_until
 
+from app.domain.jobs import JobState
+from app.domain.judgement import at_threshold
 from app.domain.labels import Seen
 from app.errors import Conflict, NotFound
 from app.jobs.reevaluate import Outlook
-from app.store.jobs import JobState
 from app.store.reevaluations import ReevaluationState
 from app.subsystems.dt.learning.scoring import Scorer
-from app.subsystems.dt.verdict import at_threshold
 from config import ROOT
 
 OLD, NEW = "chamber-scan-1", "row-cnn-1"

@@ -3,8 +3,8 @@ import threading
 from pymongo.errors import AutoReconnect, OperationFailure
 from waiting import PATIENCE, wait_until
 
+from app.domain.jobs import JobState
 from app.jobs.runner import Runner
-from app.store.jobs import JobState
 
 
 def test_stopping_waits_for_its_jobs_and_none_that_adds_another_meanwhile_holds_it_up(driftwatch):

@@ -10,12 +10,12 @@ import pytest
 import uproot
 from waiting import wait_until
 
+from app.domain.items import ItemQuery
 from app.domain.labels import Seen
 from app.domain.origin import DEMONSTRATION, Origin, SourceKind
+from app.domain.runs import RunState
 from app.errors import Conflict, OtherSource
-from app.store.items import ItemQuery
 from app.store.queue import Holder, Order, Wanted
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.learning.labelled_items import SIMULATED_RUN, Choice, labels_of
 from app.subsystems.dt.simulate import simulate_run

@@ -8,11 +8,11 @@ from killed import is_alive, killed_while
 from labelled_chambers import RUNS
 from waiting import wait_until
 
+from app.domain.jobs import JobState
+from app.domain.models import ModelState
 from app.errors import InvalidInput, NotFound, TooFewLabels
 from app.jobs.train import training_job
 from app.ml.models import Card
-from app.store.jobs import JobState
-from app.store.models import ModelState
 from app.subsystems.dt.learning.candidate import Plan
 from app.subsystems.dt.learning.labelled_items import Choice, labelled_items
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 
+from app.domain.judgement import Judgement, Verdict
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.simulate import simulate_run
-from app.subsystems.dt.verdict import Judgement, Verdict
 
 PLACES = [chamber for chamber in all_chambers() if chamber.station != 4][:60]
 OCCUPANCIES = simulate_run(302635)

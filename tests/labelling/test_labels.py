@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from items import PLACES, judgement, key, load, score
 
+from app.domain.items import ItemQuery
 from app.domain.labels import Kind, LabelState, Seen, project
 from app.errors import Conflict, InvalidInput, NotFound, Reason, UnusableHistogram
 from app.labelling.labels import StaleLabel
 from app.labelling.queue import Claimed
-from app.store.items import ItemQuery
 from app.store.labels import LabelQuery
 
 

@@ -201,8 +201,8 @@ class Result:
 
 
 def result_of(scorer, chambers: list[Known]) -> Result:
+    from app.domain.judgement import Verdict
     from app.subsystems.dt.findings import findings
-    from app.subsystems.dt.verdict import Verdict
 
     occupancies = [chamber.occupancy for chamber in chambers]
     rows = []

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from app.domain.models import ModelState
 from app.errors import Conflict, InvalidInput
 from app.ml.models import CARD_FILE, MODEL_FILE, load_card, sha256
-from app.store.models import ModelState
 from app.subsystems.dt.learning.forgetting import LEAST_LAYERS, Forgetting, KindFound, check
 from app.subsystems.dt.learning.scoring import Scorer
 from config import ROOT

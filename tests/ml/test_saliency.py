@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.domain.influence import DEFAULT, Method
 from app.errors import InvalidInput
 from app.ml.backend import keras
 from app.ml.models import named_model
@@ -10,7 +11,7 @@ from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning import explanation_quality as truth
 from app.subsystems.dt.learning.networks import architecture
-from app.subsystems.dt.learning.saliency import COMPLETE, DEFAULT, Explainer, Method
+from app.subsystems.dt.learning.saliency import COMPLETE, Explainer
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.residuals import BINS, FACTS, PARTNER, altered_residuals, layer_residuals
 from app.subsystems.dt.simulate import simulate_chambers

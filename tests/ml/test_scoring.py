@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from app.domain.judgement import Verdict
 from app.errors import ModelRefused
 from app.ml.backend import keras, numpy_2_forgiven
 from app.ml.models import CARD_FILE, MODEL_FILE, load_card
@@ -17,7 +18,6 @@ from app.subsystems.dt.learning.networks import architecture
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.preprocess import BINS, layer_bins, row_scaled
 from app.subsystems.dt.simulate import RICH, simulate_chambers, simulate_run
-from app.subsystems.dt.verdict import Verdict
 from config import ROOT
 
 SHIPPED = ROOT / "models" / "row-cnn-1"

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from independent import KINDS, LOW_SUPERLAYER, drawn_chambers, result_of
 
+from app.domain.judgement import Verdict
 from app.ml.models import ALARM, SHIFTER, default_model, load_card
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.learning.training import area_under_roc
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
-from app.subsystems.dt.verdict import Verdict
 from config import ROOT
 
 SHIPPED = default_model(ROOT / "models")

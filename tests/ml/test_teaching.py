@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.domain.judgement import Verdict
 from app.domain.labels import LabelState
 from app.ml.models import Composition, default_model, load_card
 from app.ml.split import Part
@@ -19,7 +20,7 @@ from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.learning.teaching import Taught, contradicted, settled
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.profiles import typical
-from app.subsystems.dt.verdict import Verdict, judge_before
+from app.subsystems.dt.verdict import judge_before
 from config import ROOT
 
 ACTIVE = default_model(ROOT / "models")

@@ -13,11 +13,13 @@ from pymongo import IndexModel, MongoClient
 from pymongo.collection import Collection
 from waiting import wait_until
 
+from app.domain.items import SCORED, ItemQuery, ItemState
+from app.domain.runs import RunState
 from app.store.embedded import EmbeddedMongo
 from app.store.indexes import make_indexes
-from app.store.items import SCORED, ItemQuery, Items, ItemState
+from app.store.items import Items
 from app.store.labels import LabelQuery, Labels
-from app.store.runs import Runs, RunState
+from app.store.runs import Runs
 from app.web.labels.label_lists import EVENT_SORTS
 
 RUNS = 40

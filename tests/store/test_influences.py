@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from app.domain.influence import Influence, Method
+from app.domain.items import ItemState
 from app.store.influences import Explained
-from app.store.items import ItemState
 from app.subsystems.dt.geometry import all_chambers
-from app.subsystems.dt.learning.saliency import Influence, Method
 from app.subsystems.dt.simulate import simulate_chamber
 
 RUN, MODEL = 302640, "chamber-scan-1"

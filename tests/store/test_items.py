@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from app.domain.items import ItemQuery, ItemState
+from app.domain.judgement import Judgement, Verdict
 from app.errors import NotFound, Reason, UnusableHistogram
-from app.store.items import ItemQuery, ItemState
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import simulate_run
 from app.subsystems.dt.summary import spread, unpack
-from app.subsystems.dt.verdict import Judgement, Verdict
 
 CHAMBERS = [Chamber(wheel=w, station=st, sector=sec) for w, st, sec in [(-2, 1, 1), (-1, 4, 13), (0, 2, 7), (2, 3, 12)]]
 

@@ -5,8 +5,8 @@ from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.domain.jobs import JobState
 from app.errors import NotFound
-from app.store.jobs import JobState
 
 
 @pytest.fixture

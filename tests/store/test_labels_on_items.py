@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from app.domain.items import ItemQuery
+from app.domain.judgement import Judgement, Verdict
 from app.domain.labels import Seen
-from app.store.items import ItemQuery
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import simulate_chamber
-from app.subsystems.dt.verdict import Judgement, Verdict
 
 PLACE = Chamber(0, 1, 1)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.store.items import ItemState
+from app.domain.items import ItemState
+from app.domain.judgement import Judgement, Verdict
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import simulate_chamber
-from app.subsystems.dt.verdict import Judgement, Verdict
 
 PLACES = [Chamber(wheel=wheel, station=1, sector=4) for wheel in (-2, 0, 1)]
 

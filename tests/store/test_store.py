@@ -38,6 +38,6 @@ def test_a_database_that_was_away_is_used_once_it_is_there(mongodb):
     store = Store(Settings(mongodb_uri=AWAY), DT)
     with pytest.raises(ServerSelectionTimeoutError):
         store.ping()
-    store._uri, store._failed_at = f"{mongodb}/test_late", -1_000
+    store._connection._uri, store._connection._failed_at = f"{mongodb}/test_late", -1_000
     store.ping()
     store.close()

@@ -7,13 +7,13 @@ from itertools import count
 
 from pymongo import MongoClient
 
+from app.domain.judgement import Judgement, Verdict
 from app.domain.labels import Seen
 from app.domain.origin import Origin, SourceKind
+from app.domain.runs import RunState
 from app.errors import Reason, UnusableHistogram
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.simulate import simulate_run
-from app.subsystems.dt.verdict import Judgement, Verdict
 
 RUN = 302635
 PLACES = [chamber for chamber in all_chambers() if chamber.station in (2, 4)][:8]

@@ -6,8 +6,8 @@ import pytest
 from filled_database import PLACES, judgement
 
 from app.domain.labels import Seen
+from app.domain.runs import RunState
 from app.errors import InvalidInput
-from app.store.runs import RunState
 from app.subsystems.dt.simulate import simulate_chamber
 from app.transfer import good_runs
 from app.transfer.good_runs import read_lumisections

@@ -7,9 +7,10 @@ import pytest
 from filled_database import HISTOGRAMS, PLACES, RUN, fill
 from waiting import wait_until
 
+from app.domain.runs import RunState
 from app.errors import InvalidInput
 from app.store.imports import Outcome
-from app.store.runs import NOT_SCORED, RunState
+from app.store.runs import NOT_SCORED
 from app.subsystems.dt.geometry import all_chambers
 from app.transfer.the_2018_format import PIECE, read, written
 

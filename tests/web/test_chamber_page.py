@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from csv_text import csv_text
 
+from app.domain.runs import RunState
 from app.errors import Reason, UnusableHistogram
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 

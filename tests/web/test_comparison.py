@@ -7,12 +7,12 @@ import pytest
 from labelled_chambers import RUNS, bad_layers, label_all, say, simulated
 from waiting import wait_until
 
+from app.domain.judgement import Verdict
 from app.errors import InvalidInput, NotFound
 from app.jobs import compare
 from app.ml.split import Part
 from app.subsystems.dt.learning.labelled_items import Choice, labelled_items
 from app.subsystems.dt.learning.side_by_side import CELLS, SideBySide
-from app.subsystems.dt.verdict import Verdict
 
 PAIR = ROW, CHAMBER = "row-cnn-1", "chamber-scan-1"
 CERTAIN = 0.9  # a score that leaves little doubt

@@ -12,8 +12,8 @@ import pytest
 from csv_text import csv_text
 from waiting import wait_until
 
+from app.domain.items import ItemState
 from app.domain.labels import Seen
-from app.store.items import ItemState
 from app.subsystems.dt.geometry import Chamber
 
 RUN = 302634

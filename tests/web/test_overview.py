@@ -2,9 +2,9 @@ import re
 
 import pytest
 
+from app.domain.items import ItemState
+from app.domain.runs import RunState
 from app.errors import Reason, UnusableHistogram
-from app.store.items import ItemState
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
 from app.web.shared.display import chamber_words
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 from queue_of_chambers import load
 
+from app.domain.items import ItemState
+from app.domain.judgement import Verdict
 from app.domain.labels import Seen
+from app.domain.runs import Run, RunState
 from app.errors import Reason, UnusableHistogram
-from app.store.items import ItemState
-from app.store.runs import Run, RunState
 from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.verdict import Verdict
 from app.subsystems.dt.web.run_map import View
 from app.web.runs.run_report import Change, proposed_reference
 

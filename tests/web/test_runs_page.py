@@ -2,8 +2,8 @@ import re
 
 import pytest
 
+from app.domain.runs import RunState
 from app.errors import NotFound, Reason, UnusableHistogram
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
 
 

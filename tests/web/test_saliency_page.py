@@ -6,10 +6,10 @@ import pytest
 from queue_of_chambers import RUN, load, path
 from waiting import wait_until
 
+from app.domain.influence import Method
+from app.domain.jobs import JobState
 from app.jobs import explain
-from app.store.jobs import JobState
 from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.learning.saliency import Method
 from app.subsystems.dt.web.influence_map import InfluenceMap, InfluenceScale, logits, short_logits
 from app.subsystems.dt.web.influence_steps import steps_of
 

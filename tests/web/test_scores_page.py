@@ -2,8 +2,8 @@ import re
 
 import pytest
 
+from app.domain.items import ItemState
 from app.errors import Reason, UnusableHistogram
-from app.store.items import ItemState
 from app.subsystems.dt.geometry import Chamber
 
 ROW = re.compile(r"<tr>\s*<td class=\"number\">(.*?)</tr>", re.DOTALL)

@@ -9,8 +9,8 @@ import pytest
 from csv_text import csv_text
 from queue_of_chambers import load
 
+from app.domain.items import ItemState
 from app.domain.labels import Seen
-from app.store.items import ItemState
 from app.subsystems.dt.geometry import Chamber
 from app.web.labels.label_lists import LABELLED
 

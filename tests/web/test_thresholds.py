@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from app.domain.judgement import Verdict
 from app.errors import InvalidInput, NotFound
 from app.ml import models
 from app.subsystems.dt.learning import evaluation
 from app.subsystems.dt.learning.known_chambers import LabelledChamber
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers, simulate_run
-from app.subsystems.dt.verdict import Verdict
 from app.web.shared.display import percent
 from config import ROOT
 

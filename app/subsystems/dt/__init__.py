@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from app.subsystems import Subsystem
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.histogram import Occupancy
-from app.subsystems.dt.summary import pack_rates, pack_scores, summarise
+from app.subsystems.dt.summary import bad_layers, pack_rates, pack_scores, summarise
+from app.subsystems.subsystem import Subsystem
+
+if TYPE_CHECKING:
+    from app.sources import Server, Source
+    from app.subsystems.learning import Learning
+    from config import Settings
 
 
 def _explain(occupancies: Sequence[Occupancy]) -> list[list[dict[str, Any]]]:
@@ -28,6 +35,24 @@ def _parts(chamber: Chamber) -> dict[int, range]:
     return {layer.number: range(layer.first_cell, layer.last_cell + 1) for layer in chamber.layers}
 
 
+def _server(settings: Settings, demonstration: str | None) -> Server:
+    from app.subsystems.dt.sources.jsonfairy import Jsonfairy
+
+    return Jsonfairy(settings, demonstration)
+
+
+def _file(path: Path) -> Source:
+    from app.subsystems.dt.sources.rootfile import RootFile
+
+    return RootFile(path)
+
+
+def _learning() -> Learning:
+    from app.subsystems.dt.learning.offer import LearningOfChambers
+
+    return LearningOfChambers()
+
+
 DT = Subsystem(
     name="dt",
     place=Chamber,
@@ -40,4 +65,9 @@ DT = Subsystem(
     summarise=summarise,
     pack_rates=pack_rates,
     pack_scores=pack_scores,
+    parts_called_bad=bad_layers,
+    server=_server,
+    file=_file,
+    learning=cache(_learning),
+    was_alone=True,
 )

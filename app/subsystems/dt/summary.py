@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from app.domain.judgement import Verdict
 from app.subsystems.dt.finding import FindingKind
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS
 from app.subsystems.dt.histogram import Occupancy
-from app.subsystems.dt.verdict import Verdict
 
 UNEXPLAINED = "score"  # the kind of a bad layer in which simple statistics find nothing: only its score says so
 KINDS = (*(str(kind) for kind in FindingKind if kind is not FindingKind.NOISY_CELL), UNEXPLAINED)

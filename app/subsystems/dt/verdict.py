@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass
 
 import numpy as np
 
+from app.domain.judgement import Judgement, Verdict, reached
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import BINS
@@ -27,46 +27,6 @@ LEAST_HITS_A_CELL = 1.5
 LEAST_HITS_EXPECTED = 10
 
 _HALF = (-65_504.0, 65_504.0)  # what a float16 holds
-
-
-class Verdict(StrEnum):
-    GOOD = "good"
-    BAD = "bad"
-    EMPTY = "empty"  # bad: no hits, in a chamber that has some
-    UNJUDGED = "unjudged"  # too few hits to tell
-    ABSENT = "absent"  # the chamber has no such layer
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What is said of one chamber; each tuple has one entry a layer, the first for layer 1.
-
-    Attributes:
-        scores: P(bad), 0…1; None where the layer is absent or unjudged; 1 where it is empty.
-        verdicts: one of the five words.
-        reasons: a short phrase for the screen; empty where there is nothing to say.
-        certainty: the least |0.5 − score| over the judged layers; None when none is judged.
-        embedding: what the network made of the least certain layer that it saw, before its last step: float16, as
-            bytes; chambers whose embeddings are near each other look alike to it. None where it saw no layer.
-        threshold: the score from which a layer was called bad; None where that is not known.
-    """
-
-    scores: tuple[float | None, ...]
-    verdicts: tuple[Verdict, ...]
-    reasons: tuple[str, ...]
-    certainty: float | None
-    embedding: bytes | None = field(default=None, compare=False, repr=False)
-    threshold: float | None = field(default=None, compare=False)
-
-    @property
-    def worst(self) -> float | None:
-        """The greatest score; None when no layer is judged."""
-        return max((score for score in self.scores if score is not None), default=None)
-
-    @property
-    def bad(self) -> int:
-        """How many layers are bad or empty."""
-        return self.verdicts.count(Verdict.BAD) + self.verdicts.count(Verdict.EMPTY)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +122,7 @@ def judge(
     bad = scores >= threshold
     verdicts[is_open] = np.where(bad, np.array(Verdict.BAD, object), np.array(Verdict.GOOD, object))
     written = np.full(scores.shape, "", object)
-    written[bad] = [_reached(score, threshold) for score in scores[bad]]
+    written[bad] = [reached(score, threshold) for score in scores[bad]]
     reasons[is_open] = written
     every = np.full(verdicts.shape, np.nan)
     every[is_open] = scores
@@ -173,26 +133,6 @@ def judge(
     kept = [None] * len(verdicts) if embeddings is None else _least_certain(is_open, scores, embeddings)
     rows = zip(every.tolist(), verdicts.tolist(), reasons.tolist(), certainties.tolist(), kept, strict=True)
     return [Judgement(tuple(s), tuple(v), tuple(r), c, e, threshold) for s, v, r, c, e in rows]
-
-
-def at_threshold(judgement: Judgement, threshold: float) -> Judgement:
-    """The same scores with the verdicts and reasons of another threshold.
-
-    >>> was = Judgement((0.4, 1.0), (Verdict.GOOD, Verdict.EMPTY), ("", "no hits, 147 expected"), 0.1)
-    >>> at_threshold(was, 0.3).verdicts, at_threshold(was, 0.3).reasons
-    ((<Verdict.BAD: 'bad'>, <Verdict.EMPTY: 'empty'>), ('score 0.40 ≥ 0.3', 'no hits, 147 expected'))
-    """
-    layers = list(zip(judgement.scores, judgement.verdicts, judgement.reasons, strict=True))
-    for i, (score, verdict, _) in enumerate(layers):
-        if verdict in (Verdict.GOOD, Verdict.BAD):
-            is_bad = score >= threshold
-            layers[i] = (score, Verdict.BAD, _reached(score, threshold)) if is_bad else (score, Verdict.GOOD, "")
-    _, verdicts, reasons = zip(*layers, strict=True)
-    return replace(judgement, verdicts=verdicts, reasons=reasons, threshold=threshold)
-
-
-def _reached(score: float, threshold: float) -> str:
-    return f"score {score:.2f} ≥ {threshold:g}"
 
 
 def _least_certain(is_open: np.ndarray, scores: np.ndarray, embeddings: np.ndarray) -> list[bytes | None]:

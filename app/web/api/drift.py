@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
 from app.domain.run_numbers import LARGEST_RUN
+from app.domain.runs import Run
 from app.errors import InvalidInput
 from app.given import Given
-from app.store.runs import Run
 from app.web.api.definition import REFUSED, pages_of, spec
 from app.web.api.schemas import Page, Problem, Size
 from app.web.shared.access import needs, person

@@ -8,10 +8,10 @@ from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
+from app.domain.items import Item
 from app.domain.run_numbers import run_number, run_numbers
+from app.domain.runs import RunState
 from app.given import Given
-from app.store.items import Item
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.summary import KINDS, chamber_code
 from app.web.api.definition import REFUSED, pages_of, spec
@@ -59,7 +59,7 @@ class BadChamberOut(BaseModel):
                 found=found,
                 change="new" if layer in change.new else "stayed" if layer in change.stayed else None,
             )
-            for layer, (kind, found) in item.bad_layers.items()
+            for layer, (kind, found) in item.bad_parts.items()
         ]
         code = chamber_code(item.judgement.bad)
         return cls(**_where(item.place), code=code, known_problem=item.known, layers=layers)

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, StrictInt, StrictStr
 
+from app.domain.items import Item, ItemState
+from app.domain.models import Model, ModelState
 from app.domain.run_numbers import LARGEST_RUN
+from app.domain.runs import Run, RunState
 from app.given import Given
-from app.store.items import Item, ItemState
-from app.store.models import Model, ModelState
-from app.store.runs import Run, RunState
 
 LARGEST_PAGE = 1_000_000
 

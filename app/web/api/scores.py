@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Blueprint
 from spectree import Response as Answers
 
-from app.store.items import LISTS, MOST_ANSWERED, ItemQuery
+from app.domain.items import LISTS, ItemQuery
+from app.store.items import MOST_ANSWERED
 from app.web.api.definition import pages_of, spec
 from app.web.api.schemas import (
     Problem,

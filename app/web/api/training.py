@@ -8,9 +8,9 @@ from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
+from app.domain.jobs import Job, JobState
 from app.given import Given
 from app.jobs.train import KIND, training_job
-from app.store.jobs import Job, JobState
 from app.subsystems.dt.learning.candidate import Plan
 from app.subsystems.dt.learning.labelled_items import Choice
 from app.web.api.definition import REFUSED, spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, render_template
 
-from app.store.items import LISTS, Item, ItemQuery
+from app.domain.items import LISTS, Item, ItemQuery
 from app.web.labels.label_words import reader_of
 from app.web.shared.item_lists import CHAMBER, LAYER_NAMES, ChamberList, chamber_cells, files, score_cells
 

@@ -7,9 +7,9 @@ from functools import partial
 from flask import Blueprint, Response, render_template, request
 
 from app.accounts import account_name
+from app.domain.items import SCORED, Item, ItemQuery
 from app.domain.labels import Kind, LabelEvent
 from app.domain.run_numbers import run_number
-from app.store.items import SCORED, Item, ItemQuery
 from app.store.labels import LabelQuery
 from app.web.labels.label_words import HIDDEN, KIND_WORDS, chosen_words, event_words, reader_of
 from app.web.shared.application import current_driftwatch

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from app.domain.items import Item
 from app.domain.labels import Kind, LabelEvent, LabelState, SkipReason
 from app.domain.strategies import DIRECT, STRATEGY_WORDS
 from app.driftwatch import Driftwatch
-from app.store.items import Item
 from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.display import layers_words

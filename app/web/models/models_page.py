@@ -6,15 +6,15 @@ from collections.abc import Callable, Container, Mapping
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
+from app.domain.jobs import Job, JobState
+from app.domain.models import Model, ModelState
+from app.domain.thresholds import SetThreshold
 from app.driftwatch import MOST_REASON
 from app.errors import InvalidInput, NotFound
 from app.ml.models import SHIFTER, Card, Threshold
 from app.pictures import POLICY
 from app.registry import USES
 from app.store.figures import KeptFigures
-from app.store.jobs import Job, JobState
-from app.store.models import Model, ModelState
-from app.store.thresholds import SetThreshold
 from app.subsystems.dt.learning import cards
 from app.subsystems.dt.learning.evaluation import FALSE_ALARMS, LEVELS, CurvePoint, Evaluation, Method, in_words
 from app.subsystems.dt.learning.forgetting import Forgetting

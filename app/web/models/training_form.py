@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from app.domain.jobs import Job, JobState
 from app.jobs.train import KIND
-from app.store.jobs import Job, JobState
 from app.subsystems.dt.learning.candidate import MOST_CHAMBERS, SIMULATED_WEIGHTS, Plan
 from app.subsystems.dt.learning.labelled_items import Choice
 from app.subsystems.dt.learning.networks import ARCHITECTURES

@@ -8,11 +8,11 @@ from operator import attrgetter
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
+from app.domain.items import SCORED, ItemQuery
 from app.domain.labels import Kind, standing
 from app.domain.run_numbers import run_number
 from app.domain.shift_summary import Dispute
 from app.driftwatch import Driftwatch
-from app.store.items import SCORED, ItemQuery
 from app.subsystems.dt.geometry import LAYERS
 from app.web.shared import fields as read
 from app.web.shared.access import needs, person

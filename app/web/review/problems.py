@@ -6,9 +6,9 @@ from functools import partial
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
+from app.domain.problems import Problem
 from app.domain.run_numbers import run_number
 from app.errors import InvalidInput
-from app.labelling.problems import Problem
 from app.subsystems.dt.geometry import Chamber
 from app.web.shared import fields as read
 from app.web.shared.access import needs, person

@@ -9,9 +9,10 @@ from itertools import pairwise
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from app.domain.run_numbers import LARGEST_RUN, run_number
+from app.domain.runs import Run
 from app.errors import InvalidInput, NotFound
 from app.pictures import POLICY
-from app.store.runs import Run, Runs
+from app.store.runs import Runs
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.cache import kept

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
+from app.domain.items import Item, ItemQuery, ItemState
 from app.domain.run_numbers import run_number, run_numbers
+from app.domain.runs import Run, RunState
 from app.errors import Conflict, InvalidInput
-from app.store.items import Item, ItemQuery, ItemState
-from app.store.runs import Run, Runs, RunState
+from app.store.runs import Runs
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.display import STATE_WORDS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, render_template, request
 
 from app.domain.run_numbers import run_number
+from app.domain.runs import RunState
 from app.errors import InvalidInput, NotFound
-from app.store.runs import RunState
 from app.subsystems.dt.web.run_map import View, run_map
 from app.web.labels.label_words import reader_of
 from app.web.runs.run_report import RunReport

@@ -8,12 +8,12 @@ from functools import cached_property
 from statistics import median
 from typing import Any
 
+from app.domain.items import Item, ItemState
+from app.domain.judgement import Judgement, Verdict
 from app.domain.run_numbers import run_number
+from app.domain.runs import Run, RunState
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
-from app.store.items import Item, ItemState
-from app.store.runs import Run, RunState
-from app.subsystems.dt.verdict import Judgement, Verdict
 from app.web.shared.display import chamber_name, layer_or_layers, plural
 
 NEAR = 20  # finished runs before and after this one, among which a reference is proposed

@@ -9,7 +9,7 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from app.labelling.problems import Problem
+from app.domain.problems import Problem
 from app.pictures import INKS, Inks, Scheme, figure
 
 COLUMNS = 600  # of a picture: about one for each pixel of its axes

@@ -9,8 +9,8 @@ from math import floor, log10
 from flask import Flask, g, request, url_for
 from markupsafe import Markup
 
+from app.domain.runs import Run, RunState
 from app.errors import REASON_WORDS
-from app.store.runs import Run, RunState
 from app.subsystems.dt.geometry import Chamber
 from app.web.shared.application import current_driftwatch
 

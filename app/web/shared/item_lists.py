@@ -9,9 +9,10 @@ from typing import Any
 
 from flask import Response, abort, request, url_for
 
+from app.domain.items import Item, ItemQuery, ItemState
 from app.domain.run_numbers import run_number
 from app.errors import InvalidInput
-from app.store.items import MOST_PAGED, Item, ItemQuery, ItemState
+from app.store.items import MOST_PAGED
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, sectors_of
 from app.web.shared.application import current_driftwatch
 from app.web.shared.csv_file import in_batches, table_file

@@ -4,18 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom, poisson
 
+from app.domain.judgement import Judgement, Verdict
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import RICH, simulate_chambers
-from app.subsystems.dt.verdict import (
-    LEAST_HITS_A_CELL,
-    Judgement,
-    Verdict,
-    hits_a_cell,
-    judge,
-    judge_before,
-)
+from app.subsystems.dt.verdict import LEAST_HITS_A_CELL, hits_a_cell, judge, judge_before
 
 CHAMBER = Chamber(wheel=0, station=1, sector=1)
 STATION_4 = Chamber(wheel=0, station=4, sector=1)

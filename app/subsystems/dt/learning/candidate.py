@@ -16,7 +16,7 @@ from app.subsystems.dt.defects import DefectKind
 from app.subsystems.dt.learning import forgetting, training
 from app.subsystems.dt.learning.fitting import Epoch
 from app.subsystems.dt.learning.forgetting import Forgetting
-from app.subsystems.dt.learning.labelled_items import Choice, LabelledSet
+from app.subsystems.dt.learning.labelled_items import SIMULATED_RUN, Choice, LabelledSet
 from app.subsystems.dt.learning.teaching import Taught
 
 SEED, CHAMBERS, SIMULATED_WEIGHT = 2018, 20_000, 3.0
@@ -79,6 +79,21 @@ class Order:
     active: Path
     test_chambers: int
     tolerance: float
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The labels that go in: a `Composition` as JSON."""
+        return self.labelled.composition.model_dump(mode="json")
+
+    @property
+    def notes(self) -> list[str]:
+        """What is left out that somebody may miss."""
+        number = self.labelled.composition.left_out.get(SIMULATED_RUN)
+        return [f"left out: {number:,} labelled chambers {SIMULATED_RUN}"] if number else []
+
+    @property
+    def task(self) -> Making:
+        return Making(self)
 
 
 def make(order: Order, report: Callable[[str], None], after_epoch: Callable[[Epoch], None]) -> Forgetting:

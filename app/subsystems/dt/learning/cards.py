@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from app.domain.models import Model
+from app.domain.thresholds import SetThreshold
 from app.ml.curves import Interval
 from app.ml.models import Card, Composition
 from app.store.figures import KeptFigures
-from app.store.models import Model
-from app.store.thresholds import SetThreshold
 from app.subsystems.dt.learning.evaluation import ALL, FALSE_ALARMS, LEVELS, Evaluation, Method, in_words
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL

@@ -8,9 +8,9 @@ as chambers of runs are. Importing this imports no TensorFlow. What was found: d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -117,6 +117,28 @@ class Reference:
             for i, distance in zip(known, _nearest(vectors, self.seen), strict=True):
                 found[i] = float(distance / self.bound)
         return found
+
+
+_ARRAYS = tuple(field.name for field in fields(Reference) if field.type == "np.ndarray")
+
+
+def to_document(reference: Reference) -> dict[str, Any]:
+    """A reference as it is kept: arrays as their shape and little-endian float32."""
+    arrays = {name: getattr(reference, name) for name in _ARRAYS}
+    return asdict(reference) | {
+        name: {"shape": list(array.shape), "data": array.astype("<f4").tobytes()} for name, array in arrays.items()
+    }
+
+
+def of_document(document: Mapping[str, Any]) -> Reference:
+    """A reference that was kept."""
+    arrays = {name: np.frombuffer(document[name]["data"], "<f4").reshape(document[name]["shape"]) for name in _ARRAYS}
+    bins = {
+        field.name: Bins(**{name: tuple(values) for name, values in document[field.name].items()})
+        for field in fields(Reference)
+        if field.type == "Bins"
+    }
+    return Reference(**{**document, **arrays, **bins})
 
 
 @dataclass(frozen=True)

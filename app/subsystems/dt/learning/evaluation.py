@@ -12,6 +12,7 @@ from math import nextafter
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.domain.judgement import Verdict
 from app.errors import InvalidInput
 from app.ml.curves import (
     LEAST_FALSE_ALARMS,
@@ -32,7 +33,7 @@ from app.subsystems.dt.learning.yardsticks import STATISTICS as STATISTICS_NAME
 from app.subsystems.dt.learning.yardsticks import Yardstick, yardsticks
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
-from app.subsystems.dt.verdict import Verdict, judge_before
+from app.subsystems.dt.verdict import judge_before
 
 SEED = 302_635
 LEAST_CHAMBERS = 50  # with fewer, there can be no bad layer

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.domain.influence import Influence, Method
 from app.subsystems.dt.defects import HARMLESS, DefectKind, factors, label
 from app.subsystems.dt.findings import all_expected
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning.known_chambers import evaluation_seed
-from app.subsystems.dt.learning.saliency import COMPLETE, Explainer, Influence, Method
+from app.subsystems.dt.learning.saliency import COMPLETE, Explainer
 from app.subsystems.dt.simulate import RICH, SimulatedChamber, simulate_chambers
 
 BLOCKS = frozenset({DefectKind.DEAD_BLOCK, DefectKind.DEAD_HALF, DefectKind.NOISY_BLOCK})

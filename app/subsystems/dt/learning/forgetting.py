@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.judgement import Verdict
 from app.subsystems.dt.learning.evaluation import ALL_KINDS, FROM_6, LEVELS, SEED, in_words
 from app.subsystems.dt.learning.known_chambers import simulated_test_set
 from app.subsystems.dt.learning.labelled_items import LabelledItem
@@ -21,7 +22,7 @@ from app.subsystems.dt.learning.samples import labelled_sample
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.learning.teaching import contradicted, embedding
 from app.subsystems.dt.preprocess import layer_bins
-from app.subsystems.dt.verdict import Verdict, judge_before
+from app.subsystems.dt.verdict import judge_before
 
 LEAST_LAYERS = 30  # of a kind: of fewer, one layer would decide
 AT_ONCE = 500  # chambers: some 100 MB of a network's inputs

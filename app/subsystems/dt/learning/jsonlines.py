@@ -6,6 +6,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from app.domain.judgement import Judgement
 from app.errors import DriftwatchError, InvalidInput
 from app.given import parsed
 from app.lines import numbered_lines
@@ -13,7 +14,6 @@ from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning.scoring import Scorer
-from app.subsystems.dt.verdict import Judgement
 
 LONGEST_LINE = 1_000_000  # bytes; a chamber takes some 4,000
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from app.domain.items import Item
+from app.domain.judgement import Verdict
 from app.domain.labels import Kind, LabelEvent, LabelState, independent_labels, project, standing
 from app.domain.run_numbers import run_range
 from app.domain.strategies import DIRECT, Strategy
@@ -22,11 +24,10 @@ from app.errors import InvalidInput, TooFewLabels
 from app.ml.models import Composition, PartCount
 from app.ml.split import BLOCK, SPLIT, Part, is_test_run, part_of
 from app.store import Store
-from app.store.items import Item
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import layer_bins
-from app.subsystems.dt.verdict import Verdict, judge_before
+from app.subsystems.dt.verdict import judge_before
 
 # Of each part: with fewer, what the figures say of it is chance.
 LEAST_ITEMS = {Part.TRAINING: 20, Part.VALIDATION: 5, Part.TEST: 5}

@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from app.errors import InvalidInput
+from app.domain.influence import DEFAULT, Influence, Method, method_named
 from app.ml.backend import THREADS, keras, tensorflow
 from app.subsystems.dt.carry_back import as_expected
 from app.subsystems.dt.findings import all_expected
@@ -43,39 +42,6 @@ _INTEGRATED_AT_ONCE = 256  # layers, of which all steps are held
 
 
 _Influences = tuple[np.ndarray, np.ndarray, np.ndarray]  # on the cells, around, on the bins: see `Influence`
-
-
-class Method(StrEnum):
-    """The ways to explain. The values are stored with what they gave."""
-
-    INTEGRATED_GRADIENTS = "integrated_gradients"
-    GRADIENT_INPUT = "gradient_input"
-    SMOOTHGRAD = "smoothgrad"
-    OCCLUSION = "occlusion"
-    STUDY_2018 = "study_2018"  # what pushes the output for good up, and nothing else: only to be compared with
-
-
-DEFAULT = Method.OCCLUSION  # the best in `flask evaluate-saliency`
-
-
-@dataclass(frozen=True, eq=False)
-class Influence:
-    """How much the cells of one chamber pushed the scores of their layers.
-
-    Attributes:
-        cells: float32 (12, columns), in logits: > 0 pushes to bad. 0 where no cell is.
-        around: float32 (12,): what pushed through the siblings and the other superlayers.
-        bins: float32 (12, 47): the same on the bins of the network, before it was carried back.
-        logit: float32 (12,), log(P(bad) / P(good)); NaN where no layer is.
-        expected: float32 (12,), the logit of the same layer as expected. Integrated gradients share out the difference
-            of the two: cells and `around` sum to it.
-    """
-
-    cells: np.ndarray
-    around: np.ndarray
-    bins: np.ndarray
-    logit: np.ndarray
-    expected: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,23 +70,6 @@ class _Steps:
 
     def and_(self, other: _Steps) -> _Steps:
         return _Steps(*(np.concatenate((getattr(self, f.name), getattr(other, f.name))) for f in fields(self)))
-
-
-def method_named(name: str) -> Method:
-    """The method of this name.
-
-    Raises:
-        InvalidInput: there is none.
-
-    >>> method_named("lime")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    app.errors.InvalidInput: method is 'lime', but must be one of integrated_gradients, ...
-    """
-    try:
-        return Method(name)
-    except ValueError:
-        raise InvalidInput("method", name, f"one of {', '.join(Method)}") from None
 
 
 class Explainer:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.domain.judgement import Judgement
 from app.errors import InvalidInput, ModelRefused
 from app.ml.backend import THREADS, keras, tensorflow
 from app.ml.hdf5 import first_line
@@ -20,7 +21,7 @@ from app.ml.models import load_card, verified_file
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning.networks import BAD, architecture
 from app.subsystems.dt.preprocess import layer_bins
-from app.subsystems.dt.verdict import Judgement, judge, judge_before
+from app.subsystems.dt.verdict import judge, judge_before
 
 AT_ONCE = 125  # chambers: a run in two halves, side by side
 

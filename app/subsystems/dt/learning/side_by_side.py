@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.domain.judgement import Judgement, Verdict
 from app.errors import Conflict, TooFewLabels
 from app.ml.curves import CONFIDENCE, RESAMPLES, Interval
 from app.subsystems.dt.geometry import LAYERS
@@ -23,7 +24,6 @@ from app.subsystems.dt.learning.known_chambers import LabelledChamber, simulated
 from app.subsystems.dt.learning.learning_curve import LearningPoint, learning_curve
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
-from app.subsystems.dt.verdict import Judgement, Verdict
 
 SEED = 302_635
 CHAMBERS = 2_000  # simulated, for the test

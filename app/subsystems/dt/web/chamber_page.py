@@ -8,13 +8,13 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response, redirect, render_template, request
 
+from app.domain.items import Item
 from app.domain.labels import LabelEvent, Seen
 from app.domain.run_numbers import run_number
+from app.domain.runs import Run
 from app.domain.strategies import STRATEGY_WORDS
 from app.errors import InvalidInput, NotFound
 from app.labelling.labels import Current, StaleLabel
-from app.store.items import Item
-from app.store.runs import Run
 from app.subsystems.dt.geometry import WHEELS, Chamber, all_chambers
 from app.subsystems.dt.web import layer_svg as strips
 from app.subsystems.dt.web import profile

@@ -11,11 +11,11 @@ from flask import Blueprint, Response, make_response
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
+from app.domain.influence import DEFAULT, Method
+from app.domain.items import Item
 from app.domain.run_numbers import run_number
 from app.given import Given
 from app.store.influences import Explained
-from app.store.items import Item
-from app.subsystems.dt.learning.saliency import DEFAULT, Method
 from app.subsystems.dt.web.chamber_api import chamber_at
 from app.web.api.definition import REFUSED, spec
 from app.web.api.schemas import Problem

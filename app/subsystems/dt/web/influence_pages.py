@@ -11,14 +11,14 @@ from functools import cached_property
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
+from app.domain.influence import DEFAULT, Method, method_named
+from app.domain.items import Item
+from app.domain.models import ModelState
 from app.domain.run_numbers import run_number
+from app.domain.runs import RunState
 from app.errors import NotExplained, NotFound
 from app.store.influences import Explained
-from app.store.items import Item
-from app.store.models import ModelState
-from app.store.runs import RunState
 from app.subsystems.dt.geometry import LAYERS
-from app.subsystems.dt.learning.saliency import DEFAULT, Method, method_named
 from app.subsystems.dt.web import layer_svg as strips
 from app.subsystems.dt.web.chamber_page import item_with_histogram, picture_file
 from app.subsystems.dt.web.heatmap import Heatmap

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from app.domain.influence import Method
 from app.store.influences import Explained
 from app.subsystems.dt.findings import expected_hits
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
-from app.subsystems.dt.learning.saliency import STRIDE, WINDOW, Method
+from app.subsystems.dt.learning.saliency import STRIDE, WINDOW
 from app.subsystems.dt.preprocess import BINS, layer_bins, row_scaled
 from app.subsystems.dt.residuals import layer_residuals
 from app.subsystems.dt.web.influence_map import InfluenceScale, logits

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.domain.items import Item, ItemState
 from app.domain.labels import LabelState
+from app.domain.runs import Run
 from app.errors import REASON_WORDS
-from app.store.items import Item, ItemState
-from app.store.runs import Run
 from app.subsystems.dt.geometry import STATIONS, WHEELS, Chamber, sectors_of
 from app.subsystems.dt.summary import CODES_FROM, chamber_code
 from app.web.labels.label_words import HIDDEN, Reader

@@ -15,9 +15,9 @@ from hashlib import sha256
 import numpy as np
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 
+from app.domain.problems import Problem
 from app.domain.run_numbers import LARGEST_RUN, run_number
 from app.errors import InvalidInput
-from app.labelling.problems import Problem
 from app.pictures import POLICY, Scheme
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, Chamber
 from app.subsystems.dt.summary import KINDS, unpack

@@ -1,0 +1,111 @@
+"""The connection of this process to its database, made at the first use.
+
+It starts the embedded server where no other is named, upgrades what earlier versions kept, and makes the indexes.
+Connection errors reach the caller as pymongo raises them; `connecting.unavailable` makes them one sentence.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pymongo
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import NotPrimaryError, PyMongoError
+
+from app.errors import SettingsError, StoreUnavailable
+from app.store.connecting import connected
+from app.store.embedded import EmbeddedMongo
+from app.store.installation import installation_id
+from config import Settings
+
+DATABASE = "driftwatch"  # where MONGODB_URI names none
+RETRY_SECONDS = 2.0  # after a failed connection, fail fast for this long
+INDEX_SECONDS = 3_600  # making an index over millions of items is not an ordinary operation
+
+
+class Connection:
+    """A database, connected to when it is first asked for.
+
+    Args:
+        prepare: upgrades a database and makes its indexes; called with each that is connected to.
+    """
+
+    def __init__(self, settings: Settings, prepare: Callable[[Database], None]) -> None:
+        self._uri, self._prepare = settings.mongodb_uri, prepare
+        self._embedded = None if self._uri else EmbeddedMongo(settings.data_dir)
+        self._client: MongoClient | None = None
+        self._lock = threading.Lock()
+        self._installation: str | None = None
+        self._failure, self._failed_at = Exception(), -RETRY_SECONDS
+
+    @property
+    def installation(self) -> str:
+        """What tells this database from all others; asked for once."""
+        if self._installation is None:
+            self._installation = installation_id(self.database)
+        return self._installation
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life.
+
+        Raises:
+            PyMongoError, StoreUnavailable, SettingsError: there is none.
+        """
+        self.database.command("ping")
+
+    def revive(self) -> None:
+        """Start the embedded server again if it died; nothing to do where the database is somebody else's.
+
+        Raises:
+            StoreUnavailable: it cannot be started. Until it can, that is what everybody is told.
+        """
+        if self._embedded is None:
+            return
+        try:
+            self._embedded.join()
+        except StoreUnavailable as error:
+            with self._lock:
+                if self._client is not None:
+                    self._client.close()
+                    self._client = None
+                self._failure, self._failed_at = error, time.monotonic()
+            raise
+
+    def close(self) -> None:
+        """Disconnect; stop the embedded server if nobody else uses it."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+            if self._embedded is not None:
+                self._embedded.leave()
+
+    @property
+    def database(self) -> Database:
+        with self._lock:
+            if self._client is None:
+                if time.monotonic() - self._failed_at < RETRY_SECONDS:
+                    raise self._failure
+                try:
+                    self._client = self._connect()
+                except (PyMongoError, StoreUnavailable, SettingsError) as error:
+                    self._failure, self._failed_at = error, time.monotonic()
+                    raise
+            return self._client.get_default_database(DATABASE)
+
+    def _connect(self) -> MongoClient:
+        client = connected(self._uri or self._embedded.join())
+        try:
+            client.admin.command("ping")
+            if not client.is_primary:  # what follows would be tried again for INDEX_SECONDS
+                raise NotPrimaryError("not primary")
+            database = client.get_default_database(DATABASE)
+            with pymongo.timeout(INDEX_SECONDS):
+                self._prepare(database)
+        except PyMongoError:
+            client.close()
+            raise
+        return client

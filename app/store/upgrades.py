@@ -1,0 +1,54 @@
+"""What later versions keep besides: given to the documents of earlier ones at the first start, before anything else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.store.collections import Collections
+from app.store.events import Events
+from app.store.items import Items
+from app.store.jobs import Jobs
+from app.store.labels import Labels
+from app.store.models import Models
+from app.store.runs import Runs
+from app.store.thresholds import Thresholds
+from app.subsystems import Subsystem
+
+
+def upgrade(collections: Collections, subsystem: Subsystem) -> None:
+    """Upgrade what is kept of a subsystem: each step once in a database's life, and harmless a second time."""
+    items, runs = Items(collections["items"], subsystem), Runs(collections["runs"])
+
+    def trends() -> None:
+        items.upgrade_history()
+        runs.upgrade(items.summary)
+
+    def thresholds() -> None:
+        was_set = Thresholds(collections["model_thresholds"]).models()
+        for model in Models(collections).all():
+            if model.name not in was_set:  # else nobody knows which stood when
+                runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
+
+    def sources() -> None:
+        simulated = items.upgrade_simulated()
+        Labels(collections["labels"], subsystem).upgrade_simulated(runs.upgrade_sources(simulated))
+
+    def subsystems() -> None:
+        if subsystem.was_alone:
+            for shared in (Jobs, Events):
+                shared(collections.database, subsystem.name).upgrade()
+
+    upgrades = {
+        "labels": items.upgrade,
+        "trends": trends,
+        "thresholds": thresholds,
+        "contamination": items.upgrade_contamination,
+        "sources": sources,
+        "asking again": runs.upgrade_asking_again,
+        "answers": Labels(collections["labels"], subsystem).upgrade,
+        "subsystems": subsystems,
+    }
+    for what, step in upgrades.items():
+        if collections["upgrades"].find_one({"_id": what}) is None:
+            step()
+            collections["upgrades"].replace_one({"_id": what}, {"at": datetime.now(UTC)}, upsert=True)

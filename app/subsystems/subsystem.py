@@ -1,0 +1,74 @@
+"""What the rest of the program knows of a subsystem: this one type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from app.sources import Server, Source
+    from app.subsystems.learning import Learning
+    from config import Settings
+
+
+@dataclass(frozen=True)
+class Subsystem:
+    """What the store, the jobs and the pages need to know of a subsystem.
+
+    Attributes:
+        name: short, stored with each item: "dt".
+        place: the frozen type that says which item of a run is meant, made by keywords from `keys`.
+        keys: its fields, in the order in which items are sorted.
+        places: all items that a run has.
+        decode: (place, bytes) → the histogram that the store kept.
+        from_rows: (place, lists of counts) → the histogram from outside, checked; raises UnusableHistogram.
+        parts: place → for each part that it has, by its number from 1, the cells that can be judged, numbered from 1.
+        explain: histograms → for each what simple statistics find wrong in it, as documents with `layer`, `kind`,
+            `text`, `makes_bad` and whatever else is known.
+        summarise: documents of a run's items → counts, and packed values, that are kept with the run.
+        pack_rates: histogram → hits a cell of each part, packed: a trend over runs reads nothing else.
+        pack_scores: scores of the parts → the same, packed.
+        parts_called_bad: (verdicts of the parts, findings) → the bad parts, by number, each with the kind of what is
+            wrong and the same in words.
+        server: (settings, address of the demonstration server or None) → the DQM server as a source.
+        file: path of a file that somebody gave → the source that it is; None where none is read.
+        learning: what its networks can do; makes it when it is needed.
+        was_alone: it was there before the others: the names of its collections begin with nothing.
+    """
+
+    name: str
+    place: type
+    keys: tuple[str, ...]
+    places: Callable[[], tuple[Any, ...]]
+    decode: Callable[[Any, bytes], Any]
+    from_rows: Callable[[Any, Sequence[Sequence[float]]], Any]
+    parts: Callable[[Any], dict[int, range]]
+    explain: Callable[[Sequence[Any]], list[list[dict[str, Any]]]]
+    summarise: Callable[[Iterable[Mapping[str, Any]]], dict[str, Any]]
+    pack_rates: Callable[[Any], bytes]
+    pack_scores: Callable[[Sequence[float | None]], bytes]
+    parts_called_bad: Callable[[Sequence[str], Iterable[Mapping[str, Any]]], dict[int, tuple[str, str]]]
+    server: Callable[[Settings, str | None], Server]
+    learning: Callable[[], Learning]
+    file: Callable[[Path], Source] | None = None
+    was_alone: bool = False
+
+    def at(self, place: Any) -> dict[str, Any]:
+        """A place as fields of a document."""
+        return {key: getattr(place, key) for key in self.keys}
+
+    def identity(self, run: int, place: Any) -> dict[str, Any]:
+        """The filter that finds what is kept of one item of a run."""
+        return {"run": run, "subsystem": self.name, **self.at(place)}
+
+    def place_of(self, document: Mapping[str, Any]) -> Any:
+        """The place whose fields a document has; always the same object, which keeps what follows from its fields."""
+        place = self.place(**{key: document[key] for key in self.keys})
+        return self._same.get(place, place)
+
+    @cached_property
+    def _same(self) -> dict[Any, Any]:
+        return {place: place for place in self.places()}
