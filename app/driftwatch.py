@@ -14,7 +14,7 @@ from app.accounts import Accounts
 from app.errors import REASON_WORDS, Conflict, InvalidInput, NotExplained, NotFound
 from app.given import sound_text, within
 from app.jobs import compare, delete, drift, evaluate, explain, fetch, reevaluate, train
-from app.jobs.runner import Runner
+from app.jobs.runner import Handler, Runner
 from app.jobs.score import Scoring
 from app.labelling.labels import Labelling
 from app.ml.candidate import Plan
@@ -97,7 +97,8 @@ class Driftwatch:
         if again or not (run and run.begun and self._is_to_be_scored(run)):
             self._require(number, run, self.origin)
         self.store.runs.request(number, by, len(self.subsystem.places()), self.origin, by_itself)
-        self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by, **({"again": True} if again else {}))
+        args: dict[str, Any] = {"again": True} if again else {}
+        self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by, **args)
         self.wake()
         return self.store.runs.get(number)
 
@@ -391,7 +392,7 @@ class Driftwatch:
 
     def start(self, only: Collection[str] | None = None) -> None:
         """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
-        handlers = {
+        handlers: dict[str, Handler] = {
             fetch.KIND: fetch.Fetching(self.store, self._open_source, self.scoring, self.labelling.project_run),
             delete.KIND: delete.Deleting(self.store),
             explain.KIND: explain.Explaining(self.store, self.models),

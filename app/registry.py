@@ -230,7 +230,7 @@ class Registry:
         if not (why := sound_text("why", why)) or len(why) > MOST_WHY:
             raise InvalidInput("why", why, f"a reason, of up to {MOST_WHY} characters")
         method = self.known(name).method
-        meaning = method and method.meaning(score)
+        meaning = method.meaning(score) if method else None
         threshold = SetThreshold(
             model=name,
             use=use,
@@ -239,8 +239,8 @@ class Registry:
             why=why,
             by=by,
             at=datetime.now(UTC),
-            false_alarms=meaning and meaning.false_alarms,
-            found=meaning and meaning.found,
+            false_alarms=meaning.false_alarms if meaning else None,
+            found=meaning.found if meaning else None,
             false_alarms_by_hits=meaning.by_hits if meaning else {},
         )
         self._store.thresholds.add(threshold)

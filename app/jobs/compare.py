@@ -57,7 +57,7 @@ class Comparing:
 
         try:
             found = side_by_side(
-                tuple(map(self._models.scorer, pair)),
+                (self._models.scorer(pair[0]), self._models.scorer(pair[1])),
                 known,
                 self._runs(job.args["runs"]),
                 labels.composition.left_out.get(ELSEWHERE, 0),

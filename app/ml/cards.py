@@ -76,10 +76,12 @@ def uses(known: Known) -> list[Use]:
     for use in dict.fromkeys((*known.card.thresholds, *standing)):
         one = standing.get(use)
         score = (one or known.card.thresholds[use]).score
-        meaning = method and method.meaning(score)
+        meaning = method.meaning(score) if method else None
         if one is None:
             given = known.card.thresholds[use]
-            found.append(Use(use, score, given.false_alarms, given.false_alarms_by_hits, meaning and meaning.found))
+            found.append(
+                Use(use, score, given.false_alarms, given.false_alarms_by_hits, meaning.found if meaning else None)
+            )
         elif one.false_alarms is None and meaning:  # it was set before the model was evaluated
             found.append(Use(use, score, meaning.false_alarms, meaning.by_hits, meaning.found, one))
         else:

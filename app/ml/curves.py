@@ -149,7 +149,7 @@ def thinned(ranking: Ranking) -> list[tuple[float, float]]:
     if len(x) > MOST_POINTS:
         grid = np.geomspace(LEAST_FALSE_ALARMS, 1, MOST_POINTS - 2)
         last = np.searchsorted(x, grid, side="right") - 1
-        kept = np.unique(np.concatenate(([0, np.searchsorted(x, 0, side="right") - 1], last)))
+        kept = np.unique(np.append(last, [0, np.searchsorted(x, 0, side="right") - 1]))
     return list(zip(x[kept].tolist(), y[kept].tolist(), strict=True))
 
 

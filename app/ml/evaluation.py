@@ -215,7 +215,7 @@ class Method(_Part):
     def share(self, kind: str = ALL_KINDS, statistics: str = ALL) -> float | None:
         """What is found at 1 % false alarms; None where there are no such layers."""
         group = self._group(kind, statistics)
-        return group and group.found[SHOWN]
+        return group.found[SHOWN] if group else None
 
     def layers(self, kind: str = ALL_KINDS, statistics: str = ALL) -> int:
         """How many bad layers there are of a kind."""
@@ -375,7 +375,8 @@ def compare(
 
     allowed = _allowed_beside(others, scores, counts, layers)
     methods = []
-    for method in (*scorers, *others):
+    every: list[Scorer | Yardstick] = [*scorers, *others]
+    for method in every:
         if isinstance(method, Scorer):
             name, words, cuts = method.version, f"the network: {method.card.takes}", _thresholds(method)
         else:
@@ -475,7 +476,12 @@ def _method(
 ) -> Method:
     bad = layers.bad
     both = bool(bad.any() and not bad.all())
-    area, found, roc, groups, points, band = None, (), (), (), (), ()
+    area: Interval | None = None
+    found: tuple[Found, ...] = ()
+    band: tuple[Found, ...] = ()
+    roc: tuple[tuple[float, float], ...] = ()
+    groups: tuple[Group, ...] = ()
+    points: tuple[CurvePoint, ...] = ()
     if both:
         ranking = Ranking.of(bad, scores)
         rates = (*FALSE_ALARMS, *(BAND if network else ()))

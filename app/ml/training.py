@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -100,7 +100,8 @@ def train(
         report(f"{name}: {_described(samples[name])}")
     # Taken out, so that what is not needed any more is not kept: these are hundreds of megabytes.
     shown, validation, ordinary = (samples.pop(name).seen for name in ("training", "validation", "calibration"))
-    test, more, labelled_test = samples.pop("test"), {}, None
+    test, labelled_test = samples.pop("test"), None
+    more: dict[str, Any] = {}
     if taught:
         real = {}
         for part in Part:
@@ -145,7 +146,7 @@ def train(
         ),
         figures=figures(test.bad[test.visible], found[test.visible]),
         figures_all_faults=figures(test.bad, found),
-        figures_labelled=labelled_test and _figures(labelled_test, scores(network, labelled_test.inputs)),
+        figures_labelled=_figures(labelled_test, scores(network, labelled_test.inputs)) if labelled_test else None,
         calibration=calibration,
         reliability=reliability(test.bad[test.visible], found[test.visible]),
         thresholds={use: threshold(score, test.bad, found, test.hits) for use, score in SCORES.items()},

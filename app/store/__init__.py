@@ -55,7 +55,7 @@ class Store:
 
     def __init__(self, settings: Settings, subsystem: Subsystem) -> None:
         self.subsystem = subsystem
-        self._uri = settings.mongodb_uri
+        self._uri = settings.mongodb_uri or ""
         self._embedded = None if self._uri else EmbeddedMongo(settings.data_dir)
         self._client: MongoClient | None = None
         self._lock = threading.Lock()
@@ -194,7 +194,7 @@ class Store:
             return self._client.get_default_database(DATABASE)
 
     def _connect(self) -> MongoClient:
-        client = connected(self._uri or self._embedded.join())
+        client = connected(self._embedded.join() if self._embedded else self._uri)
         try:
             client.admin.command("ping")
             if not client.is_primary:  # what follows would be tried again for INDEX_SECONDS

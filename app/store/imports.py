@@ -198,7 +198,8 @@ class Imports:
         self, import_id: str, outcome: Outcome | None = None, skip: int = 0, limit: int = 0
     ) -> Iterator[CheckedRow]:
         """The rows of an import in the order of the file, or those with one outcome; a limit of 0 is none."""
-        wanted, index = {"import": ObjectId(import_id)}, ["import", "_id"]
+        wanted: dict[str, Any] = {"import": ObjectId(import_id)}
+        index = ["import", "_id"]
         if outcome is not None:
             wanted["outcome"], index = outcome, ["import", "outcome", "kind", "_id"]
         if not skip and not limit:
@@ -260,7 +261,10 @@ class Imports:
 
     def _counts(self, import_id: str) -> dict[str, dict[str, int]]:
         by = {"kind": "$kind", "outcome": "$outcome"}
-        stages = [{"$match": {"import": ObjectId(import_id)}}, {"$group": {"_id": by, "rows": {"$sum": 1}}}]
+        stages: list[dict[str, Any]] = [
+            {"$match": {"import": ObjectId(import_id)}},
+            {"$group": {"_id": by, "rows": {"$sum": 1}}},
+        ]
         counts: dict[str, dict[str, int]] = {}
         with pymongo.timeout(LONG_SECONDS):
             for group in self._rows.aggregate(stages):

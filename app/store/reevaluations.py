@@ -78,7 +78,7 @@ class Reevaluations:
 
     def begin(self, runs: Sequence[int] | None, by: str, model: str) -> Reevaluation | None:
         """Open one; None while another is open."""
-        document = {"runs": runs, "by": by, "asked_at": datetime.now(UTC), "model": model}
+        document: dict[str, Any] = {"runs": runs, "by": by, "asked_at": datetime.now(UTC), "model": model}
         document |= {"state": ReevaluationState.RUNNING, "open": True}
         try:
             self._collection.insert_one(document)

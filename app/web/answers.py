@@ -9,7 +9,7 @@ from flask import Blueprint, Response, render_template, request
 from app.accounts import account_name
 from app.errors import InvalidInput
 from app.labelling.agreement import Way, is_like
-from app.subsystems.dt.geometry import LAYERS
+from app.subsystems.dt.geometry import LAYERS, Chamber
 from app.web.access import needs
 from app.web.chamber_lists import CHAMBER, files, read_page, refuse_wrong
 from app.web.csv_file import in_batches, table_file
@@ -49,7 +49,7 @@ class Compared:
         ways = current_driftwatch().store.answers.ways()
         return cls({way: n for way, n in ways.items() if is_like(way, wanted, layer, alike)}, sort, descending)
 
-    def find(self, skip: int, limit: int) -> list[tuple[int, object, Way]]:
+    def find(self, skip: int, limit: int) -> list[tuple[int, Chamber, Way]]:
         """(run, chamber, way) of those of one page."""
         answers = current_driftwatch().store.answers
         return answers.find(self.ways, self.sort, self.descending, skip, limit) if self.ways else []

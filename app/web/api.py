@@ -9,6 +9,7 @@ from flask import Blueprint, Flask, Response, request
 from spectree import Response as Answers
 from spectree import SpecTree
 from spectree.plugins.flask_plugin import FlaskPlugin
+from werkzeug.wrappers import Response as BaseResponse
 
 from app.errors import InvalidInput, NotFound
 from app.run_numbers import run_number, run_numbers
@@ -37,7 +38,7 @@ REFUSED = {"HTTP_401": Problem, "HTTP_403": Problem}  # nobody is signed in; the
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 
-def _refuse(_request, _response, error: Exception | None, *_: object) -> None:
+def _refuse(_request, _response, error: Any, *_: object) -> None:
     """Turn what pydantic found into our own error, which the one handler answers."""
     if error is None:
         return
@@ -187,7 +188,7 @@ def nothing_here(path: str) -> Any:
 
 
 @blueprint.after_request
-def _remember(response: Response) -> Response:
+def _remember(response: Response) -> BaseResponse:
     """Let a client that asks again and again be told that nothing changed."""
     if request.method == "GET" and response.status_code == 200 and not response.is_streamed:
         response.add_etag()

@@ -165,6 +165,6 @@ def files(endpoint: str, name: str | None = None) -> dict[str, str]:
     return {ending.upper(): url_for(endpoint, name=name, ending=ending, **given) for ending in ("csv", "json")}
 
 
-def query_without(*names: str) -> dict[str, str]:
+def query_without(*names: str) -> dict[str, Any]:
     """The query of this address without some of it, for the address of the same list as a file."""
     return {name: value for name, value in own_query().items() if name not in names}

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import pairwise
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidInput, NotFound
 from app.pictures import POLICY
@@ -80,7 +81,7 @@ def index() -> tuple[str, int]:
 
 @blueprint.post("/")
 @needs("measure_drift")
-def ask() -> Response:
+def ask() -> ResponseReturnValue:
     """Have measured what is not; where that failed before, again."""
     current_driftwatch().drifts.ask(by=person().name)
     return redirect(url_for(".index"), 303)
@@ -98,7 +99,7 @@ def drift_file(ending: str) -> Response:
 
 
 @blueprint.get("/<name>.svg")
-def picture(name: str) -> Response:
+def picture(name: str) -> ResponseReturnValue:
     """A picture over the runs of the address, the newest 500 of them at most, on light or dark paper."""
     from app.ml.pictures import over_runs  # it draws with a library that nothing else of this page needs
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidInput
 from app.labelling.problems import Problem
@@ -59,7 +61,7 @@ def problems_file(ending: str) -> Response:
         what = (where.wheel, where.sector, where.station, layers, *(problem.cells or (None, None)), problem.text)
         return (*what, problem.since, problem.until, problem.by, problem.at, problem.ended_by or None, problem.ended_at)
 
-    header = ("wheel", "sector", "station", "layers", "first_cell", "last_cell", "text")
+    header: tuple[str, ...] = ("wheel", "sector", "station", "layers", "first_cell", "last_cell", "text")
     header += ("since", "until", "by", "at", "ended_by", "ended_at")
     find = partial(current_driftwatch().store.problems.find, place, run, sort=sort, descending=descending)
     return table_file("problems", ending, header, (row(problem) for problem in in_batches(find)))
@@ -74,7 +76,7 @@ def form() -> str:
 
 @blueprint.post("/add")
 @needs("known_problems")
-def add() -> Response | tuple[str, int]:
+def add() -> ResponseReturnValue:
     form = Fields(request.form)
     for name, words in (("layers", "layers"), ("since", "the first run"), ("text", "what is wrong, and why")):
         if name not in form.given:
@@ -110,7 +112,7 @@ def ask_end(problem: str) -> str:
 
 @blueprint.post("/<problem>/end")
 @needs("known_problems")
-def end(problem: str) -> Response | tuple[str, int]:
+def end(problem: str) -> ResponseReturnValue:
     """Say with which run it ended."""
     known, form = current_driftwatch().store.problems.get(problem), Fields(request.form)
     back = _back(known.place)
@@ -132,7 +134,7 @@ def _order(fields: Fields) -> tuple[str, bool]:
     return sort, fields.read("descending", one_of("descending", YES_OR_NO), sort == "at")
 
 
-def _back(place: Chamber, **filters: int) -> str:
+def _back(place: Chamber, **filters: Any) -> str:
     """Where a form came from: the chamber's page where it names the run, else the list with these filters."""
     run = request.form.get("run")
     return chamber_url(run_number(run), place) if run else url_for(".index", **filters)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.errors import Conflict, InvalidInput
 from app.run_numbers import run_number, run_numbers
@@ -28,7 +30,7 @@ def index() -> tuple[str, int]:
 
 @blueprint.post("/")
 @needs("fetch")
-def ask() -> Response | tuple[str, int]:
+def ask() -> ResponseReturnValue:
     """Have runs fetched; whatever is complete stays as it is."""
     written = request.form.get("runs", "")
     try:
@@ -42,7 +44,7 @@ def ask() -> Response | tuple[str, int]:
         except Conflict as error:
             return _page(written, str(error), error.status)
     complete = sum(current_driftwatch().is_complete(run) for run in asked)
-    note = {"queued": len(asked) - complete, "complete": complete}
+    note: dict[str, Any] = {"queued": len(asked) - complete, "complete": complete}
     return redirect(url_for(".index", sort="requested_at", **note), 303)
 
 
@@ -55,7 +57,7 @@ def confirm(run: str) -> str:
 
 @blueprint.post("/<run>/delete")
 @needs("delete_run")
-def delete(run: str) -> Response:
+def delete(run: str) -> ResponseReturnValue:
     """Have a run deleted."""
     current_driftwatch().delete_run(run_number(run), by=person().name)
     return redirect(url_for(".index"), 303)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
 
 from app.errors import NotExplained, NotFound
 from app.ml.saliency import DEFAULT, Method, method_named
@@ -46,7 +48,7 @@ blueprint = Blueprint("saliency", __name__)
 
 
 @blueprint.record_once
-def _add_filters(state: object) -> None:
+def _add_filters(state: BlueprintSetupState) -> None:
     state.app.jinja_env.filters |= {"logits": logits, "short_logits": short_logits}
 
 
@@ -54,7 +56,7 @@ def _add_filters(state: object) -> None:
 
 
 @blueprint.get("/saliency/")
-def newest() -> Response | str:
+def newest() -> ResponseReturnValue:
     """The newest finished run's page."""
     runs = current_driftwatch().store.runs.find(RunState.FINISHED, limit=1, together=True)
     if runs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, StrictInt, StrictStr
 
@@ -140,7 +140,7 @@ class ScoresOut(BaseModel):
     evaluation: dict[str, Any] | None
 
     @classmethod
-    def of(cls, item: Item, **more: object) -> ScoresOut:
+    def of(cls, item: Item, **more: Any) -> Self:
         """The scores of an item; `more` are the fields that a subclass adds."""
         judgement, place = item.judgement, item.place
         judged = {

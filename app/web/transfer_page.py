@@ -8,6 +8,7 @@ from itertools import chain
 from typing import IO
 
 from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
+from flask.typing import ResponseReturnValue
 
 from app.errors import FileTooLarge, InvalidInput
 from app.run_numbers import run_range
@@ -74,7 +75,7 @@ def good_runs() -> Response:
 
 @blueprint.post("/import")
 @needs("import_data")
-def check() -> Response | tuple[str, int]:
+def check() -> ResponseReturnValue:
     """Check a file that is sent, and show what would be done with it."""
     request.max_content_length = bounds.ON_PAGE.file
     fields, file = Fields({}), request.files.get("file")
@@ -116,7 +117,7 @@ def show(import_id: str) -> tuple[str, int]:
 
 @blueprint.post("/import/<import_id>/write")
 @needs("import_data")
-def write(import_id: str) -> Response:
+def write(import_id: str) -> ResponseReturnValue:
     """Add what is new of a file that was checked."""
     keep_going = request.form.get("keep_going") == "true"
     current_driftwatch().importing.write(import_id, person().name, keep_going)
@@ -125,7 +126,7 @@ def write(import_id: str) -> Response:
 
 @blueprint.post("/import/<import_id>/discard")
 @needs("import_data")
-def discard(import_id: str) -> Response:
+def discard(import_id: str) -> ResponseReturnValue:
     """Put away what was checked."""
     current_driftwatch().importing.discard(import_id)
     return redirect(url_for(".index"), 303)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, floor, log10
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +130,7 @@ class _Scale:
         top = _round_up(max(panel.top, float(np.max(thinned.greatest, initial=0))))
         return cls(0, top, False, [(value, f"{value:g}") for value in (0, top / 2, top)])
 
-    def at(self, values: np.ndarray) -> np.ndarray:
+    def at(self, values: Any) -> Any:
         """Heights, of which the uppermost part is kept for the words."""
         values = np.log10(values) if self.log else values
         return _CURVES * (values - self.low) / (self.high - self.low)
@@ -177,7 +178,7 @@ def thin(runs: np.ndarray, values: np.ndarray, first: int, last: int, columns: i
     )
 
 
-def _draw(axes: object, panel: Panel, thinned: Thinned, bottom: float, scale: _Scale, trend: Trend, inks: Inks) -> None:
+def _draw(axes: Any, panel: Panel, thinned: Thinned, bottom: float, scale: _Scale, trend: Trend, inks: Inks) -> None:
     """The bands, the ranges and the curve of a panel, which begins at the height `bottom`."""
 
     def y(values: np.ndarray) -> np.ndarray:
@@ -185,10 +186,16 @@ def _draw(axes: object, panel: Panel, thinned: Thinned, bottom: float, scale: _S
 
     ends = (trend.first - 0.5, trend.last + 0.5)
     for problem in panel.problems[:MOST_BANDS]:
-        until = trend.last if problem.until is None else problem.until
-        since, until = max(problem.since - 0.5, ends[0]), min(until + 0.5, ends[1])
+        last = trend.last if problem.until is None else problem.until
+        since, until = max(problem.since - 0.5, ends[0]), min(last + 0.5, ends[1])
         if since < until:
-            band = {"facecolor": "none", "edgecolor": inks.warning, "hatch": "////", "linewidth": 0.6, "alpha": 0.5}
+            band: dict[str, Any] = {
+                "facecolor": "none",
+                "edgecolor": inks.warning,
+                "hatch": "////",
+                "linewidth": 0.6,
+                "alpha": 0.5,
+            }
             axes.fill_between((since, until), bottom, bottom + _CURVES, **band)
     width = (ends[1] - ends[0]) / COLUMNS
     apart = thinned.greatest > thinned.least

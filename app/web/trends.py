@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, partial
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.errors import InvalidInput
 from app.labelling.problems import Problem
@@ -217,7 +219,7 @@ def index() -> tuple[str, int]:
 
 
 @blueprint.get("/chamber/")
-def choose() -> Response | tuple[str, int]:
+def choose() -> ResponseReturnValue:
     """The chamber that the form names, or what is wrong with it."""
     fields = Fields(request.args)
     if not fields.given:
@@ -234,8 +236,10 @@ def choose() -> Response | tuple[str, int]:
         except InvalidInput as error:
             fields.refuse(error)
         else:
-            place = {name: getattr(chamber, name) for name in PLACE}
-            more = {name: fields.given[name] for name in ("first", "last", "model") if name in fields.given}
+            place: dict[str, Any] = {name: getattr(chamber, name) for name in PLACE}
+            more: dict[str, Any] = {
+                name: fields.given[name] for name in ("first", "last", "model") if name in fields.given
+            }
             return redirect(url_for(".of_chamber", **place, layer=layer, **more), 303)
     return render_template("trend_form.html", fields=fields, choices=CHOICES, layers=LAYER_NUMBERS), 400
 
@@ -326,7 +330,7 @@ def _page(wanted: Wanted) -> tuple[str, int]:
     ), fields.status
 
 
-def _address(place: Mapping[str, int], **query: object) -> str:
+def _address(place: Mapping[str, Any], **query: Any) -> str:
     return url_for(".of_chamber" if place else ".index", **place, **query)
 
 

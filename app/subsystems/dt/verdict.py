@@ -86,7 +86,7 @@ class Prejudgement:
     @property
     def open(self) -> np.ndarray:
         """bool (n, 12): the layers that a network is to judge."""
-        return np.equal(self.verdicts, None)
+        return np.equal(self.verdicts, np.array(None))
 
 
 def hits_a_cell(bins: np.ndarray) -> np.ndarray:
@@ -184,7 +184,7 @@ def at_threshold(judgement: Judgement, threshold: float) -> Judgement:
     """
     layers = list(zip(judgement.scores, judgement.verdicts, judgement.reasons, strict=True))
     for i, (score, verdict, _) in enumerate(layers):
-        if verdict in (Verdict.GOOD, Verdict.BAD):
+        if score is not None and verdict in (Verdict.GOOD, Verdict.BAD):
             is_bad = score >= threshold
             layers[i] = (score, Verdict.BAD, _reached(score, threshold)) if is_bad else (score, Verdict.GOOD, "")
     _, verdicts, reasons = zip(*layers, strict=True)
