@@ -488,7 +488,7 @@ def _method(
         area, *shares = bootstrap(ranking, layers.chamber, rates, seed)
         each = tuple(Found(false_alarms=f, found=share) for f, share in zip(rates, shares, strict=True))
         found, band = each[: len(FALSE_ALARMS)], each[len(FALSE_ALARMS) :]
-        roc, groups = tuple(thinned(ranking)), _groups(ranking, scores, layers)
+        roc, groups = tuple(thinned(bad, scores)), _groups(ranking, scores, layers)
         points = _curve(ranking, scores, layers) if network else ()
     usual = layers.ordinary
     curve, error = reliability(bad[usual], scores[usual]) if network and usual.any() else ((), None)
