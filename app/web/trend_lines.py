@@ -12,6 +12,7 @@ import numpy as np
 
 from app.labelling.problems import Problem
 from app.pictures import INKS, Inks, Scheme, figure
+from app.web.ticks import ticks
 
 COLUMNS = 600  # of a picture: about one for each pixel of its axes
 WIDTH, HEAD, FOOT = 14.0, 0.36, 0.46  # inches
@@ -127,8 +128,9 @@ class _Scale:
         if panel.log:
             low, high = floor(log10(thinned.least.min())), ceil(log10(thinned.greatest.max()))
             return cls(low, high, True, [(10.0**power, f"{10.0**power:g}") for power in range(low, high + 1)])
-        top = _round_up(max(panel.top, float(np.max(thinned.greatest, initial=0))))
-        return cls(0, top, False, [(value, f"{value:g}") for value in (0, top / 2, top)])
+        greatest = max(panel.top, float(np.max(thinned.greatest, initial=0)))
+        values = ticks(greatest, most=2, steps=(1, 2, 3, 5, 10))
+        return cls(0, values[-1], False, [(value, f"{value:g}") for value in values])
 
     def at(self, values: Any) -> Any:
         """Heights, of which the uppermost part is kept for the words."""
@@ -137,16 +139,6 @@ class _Scale:
 
 
 _CURVES = 0.76  # share of a panel's height, below its words
-
-
-def _round_up(value: float) -> float:
-    """The next number that is 1, 2, 4, 6 or 10 times a power of ten.
-
-    >>> _round_up(1), _round_up(7), _round_up(130)
-    (1.0, 10.0, 200.0)
-    """
-    power = 10.0 ** floor(log10(value))
-    return power * next(step for step in (1, 2, 4, 6, 10) if step * power >= value * (1 - 1e-9))
 
 
 def thin(runs: np.ndarray, values: np.ndarray, first: int, last: int, columns: int = COLUMNS) -> Thinned:
