@@ -21,4 +21,5 @@ def ticks(top: float, most: int, steps: Sequence[float] = ROUND, whole: bool = F
     """
     from matplotlib.ticker import MaxNLocator  # half a second to import, which no start of the program waits for
 
-    return [float(value) for value in MaxNLocator(most, steps=list(steps), integer=whole).tick_values(0, top)]
+    reached = float(f"{top:.9g}")  # what arithmetic adds to a round number is not to cost a step
+    return [float(value) for value in MaxNLocator(most, steps=list(steps), integer=whole).tick_values(0, reached)]
