@@ -16,12 +16,12 @@ from typing import Any
 
 import pymongo
 from bson import ObjectId
-from bson.errors import InvalidId
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.errors import Conflict, NotFound
+from app.errors import Conflict
+from app.store.ids import by_id
 from app.store.indexes import in_pieces
 from app.store.items import DUPLICATE_KEY
 
@@ -186,13 +186,8 @@ class Imports:
         Raises:
             NotFound: there is none with this id, or not any more.
         """
-        try:
-            document = self._imports.find_one({"_id": ObjectId(import_id)})
-        except InvalidId:
-            document = None
-        if document is None:
-            raise NotFound(f"There is no import {import_id!r}, or not any more: what is not written is kept for a day.")
-        return _import(document)
+        kept = ", or not any more: what is not written is kept for a day"
+        return _import(by_id(self._imports, import_id, "import", kept))
 
     def rows(
         self, import_id: str, outcome: Outcome | None = None, skip: int = 0, limit: int = 0

@@ -15,12 +15,11 @@ from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
-from bson.errors import InvalidId
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from app.errors import NotFound
+from app.store.ids import by_id
 
 LEASE_SECONDS = 30  # renewed every second; a machine that sleeps longer has lost its job
 KEEP_DAYS = 30  # ended jobs, for looking up what happened
@@ -211,13 +210,7 @@ class Jobs:
         Raises:
             NotFound: there is none with this id.
         """
-        try:
-            document = self._collection.find_one({"_id": ObjectId(job_id)})
-        except InvalidId:
-            document = None
-        if document is None:
-            raise NotFound(f"There is no job {job_id!r}.")
-        return _job(document)
+        return _job(by_id(self._collection, job_id, "job"))
 
     def active(self, run: int | None = None) -> list[Job]:
         """Queued and running jobs, of one run or of all, oldest first."""
