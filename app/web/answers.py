@@ -14,7 +14,8 @@ from app.web.access import needs
 from app.web.chamber_lists import CHAMBER, files, read_page, refuse_wrong
 from app.web.csv_file import in_batches, table_file
 from app.web.current import current_driftwatch
-from app.web.fields import YES_OR_NO, Fields, number_in, one_of
+from app.web.fields import Fields, number_in, one_of
+from app.web.ordering import read_sort
 from app.web.paging import SIZES
 
 SORTS = ("run", "wheel", "station", "sector")
@@ -43,8 +44,7 @@ class Compared:
             fields.refuse(InvalidInput("other", people[1], "somebody else than the first person"))
         layer = fields.read("layer", number_in("layer", range(1, LAYERS + 1)), None)
         alike = fields.read("answers", one_of("answers", ALIKE), None)
-        sort = fields.read("sort", one_of("sort", {name: name for name in SORTS}), SORTS[0])
-        descending = fields.read("descending", one_of("descending", YES_OR_NO), sort == SORTS[0])
+        sort, descending = read_sort(fields, SORTS, SORTS[0], lambda sort: sort == SORTS[0])
         wanted = [name for name in people if name is not None]
         ways = current_driftwatch().store.answers.ways()
         return cls({way: n for way, n in ways.items() if is_like(way, wanted, layer, alike)}, sort, descending)

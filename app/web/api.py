@@ -142,12 +142,11 @@ def show_chamber(run: str, wheel: str, sector: str, station: str) -> ChamberOut:
 def list_scores(query: ScoresQuery) -> ScoresListOut:
     """Chambers with their scores, least certain first."""
     driftwatch = current_driftwatch()
-    place = {key: getattr(query, key) for key in driftwatch.subsystem.keys}
     wanted = ItemQuery(
         model=driftwatch.models.get(query.model).name if query.model else driftwatch.model,
         states=LISTS[query.state],
         run=query.run,
-        place={key: value for key, value in place.items() if value is not None},
+        place=query.place,
         least=query.least,
         most=query.most,
         sort=query.sort,

@@ -17,9 +17,10 @@ from app.web.access import needs, person
 from app.web.chamber_lists import files, query_without, refuse_wrong
 from app.web.csv_file import in_batches, table_file
 from app.web.current import current_driftwatch
-from app.web.fields import YES_OR_NO, Fields, one_of, read_scheme
+from app.web.fields import Fields, read_scheme
 from app.web.kept import kept
-from app.web.paging import SIZES, Page
+from app.web.ordering import read_sort
+from app.web.paging import SIZES, Page, read_size
 
 MOST_DRAWN = 500  # runs in a picture, the newest of the range: more could not be told apart
 MOST_PICTURES = 16  # kept in memory, 0.1 MB each
@@ -53,9 +54,9 @@ def index() -> tuple[str, int]:
     driftwatch, fields = current_driftwatch(), Fields(request.args)
     (first, last), (sort, descending) = _range(fields), _order(fields)
     runs, model = driftwatch.store.runs, driftwatch.model
-    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    size = read_size(fields)
     count = 0 if fields.errors else runs.count_with_drift(first, last)
-    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(fields, size, count)
     listed = [] if fields.errors else runs.with_drift(first, last, page.skip, page.size + 1, sort, descending)
     newest_first = sort == "number" and descending
     return render_template(
@@ -134,8 +135,7 @@ def _range(fields: Fields) -> tuple[int, int]:
 
 def _order(fields: Fields) -> tuple[str, bool]:
     """The order of the address: a column, and whether the greatest comes first."""
-    sort = fields.read("sort", one_of("sort", {name: name for name in SORTS}), "number")
-    return sort, fields.read("descending", one_of("descending", YES_OR_NO), sort != "model")
+    return read_sort(fields, SORTS, "number", lambda sort: sort != "model")
 
 
 def _run(field: str) -> Callable[[str], int]:

@@ -18,7 +18,8 @@ from app.web.chamber_lists import CHOICES, files, read_page, read_place, refuse_
 from app.web.csv_file import in_batches, table_file
 from app.web.current import current_driftwatch
 from app.web.display import chamber_url
-from app.web.fields import YES_OR_NO, Fields, layer_list, number_in, one_of
+from app.web.fields import Fields, layer_list, number_in
+from app.web.ordering import read_sort
 from app.web.paging import SIZES
 
 CELLS = range(1, 1_000)  # how many the chamber has is checked with it
@@ -129,9 +130,7 @@ def end(problem: str) -> ResponseReturnValue:
 
 def _order(fields: Fields) -> tuple[str, bool]:
     """The order of the address: a column, and whether the last comes first."""
-    sorts = current_driftwatch().store.problems.SORTS
-    sort = fields.read("sort", one_of("sort", {name: name for name in sorts}), "at")
-    return sort, fields.read("descending", one_of("descending", YES_OR_NO), sort == "at")
+    return read_sort(fields, current_driftwatch().store.problems.SORTS, "at", lambda sort: sort == "at")
 
 
 def _back(place: Chamber, **filters: Any) -> str:

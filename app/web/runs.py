@@ -15,8 +15,9 @@ from app.store.runs import Run, Runs, RunState
 from app.web.access import needs, person
 from app.web.current import current_driftwatch
 from app.web.display import STATE_WORDS
-from app.web.fields import YES_OR_NO, Fields, number_in, one_of
-from app.web.paging import SIZES, Page
+from app.web.fields import Fields, number_in, one_of
+from app.web.ordering import read_sort
+from app.web.paging import SIZES, Page, read_size
 
 MOST_MISSING = 50  # chambers listed below a run; the list of scores has them all
 
@@ -67,12 +68,11 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
     """The page, with what was written into the form and what is wrong with it."""
     fields = Fields(request.args)
     state = fields.read("state", one_of("state", {str(state): state for state in RunState}), None)
-    sort = fields.read("sort", one_of("sort", {name: name for name in Runs.SORTS}), "number")
-    descending = fields.read("descending", one_of("descending", YES_OR_NO), True)
-    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    sort, descending = read_sort(fields, Runs.SORTS, "number", lambda sort: True)
+    size = read_size(fields)
     runs = current_driftwatch().store.runs
     count = runs.count(state)
-    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(fields, size, count)
     found = [] if fields.errors else runs.find(state, sort, descending, page.skip, page.size)
     note = {name: fields.read(name, number_in(name, range(10_000)), 0) for name in ("queued", "complete")}
     return render_template(

@@ -29,7 +29,7 @@ from app.web.display import own_query
 from app.web.fields import Fields
 from app.web.heatmap import Heatmap
 from app.web.influence_map import InfluenceMap, logits, short_logits
-from app.web.paging import Page
+from app.web.paging import Page, read_size
 from app.web.thumbnails import influence_thumbnail
 
 KEPT = 7 * 24 * 3600  # seconds that a browser keeps a small picture
@@ -72,7 +72,7 @@ def of_run(run: str) -> tuple[str, int]:
     models = _models()
     model = given.read("model", fields.one_of("model", dict(models)), driftwatch.model)
     method = given.read("method", method_named, DEFAULT)
-    size = given.read("size", fields.one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    size = read_size(given)
     context = {"run": loaded, "fields": given, "model": model, "method": method, "models": models, "sizes": SIZES}
     context |= {"methods": METHOD_WORDS, "newer": driftwatch.store.runs.find(RunState.FINISHED, limit=8, together=True)}
     if not given.errors:
@@ -90,7 +90,7 @@ def _list(run: int, model: str, method: Method, size: int, given: Fields) -> dic
         return {"coming": not failed, "failed": failed, "done": done, "total": total}
     influences = driftwatch.store.influences
     count = influences.count(run, model, method)
-    page = given.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(given, size, count)
     found = influences.largest(run, model, method, page.skip, page.size)
     return {"coming": False, "page": page, "pictures": found, "total": total}
 

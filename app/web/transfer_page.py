@@ -21,7 +21,7 @@ from app.web.access import needs, person
 from app.web.chamber_lists import refuse_wrong
 from app.web.current import current_driftwatch
 from app.web.fields import Fields, number_in, one_of
-from app.web.paging import SIZES, Page
+from app.web.paging import SIZES, Page, read_size
 
 MOST_CHAMBERS = 250
 FORMAT_WORDS = {"csv": "CSV, in a zip", "jsonl": "JSON Lines", "parquet": "Parquet"}
@@ -97,9 +97,9 @@ def show(import_id: str) -> tuple[str, int]:
     imports, found = current_driftwatch().store.imports, current_driftwatch().importing.find(import_id)
     fields = Fields(request.args)
     outcome = fields.read("outcome", one_of("outcome", {str(one): one for one in Outcome}), None)
-    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    size = read_size(fields)
     count = found.total(*([outcome] if outcome else Outcome)) if found.waits else 0
-    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(fields, size, count)
     return render_template(
         "import.html",
         found=found,

@@ -28,9 +28,10 @@ from app.web.chamber_lists import CHOICES, query_without, refuse_wrong
 from app.web.csv_file import table_file
 from app.web.current import current_driftwatch
 from app.web.display import chamber_name, chamber_words, signed
-from app.web.fields import YES_OR_NO, Fields, number_in, one_of, read_scheme
+from app.web.fields import Fields, number_in, one_of, read_scheme
 from app.web.kept import kept
-from app.web.paging import SIZES, Page
+from app.web.ordering import read_sort
+from app.web.paging import SIZES, Page, read_size
 from app.web.run_report import KIND_WORDS
 from app.web.trend_lines import LEFT, RIGHT, WIDTH, Panel, Trend
 
@@ -300,9 +301,9 @@ def _page(wanted: Wanted) -> tuple[str, int]:
     fields, chamber = wanted.fields, wanted.chamber
     trend, table = wanted.trend() if not fields.errors else (None, Table(("run",), ("run",), ()))
     sort, descending = _order(fields, table)
-    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    size = read_size(fields)
     count = len(table.rows)
-    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(fields, size, count)
     place = {name: getattr(chamber, name) for name in PLACE} if chamber else {}
     given = query_without("page", "size", "sort", "descending", "scheme")
     return render_template(
@@ -335,5 +336,4 @@ def _address(place: Mapping[str, Any], **query: Any) -> str:
 
 
 def _order(fields: Fields, table: Table) -> tuple[str, bool]:
-    sort = fields.read("sort", one_of("sort", {name: name for name in table.header}), "run")
-    return sort, fields.read("descending", one_of("descending", YES_OR_NO), True)
+    return read_sort(fields, table.header, "run", lambda sort: True)
