@@ -14,24 +14,24 @@ from app.web import (
     comparison,
     display,
     drift,
-    drift_api,  # noqa: F401 (it adds its routes to those of the API)
+    drift_api,
     errors,
-    evaluation_api,  # noqa: F401 (it adds its routes to those of the API)
+    evaluation_api,
     health,
-    influence_api,  # noqa: F401 (it adds its routes to those of the API)
+    influence_api,
     label,
-    label_api,  # noqa: F401 (the same)
-    label_list_api,  # noqa: F401 (the same)
+    label_api,
+    label_list_api,
     labels,
-    model_api,  # noqa: F401 (the same)
+    model_api,
     models_page,
     overview,
-    past_api,  # noqa: F401 (the same)
+    past_api,
     problems,
     progress,
-    reevaluation_api,  # noqa: F401 (the same)
+    reevaluation_api,
     reevaluations,
-    run_api,  # noqa: F401 (the same)
+    run_api,
     run_page,
     runs,
     saliency,
@@ -40,13 +40,28 @@ from app.web import (
     sessions,
     signin,
     statistics,
-    training_api,  # noqa: F401 (the same)
+    training_api,
     trainings,
-    transfer_api,  # noqa: F401 (the same)
+    transfer_api,
     transfer_page,
     trends,
     users,
 )
+
+for module in (
+    drift_api,
+    evaluation_api,
+    influence_api,
+    label_api,
+    label_list_api,
+    model_api,
+    past_api,
+    reevaluation_api,
+    run_api,
+    training_api,
+    transfer_api,
+):
+    api.blueprint.register_blueprint(module.blueprint)  # once: it is one API, whichever application serves it
 
 
 def init_app(app: Flask) -> None:

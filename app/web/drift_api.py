@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
@@ -10,9 +11,11 @@ from app.given import Given
 from app.run_numbers import LARGEST_RUN
 from app.store.runs import Run
 from app.web.access import needs, person
-from app.web.api import REFUSED, blueprint, pages_of, spec
+from app.web.api import REFUSED, pages_of, spec
 from app.web.current import current_driftwatch
 from app.web.schemas import Page, Problem, Size
+
+blueprint = Blueprint("drift", __name__)
 
 
 class DriftQuery(Given):

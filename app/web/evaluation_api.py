@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
 from app.ml.evaluation import Evaluation
 from app.web.access import needs, person
-from app.web.api import REFUSED, blueprint, spec
+from app.web.api import REFUSED, spec
 from app.web.current import current_driftwatch
 from app.web.schemas import Problem
+
+blueprint = Blueprint("evaluation", __name__)
 
 
 class EvaluationOut(BaseModel):

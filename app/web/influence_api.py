@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 import numpy as np
-from flask import Response, make_response
+from flask import Blueprint, Response, make_response
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
@@ -17,10 +17,12 @@ from app.run_numbers import run_number
 from app.store.influences import Explained
 from app.store.items import Item
 from app.web.access import person
-from app.web.api import REFUSED, blueprint, chamber_at, spec
+from app.web.api import REFUSED, chamber_at, spec
 from app.web.csv_file import csv_file
 from app.web.current import current_driftwatch
 from app.web.schemas import Problem
+
+blueprint = Blueprint("influence", __name__)
 
 DIGITS = 6  # after the point, of an influence: less is nothing
 AGAIN_SECONDS = 1  # after which to look again for what is coming

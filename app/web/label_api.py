@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Response, make_response
+from flask import Blueprint, Response, make_response
 from spectree import Response as Answers
 
 from app.labelling.labels import Labelling, StaleLabel
 from app.labelling.queue import NothingLeft
 from app.web import display
 from app.web.access import needs, person
-from app.web.api import REFUSED, blueprint, spec
+from app.web.api import REFUSED, spec
 from app.web.current import current_driftwatch
 from app.web.errors import answer
 from app.web.label_schemas import (
@@ -27,6 +27,8 @@ from app.web.label_schemas import (
 )
 from app.web.schemas import Problem
 from app.web.wish import Wish
+
+blueprint = Blueprint("label", __name__)
 
 AWAY = {"HTTP_503": Problem}
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Literal
 
-from flask import Response
+from flask import Blueprint, Response
 from pydantic import AwareDatetime, BaseModel, Field
 from spectree import Response as Answers
 
 from app.labelling.events import Kind, LabelEvent, SkipReason
 from app.store.items import MOST_ANSWERED
 from app.store.labels import LabelQuery
-from app.web.api import REFUSED, blueprint, pages_of, spec
+from app.web.api import REFUSED, pages_of, spec
 from app.web.current import current_driftwatch
 from app.web.label_schemas import LabelOut
 from app.web.label_words import Reader, reader_of
 from app.web.labels import events_file
 from app.web.schemas import Page, PlaceFilter, Problem, Size
+
+blueprint = Blueprint("label_list", __name__)
 
 
 class LabelsFilter(PlaceFilter):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field
 from spectree import Response as Answers
 
@@ -12,10 +13,12 @@ from app.given import Given
 from app.ml import cards
 from app.ml.side_by_side import SideBySide
 from app.web.access import needs, person
-from app.web.api import REFUSED, blueprint, spec
+from app.web.api import REFUSED, spec
 from app.web.comparison import USUAL_RUNS
 from app.web.current import current_driftwatch
 from app.web.schemas import Problem
+
+blueprint = Blueprint("model", __name__)
 
 
 class ThresholdOut(BaseModel):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
 from app.run_numbers import run_number
 from app.store.past_scores import PastScore
-from app.web.api import REFUSED, blueprint, chamber_at, spec
+from app.web.api import REFUSED, chamber_at, spec
 from app.web.current import current_driftwatch
 from app.web.schemas import Problem
+
+blueprint = Blueprint("past", __name__)
 
 
 class ModelScoresOut(BaseModel):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from flask import Blueprint
 from spectree import Response as Answers
 
 from app.run_numbers import run_numbers
 from app.web.access import needs, person
-from app.web.api import REFUSED, blueprint, spec
+from app.web.api import REFUSED, spec
 from app.web.current import current_driftwatch
 from app.web.reevaluation_schemas import ReevaluationOut, ReevaluationRequest, ReevaluationsOut
 from app.web.schemas import Problem
+
+blueprint = Blueprint("reevaluation", __name__)
 
 LISTED = 50
 CHANGED = Answers(HTTP_200=ReevaluationOut, HTTP_404=Problem, HTTP_409=Problem, HTTP_503=Problem, **REFUSED)

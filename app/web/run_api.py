@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
@@ -13,10 +14,12 @@ from app.store.items import Item
 from app.store.runs import RunState
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.summary import KINDS, chamber_code
-from app.web.api import blueprint, spec
+from app.web.api import spec
 from app.web.current import current_driftwatch
 from app.web.run_report import Change, RunReport, report
 from app.web.schemas import Problem
+
+blueprint = Blueprint("run", __name__)
 
 
 class RunSummaryQuery(Given):

@@ -13,7 +13,7 @@ from app.given import parsed, sound_text
 from config import Settings
 
 LARGEST_REQUEST = 1_000_000  # bytes; what a form or a JSON body of ours needs is a thousandth of that
-UPLOADS = {"transfer.check", "api.import_file"}  # their bodies are larger, and no forms: a view reads them
+UPLOADS = {"transfer.check", "api.transfer.import_file"}  # their bodies are larger, and no forms: a view reads them
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 HEADERS = {
     "Content-Security-Policy": (

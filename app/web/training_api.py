@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
@@ -13,9 +14,11 @@ from app.ml.candidate import Plan
 from app.ml.labelled_items import Choice
 from app.store.jobs import Job, JobState
 from app.web.access import needs, person
-from app.web.api import REFUSED, blueprint, spec
+from app.web.api import REFUSED, spec
 from app.web.current import current_driftwatch
 from app.web.schemas import ModelOut, Problem
+
+blueprint = Blueprint("training", __name__)
 
 MOST_LISTED = 50
 USUAL = Plan()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from flask import Response, request
+from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
@@ -15,10 +15,12 @@ from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
 from app.transfer import bounds
 from app.transfer.good_runs import MOST_BAD
 from app.web.access import needs, person
-from app.web.api import REFUSED, blueprint, spec
+from app.web.api import REFUSED, spec
 from app.web.current import current_driftwatch
 from app.web.schemas import Problem
 from app.web.transfer_page import MOST_CHAMBERS, checked, exported, sent
+
+blueprint = Blueprint("transfer", __name__)
 
 MOST_ROWS = 1_000  # of one answer; the page and the command have all
 
