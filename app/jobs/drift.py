@@ -7,9 +7,12 @@ killed goes on where it stood, for what is measured is not measured again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
+
+from cachetools import LRUCache
 
 from app.jobs.runner import Work
 from app.ml import backend
@@ -20,6 +23,7 @@ from app.store.jobs import Job, JobState
 
 KIND = "drift"
 LANE = "drift"
+MOST_REFERENCES = 3  # in memory: of the model in use, and of those before it while runs are scored again
 
 
 class Measuring:
@@ -27,7 +31,8 @@ class Measuring:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._references: dict[str, Reference] = {}
+        self._references: LRUCache[str, Reference] = LRUCache(MOST_REFERENCES)
+        self._lock = threading.Lock()
 
     def measure(self, run: int, model: str) -> dict[str, Any] | None:
         """Keep with each chamber how unlike anything seen it is; the run's drift, None where there is no reference."""
@@ -41,12 +46,14 @@ class Measuring:
         return {"model": model, **asdict(drift)}
 
     def _reference(self, model: str) -> Reference | None:
-        if model not in self._references:
-            made = self._store.references.get(model)
-            if made is None:
-                return None
-            self._references[model] = made
-        return self._references[model]
+        with self._lock:
+            known = self._references.get(model)
+        if known is None:
+            known = self._store.references.get(model)
+            if known is not None:  # else it may be made at any time
+                with self._lock:
+                    self._references[model] = known
+        return known
 
     def _measured(self, item: Any, embedding: bytes | None) -> Measured:
         cells = sum(len(part) for part in self._store.subsystem.parts(item.place).values())
