@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
@@ -171,14 +171,16 @@ class Settings(Given):
         app.errors.SettingsError: PORT is '99999': input should be less than or equal to 65535.
         """
         environment = os.environ if environment is None else environment
-        given = {name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper())}
+        given: dict[str, Any] = {
+            name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper())
+        }
         try:
             return cls(**given)
         except ValidationError as error:
             raise SettingsError("\n".join(_sentence(e, given) for e in error.errors())) from None
 
 
-def _sentence(error: dict, given: Mapping[str, str]) -> str:
+def _sentence(error: Mapping[str, Any], given: Mapping[str, str]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not error["loc"]:
         return f"{message}."

@@ -25,7 +25,7 @@ from app.jobs.runner import BySubsystem, Handler, Runner
 from app.jobs.score import Scoring
 from app.labelling.labels import Labelling
 from app.registry import Registry
-from app.sources import Source
+from app.sources import Server, Source
 from app.sources.demo_process import DemoProcess
 from app.sources.http import without_password
 from app.store import Store, connection_of
@@ -85,7 +85,7 @@ class Driftwatch:
         self.accounts = self._shared.accounts
         self.wake = self._shared.wake
         self._local_sources: dict[str, Source] = {}
-        self._server_source: Source | None = None
+        self._server_source: Server | None = None
         self._server_lock = threading.Lock()
         alone = self.subsystem.was_alone
         shipped = settings.model_dir if alone else settings.model_dir / self.subsystem.name
@@ -146,7 +146,8 @@ class Driftwatch:
         if again or not (run and run.begun and self._is_to_be_scored(run)):
             self._require(number, run, self.origin)
         self.store.runs.request(number, by, len(self.subsystem.places()), self.origin, by_itself)
-        self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by, **({"again": True} if again else {}))
+        args: dict[str, Any] = {"again": True} if again else {}
+        self.store.jobs.ask(fetch.KIND, number, fetch.LANE, by, **args)
         self.wake()
         return self.store.runs.get(number)
 
@@ -509,7 +510,7 @@ class Driftwatch:
             origin.require(job.run, self.origin)
         return self._server()
 
-    def _server(self) -> Source:
+    def _server(self) -> Server:
         with self._server_lock:
             if self._server_source is None:
                 url = None if self.settings.dqm_url else self._shared.demo.url()

@@ -139,7 +139,8 @@ class DiskFull(DriftwatchError):
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return None
         where = error.filename or "the disk"
-        return cls(f"Driftwatch cannot write to {where}: {error.strerror.lower()}. Make room there, then try again.")
+        why = (error.strerror or "no room").lower()
+        return cls(f"Driftwatch cannot write to {where}: {why}. Make room there, then try again.")
 
 
 class ModelRefused(DriftwatchError):

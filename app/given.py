@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
@@ -62,7 +62,7 @@ def number(text: str) -> float:
     return float(written)
 
 
-def within(field: str, value: object, allowed: range, accepted: str = "") -> int:
+def within(field: str, value: object, allowed: Sequence[int], accepted: str = "") -> int:
     """A whole number of a range. Only this asks a range for what may be no number: it would try all of its numbers.
 
     Raises:
@@ -201,7 +201,7 @@ class Given(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _plainly_written(cls, value: Any, info: ValidationInfo) -> Any:
-        types = _types(cls.model_fields[info.field_name].annotation)
+        types = _types(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, str) and Path not in types and not is_sound(value):  # a path may be no text in the locale
             raise ValueError(f"Input should be {TEXT}")
         if isinstance(value, str) and str not in types:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ HATCHES = ("", "//", "\\\\", "xx", "--", "||", "++", "/")  # no dots: each would
 # A picture drawn by this needs its own style, and nothing else.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
-_STYLE = {
+_STYLE: dict[str, object] = {
     "svg.hashsalt": "driftwatch",  # identifiers inside the picture: not random
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -78,7 +78,11 @@ def colours(scheme: Scheme) -> Sequence[str]:
 
 @contextmanager
 def figure(
-    title: str, width: float, height: float, scheme: Scheme = Scheme.PAPER, layout: str | None = "constrained"
+    title: str,
+    width: float,
+    height: float,
+    scheme: Scheme = Scheme.PAPER,
+    layout: Literal["constrained"] | None = "constrained",
 ) -> Iterator[tuple[Figure, io.BytesIO]]:
     """A figure of so many inches to draw in; written as SVG when the block ends.
 
@@ -91,7 +95,8 @@ def figure(
     from matplotlib.figure import Figure
 
     written = io.BytesIO()
-    with _lock, matplotlib.rc_context({**_STYLE, **_paper(scheme)}):
+    style: dict[Any, Any] = {**_STYLE, **_paper(scheme)}
+    with _lock, matplotlib.rc_context(style):
         made = Figure((width, height), layout=layout)
         FigureCanvasSVG(made)
         yield made, written

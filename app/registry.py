@@ -227,7 +227,7 @@ class Registry:
         if not (why := sound_text("why", why)) or len(why) > MOST_WHY:
             raise InvalidInput("why", why, f"a reason, of up to {MOST_WHY} characters")
         method = self.known(name).method
-        meaning = method and method.meaning(score)
+        meaning = method.meaning(score) if method else None
         threshold = SetThreshold(
             model=name,
             use=use,
@@ -236,8 +236,8 @@ class Registry:
             why=why,
             by=by,
             at=datetime.now(UTC),
-            false_alarms=meaning and meaning.false_alarms,
-            found=meaning and meaning.found,
+            false_alarms=meaning.false_alarms if meaning else None,
+            found=meaning.found if meaning else None,
             false_alarms_by_hits=meaning.by_hits if meaning else {},
         )
         self._store.thresholds.add(threshold)
@@ -278,7 +278,7 @@ class Registry:
         """
         return self.thresholds(name)[files.SHIFTER]
 
-    def scorer(self, name: str | None = None) -> Scorer:
+    def scorer(self, name: str | None = None) -> Any:
         """What judges histograms: of the model in use, or of another; made once, for it imports TensorFlow.
 
         It judges by the shifter's threshold that stands now: see `bad_from`.

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import waitress
 from argon2 import PasswordHasher
+from certificates import certificates
 from firefox import Firefox
 from flask import Flask
 from flask.testing import FlaskClient
@@ -64,6 +65,12 @@ def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = EmbeddedMongo(tmp_path_factory.mktemp("data"))
     yield server.join().removesuffix("/driftwatch")
     server.leave()
+
+
+@pytest.fixture(scope="session")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of certificates and keys: see `certificates`."""
+    return certificates(tmp_path_factory.mktemp("pem"))
 
 
 @pytest.fixture(scope="session")

@@ -73,3 +73,9 @@ def test_every_form_that_changes_something_asks_browsers_not_to_restore_it():
     for path in sorted((ROOT / "templates").rglob("*.html")):
         for form in re.findall(r"<form\b[^>]*post[^>]*>", path.read_text()):
             assert 'autocomplete="off"' in form or path.name in own_words, f"{path.name}: {form}"
+
+
+def test_no_module_is_imported_for_what_its_import_does():
+    """Routes are registered: an import that only has to happen looks as if it could be taken out."""
+    for path in APP.rglob("*.py"):
+        assert "F401" not in path.read_text(), path

@@ -274,7 +274,7 @@ class Accounts:
         if not self._passwords.fits(password, kept):
             raise SignInRefused(refusal)
         self._store.attempts.forget(PER_NAME, name)
-        if self._passwords.is_dated(kept):
+        if kept is not None and self._passwords.is_dated(kept):
             self._store.users.renew_hash(name, kept, self._passwords.hash(password))
 
     def _record(self, what: str, name: str, by: str, **details: object) -> None:

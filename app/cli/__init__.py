@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from flask import Flask, current_app
@@ -216,8 +217,13 @@ def demo_dqm(
     options = DemoOptions(latency=latency, jitter=jitter, faults=tuple(Fault.parse(fault) for fault in faults))
     server = DemoServer(options, host, port)
     click.echo(server.url)
+
+    def stop_when_stdin_ends() -> None:
+        sys.stdin.read()
+        server.stop()
+
     if until_stdin_ends:
-        threading.Thread(target=lambda: (sys.stdin.read(), server.stop()), daemon=True).start()
+        threading.Thread(target=stop_when_stdin_ends, daemon=True).start()
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -229,4 +235,5 @@ def serve(driftwatch: Driftwatch) -> None:
     """Serve the pages and do the work in the background, until Ctrl-C."""
     from app.serving import serve_until_told
 
-    serve_until_told(current_app._get_current_object())
+    app: Any = current_app  # stands for it
+    serve_until_told(app._get_current_object())

@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -112,8 +112,12 @@ def train(
             raise click.UsageError("--out does not go with --from-labels: the candidate is kept in the database.")
         if without:
             raise click.UsageError("--without does not go with --from-labels: it is as for the model in use.")
-        plan = {"architecture": architecture, "chambers": chambers, "simulated_weight": simulated_weight}
-        plan = {name: value for name, value in plan.items() if value is not None}
+        given: dict[str, Any] = {
+            "architecture": architecture,
+            "chambers": chambers,
+            "simulated_weight": simulated_weight,
+        }
+        plan = {name: value for name, value in given.items() if value is not None}
         _train_from_labels(driftwatch, Plan(Choice.of(runs, resolved_only), seed=seed, **plan), by)
         return
     if runs or resolved_only or simulated_weight is not None:

@@ -111,7 +111,7 @@ def agreement(ways: Mapping[Way, int], disputed: int = 0) -> Agreement:
 
 def by_person(ways: Mapping[Way, int]) -> dict[str, tuple[float, int]]:
     """name → (share of layers where they said the same as another, items compared with another's)."""
-    same, asked, compared = Counter(), Counter(), Counter()
+    same, asked, compared = Counter[str](), Counter[str](), Counter[str]()
     for (layers, answers), items in ways.items():
         for name, answer in answers:
             compared[name] += items

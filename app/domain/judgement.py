@@ -55,7 +55,7 @@ def at_threshold(judgement: Judgement, threshold: float) -> Judgement:
     """
     parts = list(zip(judgement.scores, judgement.verdicts, judgement.reasons, strict=True))
     for i, (score, verdict, _) in enumerate(parts):
-        if verdict in (Verdict.GOOD, Verdict.BAD):
+        if score is not None and verdict in (Verdict.GOOD, Verdict.BAD):
             is_bad = score >= threshold
             parts[i] = (score, Verdict.BAD, reached(score, threshold)) if is_bad else (score, Verdict.GOOD, "")
     _, verdicts, reasons = zip(*parts, strict=True)

@@ -7,8 +7,11 @@ killed goes on where it stood, for what is measured is not measured again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
+
+from cachetools import LRUCache
 
 from app.domain.jobs import Job, JobState
 from app.jobs.runner import Work
@@ -18,6 +21,7 @@ from app.store import Store
 
 KIND = "drift"
 LANE = "drift"
+MOST_REFERENCES = 3  # in memory: of the model in use, and of those before it while runs are scored again
 
 
 class Measuring:
@@ -25,7 +29,8 @@ class Measuring:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._references: dict[str, Any] = {}
+        self._references: LRUCache[str, Any] = LRUCache(MOST_REFERENCES)
+        self._lock = threading.Lock()
 
     def measure(self, run: int, model: str) -> dict[str, Any] | None:
         """Keep with each chamber how unlike anything seen it is; the run's drift, None where there is no reference."""
@@ -39,12 +44,13 @@ class Measuring:
         return {"model": model, **drift}
 
     def _reference(self, model: str) -> Any | None:
-        if model not in self._references:
-            made = self._store.references.get(model)
-            if made is None:
-                return None
-            self._references[model] = self._drift.of_document(made)
-        return self._references[model]
+        with self._lock:
+            known = self._references.get(model)
+        if known is None and (document := self._store.references.get(model)) is not None:  # else it may be made later
+            known = self._drift.of_document(document)
+            with self._lock:
+                self._references[model] = known
+        return known
 
     @property
     def _drift(self) -> Any:

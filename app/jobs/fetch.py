@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from app.domain.jobs import Job
 from app.domain.origin import SourceKind
@@ -97,8 +98,8 @@ class Fetching:
                 self._store.runs.update(run, unsettled=may_grow and not settled)
             return
         self._store.runs.update(run, unsettled=may_grow or (known.unsettled and bool(stored)))
-        begun = written = time.monotonic()
-        batch = []
+        first_asked = written = time.monotonic()
+        batch: list[tuple[Any, Any]] = []
 
         def write() -> None:
             if work.over:
@@ -108,7 +109,7 @@ class Fetching:
             counts["missing"] += unusable
             counts["done"] += len(batch) - unusable
             arrived = counts["done"] + counts["missing"] - len(stored)
-            rate = arrived / max(time.monotonic() - begun, 0.001)
+            rate = arrived / max(time.monotonic() - first_asked, 0.001)
             simulated = {"simulated": True} if source.simulated else {}
             if not self._store.runs.update(run, rate=rate, **counts, **simulated):
                 work.stop.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ class Problems:
         """How many `list` has."""
         return self._store.problems.count(place, run)
 
-    def of(self, place: Any, run: int) -> list[Problem]:
+    def of(self, place: Any, run: int) -> Sequence[Problem]:
         """Those that a place has in a run, newest first."""
         return [problem for problem in self._store.problems.of_place(place) if problem.covers(run)]
 

@@ -239,7 +239,7 @@ class Queue:
             queue.count(replace(wanted, leave_out_known=False), Order.RANK, known=True) if wanted.leave_out_known else 0
         )
         other_models = queue.count_of_other_models(wanted.model) if wanted.run is None else 0
-        reason = "held" if held else "skipped" if skipped else "done"
+        reason: Literal["done", "held", "skipped"] = "held" if held else "skipped" if skipped else "done"
         return NothingLeft(reason, held, skipped, known, other_models)
 
 

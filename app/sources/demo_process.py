@@ -35,13 +35,15 @@ class DemoProcess:
         with self._lock:
             if self._process is None:
                 return
-            self._process.stdin.close()
+            if self._process.stdin:
+                self._process.stdin.close()
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            self._process.stdout.close()
+            if self._process.stdout:
+                self._process.stdout.close()
             self._process = None
 
     def _start(self) -> None:
@@ -55,6 +57,7 @@ class DemoProcess:
             errors="replace",
             start_new_session=True,  # Ctrl-C in the terminal is for us
         )
+        assert self._process.stdout  # a pipe
         self._url = self._process.stdout.readline().strip()  # the command prints it first
         if not self._url.startswith("http"):
             raise DriftwatchError(f"The demonstration DQM server did not start: {self._url or 'it said nothing'}.")

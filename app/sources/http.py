@@ -19,6 +19,7 @@ from functools import cached_property
 from http.client import responses
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
@@ -201,8 +202,9 @@ class _Adapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args, **kwargs) -> urllib3.HTTPConnectionPool:
         if self._pool is None:  # always the same server: no need to look its pool up for each request
-            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
-            self._pool.ConnectionCls = _telling(self._pool.ConnectionCls, self._opened)
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+            pool.ConnectionCls = _telling(pool.ConnectionCls, self._opened)
+            self._pool = pool
         return self._pool
 
     def close(self) -> None:
@@ -313,7 +315,7 @@ def _failure(error: Exception) -> Failed:
         if isinstance(cause, ssl.SSLError) and cause.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
             return Failed(Reason.NO_ANSWER, "it does not speak TLS; is it http://?", final=True, unreachable=True)
     system = next((c for c in causes if isinstance(c, OSError) and c.errno and c.strerror), None)
-    words = f" ({system.strerror.lower()})" if system else ""
+    words = f" ({system.strerror.lower()})" if system and system.strerror else ""
     if isinstance(error, requests.ConnectTimeout):
         return Failed(Reason.NO_ANSWER, "no connection in time", heals=True, timed_out=True, unreachable=True)
     if isinstance(error, (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError)):

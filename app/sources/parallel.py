@@ -176,7 +176,7 @@ class _Work(Generic[Key, Value]):
         while not self._arrived.empty():
             yield self._yielded(*self._arrived.get())
 
-    def _late(self) -> Iterator[tuple[Key, UnusableHistogram]]:
+    def _late(self) -> Iterator[tuple[Key, Value | UnusableHistogram]]:
         seconds = self._settings.dqm_run_deadline
         for key in list(self._missing):
             yield self._yielded(key, UnusableHistogram(Reason.DEADLINE, f"not arrived within {seconds:g} s"))

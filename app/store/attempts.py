@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from limits import RateLimitItem
 from limits.storage import MongoDBStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -34,8 +36,8 @@ class Attempts:
 class _Windows(MongoDBStorage):
     """The storage of `limits` on the connection that we have, in place of one more."""
 
-    STORAGE_SCHEME = None  # not one that a URI can name
-    storage = None  # it has no client of its own, which it would close when it goes
+    STORAGE_SCHEME: Any = None  # not one that a URI can name
+    storage: Any = None  # it has no client of its own, which it would close when it goes
 
     def __init__(self, database: Database) -> None:
         super().__init__("", window_collection_name="sign_in_attempts")

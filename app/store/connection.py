@@ -34,7 +34,7 @@ class Connection:
     """
 
     def __init__(self, settings: Settings, prepare: Callable[[Database], None]) -> None:
-        self._uri, self._prepare = settings.mongodb_uri, prepare
+        self._uri, self._prepare = settings.mongodb_uri or "", prepare
         self._embedded = None if self._uri else EmbeddedMongo(settings.data_dir)
         self._client: MongoClient | None = None
         self._lock = threading.Lock()
@@ -97,7 +97,7 @@ class Connection:
             return self._client.get_default_database(DATABASE)
 
     def _connect(self) -> MongoClient:
-        client = connected(self._uri or self._embedded.join())
+        client = connected(self._embedded.join() if self._embedded else self._uri)
         try:
             client.admin.command("ping")
             if not client.is_primary:  # what follows would be tried again for INDEX_SECONDS

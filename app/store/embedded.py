@@ -141,6 +141,7 @@ class EmbeddedMongo:
     def _answers(self) -> bool:
         if not self._socket.exists():
             return False
+        client: MongoClient
         with MongoClient(self.uri, serverSelectionTimeoutMS=500, directConnection=True) as client:
             try:
                 client.admin.command("ping")
@@ -172,7 +173,8 @@ class EmbeddedMongo:
                 process.terminate()
                 raise StoreUnavailable(f"The embedded MongoDB did not answer in {START_SECONDS} s; see {log_file}.")
             time.sleep(0.02)
-        process.stdout.close()
+        if process.stdout:
+            process.stdout.close()
         for pid in [pid for pid, started in _ours.items() if started.poll() is not None]:
             del _ours[pid]
         _ours[process.pid] = process
@@ -180,8 +182,7 @@ class EmbeddedMongo:
 
     def _why_not(self, process: subprocess.Popen, log_file: Path, logged: int) -> str:
         """Why the server ended as soon as it had begun: what the system said to it, else what it said itself."""
-        said = process.stdout.read().decode(errors="replace").strip()
-        process.stdout.close()
+        said = process.communicate()[0].decode(errors="replace").strip()
         written = log_file.read_bytes()[logged:].decode(errors="replace") if log_file.exists() else ""
         if process.returncode == -signal.SIGXFSZ:  # how the system ends who goes on beyond a limit (ulimit -f)
             said += os.strerror(errno.EFBIG)
@@ -247,7 +248,7 @@ def _is_alive(pid: int) -> bool:
 
 def _binary() -> Path:
     spec = importlib.util.find_spec("fiftyone")
-    for folder in spec.submodule_search_locations if spec else ():
+    for folder in (spec and spec.submodule_search_locations) or ():
         binary = Path(folder) / "db" / "bin" / "mongod"
         if binary.exists():
             return binary

@@ -16,12 +16,12 @@ from typing import Any
 
 import pymongo
 from bson import ObjectId
-from bson.errors import InvalidId
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from app.errors import Conflict, NotFound
+from app.errors import Conflict
 from app.store.collections import Collections
+from app.store.ids import by_id
 from app.store.indexes import in_pieces
 from app.store.items import DUPLICATE_KEY
 
@@ -186,19 +186,15 @@ class Imports:
         Raises:
             NotFound: there is none with this id, or not any more.
         """
-        try:
-            document = self._imports.find_one({"_id": ObjectId(import_id)})
-        except InvalidId:
-            document = None
-        if document is None:
-            raise NotFound(f"There is no import {import_id!r}, or not any more: what is not written is kept for a day.")
-        return _import(document)
+        kept = ", or not any more: what is not written is kept for a day"
+        return _import(by_id(self._imports, import_id, "import", kept))
 
     def rows(
         self, import_id: str, outcome: Outcome | None = None, skip: int = 0, limit: int = 0
     ) -> Iterator[CheckedRow]:
         """The rows of an import in the order of the file, or those with one outcome; a limit of 0 is none."""
-        wanted, index = {"import": ObjectId(import_id)}, ["import", "_id"]
+        wanted: dict[str, Any] = {"import": ObjectId(import_id)}
+        index = ["import", "_id"]
         if outcome is not None:
             wanted["outcome"], index = outcome, ["import", "outcome", "kind", "_id"]
         if not skip and not limit:
@@ -260,7 +256,10 @@ class Imports:
 
     def _counts(self, import_id: str) -> dict[str, dict[str, int]]:
         by = {"kind": "$kind", "outcome": "$outcome"}
-        stages = [{"$match": {"import": ObjectId(import_id)}}, {"$group": {"_id": by, "rows": {"$sum": 1}}}]
+        stages: list[dict[str, Any]] = [
+            {"$match": {"import": ObjectId(import_id)}},
+            {"$group": {"_id": by, "rows": {"$sum": 1}}},
+        ]
         counts: dict[str, dict[str, int]] = {}
         with pymongo.timeout(LONG_SECONDS):
             for group in self._rows.aggregate(stages):

@@ -80,7 +80,7 @@ def in_pieces(
         piece: documents of one query.
     """
     order = [(name, ASCENDING) for name in index]
-    last: dict[str, Any] | None = None
+    last: Any = None
     while True:
         found = collection.find(filters, dict.fromkeys(without, 0)).sort(order).hint(order).limit(piece)
         if last is not None:

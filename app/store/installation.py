@@ -19,4 +19,4 @@ def installation_id(database: Database) -> str:
         )
     except DuplicateKeyError:  # the other was first
         found = kept.find_one({"_id": made["_id"]})
-    return found["name"]
+    return found["name"] if found else made["name"]

@@ -108,17 +108,17 @@ class Items:
             indexes.append(IndexModel(listed, name=name, **only))
         for sort, fields in self._labelled.items():
             of_queue = ("recheck", "known") if sort in ("contamination", "run") else ()
-            fields = ["subsystem", "labelled", "model", *fields, *of_queue, "waiting", "state", "worst"]
-            indexes.append(IndexModel(fields, name=f"labelled_by_{sort}", partialFilterExpression={"labelled": True}))
+            listed = ["subsystem", "labelled", "model", *fields, *of_queue, "waiting", "state", "worst"]
+            indexes.append(IndexModel(listed, name=f"labelled_by_{sort}", partialFilterExpression={"labelled": True}))
         # What a calibration is made of, the newest runs first: read from the index alone.
-        fields = ["subsystem", "labelled", "model", *self.SORTS["run"], "scored_and_said"]
-        indexes.append(IndexModel(fields, name="calibration", partialFilterExpression={"labelled": True}))
+        listed = ["subsystem", "labelled", "model", *self.SORTS["run"], "scored_and_said"]
+        indexes.append(IndexModel(listed, name="calibration", partialFilterExpression={"labelled": True}))
         # One place through all runs: read from the index alone, and so one stretch of it.
         history = ["subsystem", *self._subsystem.keys, "run", "model", "part_scores", "part_rates"]
         indexes.append(IndexModel(history, name="history"))
-        disputed, listed = {"evaluation.state": str(LabelState.DISPUTED)}, self.SORTS["run"]
-        fields = ["evaluation.state", "subsystem", *listed, "state"]
-        indexes.append(IndexModel(fields, name="disputed", partialFilterExpression=disputed))
+        disputed = {"evaluation.state": str(LabelState.DISPUTED)}
+        listed = ["evaluation.state", "subsystem", *self.SORTS["run"], "state"]
+        indexes.append(IndexModel(listed, name="disputed", partialFilterExpression=disputed))
         make_indexes(self._collection, indexes, gone)
 
     def upgrade(self) -> None:
@@ -486,7 +486,7 @@ class Items:
 
     def count_disputed(self) -> int:
         """How many items people disagree on, whatever model scored them."""
-        wanted = {"evaluation.state": str(LabelState.DISPUTED), "subsystem": self._subsystem.name}
+        wanted: dict[str, Any] = {"evaluation.state": str(LabelState.DISPUTED), "subsystem": self._subsystem.name}
         if together := self._together():
             wanted["run"] = together
         return self._collection.count_documents(wanted, hint="disputed")

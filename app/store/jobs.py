@@ -13,13 +13,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
-from bson.errors import InvalidId
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.jobs import Job, JobState
-from app.errors import NotFound
+from app.store.ids import by_id
 
 LEASE_SECONDS = 30  # renewed every second; a machine that sleeps longer has lost its job
 KEEP_DAYS = 30  # ended jobs, for looking up what happened
@@ -171,13 +170,7 @@ class Jobs:
         Raises:
             NotFound: there is none with this id.
         """
-        try:
-            document = self._collection.find_one({"_id": ObjectId(job_id)})
-        except InvalidId:
-            document = None
-        if document is None:
-            raise NotFound(f"There is no job {job_id!r}.")
-        return _job(document)
+        return _job(by_id(self._collection, job_id, "job"))
 
     def active(self, run: int | None = None) -> list[Job]:
         """Queued and running jobs of the subsystem, of one run or of all, oldest first."""

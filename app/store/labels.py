@@ -15,13 +15,12 @@ from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
-from bson.errors import InvalidId
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.labels import Kind, LabelEvent, SkipReason
-from app.errors import NotFound
+from app.store.ids import by_id
 from app.store.indexes import between, count_all, count_to, in_index, make_indexes
 from app.store.items import MOST_LISTED
 from app.subsystems import Subsystem
@@ -153,13 +152,7 @@ class Labels:
         Raises:
             NotFound: there is none with this id.
         """
-        try:
-            document = self._collection.find_one({"_id": ObjectId(event_id)})
-        except InvalidId:
-            document = None
-        if document is None:
-            raise NotFound(f"There is no label {event_id!r}.")
-        return self._event(document)
+        return self._event(by_id(self._collection, event_id, "label"))
 
     def with_key(self, key: str) -> LabelEvent | None:
         """The event that a client sent under this key, if it came before."""

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
-from bson.errors import InvalidId
 from pymongo import ASCENDING, DESCENDING
 from pymongo.collection import Collection
 
 from app.domain.problems import Problem
-from app.errors import NotFound
 from app.store.collections import beside
+from app.store.ids import by_id
 from app.subsystems import Subsystem
 
 
@@ -78,13 +77,7 @@ class Problems:
         Raises:
             NotFound: there is none with this id.
         """
-        try:
-            document = self._collection.find_one({"_id": ObjectId(problem_id)})
-        except InvalidId:
-            document = None
-        if document is None:
-            raise NotFound(f"There is no known problem {problem_id!r}.")
-        return self._problem(document)
+        return self._problem(by_id(self._collection, problem_id, "known problem"))
 
     def of_place(self, place: Any) -> list[Problem]:
         """All problems that a place ever had."""

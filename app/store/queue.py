@@ -287,7 +287,7 @@ class Queue:
         }
         is_mine = {"$eq": ["$held_by", name]}
         if newest.kind is Kind.UNDO and projection.waiting:
-            changes = {"$or": [is_mine, {"$lt": ["$held_until", newest.at]}]}
+            changes: dict[str, Any] = {"$or": [is_mine, {"$lt": ["$held_until", newest.at]}]}
             lease = {
                 "held_by": name,
                 "held_tabs": [],

@@ -14,12 +14,11 @@ from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
-from bson.errors import InvalidId
 from pymongo import DESCENDING, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from app.errors import NotFound
+from app.store.ids import by_id
 
 
 class ReevaluationState(StrEnum):
@@ -78,7 +77,7 @@ class Reevaluations:
 
     def begin(self, runs: Sequence[int] | None, by: str, model: str) -> Reevaluation | None:
         """Open one; None while another is open."""
-        document = {"runs": runs, "by": by, "asked_at": datetime.now(UTC), "model": model}
+        document: dict[str, Any] = {"runs": runs, "by": by, "asked_at": datetime.now(UTC), "model": model}
         document |= {"state": ReevaluationState.RUNNING, "open": True}
         try:
             self._collection.insert_one(document)
@@ -114,13 +113,7 @@ class Reevaluations:
         Raises:
             NotFound: there is none with this id.
         """
-        try:
-            found = self._collection.find_one({"_id": ObjectId(reevaluation_id)})
-        except InvalidId:
-            found = None
-        if found is None:
-            raise NotFound(f"There is no re-evaluation {reevaluation_id!r}.")
-        return _reevaluation(found)
+        return _reevaluation(by_id(self._collection, reevaluation_id, "re-evaluation"))
 
     def opened(self) -> Reevaluation | None:
         """The one that is running or paused."""

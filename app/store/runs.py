@@ -153,7 +153,10 @@ class Runs:
 
     def count_by_model(self) -> dict[str, int]:
         """model → how many runs it scored, and no other since."""
-        stages = [{"$match": {"model": {"$gt": ""}}}, {"$group": {"_id": "$model", "runs": {"$sum": 1}}}]
+        stages: list[dict[str, Any]] = [
+            {"$match": {"model": {"$gt": ""}}},
+            {"$group": {"_id": "$model", "runs": {"$sum": 1}}},
+        ]
         return {d["_id"]: d["runs"] for d in self._collection.aggregate(stages, hint="measured")}
 
     def count_scored(

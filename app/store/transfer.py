@@ -53,7 +53,7 @@ class Transfer:
         of_run = _from_to(runs) if runs else {"$exists": True}
         mine = {"subsystem": self._subsystem.name}
         place = ["run", "subsystem", *self._subsystem.keys]
-        wanted: dict[str, Any] = {
+        filters: dict[str, dict[str, Any]] = {
             "runs": {"_id": of_run, "state": {"$ne": RunState.DELETING}},
             "histograms": {"run": of_run, **mine},
             "scores": {"run": of_run, **mine, "state": {"$in": sorted(SCORED)}},
@@ -61,7 +61,7 @@ class Transfer:
             "labels": {"run": of_run, **mine},
             "thresholds": {},
             "problems": mine | ({"since": {"$lte": runs[1]}, "$nor": [{"until": {"$lt": runs[0]}}]} if runs else {}),
-        }[kind]
+        }
         orders = {"histograms": place, "scores": place, "past_scores": [*place, "model"], "labels": [*place, "seq"]}
         order = orders.get(kind, ["_id"])
         without = {
@@ -69,7 +69,7 @@ class Transfer:
             "histograms": (*OF_SCORES, "part_rates", "chosen"),
             "scores": ("occupancy",),
         }.get(kind, ())
-        yield from in_pieces(self._of(kind), wanted, order, without)
+        yield from in_pieces(self._of(kind), filters[kind], order, without)
 
     def known(self, kind: str, filters: Sequence[Document]) -> list[dict[str, Any]]:
         """The documents that any of some filters finds, without files, embeddings and what is packed.

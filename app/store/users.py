@@ -92,7 +92,9 @@ class Users:
         return self._owner(self._links.find_one_and_delete(_usable(sha256)))
 
     def _owner(self, link: Mapping[str, Any] | None) -> Account | None:
-        account = self.find(link["name"]) if link else None
+        if link is None:
+            return None
+        account = self.find(link["name"])
         return account if account and account.stamp == link["stamp"] and not account.disabled else None
 
 

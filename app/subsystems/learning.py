@@ -1,6 +1,7 @@
 """What a subsystem's networks can do, as the rest of the program asks for it.
 
-A subsystem makes its `Learning` when it is first needed. Making it imports no TensorFlow; what it does may.
+A subsystem makes its `Learning` when it is first needed. Making it imports no TensorFlow; what it does may. Scorers,
+plans and orders go back only to the subsystem that made them: so they are `Any` where it takes them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]  # told what is going on, a line at a time
 Tell = Callable[[Mapping[str, Any]], None]  # a task's progress: see `app.ml.worker_process`
+
+
+class Task(Protocol):
+    """Work for another process: see `app.ml.worker_process`."""
+
+    def __call__(self, tell: Tell) -> Any: ...
 
 
 class Scorer(Protocol):
@@ -51,7 +58,7 @@ class Explainer(Protocol):
 class Drift(Protocol):
     """How far a run is from what its model was trained on."""
 
-    def make_reference(self, scorer: Scorer, stop: Callable[[], bool]) -> Any | None:
+    def make_reference(self, scorer: Any, stop: Callable[[], bool]) -> Any | None:
         """What a model was trained on, in short; None where it was stopped."""
         ...
 
@@ -77,15 +84,17 @@ class Drift(Protocol):
 class Found(Protocol):
     """What a candidate forgot of what the model in use knows."""
 
-    forgotten: Iterable[Any]
+    @property
+    def forgotten(self) -> Iterable[Any]: ...
 
-    def model_dump(self, mode: str) -> dict[str, Any]: ...
+    def model_dump(self, *, mode: Any = ...) -> dict[str, Any]: ...
 
 
 class Plan(Protocol):
     """What a person chose to have trained."""
 
-    architecture: str
+    @property
+    def architecture(self) -> str: ...
 
     def to_args(self) -> dict[str, Any]:
         """As the arguments of a job."""
@@ -102,10 +111,17 @@ class Order(Protocol):
         task: makes the candidate in another process; its result is what `Learning.found` reads.
     """
 
-    folder: Path
-    summary: Mapping[str, Any]
-    notes: Sequence[str]
-    task: Callable[[Tell], dict[str, Any]]
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def summary(self) -> Mapping[str, Any]: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+    @property
+    def task(self) -> Task: ...
 
 
 class Learning(Protocol):
@@ -116,8 +132,11 @@ class Learning(Protocol):
         test_items: how many simulated items a comparison and an evaluation use unless told otherwise.
     """
 
-    drift: Drift | None
-    test_items: Mapping[str, int]
+    @property
+    def drift(self) -> Drift | None: ...
+
+    @property
+    def test_items(self) -> Mapping[str, int]: ...
 
     def scorer(self, folder: Path) -> Scorer:
         """Load the model of a folder.
@@ -135,7 +154,7 @@ class Learning(Protocol):
         """
         ...
 
-    def explainer(self, scorer: Scorer) -> Explainer | None:
+    def explainer(self, scorer: Any) -> Explainer | None:
         """What explains a model's scores; None where nothing does."""
         ...
 
@@ -155,7 +174,7 @@ class Learning(Protocol):
         """A plan from the arguments of its job."""
         ...
 
-    def require_enough(self, store: Store, plan: Plan) -> None:
+    def require_enough(self, store: Store, plan: Any) -> None:
         """Refuse a plan for which there are too few labels, without looking at histograms.
 
         Raises:
@@ -163,7 +182,7 @@ class Learning(Protocol):
         """
         ...
 
-    def order(self, store: Store, plan: Plan, folder: Path, active: Path, settings: Settings) -> Order:
+    def order(self, store: Store, plan: Any, folder: Path, active: Path, settings: Settings) -> Order:
         """Collect what a plan takes.
 
         Args:
@@ -175,7 +194,7 @@ class Learning(Protocol):
         """
         ...
 
-    def make(self, order: Order, report: Report) -> Found:
+    def make(self, order: Any, report: Report) -> Found:
         """Carry out an order in this process."""
         ...
 
@@ -183,7 +202,7 @@ class Learning(Protocol):
         """What a task of an order found."""
         ...
 
-    def evaluation(self, folders: Sequence[tuple[Path, float]], items: int) -> Callable[[Tell], dict[str, Any]]:
+    def evaluation(self, folders: Sequence[tuple[Path, float]], items: int) -> Task:
         """A task that gives {"figures": JSON as text, "pictures": name → SVG} of the first of some models.
 
         Args:
@@ -193,7 +212,7 @@ class Learning(Protocol):
         ...
 
     def compare(
-        self, store: Store, scorers: tuple[Scorer, Scorer], runs: int, items: int, report: Report
+        self, store: Store, scorers: tuple[Any, Any], runs: int, items: int, report: Report
     ) -> tuple[str, dict[str, str]]:
         """Two models side by side: (figures, JSON as text; name → SVG).
 

@@ -161,7 +161,8 @@ class Importing:
             if new := self._new_runs(batch, runs, part.file, by):
                 self._check_rows(import_id, self._kinds["runs"], part.file, new, watch)
             rows = [
-                (n, row if isinstance(row, Exception) else self._histogram_row(*row, part.file)) for n, row in batch
+                (n, row if isinstance(row, Exception) else self._histogram_row(row[0], row[1], part.file))
+                for n, row in batch
             ]
             self._check_rows(import_id, histograms, part.file, rows, watch)
 
@@ -188,8 +189,8 @@ class Importing:
         unique = kind.unique(document)
         keys = tuple(_key(kind, one) for one in unique)
         title = kind.title(document)
-        row = CheckedRow(kind.name, file, number, Outcome.NEW, title, "", keys, document, size)
-        return _Checked(row, tuple(unique))
+        checked = CheckedRow(kind.name, file, number, Outcome.NEW, title, "", keys, document, size)
+        return _Checked(checked, tuple(unique))
 
     def _compared(self, import_id: str, kind: Kind, read: Sequence[_Checked]) -> list[CheckedRow]:
         """The rows with what would be done with them, now that it is seen what is there."""
@@ -243,7 +244,7 @@ class Importing:
                 return _wrong(row, Outcome.BAD, str(error))
         return row
 
-    def _needed(self, import_id: str, kind: Kind, documents: Sequence[Document]) -> frozenset[Any]:
+    def _needed(self, import_id: str, kind: Kind, documents: Sequence[Mapping[str, Any]]) -> frozenset[Any]:
         """What the rows of a kind are built on, as far as it is in the database or new in this file.
 
         For histograms and past scores the numbers of runs, and `_of_other_kind` of those that are loaded; for scores
@@ -291,7 +292,7 @@ class Importing:
 
     def _new_runs(self, batch: Sequence[tuple[int, Any]], seen: dict[int, int], file: str, by: str) -> list[Any]:
         """(number, row) of each run of a batch that is neither loaded nor was met before."""
-        first = {}
+        first: dict[int, int] = {}
         for number, row in batch:
             if not isinstance(row, Exception):
                 first.setdefault(row[0], number)
@@ -356,7 +357,7 @@ class Importing:
             self._store.runs.update(run, **self._facts(run))
         self._store.imports.end(import_id)
 
-    def _to_add(self, import_id: str, kind: Kind) -> Iterator[list[Document]]:
+    def _to_add(self, import_id: str, kind: Kind) -> Iterator[list[Mapping[str, Any]]]:
         for batch in self._store.imports.new(import_id, kind.name, AT_ONCE):
             self._store.imports.renew(import_id)
             yield [document for _, document in batch]

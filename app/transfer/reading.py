@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from app.errors import DriftwatchError, FileTooLarge, GivenUp, InvalidInput
 from app.given import parsed
@@ -48,7 +48,7 @@ class Part:
 
     kind: Kind | None
     file: str
-    rows: Numbered
+    rows: Iterator[tuple[int, Any]]
 
 
 def parts(file: BinaryIO, name: str, kinds: Mapping[str, Kind], bounds: Bounds, watch: Watch) -> Iterator[Part]:
@@ -94,8 +94,9 @@ def _single(file: BinaryIO, name: str, form: Format, kinds: Mapping[str, Kind], 
 
 def _of_zip(file: BinaryIO, kinds: Mapping[str, Kind], bounds: Bounds, watch: Watch) -> Iterator[Part]:
     try:
-        index = zipfile._EndRecData(file)  # what it is about to hold in memory; there is no other way to ask
-        if index and index[zipfile._ECD_SIZE] > LARGEST_INDEX:
+        inside: Any = zipfile  # what it is about to hold in memory; there is no other way to ask
+        index = inside._EndRecData(file)
+        if index and index[inside._ECD_SIZE] > LARGEST_INDEX:
             raise FileTooLarge(f"The zip has a list of its files of more than {LARGEST_INDEX:,} bytes.")
         archive = zipfile.ZipFile(file)
     except DAMAGED as error:
@@ -164,7 +165,7 @@ def _entry(
                     for number, row in form.read(whole, kind.columns, kind.longest, watch.read):
                         yield number, row
             else:
-                for number, row in form.read(file, kind.columns, kind.longest, watch.read):
+                for number, row in form.read(cast(BinaryIO, file), kind.columns, kind.longest, watch.read):
                     yield number, row
             while file.read(PIECE):
                 watch.read(0)

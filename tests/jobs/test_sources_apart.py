@@ -30,7 +30,7 @@ SLOWLY = """
 import sys, time
 from pathlib import Path
 from app.driftwatch import Driftwatch
-from app.sources.rootfile import RootFile
+from app.subsystems.dt.sources.rootfile import RootFile
 from config import Settings
 
 class Slowly(RootFile):

@@ -223,7 +223,7 @@ def result_of(scorer, chambers: list[Known]) -> Result:
 
 def table(result: Result, threshold: float) -> str:
     """What is called bad at the threshold, by kind and level; what is found beside the statistics and at 1 %."""
-    from app.subsystems.dt.learning.training import area_under_roc
+    from app.ml.curves import area_under_roc
 
     good, levels = result.good, sorted(set(result.levels.tolist()))
     ours, theirs = result.beside_statistics()
@@ -242,7 +242,7 @@ def table(result: Result, threshold: float) -> str:
     lines.append(
         f"{'good layers':22}" + "".join(f"{result.bad[w].mean():8.5f}" for w in (*shown, good & result.from_6))
     )
-    lines.append(f"area under ROC {area_under_roc(result.scores[good], result.scores[~good]):.4f}, found at 1 % "
+    lines.append(f"area under ROC {area_under_roc(~good, result.scores):.4f}, found at 1 % "
                  f"{result.found(~good):.4f}, shared {result.found(~good & result.shared):.3f}, hot cell beside "
                  f"{result.found(~good & result.hot):.3f}, unjudged {result.unjudged:.4f}, "
                  f"{good.sum()} good and {(~good).sum()} bad layers")  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 from app.errors import InvalidInput, UnusableHistogram
@@ -89,7 +90,7 @@ def test_the_area_is_that_of_another_implementation_also_with_ties(seed, layers,
     bad = rng.random(layers) < 0.4
     bad[:2] = True, False
     scores = rng.integers(0, values, layers) / values + 0.3 * bad * rng.integers(0, 2, layers)
-    assert curves.area(*ranked(bad, scores).above()) == pytest.approx(roc_auc_score(bad, scores))
+    assert curves.areas(*ranked(bad, scores).above()) == pytest.approx(roc_auc_score(bad, scores))
 
 
 @settings(max_examples=30, deadline=None)
@@ -101,7 +102,7 @@ def test_weights_count_layers_as_often_as_copies_of_them_would(seed, layers):
     above = ranked(bad, scores).above(weights.astype(float))
     copies = np.repeat(np.arange(layers), weights)
     copied = ranked(bad[copies], scores[copies]).above()
-    assert curves.area(*above) == pytest.approx(roc_auc_score(bad, scores, sample_weight=weights))
+    assert curves.areas(*above) == pytest.approx(roc_auc_score(bad, scores, sample_weight=weights))
     for rate in (0, 0.01, 0.1, 0.5, 1):
         assert found_at(*above, rate) == pytest.approx(float(found_at(*copied, rate)))
 
@@ -115,8 +116,15 @@ def test_what_is_found_at_a_rate_of_false_alarms_is_counted_by_hand():
     assert found_at(*above, 0) == 0
     assert found_at(*above, 0.5) == 1  # the 500 above 0.5, and it
     assert found_at(*above, 1) == 1
-    for rate in FALSE_ALARMS:
-        assert found_at(*above, rate) == training.found_at(rate, good, bad)
+
+
+def test_the_area_is_counted_by_hand_where_layers_share_scores():
+    good, bad = [0.1, 0.4, 0.4], [0.4, 0.9]  # of six pairs four are in order and two are ties
+    is_bad, scores = np.array([False] * 3 + [True] * 2), np.array(good + bad)
+    assert curves.area_under_roc(is_bad, scores) == pytest.approx(5 / 6)
+    assert float(curves.areas(*ranked(is_bad, scores).above())) == pytest.approx(5 / 6)
+    for score, area in ((np.ones(5), 0.5), (is_bad, 1), (~is_bad, 0)):
+        assert curves.area_under_roc(is_bad, score.astype(np.float32)) == area
 
 
 def test_where_too_many_good_layers_share_a_score_none_of_them_is_flagged():
@@ -129,14 +137,13 @@ def test_the_curve_goes_from_nothing_to_everything_through_points_of_the_true_on
     rng = np.random.default_rng(2)
     bad = rng.random(40_000) < 0.2
     scores = rng.normal(2 * bad, 1)
-    points = thinned(ranked(bad, scores))
+    points = thinned(bad, scores)
     assert (points[0], points[-1]) == ((0, 0), (1, 1))
     assert len(points) <= curves.MOST_POINTS + 2
     assert points == sorted(points)
     false, found, _ = roc_curve(bad, scores, drop_intermediate=False)
     assert set(points) <= set(zip(false.tolist(), found.tolist(), strict=True))
-    few = ranked([False, True, True], [0, 0, 1])
-    assert thinned(few) == [(0, 0), (0, 0.5), (1, 1)]
+    assert thinned(np.array([False, True, True]), np.array([0, 0, 1])) == [(0, 0), (0, 0.5), (1, 1)]
 
 
 def test_an_interval_contains_its_figure_and_is_the_same_again_but_not_with_another_seed():
@@ -190,6 +197,23 @@ def test_scores_that_are_probabilities_lie_on_the_diagonal_and_others_do_not():
     assert sum(one.layers for one in bins) == scores.size
     _, worse = reliability(rng.random(scores.size) < scores**2, scores)
     assert worse == pytest.approx(1 / 6, abs=0.01)  # the mean of x − x²
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 500))
+def test_reliability_is_that_of_another_implementation(seed, layers):
+    rng = np.random.default_rng(seed)
+    bad, scores = rng.random(layers) < 0.3, rng.random(layers) ** 3
+    bins = [one for one in reliability(bad, scores)[0] if one.layers]
+    shares, means = calibration_curve(bad, scores, n_bins=10)
+    assert [one.bad for one in bins] == pytest.approx(shares.tolist())
+    assert [one.mean_score for one in bins] == pytest.approx(means.tolist())
+
+
+def test_a_score_between_two_tenths_belongs_to_the_upper_one():
+    scores = np.arange(11) / 10
+    bins, _ = reliability(scores > 0.5, scores)
+    assert [one.layers for one in bins] == [1] * 9 + [2]
 
 
 def test_a_score_of_one_and_bins_without_layers_have_a_place():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from app.errors import Conflict, InvalidInput
+from app.ml.curves import reliability
 from app.ml.models import CARD_FILE, MODEL_FILE, Calibration, load_card, verified_file
 from app.subsystems.dt.defects import DefectKind
 from app.subsystems.dt.learning import training
@@ -168,19 +169,23 @@ def test_the_area_under_the_curve_is_that_of_the_curve_drawn_point_by_point():
         cuts = np.unique(np.concatenate((good, bad, [np.inf])))[::-1]
         false = [(good >= cut).mean() for cut in cuts]
         found = [(bad >= cut).mean() for cut in cuts]
-        assert training.area_under_roc(good, bad) == pytest.approx(np.trapezoid(found, false))
+        assert figures_of(good, bad).area_under_roc == pytest.approx(np.trapezoid(found, false))
 
 
 def test_perfect_scores_have_area_one_and_constant_ones_a_half():
-    assert training.area_under_roc(np.zeros(5), np.ones(3)) == 1
-    assert training.area_under_roc(np.ones(5), np.zeros(3)) == 0
-    assert training.area_under_roc(np.zeros(5), np.zeros(3)) == 0.5
+    assert figures_of(np.zeros(5), np.ones(3)).area_under_roc == 1
+    assert figures_of(np.ones(5), np.zeros(3)).area_under_roc == 0
+    assert figures_of(np.zeros(5), np.zeros(3)).area_under_roc == 0.5
 
 
 def test_at_most_the_allowed_share_of_good_layers_is_above_the_cut_that_finds_so_many():
     good, bad = np.arange(1000) / 1000, np.array([0.5, 0.98, 0.985, 0.9895, 0.99, 0.999])
-    assert training.found_at(0.01, good, bad) == pytest.approx(3 / 6)  # cut at 0.989: ten of 1,000 are above
-    assert training.found_at(0, good, bad) == 0
+    figures = figures_of(good, bad)
+    assert figures.found_at_1_percent_false_alarms == pytest.approx(3 / 6)  # cut at 0.9895: ten of 1,000 are above
+
+
+def figures_of(good, bad):
+    return training.figures(np.repeat([0.0, 1.0], (len(good), len(bad))), np.concatenate((good, bad)))
 
 
 def test_ambiguous_layers_do_not_count_in_the_figures():
@@ -204,9 +209,9 @@ def test_calibration_finds_the_temperature_and_the_shift_that_were_applied():
 def test_a_calibrated_score_is_the_share_of_bad_layers_among_those_that_have_it():
     rng = np.random.default_rng(4)
     scores = rng.random(50_000)
-    bins = training.reliability((rng.random(scores.size) < scores).astype(np.float32), scores)
+    bins, _ = reliability((rng.random(scores.size) < scores).astype(np.float32), scores)
     assert [one.layers for one in bins] == np.histogram(scores, 10, (0, 1))[0].tolist()
-    assert all(one.bad == pytest.approx(one.score, abs=0.03) for one in bins)
+    assert all(one.bad == pytest.approx(one.mean_score, abs=0.03) for one in bins)
 
 
 def test_folding_the_calibration_into_the_network_divides_and_raises_its_log_odds():

@@ -1001,32 +1001,6 @@ def test_a_list_of_runs_from_a_server_that_refuses_says_what_to_set(serve):
 # ---- certificates
 
 
-@pytest.fixture(scope="session")
-def pem(tmp_path_factory):
-    """A test authority, a server's and a client's certificate from it, and a stranger's; made with openssl."""
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl command is not installed: no test certificates can be made")
-    folder = tmp_path_factory.mktemp("pem")
-
-    def openssl(*arguments: object) -> None:
-        subprocess.run(["openssl", *map(str, arguments)], cwd=folder, check=True, capture_output=True)
-
-    def key_and(name: str, *arguments: object) -> None:
-        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", f"{name}.key")
-        openssl("req", *key, "-subj", f"/CN={name}", *arguments)
-
-    for authority in ("authority", "stranger"):
-        key_and(authority, "-x509", "-days", 2, "-out", f"{authority}.pem")
-    for name, extension in (("server", "subjectAltName=IP:127.0.0.1"), ("client", "extendedKeyUsage=clientAuth")):
-        key_and(name, "-new", "-out", f"{name}.csr")
-        (folder / f"{name}.ext").write_text(f"{extension}\nauthorityKeyIdentifier=keyid\n")
-        signed = ("-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-extfile", f"{name}.ext")
-        openssl("x509", "-req", "-days", 2, "-in", f"{name}.csr", "-out", f"{name}.pem", *signed)
-    (folder / "proxy.pem").write_bytes((folder / "client.pem").read_bytes() + (folder / "client.key").read_bytes())
-    openssl("pkey", "-in", "client.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key")
-    return folder
-
-
 @pytest.fixture
 def tls_server(serve, pem):
     def start(client_needed: bool = False) -> Server:
@@ -1130,12 +1104,12 @@ def test_another_host_than_the_certificate_names_is_not_asked(tls_server, pem):
 def test_a_server_that_wants_a_client_certificate_gets_ours(tls_server, pem, monkeypatch, how):
     server = tls_server(client_needed=True)
     settings = {
-        "certificate and key": {"dqm_cert": pem / "client.pem", "dqm_key": pem / "client.key"},
-        "DQM_PROXY": {"dqm_proxy": pem / "proxy.pem"},
+        "certificate and key": {"dqm_cert": pem / "client.crt", "dqm_key": pem / "client.key"},
+        "DQM_PROXY": {"dqm_proxy": pem / "client.pem"},
         "X509_USER_PROXY": {},
     }[how]
     if how == "X509_USER_PROXY":
-        monkeypatch.setenv("X509_USER_PROXY", str(pem / "proxy.pem"))
+        monkeypatch.setenv("X509_USER_PROXY", str(pem / "client.pem"))
     assert missing(fetched(jsonfairy(server, dqm_ca_bundle=pem / "authority.pem", **settings))) == {}
 
 
@@ -1154,10 +1128,10 @@ def test_a_stranger_s_client_certificate_is_refused_and_named(tls_server, pem):
 @pytest.mark.parametrize(
     ("files", "named"),
     [
-        ({"dqm_cert": "client.pem", "dqm_key": "server.key"}, "client.pem"),
-        ({"dqm_cert": "client.pem", "dqm_key": "locked.key"}, "client.pem"),
+        ({"dqm_cert": "client.crt", "dqm_key": "server.key"}, "client.crt"),
+        ({"dqm_cert": "client.crt", "dqm_key": "locked.key"}, "client.crt"),
         ({"dqm_cert": "client.csr", "dqm_key": "client.key"}, "client.csr"),
-        ({"dqm_proxy": "client.pem"}, "client.pem"),
+        ({"dqm_proxy": "client.crt"}, "client.crt"),
         ({"dqm_ca_bundle": "client.key"}, "client.key"),
     ],
     ids=["another's key", "a key with a passphrase", "no certificate", "a proxy without a key", "no authority"],

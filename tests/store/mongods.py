@@ -1,4 +1,4 @@
-"""MongoDB servers that are particular: with accounts, with TLS, in a replica set. And certificates for them."""
+"""MongoDB servers that are particular: with accounts, with TLS, in a replica set."""
 
 from __future__ import annotations
 
@@ -50,29 +50,3 @@ def mongod(folder: Path, *options: object, uri_options: str = "appname=tests") -
     finally:
         process.terminate()
         process.wait(PATIENCE)
-
-
-def certificates(folder: Path) -> Path:
-    """An authority, a stranger, and from the authority a server's certificate and a client's, each with its key."""
-    folder.mkdir()
-
-    def openssl(*arguments: object) -> None:
-        subprocess.run(["openssl", *map(str, arguments)], cwd=folder, check=True, capture_output=True)
-
-    def key_and(name: str, *arguments: object) -> None:
-        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", f"{name}.key")
-        openssl("req", *key, "-subj", f"/CN={name}", *arguments)
-
-    for authority in ("authority", "stranger"):
-        key_and(authority, "-x509", "-days", 2, "-out", f"{authority}.pem")
-    for name, extension in (("server", "subjectAltName=IP:127.0.0.1"), ("client", "extendedKeyUsage=clientAuth")):
-        key_and(name, "-new", "-out", f"{name}.csr")
-        (folder / f"{name}.ext").write_text(f"{extension}\nauthorityKeyIdentifier=keyid\n")
-        signed = ("-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-extfile", f"{name}.ext")
-        openssl("x509", "-req", "-days", 2, "-in", f"{name}.csr", "-out", f"{name}.crt", *signed)
-        (folder / f"{name}.pem").write_bytes(
-            (folder / f"{name}.crt").read_bytes() + (folder / f"{name}.key").read_bytes()
-        )
-    openssl("pkey", "-in", "client.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key")
-    (folder / "locked.pem").write_bytes((folder / "client.crt").read_bytes() + (folder / "locked.key").read_bytes())
-    return folder

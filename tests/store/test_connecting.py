@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import uuid
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mongods import certificates, mongod
+from mongods import mongod
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError, WriteError
 from waiting import wait_until
@@ -36,13 +35,6 @@ def guarded(tmp_path_factory) -> Iterator[str]:
             client.admin.command("createUser", "reader", pwd=PASSWORD, roles=["readAnyDatabase"])
             client.admin.command("createUser", "writer", pwd=PASSWORD, roles=["readWriteAnyDatabase"])
         yield address
-
-
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory) -> Path:
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl command is not installed: no test certificates can be made")
-    return certificates(tmp_path_factory.mktemp("certificates") / "pem")
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ which no page needs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numba
 
 
-def compiled(function: Callable) -> Callable:
+def compiled(function: Callable[..., Any]) -> Any:
     reordered = {"reassoc", "contract", "nsz", "nnan"}  # several cells in one step; the same bits each time; no NaN
     return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=reordered)(function)

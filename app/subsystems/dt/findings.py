@@ -381,7 +381,7 @@ def _levels(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding]]:
 def _noisy_cells(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding]]:
     """Single cells, or two adjacent ones, far above what is expected of them."""
     batch = searched.batch
-    found = []
+    found: list[tuple[int, Finding]] = []
     if not batch.hot.any():
         return found
     for s, i in np.argwhere(batch.hot.any(axis=-1)).tolist():

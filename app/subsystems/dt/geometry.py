@@ -24,6 +24,7 @@ LAYERS = 12  # rows of a histogram, whether the chamber has them or not
 _FIRST_CELLS = (1, 1, 1, 2)
 _PHI_STATION_1 = (49, 49, 49, 48)
 _THETA = (57, 57, 57, 56)
+_MOST_CELLS: dict[tuple[int, ...], int] = {_PHI_STATION_1: 50, _THETA: 58}
 _THETA_CHIMNEY = (47, 48, 48, 47)  # shortened for the cryogenic chimney of the magnet
 _CHIMNEY = {(-1, 3), (1, 4)}  # (wheel, sector), stations 1 to 3
 
@@ -112,7 +113,7 @@ class Chamber:
         has one wire more than the read-out (phi in station 1: 50; theta: 58).
         """
         superlayers = {self._phi} if self.station == 4 else {self._phi, self._theta}
-        return 1 + max({_PHI_STATION_1: 50, _THETA: 58}.get(counts, max(counts)) for counts in superlayers)
+        return 1 + max(_MOST_CELLS.get(counts, max(counts)) for counts in superlayers)
 
     @cached_property
     def read_out(self) -> np.ndarray:

@@ -58,7 +58,7 @@ class Occupancy:
         if not ((values >= NO_CELL) & (values <= LARGEST_COUNT) & (values == np.floor(values))).all():
             raise _not_counts(values)
         occupancy = cls(chamber, _read_only(values.astype(np.int32)))
-        has_cells = occupancy.cells.any(axis=1).tolist()
+        has_cells = np.any(occupancy.cells, axis=1)
         for layer in chamber.layers:
             if not has_cells[layer.number - 1]:
                 raise UnusableHistogram(Reason.WRONG_SHAPE, f"layer {layer.number} has no cells, but {chamber} has it")

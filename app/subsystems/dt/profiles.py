@@ -97,9 +97,9 @@ def any_profile(chamber: Chamber, rate: float, rng: np.random.Generator) -> np.n
         height, reach = np.clip(rng.normal(0, width, (2, 3, 1)), -0.5, 0.7), rng.uniform(0.05, 0.25)
         logs += height[0] * np.exp(-(x + 1) / reach) + height[1] * np.exp((x - 1) / reach)
     if rng.random() < 0.15:  # a wave, in all superlayers or in theta alone
-        height, waves = rng.uniform(0, 0.3), rng.uniform(0.3, 2.0)
+        amplitude, waves = rng.uniform(0, 0.3), rng.uniform(0.3, 2.0)
         where = np.array((1, 1, 1) if rng.random() < 0.5 else (0, 1, 0) if rng.random() < 0.5 else (1, 0, 1))
-        logs += where[:, None] * height * np.sin(pi * waves * x + rng.uniform(0, 2 * pi))
+        logs += where[:, None] * amplitude * np.sin(pi * waves * x + rng.uniform(0, 2 * pi))
     if rng.random() < 0.12:  # far more at one end than at the other
         fall = np.log(rng.uniform(0.25, 1.0)) * (1 if rng.random() < 0.5 else -1)
         steep = rng.uniform(0.3, 2.5)  # below 1 it falls at the far end, above 1 at once

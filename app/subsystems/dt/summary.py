@@ -45,11 +45,11 @@ def bad_layers(verdicts: Sequence[str], findings: Iterable[Mapping[str, Any]]) -
             found[one["layer"]] = one
     kinds = {}
     for layer, verdict in enumerate(verdicts, start=1):
-        one = found.get(layer)
+        why = found.get(layer)
         if verdict == Verdict.EMPTY:
-            kinds[layer] = str(FindingKind.EMPTY), one["text"] if one else "empty"
+            kinds[layer] = str(FindingKind.EMPTY), why["text"] if why else "empty"
         elif verdict == Verdict.BAD:
-            kinds[layer] = (one["kind"], one["text"]) if one else (UNEXPLAINED, "")
+            kinds[layer] = (why["kind"], why["text"]) if why else (UNEXPLAINED, "")
     return kinds
 
 

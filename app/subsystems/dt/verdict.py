@@ -46,7 +46,7 @@ class Prejudgement:
     @property
     def open(self) -> np.ndarray:
         """bool (n, 12): the layers that a network is to judge."""
-        return np.equal(self.verdicts, None)
+        return np.equal(self.verdicts, np.array(None))
 
 
 def hits_a_cell(bins: np.ndarray) -> np.ndarray:

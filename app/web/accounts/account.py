@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.accounts.passwords import SHORTEST
 from app.errors import InvalidInput, SignInNeeded, SignInRefused
@@ -23,7 +24,7 @@ def show() -> str:
 
 
 @blueprint.post("/password")
-def change_password() -> Response | tuple[str, int]:
+def change_password() -> ResponseReturnValue:
     """Change one's own password. Sessions elsewhere end by that."""
     old, new, again = (request.form.get(name, "") for name in ("old", "new", "again"))
     if new != again:

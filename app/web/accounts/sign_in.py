@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, redirect, render_template, request, session, url_for
+from flask import Blueprint, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import logout_user
 
 from app.errors import SignInRefused
@@ -19,7 +20,7 @@ def form() -> str:
 
 
 @blueprint.post("/")
-def sign_in() -> Response | tuple[str, int]:
+def sign_in() -> ResponseReturnValue:
     """Begin a session by a name and a password."""
     name, password = request.form.get("name", ""), request.form.get("password", "")
     try:
@@ -36,14 +37,14 @@ def link(token: str) -> str:
 
 
 @blueprint.post("/link/<token>")
-def use_link(token: str) -> Response:
+def use_link(token: str) -> ResponseReturnValue:
     """Begin a session by a one-time link."""
     begin(accounts().use_link(token))
     return redirect(url_for("overview.index"), 303)
 
 
 @blueprint.post("/out")
-def out() -> Response:
+def out() -> ResponseReturnValue:
     """End the session in this browser."""
     logout_user()
     session.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.accounts import ACTIONS, Role
 from app.errors import Conflict, InvalidInput
@@ -44,21 +45,21 @@ def link(name: str) -> str | tuple[str, int]:
 
 @blueprint.post("/<name>/role")
 @needs("users")
-def set_role(name: str) -> Response:
+def set_role(name: str) -> ResponseReturnValue:
     accounts().set_role(name, one_of("role", ROLES)(request.form.get("role", "")), by=person().name)
     return redirect(url_for(".index"), 303)
 
 
 @blueprint.post("/<name>/disable")
 @needs("users")
-def disable(name: str) -> Response:
+def disable(name: str) -> ResponseReturnValue:
     accounts().disable(name, by=person().name)
     return redirect(url_for(".index"), 303)
 
 
 @blueprint.post("/<name>/enable")
 @needs("users")
-def enable(name: str) -> Response:
+def enable(name: str) -> ResponseReturnValue:
     accounts().enable(name, by=person().name)
     return redirect(url_for(".index"), 303)
 

@@ -59,7 +59,7 @@ def nothing_here(path: str) -> Any:
     raise NotFound(f"There is no /api/v1/{path}; what there is stands in /api/v1/openapi.json.")
 
 
-def _remember(response: Response) -> Response:
+def _remember(response: Response) -> Any:
     """Let a client that asks again and again be told that nothing changed."""
     if request.method == "GET" and response.status_code == 200 and not response.is_streamed:
         response.add_etag()

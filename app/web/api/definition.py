@@ -15,7 +15,7 @@ from app.web.api.schemas import Problem
 REFUSED = {"HTTP_401": Problem, "HTTP_403": Problem}  # nobody is signed in; the role is too low
 
 
-def _refuse(_request, _response, error: Exception | None, *_: object) -> None:
+def _refuse(_request, _response, error: Any, *_: object) -> None:
     """Turn what pydantic found into our own error, which the one handler answers."""
     if error is None:
         return

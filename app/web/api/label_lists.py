@@ -9,13 +9,11 @@ from pydantic import AwareDatetime, BaseModel, Field
 from spectree import Response as Answers
 
 from app.domain.labels import Kind, LabelEvent, SkipReason
-from app.domain.run_numbers import LARGEST_RUN
-from app.given import Given
 from app.store.items import MOST_ANSWERED
 from app.store.labels import LabelQuery
 from app.web.api.definition import REFUSED, pages_of, spec
 from app.web.api.label_schemas import LabelOut
-from app.web.api.schemas import Page, Problem, Size
+from app.web.api.schemas import Page, PlaceFilter, Problem, Size
 from app.web.labels.label_lists import events_file
 from app.web.labels.label_words import Reader, reader_of
 from app.web.shared.application import current_driftwatch
@@ -23,12 +21,8 @@ from app.web.shared.application import current_driftwatch
 blueprint = Blueprint("label_lists", __name__)
 
 
-class LabelsFilter(Given):
+class LabelsFilter(PlaceFilter):
     by: str | None = Field(None, max_length=40, description="only of this person")
-    run: int | None = Field(None, ge=1, le=LARGEST_RUN)
-    wheel: int | None = Field(None, ge=-2, le=2)
-    station: int | None = Field(None, ge=1, le=4)
-    sector: int | None = Field(None, ge=1, le=14)
     kind: Kind | None = None
     since: AwareDatetime | None = Field(None, description="at this time or later, with its zone")
     until: AwareDatetime | None = Field(None, description="before this time, with its zone")
@@ -40,11 +34,10 @@ class LabelsFilter(Given):
 
     @property
     def wanted(self) -> LabelQuery:
-        place = {"wheel": self.wheel, "station": self.station, "sector": self.sector}
         return LabelQuery(
             by=self.by,
             run=self.run,
-            place={key: value for key, value in place.items() if value is not None},
+            place=self.place,
             kind=self.kind,
             since=self.since,
             until=self.until,

@@ -24,6 +24,8 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("models", __name__)
 
+blueprint = Blueprint("model", __name__)
+
 
 class ThresholdOut(BaseModel):
     """From which score a layer is bad, for one use, and what that means on simulated chambers."""
@@ -120,8 +122,8 @@ def _thresholds(name: str) -> ThresholdsOut:
     known = current_driftwatch().models.known(name)
     standing = []
     for one in cards.uses(known):
-        origin = {"why": one.set.why, "by": one.set.by, "at": one.set.at} if one.set else {}
-        figures = {"score": one.score, "false_alarms": one.false_alarms, "found": one.found}
+        origin: dict[str, Any] = {"why": one.set.why, "by": one.set.by, "at": one.set.at} if one.set else {}
+        figures: dict[str, Any] = {"score": one.score, "false_alarms": one.false_alarms, "found": one.found}
         standing.append(ThresholdOut(use=one.use, false_alarms_by_hits=dict(one.by_hits), **figures, **origin))
     history = [ThresholdOut.model_validate(one) for one in known.thresholds]
     outlook = current_driftwatch().reevaluations.outlook(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, StrictInt, StrictStr
 
@@ -46,12 +46,22 @@ class RunsRequest(Given):
     again: bool = Field(False, description="all of the runs, also what is there; that stays until there is more")
 
 
-class ScoresQuery(Given):
-    model: str | None = Field(None, description="scores of this model; of the one in use, if not given")
+class PlaceFilter(Given):
+    """What a list of chambers is narrowed to."""
+
     run: int | None = Field(None, ge=1, le=LARGEST_RUN)
     wheel: int | None = Field(None, ge=-2, le=2)
     station: int | None = Field(None, ge=1, le=4)
     sector: int | None = Field(None, ge=1, le=14)
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Those of wheel, station and sector that are given."""
+        return self.model_dump(include={"wheel", "station", "sector"}, exclude_none=True)
+
+
+class ScoresQuery(PlaceFilter):
+    model: str | None = Field(None, description="scores of this model; of the one in use, if not given")
     state: Literal["scored", "judged", "unjudged", "unscored", "missing", "any"] = "scored"
     least: float | None = Field(None, ge=0, le=1, description="least worst score of a chamber's layers")
     most: float | None = Field(None, ge=0, le=1, description="greatest worst score of a chamber's layers")
@@ -140,7 +150,7 @@ class ScoresOut(BaseModel):
     evaluation: dict[str, Any] | None
 
     @classmethod
-    def of(cls, item: Item, **more: object) -> ScoresOut:
+    def of(cls, item: Item, **more: Any) -> Self:
         """The scores of an item; `more` are the fields that a subclass adds."""
         judgement, place = item.judgement, item.place
         judged = {

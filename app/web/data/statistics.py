@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from flask import Blueprint, Response, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.domain.run_numbers import LARGEST_RUN, run_number
 from app.errors import NotFound
@@ -174,7 +175,7 @@ class Tables:
     def sorted_spread(self) -> bool:
         return self.sort == "worst" or self.sort.startswith("line_")
 
-    def rows(self) -> dict[str, tuple[Sequence[str], list[Sequence[object]]]]:
+    def rows(self) -> dict[str, tuple[Sequence[str], Sequence[Sequence[object]]]]:
         """table → (its columns, its rows), for a file."""
         bins = [(EDGES[i], EDGES[i + 1], *(group.counts[i] for group in self.groups)) for i in self.bins]
         uncertain = [
@@ -216,7 +217,7 @@ def index() -> tuple[str, int]:
 
 
 @blueprint.get("/picture/<which>.svg")
-def picture(which: str) -> Response:
+def picture(which: str) -> ResponseReturnValue:
     """The spread of the scores, or what they mean, on light or dark paper."""
     wanted = Wanted.read()
     scheme = read_scheme(wanted.fields)

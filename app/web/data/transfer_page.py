@@ -8,6 +8,7 @@ from itertools import chain
 from typing import IO
 
 from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
+from flask.typing import ResponseReturnValue
 
 from app.domain.run_numbers import run_range
 from app.errors import FileTooLarge, InvalidInput
@@ -20,7 +21,7 @@ from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.fields import Fields, number_in, one_of
 from app.web.shared.item_lists import refuse_wrong
-from app.web.shared.paging import SIZES, Page
+from app.web.shared.paging import SIZES, Page, read_size
 
 MOST_CHAMBERS = 250
 FORMAT_WORDS = {"csv": "CSV, in a zip", "jsonl": "JSON Lines", "parquet": "Parquet"}
@@ -74,7 +75,7 @@ def good_runs() -> Response:
 
 @blueprint.post("/import")
 @needs("import_data")
-def check() -> Response | tuple[str, int]:
+def check() -> ResponseReturnValue:
     """Check a file that is sent, and show what would be done with it."""
     request.max_content_length = bounds.ON_PAGE.file
     fields, file = Fields({}), request.files.get("file")
@@ -96,9 +97,9 @@ def show(import_id: str) -> tuple[str, int]:
     imports, found = current_driftwatch().store.imports, current_driftwatch().importing.find(import_id)
     fields = Fields(request.args)
     outcome = fields.read("outcome", one_of("outcome", {str(one): one for one in Outcome}), None)
-    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    size = read_size(fields)
     count = found.total(*([outcome] if outcome else Outcome)) if found.waits else 0
-    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(fields, size, count)
     return render_template(
         "data/import.html",
         found=found,
@@ -116,7 +117,7 @@ def show(import_id: str) -> tuple[str, int]:
 
 @blueprint.post("/import/<import_id>/write")
 @needs("import_data")
-def write(import_id: str) -> Response:
+def write(import_id: str) -> ResponseReturnValue:
     """Add what is new of a file that was checked."""
     keep_going = request.form.get("keep_going") == "true"
     current_driftwatch().importing.write(import_id, person().name, keep_going)
@@ -125,7 +126,7 @@ def write(import_id: str) -> Response:
 
 @blueprint.post("/import/<import_id>/discard")
 @needs("import_data")
-def discard(import_id: str) -> Response:
+def discard(import_id: str) -> ResponseReturnValue:
     """Put away what was checked."""
     current_driftwatch().importing.discard(import_id)
     return redirect(url_for(".index"), 303)

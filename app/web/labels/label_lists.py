@@ -27,6 +27,7 @@ from app.web.shared.item_lists import (
     refuse_wrong,
     score_cells,
 )
+from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES
 
 PLACES = ("run", "wheel", "station", "sector")
@@ -138,7 +139,7 @@ def events_file(query: LabelQuery, ending: str = "csv") -> Response:
 
 def read_events(fields: Fields) -> LabelQuery:
     """The filters of the address; what is wrong with them is noted on `fields`."""
-    sort = fields.read("sort", one_of("sort", {name: name for name in EVENT_SORTS}), "at")
+    sort, descending = read_sort(fields, EVENT_SORTS, "at", lambda sort: sort not in ASCENDING_SORTS)
     return LabelQuery(
         by=fields.read("by", account_name, None),
         run=fields.read("run", run_number, None),
@@ -148,5 +149,5 @@ def read_events(fields: Fields) -> LabelQuery:
         until=fields.read("until", moment("until", ends=True), None),
         withdrawn=fields.read("withdrawn", one_of("withdrawn", YES_OR_NO), None),
         sort=sort,
-        descending=fields.read("descending", one_of("descending", YES_OR_NO), sort not in ASCENDING_SORTS),
+        descending=descending,
     )

@@ -10,6 +10,7 @@ import uuid
 from datetime import datetime
 
 from flask import Blueprint, current_app, redirect, render_template, request
+from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.domain.labels import MOST_SEQ, Seen
@@ -28,7 +29,7 @@ blueprint = Blueprint("label", __name__, url_prefix="/eval")
 
 
 @blueprint.get("/")
-def start() -> AnyResponse | tuple[str, int]:
+def start() -> ResponseReturnValue:
     """Where a shift begins: at the chamber that one holds and that no tab shows, else at the button that gets one."""
     if not person().may("label") or any(name in request.args for name in chamber_page.FORM):
         return chamber_page.load()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from flask import Response, request
@@ -36,7 +37,7 @@ class Wish:
             InvalidInput: a field cannot be used.
         """
         form = Fields(given).given
-        readers = {
+        readers: dict[str, Callable[[str], Any]] = {
             "strategy": fields.one_of("strategy", {str(strategy): strategy for strategy in Strategy}),
             "run": run_number,
             "wheel": fields.number_in("wheel", WHEELS),

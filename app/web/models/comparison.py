@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.driftwatch import COMPARED_RUNS
 from app.errors import InvalidInput, NotFound
@@ -35,7 +38,7 @@ def show(name: str) -> tuple[str, int]:
 
 @blueprint.post("/")
 @needs("compare_models")
-def ask(name: str) -> Response | tuple[str, int]:
+def ask(name: str) -> ResponseReturnValue:
     """Have it compared, again if it was before."""
     form = Fields(request.form)
     runs = form.read("runs", number_in("runs", COMPARED_RUNS), USUAL_RUNS)
@@ -47,7 +50,8 @@ def ask(name: str) -> Response | tuple[str, int]:
             form.refuse(error)
     if form.errors:
         return _page(name, form)
-    return redirect(url_for(".show", name=name, **{"with": other}), 303)
+    query: dict[str, Any] = {"with": other}
+    return redirect(url_for(".show", name=name, **query), 303)
 
 
 @blueprint.get("/<other>/<picture>.svg")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
 from app.subsystems.dt.learning.evaluation import ALL_KINDS, FALSE_ALARMS, AtThreshold, Comparison, Method
 from app.web.shared.ordering import Keys, ordered
@@ -45,7 +46,7 @@ class EvaluationTables:
         rows = [(method, at) for method in self.found.methods for at in method.thresholds]
         return ordered(rows, self._marked, sort, descending)
 
-    def _named(self, **keys: object) -> Keys:
+    def _named(self, **keys: Callable[[Any], Any]) -> Keys:
         return {f"{self.part}_{name}": key for name, key in keys.items()}
 
 
@@ -57,7 +58,7 @@ def rate(row: Marked) -> float | None:
 
 
 def _area(method: Method) -> float | None:
-    return method.area and method.area.value
+    return method.area.value if method.area else None
 
 
 def _found(i: int, method: Method) -> float | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
+from math import ceil
+
+from app.web.shared.ticks import ticks
 
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 48, 96, 12, 36  # margins; the right one holds the curves' names
@@ -48,9 +50,9 @@ class LossCurves:
         self.right, self.bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
         self._epochs = max(epochs, 2)
         greatest = max((max(row[1:]) for row in losses), default=1.0) or 1.0
-        step = _step(greatest)
-        self._top_loss = step * ceil(greatest / step)
-        self.ticks = [(self._y(i * step), f"{i * step:.4g}") for i in range(round(self._top_loss / step) + 1)]
+        at_axis = ticks(greatest, most=6)
+        self._top_loss = at_axis[-1]
+        self.ticks = [(self._y(loss), f"{loss:.4g}") for loss in at_axis]
         every = max(1, ceil(self._epochs / 10))
         self.epochs = [(self._x(n), n) for n in range(every, self._epochs + 1, every)]
         self.curves = self._curves(losses) if losses else []
@@ -78,13 +80,3 @@ class LossCurves:
 
     def _y(self, loss: float) -> float:
         return self.bottom - loss / self._top_loss * (self.bottom - TOP)
-
-
-def _step(greatest: float) -> float:
-    """1, 2 or 5 times a power of ten, so that at most six of them reach the greatest.
-
-    >>> _step(0.31), _step(1.0), _step(0.07)
-    (0.1, 0.2, 0.02)
-    """
-    power = 10.0 ** floor(log10(greatest))
-    return next(round(power * part, 12) for part in (0.2, 0.5, 1.0, 2.0) if greatest / (power * part) <= 6)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
 
 from app.domain.jobs import Job, JobState
 from app.domain.models import Model, ModelState
@@ -50,7 +53,7 @@ blueprint = Blueprint("models_page", __name__, url_prefix="/models")
 
 
 @blueprint.record_once
-def _add_filters(state: object) -> None:
+def _add_filters(state: BlueprintSetupState) -> None:
     state.app.jinja_env.filters["threshold"] = threshold
 
 
@@ -60,7 +63,7 @@ def index() -> tuple[str, int]:
     return render_template("models/models.html", **every_model(fields), **form_and_trainings(Fields({}))), fields.status
 
 
-def every_model(fields: Fields) -> dict[str, object]:
+def every_model(fields: Fields) -> dict[str, Any]:
     """What a template needs to list the models.
 
     Args:
@@ -73,7 +76,7 @@ def every_model(fields: Fields) -> dict[str, object]:
         if event["what"] == "model activated":
             activated.setdefault(event["model"], event)
     of_models = [(model, Card.model_validate(model.card)) for model in reversed(models)]
-    shown = {
+    shown: dict[str, Any] = {
         "shifter": {model.name: _shifters(model.name, card, model.name in evaluated) for model, card in of_models},
         "activated": activated,
         "evaluated": evaluated,
@@ -81,8 +84,8 @@ def every_model(fields: Fields) -> dict[str, object]:
     }
     columns = _columns(**shown)
     sort, descending = read_order(fields, columns)
-    models = ordered(of_models, columns, sort, descending)
-    return {**shown, "models": models, "state_of": _state_of, "sort": sort, "descending": descending, "fields": fields}
+    shown["models"] = ordered(of_models, columns, sort, descending)
+    return {**shown, "state_of": _state_of, "sort": sort, "descending": descending, "fields": fields}
 
 
 def _columns(shifter: Mapping, activated: Mapping, evaluated: Container[str], runs: Mapping) -> Keys:
@@ -142,7 +145,7 @@ def curve(name: str) -> dict[str, object]:
 
 @blueprint.post("/<name>/thresholds")
 @needs("set_threshold")
-def set_threshold(name: str) -> Response | tuple[str, int]:
+def set_threshold(name: str) -> ResponseReturnValue:
     """Set from which score a layer is bad, for one use."""
     form = Fields(request.form)
     for field, words in (("score", "a score"), ("why", "a reason")):
@@ -180,14 +183,14 @@ def figures(name: str) -> Response:
 
 @blueprint.get("/<name>/thresholds")
 @blueprint.get("/<name>/override")
-def after_mistake(name: str) -> Response:
+def after_mistake(name: str) -> ResponseReturnValue:
     """The model's page: where a form was refused, links of what was shown then lead to the form's address."""
     return redirect(url_for(".show", name=name, **own_query()))
 
 
 @blueprint.post("/<name>/evaluate")
 @needs("keep_evaluation")
-def evaluate(name: str) -> Response:
+def evaluate(name: str) -> ResponseReturnValue:
     """Have it evaluated in the background, again if it was before."""
     current_driftwatch().evaluate(name, by=person().name)
     return redirect(url_for(".show", name=name, _anchor="evaluation"), 303)
@@ -195,14 +198,14 @@ def evaluate(name: str) -> Response:
 
 @blueprint.post("/<name>/activate")
 @needs("activate_model")
-def activate(name: str) -> Response:
+def activate(name: str) -> ResponseReturnValue:
     current_driftwatch().activate(name, by=person().name)
     return redirect(url_for(".show", name=name), 303)
 
 
 @blueprint.post("/<name>/override")
 @needs("override_refusal")
-def override(name: str) -> Response | tuple[str, int]:
+def override(name: str) -> ResponseReturnValue:
     """Let a refused model be activated; its page again where no reason is given."""
     form = Fields(request.form)
     try:
@@ -215,7 +218,7 @@ def override(name: str) -> Response | tuple[str, int]:
 
 @blueprint.post("/<name>/retire")
 @needs("retire_model")
-def retire(name: str) -> Response:
+def retire(name: str) -> ResponseReturnValue:
     current_driftwatch().retire(name, by=person().name)
     return redirect(url_for(".show", name=name), 303)
 

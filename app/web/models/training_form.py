@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.domain.jobs import Job, JobState
 from app.jobs.train import KIND
 from app.subsystems.dt.learning.candidate import MOST_CHAMBERS, SIMULATED_WEIGHTS, Plan
@@ -55,7 +57,7 @@ def training_state(job: Job) -> tuple[str, str]:
 def read_plan(form: Fields) -> Plan | None:
     """What the form asks for; None where that is wrong, then the form has it."""
     usual, allowed = Plan(), range(LEAST_CHAMBERS, MOST_CHAMBERS + 1)
-    given = {
+    given: dict[str, Any] = {
         "architecture": form.read("architecture", one_of("architecture", _BY_NAME), usual.architecture),
         "seed": form.read("seed", number_in("seed", range(2**32)), usual.seed),
         "chambers": form.read("chambers", number_in("chambers", allowed), usual.chambers),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.errors import TooFewLabels
 from app.jobs.train import training_job
@@ -33,7 +34,7 @@ blueprint = Blueprint("trainings", __name__, url_prefix="/models/training")
 
 @blueprint.post("/")
 @needs("train")
-def ask() -> Response | tuple[str, int]:
+def ask() -> ResponseReturnValue:
     """Have a candidate trained; the form again, with what is wrong, where that cannot be."""
     form = Fields(request.form)
     plan, refused, status = read_plan(form), "", form.status
@@ -49,7 +50,7 @@ def ask() -> Response | tuple[str, int]:
 
 
 @blueprint.get("/")
-def after_mistake() -> Response:
+def after_mistake() -> ResponseReturnValue:
     """The page of the models: where the form was refused, links of what was shown then lead here."""
     return redirect(url_for("models_page.index", **own_query()))
 
@@ -93,6 +94,6 @@ def show(job: str) -> str:
 
 @blueprint.post("/<job>/stop")
 @needs("train")
-def stop(job: str) -> Response:
+def stop(job: str) -> ResponseReturnValue:
     current_driftwatch().stop_training(job, by=person().name)
     return redirect(url_for(".show", job=job), 303)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from functools import partial
 from operator import attrgetter
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.domain.items import SCORED, ItemQuery
 from app.domain.labels import Kind, standing
@@ -74,7 +76,7 @@ def table(name: str, ending: str) -> Response:
         (layer.layer, layer.items, layer.judgements, layer.bad, layer.observed, layer.kappa)
         for layer in ordered(found.layers, LAYER, sort, descending)
     ]
-    tables = {
+    tables: dict[str, tuple[Sequence[str], Sequence[Sequence[object]]]] = {
         "pairs": (("person", "other", "chambers", "layers", "alike", "kappa"), pairs),
         "layers": (("layer", "chambers", "answers", "bad", "alike", "kappa"), layers),
     }
@@ -83,7 +85,7 @@ def table(name: str, ending: str) -> Response:
 
 @blueprint.post("/<run>/<wheel>/<sector>/<station>")
 @needs("resolve")
-def resolve(run: str, wheel: str, sector: str, station: str) -> Response:
+def resolve(run: str, wheel: str, sector: str, station: str) -> ResponseReturnValue:
     """End a disagreement: as one of the people said, or otherwise."""
     chamber = read.chamber(wheel, sector, station)
     answer = request.form.get("as", "")

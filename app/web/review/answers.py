@@ -9,12 +9,13 @@ from flask import Blueprint, Response, render_template, request
 from app.accounts import account_name
 from app.domain.agreement import Way, is_like
 from app.errors import InvalidInput
-from app.subsystems.dt.geometry import LAYERS
+from app.subsystems.dt.geometry import LAYERS, Chamber
 from app.web.shared.access import needs
 from app.web.shared.application import current_driftwatch
 from app.web.shared.csv_file import in_batches, table_file
-from app.web.shared.fields import YES_OR_NO, Fields, number_in, one_of
+from app.web.shared.fields import Fields, number_in, one_of
 from app.web.shared.item_lists import CHAMBER, files, read_page, refuse_wrong
+from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES
 
 SORTS = ("run", "wheel", "station", "sector")
@@ -43,13 +44,12 @@ class Compared:
             fields.refuse(InvalidInput("other", people[1], "somebody else than the first person"))
         layer = fields.read("layer", number_in("layer", range(1, LAYERS + 1)), None)
         alike = fields.read("answers", one_of("answers", ALIKE), None)
-        sort = fields.read("sort", one_of("sort", {name: name for name in SORTS}), SORTS[0])
-        descending = fields.read("descending", one_of("descending", YES_OR_NO), sort == SORTS[0])
+        sort, descending = read_sort(fields, SORTS, SORTS[0], lambda sort: sort == SORTS[0])
         wanted = [name for name in people if name is not None]
         ways = current_driftwatch().store.answers.ways()
         return cls({way: n for way, n in ways.items() if is_like(way, wanted, layer, alike)}, sort, descending)
 
-    def find(self, skip: int, limit: int) -> list[tuple[int, object, Way]]:
+    def find(self, skip: int, limit: int) -> list[tuple[int, Chamber, Way]]:
         """(run, chamber, way) of those of one page."""
         answers = current_driftwatch().store.answers
         return answers.find(self.ways, self.sort, self.descending, skip, limit) if self.ways else []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.domain.problems import Problem
 from app.domain.run_numbers import run_number
@@ -15,8 +17,9 @@ from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.csv_file import in_batches, table_file
 from app.web.shared.display import chamber_url
-from app.web.shared.fields import YES_OR_NO, Fields, layer_list, number_in, one_of
+from app.web.shared.fields import Fields, layer_list, number_in
 from app.web.shared.item_lists import CHOICES, files, read_page, read_place, refuse_wrong
+from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES
 
 CELLS = range(1, 1_000)  # how many the chamber has is checked with it
@@ -59,7 +62,7 @@ def problems_file(ending: str) -> Response:
         what = (where.wheel, where.sector, where.station, layers, *(problem.cells or (None, None)), problem.text)
         return (*what, problem.since, problem.until, problem.by, problem.at, problem.ended_by or None, problem.ended_at)
 
-    header = ("wheel", "sector", "station", "layers", "first_cell", "last_cell", "text")
+    header: tuple[str, ...] = ("wheel", "sector", "station", "layers", "first_cell", "last_cell", "text")
     header += ("since", "until", "by", "at", "ended_by", "ended_at")
     find = partial(current_driftwatch().store.problems.find, place, run, sort=sort, descending=descending)
     return table_file("problems", ending, header, (row(problem) for problem in in_batches(find)))
@@ -74,7 +77,7 @@ def form() -> str:
 
 @blueprint.post("/add")
 @needs("known_problems")
-def add() -> Response | tuple[str, int]:
+def add() -> ResponseReturnValue:
     form = Fields(request.form)
     for name, words in (("layers", "layers"), ("since", "the first run"), ("text", "what is wrong, and why")):
         if name not in form.given:
@@ -110,7 +113,7 @@ def ask_end(problem: str) -> str:
 
 @blueprint.post("/<problem>/end")
 @needs("known_problems")
-def end(problem: str) -> Response | tuple[str, int]:
+def end(problem: str) -> ResponseReturnValue:
     """Say with which run it ended."""
     known, form = current_driftwatch().store.problems.get(problem), Fields(request.form)
     back = _back(known.place)
@@ -127,12 +130,10 @@ def end(problem: str) -> Response | tuple[str, int]:
 
 def _order(fields: Fields) -> tuple[str, bool]:
     """The order of the address: a column, and whether the last comes first."""
-    sorts = current_driftwatch().store.problems.SORTS
-    sort = fields.read("sort", one_of("sort", {name: name for name in sorts}), "at")
-    return sort, fields.read("descending", one_of("descending", YES_OR_NO), sort == "at")
+    return read_sort(fields, current_driftwatch().store.problems.SORTS, "at", lambda sort: sort == "at")
 
 
-def _back(place: Chamber, **filters: int) -> str:
+def _back(place: Chamber, **filters: Any) -> str:
     """Where a form came from: the chamber's page where it names the run, else the list with these filters."""
     run = request.form.get("run")
     return chamber_url(run_number(run), place) if run else url_for(".index", **filters)

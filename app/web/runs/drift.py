@@ -7,6 +7,7 @@ from functools import partial
 from itertools import pairwise
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.domain.run_numbers import LARGEST_RUN, run_number
 from app.domain.runs import Run
@@ -17,9 +18,10 @@ from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.cache import kept
 from app.web.shared.csv_file import in_batches, table_file
-from app.web.shared.fields import YES_OR_NO, Fields, one_of, read_scheme
+from app.web.shared.fields import Fields, read_scheme
 from app.web.shared.item_lists import files, query_without, refuse_wrong
-from app.web.shared.paging import SIZES, Page
+from app.web.shared.ordering import read_sort
+from app.web.shared.paging import SIZES, Page, read_size
 
 MOST_DRAWN = 500  # runs in a picture, the newest of the range: more could not be told apart
 MOST_PICTURES = 16  # kept in memory, 0.1 MB each
@@ -53,9 +55,9 @@ def index() -> tuple[str, int]:
     driftwatch, fields = current_driftwatch(), Fields(request.args)
     (first, last), (sort, descending) = _range(fields), _order(fields)
     runs, model = driftwatch.store.runs, driftwatch.model
-    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    size = read_size(fields)
     count = 0 if fields.errors else runs.count_with_drift(first, last)
-    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(fields, size, count)
     listed = [] if fields.errors else runs.with_drift(first, last, page.skip, page.size + 1, sort, descending)
     newest_first = sort == "number" and descending
     return render_template(
@@ -81,7 +83,7 @@ def index() -> tuple[str, int]:
 
 @blueprint.post("/")
 @needs("measure_drift")
-def ask() -> Response:
+def ask() -> ResponseReturnValue:
     """Have measured what is not; where that failed before, again."""
     current_driftwatch().drifts.ask(by=person().name)
     return redirect(url_for(".index"), 303)
@@ -99,7 +101,7 @@ def drift_file(ending: str) -> Response:
 
 
 @blueprint.get("/<name>.svg")
-def picture(name: str) -> Response:
+def picture(name: str) -> ResponseReturnValue:
     """A picture over the runs of the address, the newest 500 of them at most, on light or dark paper."""
     from app.subsystems.dt.learning.evaluation_pictures import (
         over_runs,  # it draws with a library that nothing else of this page needs
@@ -136,8 +138,7 @@ def _range(fields: Fields) -> tuple[int, int]:
 
 def _order(fields: Fields) -> tuple[str, bool]:
     """The order of the address: a column, and whether the greatest comes first."""
-    sort = fields.read("sort", one_of("sort", {name: name for name in SORTS}), "number")
-    return sort, fields.read("descending", one_of("descending", YES_OR_NO), sort != "model")
+    return read_sort(fields, SORTS, "number", lambda sort: sort != "model")
 
 
 def _run(field: str) -> Callable[[str], int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.domain.items import Item, ItemQuery, ItemState
 from app.domain.run_numbers import run_number, run_numbers
@@ -14,8 +16,9 @@ from app.store.runs import Runs
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.display import STATE_WORDS
-from app.web.shared.fields import YES_OR_NO, Fields, number_in, one_of
-from app.web.shared.paging import SIZES, Page
+from app.web.shared.fields import Fields, number_in, one_of
+from app.web.shared.ordering import read_sort
+from app.web.shared.paging import SIZES, Page, read_size
 
 MOST_MISSING = 50  # chambers listed below a run; the list of scores has them all
 
@@ -29,7 +32,7 @@ def index() -> tuple[str, int]:
 
 @blueprint.post("/")
 @needs("fetch")
-def ask() -> Response | tuple[str, int]:
+def ask() -> ResponseReturnValue:
     """Have runs fetched; whatever is complete stays as it is."""
     written = request.form.get("runs", "")
     try:
@@ -43,7 +46,7 @@ def ask() -> Response | tuple[str, int]:
         except Conflict as error:
             return _page(written, str(error), error.status)
     complete = sum(current_driftwatch().is_complete(run) for run in asked)
-    note = {"queued": len(asked) - complete, "complete": complete}
+    note: dict[str, Any] = {"queued": len(asked) - complete, "complete": complete}
     return redirect(url_for(".index", sort="requested_at", **note), 303)
 
 
@@ -56,7 +59,7 @@ def confirm(run: str) -> str:
 
 @blueprint.post("/<run>/delete")
 @needs("delete_run")
-def delete(run: str) -> Response:
+def delete(run: str) -> ResponseReturnValue:
     """Have a run deleted."""
     current_driftwatch().delete_run(run_number(run), by=person().name)
     return redirect(url_for(".index"), 303)
@@ -66,12 +69,11 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
     """The page, with what was written into the form and what is wrong with it."""
     fields = Fields(request.args)
     state = fields.read("state", one_of("state", {str(state): state for state in RunState}), None)
-    sort = fields.read("sort", one_of("sort", {name: name for name in Runs.SORTS}), "number")
-    descending = fields.read("descending", one_of("descending", YES_OR_NO), True)
-    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    sort, descending = read_sort(fields, Runs.SORTS, "number", lambda sort: True)
+    size = read_size(fields)
     runs = current_driftwatch().store.runs
     count = runs.count(state)
-    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(fields, size, count)
     found = [] if fields.errors else runs.find(state, sort, descending, page.skip, page.size)
     note = {name: fields.read(name, number_in(name, range(10_000)), 0) for name in ("queued", "complete")}
     return render_template(

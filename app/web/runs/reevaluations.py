@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import Blueprint, Flask, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.domain.run_numbers import run_numbers
 from app.errors import Conflict, InvalidInput, NotFound
@@ -35,7 +36,7 @@ def index() -> tuple[str, int]:
 
 @blueprint.post("/")
 @needs("reevaluate")
-def begin() -> Response | tuple[str, int]:
+def begin() -> ResponseReturnValue:
     """Have runs re-evaluated: those written, or all."""
     written = request.form.get("runs", "")
     try:
@@ -50,23 +51,23 @@ def begin() -> Response | tuple[str, int]:
 
 @blueprint.post("/<reevaluation>/pause")
 @needs("reevaluate")
-def pause(reevaluation: str) -> Response | tuple[str, int]:
+def pause(reevaluation: str) -> ResponseReturnValue:
     return _changed(current_driftwatch().reevaluations.pause, reevaluation)
 
 
 @blueprint.post("/<reevaluation>/resume")
 @needs("reevaluate")
-def resume(reevaluation: str) -> Response | tuple[str, int]:
+def resume(reevaluation: str) -> ResponseReturnValue:
     return _changed(current_driftwatch().reevaluations.resume, reevaluation)
 
 
 @blueprint.post("/<reevaluation>/cancel")
 @needs("reevaluate")
-def cancel(reevaluation: str) -> Response | tuple[str, int]:
+def cancel(reevaluation: str) -> ResponseReturnValue:
     return _changed(current_driftwatch().reevaluations.cancel, reevaluation)
 
 
-def _changed(change: Callable[[str, str], Reevaluation], reevaluation: str) -> Response | tuple[str, int]:
+def _changed(change: Callable[[str, str], Reevaluation], reevaluation: str) -> ResponseReturnValue:
     try:
         change(reevaluation, person().name)
     except Conflict as error:  # it ended, or somebody else was faster

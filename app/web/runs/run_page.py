@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.domain.run_numbers import run_number
 from app.errors import InvalidInput
@@ -18,7 +19,7 @@ blueprint = Blueprint("run_page", __name__, url_prefix="/run")
 
 
 @blueprint.get("/")
-def index() -> Response:
+def index() -> ResponseReturnValue:
     """The page of the run that the form names, or of the newest one; without any, the overview says how to begin."""
     newest = current_driftwatch().store.runs.newest()
     if "run" not in request.args and newest is None:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, floor, log10
+from typing import Any
 
 import numpy as np
 
 from app.domain.problems import Problem
 from app.pictures import INKS, Inks, Scheme, figure
+from app.web.shared.ticks import ticks
 
 COLUMNS = 600  # of a picture: about one for each pixel of its axes
 WIDTH, HEAD, FOOT = 14.0, 0.36, 0.46  # inches
@@ -126,26 +128,17 @@ class _Scale:
         if panel.log:
             low, high = floor(log10(thinned.least.min())), ceil(log10(thinned.greatest.max()))
             return cls(low, high, True, [(10.0**power, f"{10.0**power:g}") for power in range(low, high + 1)])
-        top = _round_up(max(panel.top, float(np.max(thinned.greatest, initial=0))))
-        return cls(0, top, False, [(value, f"{value:g}") for value in (0, top / 2, top)])
+        greatest = max(panel.top, float(np.max(thinned.greatest, initial=0)))
+        values = ticks(greatest, most=2, steps=(1, 2, 3, 5, 10))
+        return cls(0, values[-1], False, [(value, f"{value:g}") for value in values])
 
-    def at(self, values: np.ndarray) -> np.ndarray:
+    def at(self, values: Any) -> Any:
         """Heights, of which the uppermost part is kept for the words."""
         values = np.log10(values) if self.log else values
         return _CURVES * (values - self.low) / (self.high - self.low)
 
 
 _CURVES = 0.76  # share of a panel's height, below its words
-
-
-def _round_up(value: float) -> float:
-    """The next number that is 1, 2, 4, 6 or 10 times a power of ten.
-
-    >>> _round_up(1), _round_up(7), _round_up(130)
-    (1.0, 10.0, 200.0)
-    """
-    power = 10.0 ** floor(log10(value))
-    return power * next(step for step in (1, 2, 4, 6, 10) if step * power >= value * (1 - 1e-9))
 
 
 def thin(runs: np.ndarray, values: np.ndarray, first: int, last: int, columns: int = COLUMNS) -> Thinned:
@@ -177,7 +170,7 @@ def thin(runs: np.ndarray, values: np.ndarray, first: int, last: int, columns: i
     )
 
 
-def _draw(axes: object, panel: Panel, thinned: Thinned, bottom: float, scale: _Scale, trend: Trend, inks: Inks) -> None:
+def _draw(axes: Any, panel: Panel, thinned: Thinned, bottom: float, scale: _Scale, trend: Trend, inks: Inks) -> None:
     """The bands, the ranges and the curve of a panel, which begins at the height `bottom`."""
 
     def y(values: np.ndarray) -> np.ndarray:
@@ -185,10 +178,16 @@ def _draw(axes: object, panel: Panel, thinned: Thinned, bottom: float, scale: _S
 
     ends = (trend.first - 0.5, trend.last + 0.5)
     for problem in panel.problems[:MOST_BANDS]:
-        until = trend.last if problem.until is None else problem.until
-        since, until = max(problem.since - 0.5, ends[0]), min(until + 0.5, ends[1])
+        last = trend.last if problem.until is None else problem.until
+        since, until = max(problem.since - 0.5, ends[0]), min(last + 0.5, ends[1])
         if since < until:
-            band = {"facecolor": "none", "edgecolor": inks.warning, "hatch": "////", "linewidth": 0.6, "alpha": 0.5}
+            band: dict[str, Any] = {
+                "facecolor": "none",
+                "edgecolor": inks.warning,
+                "hatch": "////",
+                "linewidth": 0.6,
+                "alpha": 0.5,
+            }
             axes.fill_between((since, until), bottom, bottom + _CURVES, **band)
     width = (ends[1] - ends[0]) / COLUMNS
     apart = thinned.greatest > thinned.least

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, UserMixin, current_user, login_user
 from pymongo.errors import PyMongoError
 
@@ -120,7 +121,7 @@ def _keep_to_oneself(response: Response) -> Response:
     return response
 
 
-def _ask_to_sign_in(error: SignInNeeded) -> Response:
+def _ask_to_sign_in(error: SignInNeeded) -> ResponseReturnValue:
     if request.method in ("GET", "HEAD") and not wants_json():
         return redirect(url_for("signin.form", next=here()), 303)
     response = answer_expected(error)

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flask import Response, stream_with_context
 
@@ -41,7 +41,7 @@ def json_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
     return Response(stream_with_context(_again(first, lines)), mimetype="application/json", headers=headers)
 
 
-def table_file(name: str, ending: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
+def table_file(name: str, ending: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:
     """One of the two, as the ending says; where the rows are of runs, with a column that tells simulated ones.
 
     Raises:

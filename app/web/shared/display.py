@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from math import floor, log10
+from typing import Any
 
 from flask import Flask, g, request, url_for
 from markupsafe import Markup
@@ -204,7 +205,7 @@ def with_query(**changes: object) -> str:
     return url_for(request.endpoint, **_given({**own_query(), **(request.view_args or {}), **changes}))
 
 
-def own_query() -> dict[str, str]:
+def own_query() -> dict[str, Any]:
     """The query of this address, without what `url_for` would take for an instruction, or for a part of the path."""
     return {
         name: value
@@ -218,5 +219,5 @@ def model_name() -> str:
     return current_driftwatch().models.last_known
 
 
-def _given(values: Mapping[str, object]) -> dict[str, object]:
+def _given(values: Mapping[str, object]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}

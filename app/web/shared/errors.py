@@ -6,6 +6,7 @@ import logging
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, json, render_template, request
+from flask.typing import ResponseReturnValue
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException, SecurityError
 
@@ -44,7 +45,7 @@ def _system(error: OSError) -> Response:
     return answer_expected(full)
 
 
-def _http(error: HTTPException) -> Response:
+def _http(error: HTTPException) -> ResponseReturnValue:
     if error.code is None or error.code < 400:
         return error.get_response()
     if isinstance(error, SecurityError):  # a host name that is not ours: a page with links cannot be made for it

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app import given
 from app.errors import InvalidInput
@@ -13,6 +13,7 @@ from app.pictures import Scheme
 from app.subsystems.dt.geometry import LAYERS, Chamber
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 class Fields:
@@ -27,7 +28,7 @@ class Fields:
         self.given = {name: text for name, text in given.items() if text.strip()}
         self.errors: dict[str, str] = {}
 
-    def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
+    def read(self, name: str, parse: Callable[[str], T], default: D) -> T | D:
         """The value of a field; the default where it is empty, or wrong (then `errors` has it)."""
         if name not in self.given:
             return default
@@ -46,7 +47,7 @@ class Fields:
         return 400 if self.errors else 200
 
 
-def whole_number(text: str) -> int | str:
+def whole_number(text: str) -> Any:
     """The number that a text is, or the text: then whoever needs a number says what it takes, by `given.within`.
 
     >>> whole_number(" −1"), whole_number("+2"), whole_number("two")
@@ -58,7 +59,7 @@ def whole_number(text: str) -> int | str:
         return text
 
 
-def number_in(field: str, allowed: range) -> Callable[[str], int]:
+def number_in(field: str, allowed: Sequence[int]) -> Callable[[str], int]:
     """A reader of whole numbers of a range."""
 
     def parse(text: str) -> int:

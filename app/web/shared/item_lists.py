@@ -17,8 +17,9 @@ from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, sectors_of
 from app.web.shared.application import current_driftwatch
 from app.web.shared.csv_file import in_batches, table_file
 from app.web.shared.display import own_query, signed
-from app.web.shared.fields import YES_OR_NO, Fields, fraction, number_in, one_of
-from app.web.shared.paging import SIZES, Page
+from app.web.shared.fields import Fields, fraction, number_in, one_of
+from app.web.shared.ordering import read_sort
+from app.web.shared.paging import SIZES, Page, read_size
 
 CHOICES = {
     "wheel": [(wheel, signed(wheel)) for wheel in WHEELS],
@@ -85,7 +86,7 @@ class ChamberList:
         run = fields.read("run", run_number, None)
         uncertain = fields.read("uncertain", fraction("uncertain"), None) if "certainty" in self.sorts else None
         sorts = self.sorts if run is None else self.sorts + self.of_a_run
-        sort = fields.read("sort", one_of("sort", {name: name for name in sorts}), self.sorts[0])
+        sort, descending = read_sort(fields, sorts, self.sorts[0], lambda sort: sort in ("score", "contamination"))
         if uncertain is not None and run is None and sort != "certainty":
             fields.refuse(InvalidInput("sort", sort, "certainty, where uncertain chambers of all runs are listed"))
         states = self.base.states
@@ -104,7 +105,7 @@ class ChamberList:
             part_least=layers[0],
             part_most=layers[1],
             sort=sort,
-            descending=fields.read("descending", one_of("descending", YES_OR_NO), sort in ("score", "contamination")),
+            descending=descending,
         )
 
 
@@ -114,11 +115,11 @@ def read_page(fields: Fields, count: Callable[[int], int]) -> tuple[int, Page, b
     Args:
         count: gives how many rows the list has, to one beyond a number; asked only where its filters can be used.
     """
-    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    size = read_size(fields)
     rows = 0 if fields.errors else count(MOST_PAGED)
     page = Page(1, size, min(rows, MOST_PAGED))
     if not fields.errors:
-        page = fields.read("page", lambda text: Page.of(text, size, page.count), page)
+        page = Page.read(fields, size, page.count)
     return size, page, rows > MOST_PAGED
 
 
@@ -166,6 +167,6 @@ def files(endpoint: str, name: str | None = None) -> dict[str, str]:
     return {ending.upper(): url_for(endpoint, name=name, ending=ending, **given) for ending in ("csv", "json")}
 
 
-def query_without(*names: str) -> dict[str, str]:
+def query_without(*names: str) -> dict[str, Any]:
     """The query of this address without some of it, for the address of the same list as a file."""
     return {name: value for name, value in own_query().items() if name not in names}

@@ -1,8 +1,8 @@
-"""Small tables that are sorted as a whole, several on a page: `sort` in the address names a column of one of them."""
+"""How lists are sorted: `sort` in the address names a column, also of several small tables that a page has whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from app.web.shared.fields import YES_OR_NO, Fields, one_of
@@ -17,9 +17,19 @@ def read_order(fields: Fields, *tables: Keys) -> tuple[str, bool]:
     Args:
         tables: of each table on the page its columns; no two have the same name.
     """
-    names = [name for keys in tables for name in keys]
-    sort = fields.read("sort", one_of("sort", {name: name for name in names}), "")
-    return sort, fields.read("descending", one_of("descending", YES_OR_NO), False)
+    return read_sort(fields, [name for keys in tables for name in keys], "", lambda sort: False)
+
+
+def read_sort(fields: Fields, names: Iterable[str], usual: str, descends: Callable[[str], bool]) -> tuple[str, bool]:
+    """The column by which the address sorts a list, and whether the greatest comes first.
+
+    Args:
+        names: of the columns that it can be sorted by.
+        usual: the one where the address names none, or no such one.
+        descends: whether a column's greatest value comes first where the address says nothing of that.
+    """
+    sort = fields.read("sort", one_of("sort", {name: name for name in names}), usual)
+    return sort, fields.read("descending", one_of("descending", YES_OR_NO), descends(sort))
 
 
 def ordered(rows: Sequence[T], keys: Keys, sort: str, descending: bool) -> Sequence[T]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from app.given import within
-from app.web.shared.fields import whole_number
+from app.web.shared.fields import Fields, one_of, whole_number
 
 SIZES = (20, 50, 100)
 
@@ -37,6 +37,11 @@ class Page:
         accepted = "" if page.pages > 1 else "1: there is only one page"
         wanted = within("page", whole_number(number), range(1, page.pages + 1), accepted)
         return cls(wanted, size, count)
+
+    @classmethod
+    def read(cls, fields: Fields, size: int, count: int) -> Page:
+        """That of an address; the first where what it says cannot be used."""
+        return fields.read("page", lambda text: cls.of(text, size, count), cls(1, size, count))
 
     @property
     def pages(self) -> int:
@@ -69,3 +74,8 @@ class Page:
                 links.append(None)
             links.append(number)
         return links
+
+
+def read_size(fields: Fields) -> int:
+    """How many rows a page of the list of this address has."""
+    return fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])

@@ -13,7 +13,7 @@ from functools import cached_property
 from app.domain.models import Model
 from app.domain.thresholds import SetThreshold
 from app.ml.curves import Interval
-from app.ml.models import Card, Composition
+from app.ml.models import Card, Composition, PartCount
 from app.store.figures import KeptFigures
 from app.subsystems.dt.learning.evaluation import ALL, FALSE_ALARMS, LEVELS, Evaluation, Method, in_words
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
@@ -76,10 +76,12 @@ def uses(known: Known) -> list[Use]:
     for use in dict.fromkeys((*known.card.thresholds, *standing)):
         one = standing.get(use)
         score = (one or known.card.thresholds[use]).score
-        meaning = method and method.meaning(score)
+        meaning = method.meaning(score) if method else None
         if one is None:
             given = known.card.thresholds[use]
-            found.append(Use(use, score, given.false_alarms, given.false_alarms_by_hits, meaning and meaning.found))
+            found.append(
+                Use(use, score, given.false_alarms, given.false_alarms_by_hits, meaning.found if meaning else None)
+            )
         elif one.false_alarms is None and meaning:  # it was set before the model was evaluated
             found.append(Use(use, score, meaning.false_alarms, meaning.by_hits, meaning.found, one))
         else:
@@ -246,7 +248,7 @@ def _labelled(given: Composition) -> str:
     return f"{_plural(given.labelled, 'chamber')}{runs}{only}; {_counted(given.states)}; dealt by {given.split}"
 
 
-def _part(count) -> str:
+def _part(count: PartCount) -> str:
     layers = f"{count.bad:,} bad, {count.good:,} good and {count.soft:,} disputed layers"
     return f"{_plural(count.items, 'chamber')} of {_plural(count.runs, 'run')}: {layers}"
 

@@ -194,7 +194,8 @@ def make_reference(scorer: Scorer, stop: Callable[[], bool]) -> Reference | None
     Args:
         stop: asked now and then whether to put the work away.
     """
-    seen, held_out = [], []
+    seen: list[Measured] = []
+    held_out: list[Measured] = []
     for chambers, stream, count, faulty in (
         (seen, _RICH, SEEN, RICH),
         (seen, _ORDINARY, SEEN, ORDINARY),

@@ -216,7 +216,7 @@ class Method(_Part):
     def share(self, kind: str = ALL_KINDS, statistics: str = ALL) -> float | None:
         """What is found at 1 % false alarms; None where there are no such layers."""
         group = self._group(kind, statistics)
-        return group and group.found[SHOWN]
+        return group.found[SHOWN] if group else None
 
     def layers(self, kind: str = ALL_KINDS, statistics: str = ALL) -> int:
         """How many bad layers there are of a kind."""
@@ -376,7 +376,8 @@ def compare(
 
     allowed = _allowed_beside(others, scores, counts, layers)
     methods = []
-    for method in (*scorers, *others):
+    every: list[Scorer | Yardstick] = [*scorers, *others]
+    for method in every:
         if isinstance(method, Scorer):
             name, words, cuts = method.version, f"the network: {method.card.takes}", _thresholds(method)
         else:
@@ -476,14 +477,19 @@ def _method(
 ) -> Method:
     bad = layers.bad
     both = bool(bad.any() and not bad.all())
-    area, found, roc, groups, points, band = None, (), (), (), (), ()
+    area: Interval | None = None
+    found: tuple[Found, ...] = ()
+    band: tuple[Found, ...] = ()
+    roc: tuple[tuple[float, float], ...] = ()
+    groups: tuple[Group, ...] = ()
+    points: tuple[CurvePoint, ...] = ()
     if both:
         ranking = Ranking.of(bad, scores)
         rates = (*FALSE_ALARMS, *(BAND if network else ()))
         area, *shares = bootstrap(ranking, layers.chamber, rates, seed)
         each = tuple(Found(false_alarms=f, found=share) for f, share in zip(rates, shares, strict=True))
         found, band = each[: len(FALSE_ALARMS)], each[len(FALSE_ALARMS) :]
-        roc, groups = tuple(thinned(ranking)), _groups(ranking, scores, layers)
+        roc, groups = tuple(thinned(bad, scores)), _groups(ranking, scores, layers)
         points = _curve(ranking, scores, layers) if network else ()
     usual = layers.ordinary
     curve, error = reliability(bad[usual], scores[usual]) if network and usual.any() else ((), None)

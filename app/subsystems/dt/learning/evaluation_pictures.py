@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.ml.curves import LEAST_FALSE_ALARMS
 from app.pictures import COLOURS, DASHES, HATCHES, INKS, Scheme, colours, figure
@@ -47,9 +47,9 @@ def roc(compared: Comparison, of: str) -> bytes:
         styles = dict(zip(names, zip(cycle(COLOURS), cycle(_styles()), strict=False), strict=False))
         for method in _by_area(compared.methods):
             colour, dashes = styles[method.name]
-            x, y = zip(*method.roc, strict=True)
+            _, y = zip(*method.roc, strict=True)
             # What is found without any false alarm is drawn from the left edge on.
-            x = [max(false, LEAST_FALSE_ALARMS / 10) for false in x]
+            x = [max(false, LEAST_FALSE_ALARMS / 10) for false, _ in method.roc]
             label = f"{method.name}  {method.area.value:.4f}"
             width = 1.8 if method.network else 1.1
             axes.plot(x, y, dashes, color=colour, linewidth=width, drawstyle="steps-post", label=label)
@@ -59,10 +59,7 @@ def roc(compared: Comparison, of: str) -> bytes:
         axes.set(xscale="log", xlim=(LEAST_FALSE_ALARMS, 1), ylim=(0, 1.02))
         axes.set(xlabel="share of good layers flagged", ylabel="share of bad layers found")
         axes.set_title(title, fontsize=10, loc="left")
-        legend = drawn.legend(*axes.get_legend_handles_labels(), loc="outside right upper", alignment="left")
-        legend.set_title(
-            f"area under the curve,\n{compared.bad:,} bad and {compared.good:,} good layers", {"size": 8.5}
-        )
+        _legend(drawn, axes, f"area under the curve,\n{compared.bad:,} bad and {compared.good:,} good layers")
     return written.getvalue()
 
 
@@ -90,8 +87,7 @@ def reliability(compared: Comparison, of: str = "ordinary simulated chambers") -
         tenths = f"of tenths with {LEAST_IN_BIN} layers or more"
         axes.set(xlabel=f"mean score, {tenths}", ylabel="share of the layers that is bad")
         axes.set_title(f"{title}: {of}", fontsize=10, loc="left")
-        legend = drawn.legend(*axes.get_legend_handles_labels(), loc="outside right upper", alignment="left")
-        legend.set_title("calibration error", {"size": 8.5})
+        _legend(drawn, axes, "calibration error")
     return written.getvalue()
 
 
@@ -146,7 +142,11 @@ def over_runs(
             axes.axhline(level, color=inks.soft, linewidth=0.8)
         for index, words in changes.items():
             axes.axvline(index - 0.5, color=inks.text, linewidth=1, linestyle=(0, (1, 2)))
-            where = {"xycoords": axes.get_xaxis_transform(), "xytext": (3, -10), "textcoords": "offset points"}
+            where: dict[str, Any] = {
+                "xycoords": axes.get_xaxis_transform(),
+                "xytext": (3, -10),
+                "textcoords": "offset points",
+            }
             axes.annotate(words, (index - 0.5, 1), fontsize=8.5, **where)
         shown = sorted({round(i * (len(runs) - 1) / (TICKS - 1)) for i in range(TICKS)}) if runs else []
         axes.set_xticks(shown, [str(runs[i]) for i in shown])
@@ -177,9 +177,19 @@ def labels_needed(outcome: Outcome) -> bytes:
         axes.set(xscale="log", xlabel=f"labelled chambers ({FIRST_LABELS}: none yet)", ylim=(None, 1))
         axes.set_ylabel("share of bad layers found at 1 % false alarms")
         axes.set_title(title, fontsize=10, loc="left")
-        legend = figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", alignment="left")
-        legend.set_title(f"labels until {100 * setup.rate:g} % are found", {"size": 8.5})
+        _legend(figure, axes, f"labels until {100 * setup.rate:g} % are found")
     return written.getvalue()
+
+
+def _legend(drawn: Any, axes: Any, title: str) -> None:
+    """Beside the axes, its title in smaller letters."""
+    drawn.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside right upper",
+        alignment="left",
+        title=title,
+        title_fontsize=8.5,
+    )
 
 
 def _by_area(methods: Sequence[Method]) -> list[Method]:

@@ -18,7 +18,9 @@ from app.subsystems.dt.learning.scoring import Scorer
 LONGEST_LINE = 1_000_000  # bytes; a chamber takes some 4,000
 
 
-def judged_lines(file: BinaryIO, scorer: Scorer, at_once: int) -> Iterator[tuple[int, dict | DriftwatchError]]:
+def judged_lines(
+    file: BinaryIO, scorer: Scorer, at_once: int
+) -> Iterator[tuple[int, dict[str, Any] | DriftwatchError]]:
     """Judge every line, so many at once.
 
     Args:
@@ -44,7 +46,7 @@ def judged_lines(file: BinaryIO, scorer: Scorer, at_once: int) -> Iterator[tuple
     yield from _judged(held, scorer)
 
 
-def _judged(held: list[tuple[int, Any]], scorer: Scorer) -> Iterator[tuple[int, dict | DriftwatchError]]:
+def _judged(held: list[tuple[int, Any]], scorer: Scorer) -> Iterator[tuple[int, dict[str, Any] | DriftwatchError]]:
     occupancies = [read for _, read in held if isinstance(read, Occupancy)]
     judged = zip(scorer.judge(occupancies), DT.explain(occupancies), strict=True)
     for number, read in held:

@@ -202,8 +202,8 @@ def _chain(config: Any) -> tuple[list[_Described], Shape]:
 
 def _described(entry: Any) -> _Described:
     match entry:
-        case {"class_name": str(type_), "config": {"name": str(name), **config}}:
-            pass
+        case {"class_name": str(type_), "config": {"name": str(name), **rest}}:
+            config = {str(key): value for key, value in rest.items()}
         case _:
             raise Unfit(f"its model_config has {short(entry)} in place of a layer")
     who = f"the layer {short(name)}"

@@ -177,7 +177,7 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
         (everybody who looked passed on), "withdrawn", "not resolved" (where only resolved ones are wanted) and
         `SIMULATED_RUN`.
     """
-    found, others = [], Counter()
+    found, others = [], Counter[str]()
     aside, first_runs = _set_aside(store), store.labels.first_runs()
     for run in store.labels.runs(choice.first_run, choice.last_run):
         if run in aside:
@@ -206,9 +206,9 @@ def labelled_items(store: Store, choice: Choice) -> LabelledSet:
     for one in labels:
         by_run.setdefault(one.run, []).append(one)
     for run, those in by_run.items():
-        items = {item.place: item for item in store.items.of_run(run, histograms=True)}
-        strata.add_population(items.values())
-        here = [(one, items[one.place]) for one in those if _has_histogram(items.get(one.place))]
+        of_run = {item.place: item for item in store.items.of_run(run, histograms=True)}
+        strata.add_population(of_run.values())
+        here = [(one, of_run[one.place]) for one in those if _has_histogram(of_run.get(one.place))]
         left_out[NO_HISTOGRAM] += len(those) - len(here)
         strata.add_labelled(item for _, item in here)
         with_histogram += here
@@ -328,8 +328,8 @@ class _Strata:
     """
 
     def __init__(self) -> None:
-        self._all: Counter = Counter()
-        self._labelled: Counter = Counter()
+        self._all: Counter[Any] = Counter()
+        self._labelled: Counter[Any] = Counter()
 
     def add_population(self, items: Iterable[Item]) -> None:
         self._all.update(map(_stratum, items))

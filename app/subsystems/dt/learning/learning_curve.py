@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import Conflict, TooFewLabels
-from app.ml.curves import Ranking, area, found_at
+from app.ml.curves import Ranking, areas, found_at
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning.last_layers import LastLayers, Seen
 from app.subsystems.dt.learning.networks import Architecture, architecture
@@ -96,7 +96,7 @@ def learning_curve(
                 last_layers.reset()
             scores, _ = last_layers.scores(tested.features)
             above = Ranking.of(tested.bad == 1, scores).above()
-            figures[size].append((float(found_at(*above, FALSE_ALARMS)), float(area(*above))))
+            figures[size].append((float(found_at(*above, FALSE_ALARMS)), float(areas(*above))))
     return tuple(_point(size, np.array(some)) for size, some in figures.items())
 
 

@@ -89,11 +89,11 @@ class Explainer:
         towards = tf.TensorSpec([weights.shape[0]], tf.float32)
 
         @tf.function(input_signature=[given])
-        def logits(inputs):
+        def logits(inputs: Any) -> Any:
             return tf.linalg.matvec(before(inputs, training=False), self._to_bad) + constant
 
         @tf.function(input_signature=[given, towards])
-        def gradients(inputs, direction):
+        def gradients(inputs: Any, direction: Any) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(inputs)
                 value = tf.linalg.matvec(before(inputs, training=False), direction)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.subsystems.dt.defects import HARMLESS
+from app.subsystems.dt.defects import HARMLESS, label
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning.labelled_items import LabelledItem
 from app.subsystems.dt.learning.networks import Architecture
 from app.subsystems.dt.preprocess import layer_bins
-from app.subsystems.dt.simulate import DefectKind, SimulatedChamber, label
+from app.subsystems.dt.simulate import DefectKind, SimulatedChamber
 from app.subsystems.dt.verdict import judge_before
 
 COUNTED = 0.3  # share that faulty chambers count for: with as few as in ordinary data, 0.05, they are learnt worse
@@ -169,10 +169,11 @@ def _judged(
 
 def joined(parts: Sequence[Sample]) -> Sample:
     """All layers of some samples; weighted, if all of these are."""
-    columns = zip(*((part.inputs, part.bad, part.visible, part.hits) for part in parts), strict=True)
+    of_each = zip(*((part.inputs, part.bad, part.visible, part.hits) for part in parts), strict=True)
+    inputs, bad, visible, hits = (np.concatenate(column) for column in of_each)
     weighted = all(part.weights is not None for part in parts)
     weights = np.concatenate([part.weights for part in parts]) if weighted else None
-    return Sample(*(np.concatenate(column) for column in columns), weights)
+    return Sample(inputs, bad, visible, hits, weights)
 
 
 def _without_rate(chamber: SimulatedChamber) -> np.ndarray:

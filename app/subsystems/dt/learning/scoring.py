@@ -9,7 +9,7 @@ import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class Scorer:
             raise ModelRefused(f"The model {self.version} gave {scores[~is_score][0]} for a score.")
         return scores, embeddings
 
-    def _traced(self):
+    def _traced(self) -> Any:
         tf = tensorflow()
         shape = self._architecture.shape
         network = self._network
@@ -124,7 +124,7 @@ class Scorer:
         both = keras().Model(network.inputs, [network.outputs[0], network.layers[-1].input])
 
         @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32)])
-        def forward(inputs):
+        def forward(inputs: Any) -> Any:
             scores, hidden = both(inputs, training=False)
             return scores[:, BAD], hidden
 

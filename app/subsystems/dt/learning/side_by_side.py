@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -213,8 +214,8 @@ def side_by_side(
     learning = _learning(scorers, labelled, report)
     unique = {(one.where, one.layer): one for one in sorted(layers, key=lambda one: one.label is not None)}
     return SideBySide(
-        models=tuple(scorer.version for scorer in scorers),
-        thresholds=tuple(scorer.threshold for scorer in scorers),
+        models=(scorers[0].version, scorers[1].version),
+        thresholds=(scorers[0].threshold, scorers[1].threshold),
         simulator_version=SIMULATOR_VERSION,
         seed=SEED,
         resamples=RESAMPLES,
@@ -229,7 +230,7 @@ def side_by_side(
 
 def _learning(
     scorers: tuple[Scorer, Scorer], labelled: Sequence[Known], report: Callable[[str], None]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The learning curve of the first model that learnt from no label, the other one before the one in question."""
     why = ""
     training, test = ([(k.occupancy, k.bad) for k in labelled if getattr(k, part)] for part in ("training", "tested"))
@@ -290,7 +291,7 @@ def _estimate(scorer: Scorer, called: np.ndarray, truth: np.ndarray, counts: np.
     """Shares with intervals from chambers drawn again: the layers of one go together."""
     rng = np.random.default_rng(SEED)
     drawn = rng.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=RESAMPLES)
-    shares = []
+    shares: list[Interval | None] = []
     for value in (0, 1):
         which = counts & (truth == value)
         layers, flagged = which.sum(axis=1), (which & called).sum(axis=1)
@@ -346,7 +347,7 @@ def _worst_layers(known: Sequence[Known], scores: np.ndarray) -> list[Layer]:
 
 def _layer(one: Known, row: int, scores: np.ndarray) -> Layer:
     said = None if one.bad is None or one.bad[row] not in (0, 1) else bool(one.bad[row])
-    return Layer(where=one.where, layer=row + 1, scores=tuple(map(float, scores)), label=said)
+    return Layer(where=one.where, layer=row + 1, scores=(float(scores[0]), float(scores[1])), label=said)
 
 
 def _difference(one: Layer) -> float:

@@ -221,7 +221,8 @@ def as_document(outcome: Outcome) -> dict[str, Any]:
 
 def _labelled(strategy: Strategy, seed: int, pool: _Pool, test: Seen, last_layers: LastLayers, setup: Setup) -> Curve:
     rng = np.random.default_rng((seed, COMPARED.index(strategy)))
-    waiting, taken = np.ones(len(pool.faulty), bool), []
+    waiting = np.ones(len(pool.faulty), bool)
+    taken: list[int] = []
     last_layers.reset()
     points, faulty = [(0, _found(last_layers, test))], [0]
     for before, after in pairwise(min(step, len(waiting)) for step in setup.steps):
@@ -290,18 +291,18 @@ def _pool_and_test(kind: Architecture, last_layers: LastLayers, setup: Setup, se
     """The chambers to label, and the layers to measure on; each seed has runs of its own."""
     first = _FIRST_RUN + seed * setup.runs
     drawn = [simulate_run(run).values() for run in range(first, first + setup.runs)]
-    ours, others = ([list(run)[part::2] for run in drawn] for part in (0, 1))
+    halves, others = ([list(run)[part::2] for run in drawn] for part in (0, 1))
     # What a place has in every run is one fault, not forty: it would decide alone.
     often = np.mean([[bool((one.bad == 1).any()) for one in run] for run in others], axis=0) > MOST_RUNS_BAD
     test = sample(kind, [one for run in others for one, again in zip(run, often, strict=True) if not again])
-    ours = [one for run in ours for one in run]
+    ours = [one for run in halves for one in run]
     occupancies = [one.occupancy for one in ours]
     bad = np.stack([one.bad for one in ours])
     bins = layer_bins(occupancies)
     before = judge_before(occupancies, bins)
     inputs = kind.inputs(occupancies, bins)[before.open]
     said = np.round(bad[before.open])  # a person says good or bad, also of what is ambiguous
-    pool = _Pool(before, last_layers.seen(inputs, said), np.nonzero(before.open)[0], (bad >= 0.5).any(axis=1))
+    pool = _Pool(before, last_layers.seen(inputs, said), np.nonzero(before.open)[0], np.any(bad >= 0.5, axis=1))
     return pool, last_layers.seen(test.inputs, test.bad)
 
 

@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from app.errors import Conflict, InvalidInput
 from app.ml.backend import numpy_2_forgiven
+from app.ml.curves import Ranking, area_under_roc, found_at, reliability
 from app.ml.models import (
     ALARM,
     CARD_FILE,
@@ -56,7 +57,6 @@ SHARES = {  # of the chambers; and of faulty ones among these
 }
 SCORES = {SHIFTER: 0.25, ALARM: 0.95}  # at 0.25 a missed bad layer is as bad as three false alarms
 HITS = (LEAST_HITS_A_CELL, 4.0, 12.0, 50.0, np.inf)  # a cell: levels at which false alarms are counted
-BINS = 10  # of the reliability curve
 
 
 def train(
@@ -100,7 +100,8 @@ def train(
         report(f"{name}: {_described(samples[name])}")
     # Taken out, so that what is not needed any more is not kept: these are hundreds of megabytes.
     shown, validation, ordinary = (samples.pop(name).seen for name in ("training", "validation", "calibration"))
-    test, more, labelled_test = samples.pop("test"), {}, None
+    test, labelled_test = samples.pop("test"), None
+    more: dict[str, Any] = {}
     if taught:
         real = {}
         for part in Part:
@@ -145,9 +146,13 @@ def train(
         ),
         figures=figures(test.bad[test.visible], found[test.visible]),
         figures_all_faults=figures(test.bad, found),
-        figures_labelled=labelled_test and _figures(labelled_test, scores(network, labelled_test.inputs)),
+        figures_labelled=_figures(labelled_test, scores(network, labelled_test.inputs)) if labelled_test else None,
         calibration=calibration,
-        reliability=reliability(test.bad[test.visible], found[test.visible]),
+        reliability=[
+            ReliabilityBin(score=one.mean_score, bad=one.bad, layers=one.layers)
+            for one in reliability(test.bad[test.visible], found[test.visible])[0]
+            if one.layers
+        ],
         thresholds={use: threshold(score, test.bad, found, test.hits) for use, score in SCORES.items()},
         sha256="0" * 64,  # of the file, once it is written
         created=datetime.now(UTC),
@@ -192,24 +197,6 @@ def calibrated(bad: np.ndarray, log_odds: np.ndarray, weights: np.ndarray | None
     return Calibration(temperature=float(1 / line[0]), shift=float(line[1]))
 
 
-def reliability(bad: np.ndarray, scores: np.ndarray) -> list[ReliabilityBin]:
-    """Mean score and share of bad layers, in tenths of the score; tenths without layers are left out.
-
-    >>> reliability(np.array([0.0, 1.0]), np.array([0.82, 0.88]))[0].bad
-    0.5
-    """
-    tenth = np.minimum((scores * BINS).astype(int), BINS - 1)
-    return [
-        ReliabilityBin(
-            score=float(scores[tenth == i].mean()),
-            bad=float(bad[tenth == i].mean()),
-            layers=int((tenth == i).sum()),
-        )
-        for i in range(BINS)
-        if (tenth == i).any()
-    ]
-
-
 def figures(bad: np.ndarray, scores: np.ndarray) -> Figures:
     """What scores are worth, where P(bad) is 0 or 1; what is ambiguous does not count.
 
@@ -217,14 +204,15 @@ def figures(bad: np.ndarray, scores: np.ndarray) -> Figures:
         bad: float (layers,), P(bad).
         scores: float (layers,).
     """
-    good_scores, bad_scores = scores[bad == 0], scores[bad == 1]
-    if not good_scores.size or not bad_scores.size:
+    sure = (bad == 0) | (bad == 1)
+    bad, scores = bad[sure] == 1, scores[sure]
+    if bad.all() or not bad.any():
         raise ValueError("figures need both good and bad layers")
     return Figures(
-        layers=good_scores.size + bad_scores.size,
-        bad_layers=bad_scores.size,
-        area_under_roc=area_under_roc(good_scores, bad_scores),
-        found_at_1_percent_false_alarms=found_at(0.01, good_scores, bad_scores),
+        layers=bad.size,
+        bad_layers=int(bad.sum()),
+        area_under_roc=area_under_roc(bad, scores),
+        found_at_1_percent_false_alarms=float(found_at(*Ranking.of(bad, scores).above(), 0.01)),
     )
 
 
@@ -232,27 +220,6 @@ def _figures(labelled: Sample, found: np.ndarray) -> Figures | None:
     """Those of labelled layers; None where all are good, or all bad."""
     both = (labelled.bad == 0).any() and (labelled.bad == 1).any()
     return figures(labelled.bad, found) if both else None
-
-
-def area_under_roc(good: np.ndarray, bad: np.ndarray) -> float:
-    """The probability that a bad layer scores higher than a good one; a tie counts half (Mann and Whitney 1947).
-
-    >>> area_under_roc(np.array([0.1, 0.4]), np.array([0.4, 0.9]))
-    0.875
-    """
-    ordered = np.sort(good)
-    below, up_to = np.searchsorted(ordered, bad, side="left"), np.searchsorted(ordered, bad, side="right")
-    return float((below + up_to).mean() / (2 * len(good)))
-
-
-def found_at(false_alarms: float, good: np.ndarray, bad: np.ndarray) -> float:
-    """The share of bad layers above the lowest score that at most this share of the good ones exceeds.
-
-    >>> found_at(0.25, good=np.array([0.1, 0.2, 0.3, 0.6]), bad=np.array([0.2, 0.5, 0.9, 0.95]))
-    0.75
-    """
-    allowed = int(false_alarms * len(good))
-    return float((bad > np.sort(good)[len(good) - 1 - allowed]).mean())
 
 
 def threshold(score: float, bad: np.ndarray, scores: np.ndarray, hits: np.ndarray) -> Threshold:

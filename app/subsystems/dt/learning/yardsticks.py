@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -160,7 +161,7 @@ def _forest(rows: np.ndarray, seed: int) -> Scores:
     return _learned(IsolationForest(n_estimators=TREES, random_state=seed % 2**32).fit(rows))
 
 
-def _learned(fitted) -> Scores:
+def _learned(fitted: Any) -> Scores:
     def scores(occupancies: Sequence[Occupancy], bins: np.ndarray) -> np.ndarray:
         exists = ~np.isnan(bins[..., 0])
         result = np.zeros(exists.shape)

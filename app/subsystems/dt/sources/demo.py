@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from app.errors import SettingsError
@@ -197,6 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Http
+    _headers_buffer: list[bytes]  # the library's
 
     def do_GET(self) -> None:
         arrived = time.monotonic()
@@ -227,6 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
             while not stopping.wait(_POLL_SECONDS) and not self._client_left():
                 pass
             return
+        assert isinstance(reply, Reply)
         self.send_response(reply.status)
         self.send_header("Content-Type", "text/html")
         for name, value in reply.headers:
@@ -238,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not reply.announced:
             self.send_header("Connection", "close")
         head = b"".join([*self._headers_buffer, b"\r\n"])
-        self._headers_buffer = []
+        self._headers_buffer.clear()
         if reply.drip:
             self.wfile.write(head)
             for i in range(len(reply.body)):
@@ -281,14 +284,14 @@ class _Http(ThreadingHTTPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)  # the library's would ask for the host's full name, which can take long
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
-    def process_request(self, request: socket.socket, client_address: object) -> None:
+    def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
             self._open.add(request)
         super().process_request(request, client_address)
 
-    def shutdown_request(self, request: socket.socket) -> None:
+    def shutdown_request(self, request: Any) -> None:
         super().shutdown_request(request)
         with self._changed:
             self._open.discard(request)
@@ -302,7 +305,7 @@ class _Http(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._open, _STOP_SECONDS)
 
-    def handle_error(self, request: socket.socket, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         if isinstance(sys.exception(), ConnectionError):
             log.debug("%s went away", client_address)
         else:

@@ -125,7 +125,7 @@ def spoilt(kind: FaultKind, chamber: Chamber, rows: Rows, retry_after: float) ->
     if kind in _ROWS:
         return Reply(demo_reply.histogram_json(chamber, _ROWS[kind](rows)).encode())
     if kind in _STATUS:
-        headers = ()
+        headers: tuple[tuple[str, str], ...] = ()
         if kind is FaultKind.BUSY:
             headers = (("Retry-After", str(round(retry_after))),)
         elif kind is FaultKind.BUSY_UNTIL:

@@ -75,7 +75,7 @@ def _layers_with_a_gap(counts: np.ndarray) -> int:
     if counts.shape[1] < _EMPTY_IN_A_ROW:
         return 0
     windows = np.lib.stride_tricks.sliding_window_view(counts == 0, _EMPTY_IN_A_ROW, axis=1)
-    return int(windows.all(axis=2).any(axis=1).sum())
+    return int(np.any(np.all(windows, axis=2), axis=1).sum())
 
 
 def _mean_and_rms(weights: np.ndarray, at: np.ndarray, total: float) -> tuple[float, float]:

@@ -7,6 +7,7 @@ Source: the paths of CMSSW's DTDigiTask and the JSON of the DQM server's `jsonfa
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from app.errors import InvalidInput, Reason, UnusableHistogram
 from app.subsystems.dt.geometry import Chamber
@@ -83,7 +84,7 @@ def occupancy_of(reply: object, chamber: Chamber) -> Occupancy:
     return Occupancy.from_rows(chamber, _member(bins, "content", "hist.bins"))
 
 
-def _member(of: object, key: str, name: str) -> object:
+def _member(of: object, key: str, name: str) -> Any:
     if not isinstance(of, dict):
         raise UnusableHistogram(Reason.WRONG_SHAPE, f"{name} is {_kind(of)}, not an object")
     if key not in of:

@@ -82,6 +82,7 @@ class RootFile:
             for chamber in dict.fromkeys(chambers):
                 if stop.is_set():
                     return
+                outcome: Occupancy | UnusableHistogram
                 try:
                     outcome = occupancy(chamber, reading.ask(_path(run, chamber)))
                 except UnusableHistogram as error:
@@ -125,7 +126,7 @@ class _Reading:
 
     def ask(self, place: str) -> Mapping[str, Any]:
         """What there is at a place: see `root_reader.answers`."""
-        pipe = self._running.process.stdin
+        pipe: Any = self._running.process.stdin
         try:
             pipe.write(place.encode() + b"\n")
             pipe.flush()
@@ -134,7 +135,8 @@ class _Reading:
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        line = self._running.process.stdout.readline()
+        pipe: Any = self._running.process.stdout
+        line = pipe.readline()
         if not line.endswith(b"\n"):
             raise self._down(self._running.why())
         return json.loads(line)

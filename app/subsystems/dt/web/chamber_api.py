@@ -22,6 +22,8 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("chambers", __name__)
 
+blueprint = Blueprint("past", __name__)
+
 
 class ModelScoresOut(BaseModel):
     """What one model said of a chamber: index 0 is layer 1."""
@@ -37,8 +39,15 @@ class ModelScoresOut(BaseModel):
     def of(cls, one: PastScore, shown: bool) -> ModelScoresOut:
         said = one.judgement
         verdicts = [str(verdict) for verdict in said.verdicts]
-        judged = {"worst": said.worst, "scores": list(said.scores), "verdicts": verdicts}
-        return cls(model=one.model, shown=shown, scored_at=one.scored_at, **judged)
+        scores = list(said.scores)
+        return cls(
+            model=one.model,
+            shown=shown,
+            scored_at=one.scored_at,
+            worst=said.worst,
+            scores=scores,
+            verdicts=verdicts,
+        )
 
 
 class ScoresByModelOut(BaseModel):

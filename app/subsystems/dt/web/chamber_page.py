@@ -5,8 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
 
 from app.domain.items import Item
 from app.domain.labels import LabelEvent, Seen
@@ -47,7 +49,7 @@ blueprint = Blueprint("chamber", __name__, url_prefix="/eval")
 
 
 @blueprint.get("/chamber/")
-def load() -> Response | tuple[str, int]:
+def load() -> ResponseReturnValue:
     """The form: the chamber it names, or what is wrong with it."""
     form = Fields({name: request.args.get(name, "") for name in FORM})
     if not form.given:
@@ -140,10 +142,10 @@ def my_last() -> list[LabelEvent]:
     return current_driftwatch().labelling.mine(person().name)
 
 
-def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, object]:
+def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, Any]:
     """What the page of a chamber shows whether or not it is there."""
     neighbours = current_driftwatch().store.items.of_place(chamber, around=run, each_side=OTHER_RUNS)
-    context = {
+    context: dict[str, Any] = {
         "reader": label_words.reader_of(),
         "run": run,
         "chamber": chamber,

@@ -16,6 +16,7 @@ import numpy as np
 from app.subsystems.dt.geometry import LAYERS, superlayer_of
 from app.subsystems.dt.histogram import Occupancy
 from app.web.shared.colours import colour, is_dark
+from app.web.shared.ticks import ticks
 
 _PERCENTILE = 99  # of the counts: beyond it may be a hot cell, which must not darken all others
 _ROOM = 1.5  # times that: as far as Poisson and a steep profile may carry an ordinary cell
@@ -78,8 +79,7 @@ class Scale:
         if self.kind is ScaleKind.LOG:
             between = [10**exponent for exponent in range(int(log10(self.top)) + 1)]
         else:
-            step = _round_step(self.top / _TICKS)
-            between = list(range(step, self.top, step))
+            between = [int(n) for n in ticks(self.top, _TICKS, whole=True)[1:-1]]
         room = 0.1  # of the scale: two numbers closer than this would run into each other
         kept = [n for n in between if room <= self.fraction(n) <= 1 - room]
         return [(n, self.fraction(n)) for n in (0, *kept, self.top)]
@@ -185,13 +185,3 @@ class Heatmap:
             return Cell(number, count, exists=False)
         fraction = self.scale.fraction(count)
         return Cell(number, count, True, colour(fraction), is_dark(fraction), over=count > self.scale.top)
-
-
-def _round_step(least: float) -> int:
-    """The smallest of 1, 2, 5, 10, 20, 50, … that is not below `least`."""
-    power = 1
-    while True:
-        for factor in (1, 2, 5):
-            if factor * power >= least:
-                return factor * power
-        power *= 10

@@ -25,6 +25,8 @@ from app.web.shared.csv_file import csv_file
 
 blueprint = Blueprint("influence", __name__)
 
+blueprint = Blueprint("influence", __name__)
+
 DIGITS = 6  # after the point, of an influence: less is nothing
 AGAIN_SECONDS = 1  # after which to look again for what is coming
 ANSWERS = {**REFUSED, "HTTP_404": Problem, "HTTP_500": Problem, "HTTP_503": Problem}
@@ -104,9 +106,7 @@ class InfluenceOut(BaseModel):
 
 @blueprint.get(f"{ADDRESS}/influence")
 @spec.validate(resp=Answers(HTTP_200=InfluenceOut, HTTP_202=InfluenceComing, **ANSWERS), tags=["chambers"])
-def show_influence(
-    run: str, wheel: str, sector: str, station: str, query: InfluenceQuery
-) -> InfluenceOut | tuple[InfluenceComing, int]:
+def show_influence(run: str, wheel: str, sector: str, station: str, query: InfluenceQuery) -> InfluenceOut | Response:
     """How much each cell of a chamber pushed the scores of its layers; asked for first, it is worked out: 202."""
     item, explained = _explained(run, wheel, sector, station, query)
     return InfluenceOut.of(item, explained) if explained else _coming()

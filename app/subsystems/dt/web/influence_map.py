@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import floor, log10
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from app.store.influences import Explained
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.web.shared.colours import influence_colour
+from app.web.shared.ticks import ticks
 
 LEAST_TOP = 0.5  # logits: what is less must not look like much
 _LEGEND_STEPS = 65  # odd, so that one of them is 0
@@ -55,10 +55,7 @@ class InfluenceScale:
         >>> [words for words, _ in InfluenceScale(2.5).ticks]
         ['−2.5', '−1', '0', '+1', '+2.5']
         """
-        least = self.top / _TICKS
-        power = 10.0 ** floor(log10(least))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
-        between = [i * step for i in range(1, _TICKS) if self.fraction(i * step) <= 1 - 2 * _ROOM]
+        between = [value for value in ticks(self.top, _TICKS)[1:] if self.fraction(value) <= 1 - 2 * _ROOM]
         values = [-self.top, *(-value for value in reversed(between)), 0.0, *between, self.top]
         return [(short_logits(value), (self.fraction(value) + 1) / 2) for value in values]
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
 
 from app.domain.influence import DEFAULT, Method, method_named
 from app.domain.items import Item
@@ -29,7 +31,7 @@ from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.display import own_query
 from app.web.shared.fields import Fields
-from app.web.shared.paging import Page
+from app.web.shared.paging import Page, read_size
 
 KEPT = 7 * 24 * 3600  # seconds that a browser keeps a small picture
 SIZES = (24, 48, 96)  # pictures a page
@@ -47,7 +49,7 @@ blueprint = Blueprint("saliency", __name__)
 
 
 @blueprint.record_once
-def _add_filters(state: object) -> None:
+def _add_filters(state: BlueprintSetupState) -> None:
     state.app.jinja_env.filters |= {"logits": logits, "short_logits": short_logits}
 
 
@@ -55,7 +57,7 @@ def _add_filters(state: object) -> None:
 
 
 @blueprint.get("/saliency/")
-def newest() -> Response | str:
+def newest() -> ResponseReturnValue:
     """The newest finished run's page."""
     runs = current_driftwatch().store.runs.find(RunState.FINISHED, limit=1, together=True)
     if runs:
@@ -71,7 +73,7 @@ def of_run(run: str) -> tuple[str, int]:
     models = _models()
     model = given.read("model", fields.one_of("model", dict(models)), driftwatch.model)
     method = given.read("method", method_named, DEFAULT)
-    size = given.read("size", fields.one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    size = read_size(given)
     context = {"run": loaded, "fields": given, "model": model, "method": method, "models": models, "sizes": SIZES}
     context |= {"methods": METHOD_WORDS, "newer": driftwatch.store.runs.find(RunState.FINISHED, limit=8, together=True)}
     if not given.errors:
@@ -89,7 +91,7 @@ def _list(run: int, model: str, method: Method, size: int, given: Fields) -> dic
         return {"coming": not failed, "failed": failed, "done": done, "total": total}
     influences = driftwatch.store.influences
     count = influences.count(run, model, method)
-    page = given.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(given, size, count)
     found = influences.largest(run, model, method, page.skip, page.size)
     return {"coming": False, "page": page, "pictures": found, "total": total}
 

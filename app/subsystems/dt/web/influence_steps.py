@@ -4,7 +4,7 @@ cells of the picture. Nothing here explains: the steps are shown with the number
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,7 +157,7 @@ def _of_deviations(title: str, text: str, taken: np.ndarray, channel: int) -> St
     return Step(title, text, "bin", _counted(), squares, ends)
 
 
-def _of_influence(title: str, text: str, unit: str, numbers: np.ndarray, values: np.ndarray) -> Step:
+def _of_influence(title: str, text: str, unit: str, numbers: Iterable[int], values: np.ndarray) -> Step:
     scale = InfluenceScale(max(float(np.abs(values).max(initial=0)), 1e-6))
     squares = [(logits(value), influence_colour(scale.fraction(value))) for value in values.tolist()]
     ends = f"{logits(-scale.top)} to {logits(scale.top)} logits"

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, partial
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 
 from app.domain.problems import Problem
 from app.domain.run_numbers import LARGEST_RUN, run_number
@@ -28,9 +30,10 @@ from app.web.shared.application import current_driftwatch
 from app.web.shared.cache import kept
 from app.web.shared.csv_file import table_file
 from app.web.shared.display import chamber_name, chamber_words, signed
-from app.web.shared.fields import YES_OR_NO, Fields, number_in, one_of, read_scheme
+from app.web.shared.fields import Fields, number_in, one_of, read_scheme
 from app.web.shared.item_lists import CHOICES, query_without, refuse_wrong
-from app.web.shared.paging import SIZES, Page
+from app.web.shared.ordering import read_sort
+from app.web.shared.paging import SIZES, Page, read_size
 
 CHAMBER = "/<wheel>/<sector>/<station>"
 PLACE = ("wheel", "sector", "station")
@@ -217,7 +220,7 @@ def index() -> tuple[str, int]:
 
 
 @blueprint.get("/chamber/")
-def choose() -> Response | tuple[str, int]:
+def choose() -> ResponseReturnValue:
     """The chamber that the form names, or what is wrong with it."""
     fields = Fields(request.args)
     if not fields.given:
@@ -234,8 +237,10 @@ def choose() -> Response | tuple[str, int]:
         except InvalidInput as error:
             fields.refuse(error)
         else:
-            place = {name: getattr(chamber, name) for name in PLACE}
-            more = {name: fields.given[name] for name in ("first", "last", "model") if name in fields.given}
+            place: dict[str, Any] = {name: getattr(chamber, name) for name in PLACE}
+            more: dict[str, Any] = {
+                name: fields.given[name] for name in ("first", "last", "model") if name in fields.given
+            }
             return redirect(url_for(".of_chamber", **place, layer=layer, **more), 303)
     return render_template("dt/trend_form.html", fields=fields, choices=CHOICES, layers=LAYER_NUMBERS), 400
 
@@ -296,9 +301,9 @@ def _page(wanted: Wanted) -> tuple[str, int]:
     fields, chamber = wanted.fields, wanted.chamber
     trend, table = wanted.trend() if not fields.errors else (None, Table(("run",), ("run",), ()))
     sort, descending = _order(fields, table)
-    size = fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])
+    size = read_size(fields)
     count = len(table.rows)
-    page = fields.read("page", lambda text: Page.of(text, size, count), Page(1, size, count))
+    page = Page.read(fields, size, count)
     place = {name: getattr(chamber, name) for name in PLACE} if chamber else {}
     given = query_without("page", "size", "sort", "descending", "scheme")
     return render_template(
@@ -326,10 +331,9 @@ def _page(wanted: Wanted) -> tuple[str, int]:
     ), fields.status
 
 
-def _address(place: Mapping[str, int], **query: object) -> str:
+def _address(place: Mapping[str, Any], **query: Any) -> str:
     return url_for(".of_chamber" if place else ".index", **place, **query)
 
 
 def _order(fields: Fields, table: Table) -> tuple[str, bool]:
-    sort = fields.read("sort", one_of("sort", {name: name for name in table.header}), "run")
-    return sort, fields.read("descending", one_of("descending", YES_OR_NO), True)
+    return read_sort(fields, table.header, "run", lambda sort: True)
