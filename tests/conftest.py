@@ -19,6 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pymongo import MongoClient
+from ram_disk import database_folder, remove_left_over
 from shared_by_apps import SharedRule, SharedTemplates
 from waiting import wait_until
 from waitress import wasyncore
@@ -62,9 +63,13 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URI of a MongoDB server, without a database's name."""
-    server = EmbeddedMongo(tmp_path_factory.mktemp("data"))
-    yield server.join().removesuffix("/driftwatch")
-    server.leave()
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
+        remove_left_over()
+    with database_folder(tmp_path_factory.getbasetemp(), workers) as folder:
+        server = EmbeddedMongo(folder)
+        yield server.join().removesuffix("/driftwatch")
+        server.leave()
 
 
 @pytest.fixture(scope="session")
