@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -42,13 +42,40 @@ BEGUN_FIRST = (
 )
 
 
+SERVERS = {"mongodb", "demo", "browser", "_firefox"}  # fixtures: whatever uses one is slow
+SLOW = (  # what only a test marked slow may begin
+    "app.ml.backend._import",
+    "app.subsystems.dt.sources.demo.DemoServer.__enter__",
+    "app.store.embedded.EmbeddedMongo.join",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest come first, so that no worker is left alone with one of them in the end."""
+    """Mark as slow what uses a server, and begin with the files that take longest: no worker shall end long after."""
+    for item in items:
+        if not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
     def place(item: pytest.Item) -> int:
         return next((i for i, path in enumerate(BEGUN_FIRST) if item.nodeid.startswith(path)), len(BEGUN_FIRST))
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Whoever makes an unmarked test slow is told so, or `make check` would not stay quick."""
+    if item.get_closest_marker("slow"):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        for what in SLOW:
+            patch.setattr(what, partial(_refuse, what))
+        return (yield)
+
+
+def _refuse(what: str, *_: object, **__: object) -> None:
+    pytest.fail(f"This takes {what}: mark the test, or `pytestmark` of its module, as slow.")
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ def test_a_ram_disk_that_is_not_there_or_not_told_of_is_not_used(tmp_path):
             assert folder.parent == tmp_path
 
 
+@pytest.mark.slow
 def test_what_tests_that_were_killed_left_on_the_ram_disk_is_stopped_and_removed_and_nothing_else(tmp_path):
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     left, ours = (tmp_path / f"{PREFIX}{pid}-x" for pid in (dead.stdout.strip(), os.getpid()))

@@ -19,6 +19,8 @@ from waiting import PATIENCE, wait_until
 from app.store.embedded import EmbeddedMongo
 from config import ROOT, Settings
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {name.upper() for name in Settings.model_fields}
 FLASK = Path(__import__("sys").executable).with_name("flask")
 

@@ -29,7 +29,6 @@ from app.store.indexes import between, count_to, make_indexes
 from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.store.runs import Runs
 from app.subsystems import Subsystem
-from app.subsystems.dt.geometry import LAYERS
 
 MOST_LISTED = 100_000  # rows of one list as a file: passing over rows takes time
 MOST_ANSWERED = 50_000  # of them through the API, page by page, where each answer counts them
@@ -76,12 +75,13 @@ class Items:
         self._listed = {f"list_{sort}": self.SORTS[sort] for sort in ("certainty", "score", "run", *keys)}
         self._high = {f"high_{key}": (key, *(f for f in self.SORTS["score"] if f != key)) for key in keys}
 
+        part = subsystem.part
         of_labels = {
             "contamination": "contamination",
-            "layer": "contaminated",
-            "layer_score": "contaminated_score",
-            "layer_label": "contaminated_bad",
-            "bad_layers": "called_bad",
+            part: "contaminated",
+            f"{part}_score": "contaminated_score",
+            f"{part}_label": "contaminated_bad",
+            f"bad_{part}s": "called_bad",
             "by": "evaluation.by",
             "at": "evaluation.at",
         }
@@ -89,7 +89,9 @@ class Items:
         self._labelled = {sort: self.SORTS[sort] for sort in ("run", *keys)} | self.SORTS_OF_LABELLED  # as above
 
         # In no index: a run has few enough items to be sorted without.
-        self.SORTS_OF_A_RUN = {f"layer_{n}": (f"scores.{n - 1}", *keys) for n in range(1, LAYERS + 1)} | {
+        self.SORTS_OF_A_RUN = {
+            f"{part}_{n}": (f"scores.{n - 1}", *keys) for n in range(1, subsystem.most_parts + 1)
+        } | {
             "evaluation": ("evaluation.state", *keys),
             "skipped_by": ("skipped_by", *keys),
             "comment": ("evaluation.comment", *keys),

@@ -22,6 +22,8 @@ class Subsystem:
         name: short, stored with each item: "dt".
         place: the frozen type that says which item of a run is meant, made by keywords from `keys`.
         keys: its fields, in the order in which items are sorted.
+        part: what a part is called, in one word: lists are sorted by "layer_1".
+        most_parts: how many an item has at most.
         places: all items that a run has.
         decode: (place, bytes) → the histogram that the store kept.
         from_rows: (place, lists of counts) → the histogram from outside, checked; raises UnusableHistogram.
@@ -42,6 +44,8 @@ class Subsystem:
     name: str
     place: type
     keys: tuple[str, ...]
+    part: str
+    most_parts: int
     places: Callable[[], tuple[Any, ...]]
     decode: Callable[[Any, bytes], Any]
     from_rows: Callable[[Any, Sequence[Sequence[float]]], Any]

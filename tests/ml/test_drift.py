@@ -14,6 +14,8 @@ from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_run
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scorer():

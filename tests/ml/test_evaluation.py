@@ -48,6 +48,8 @@ from app.subsystems.dt.simulate import SimulatedChamber, simulate_chambers
 from app.subsystems.dt.verdict import judge_before
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 CHAMBERS, SEED = 150, 7
 CHAMBER = Chamber(wheel=0, station=1, sector=1)
 

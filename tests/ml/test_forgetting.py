@@ -11,6 +11,8 @@ from app.subsystems.dt.learning.forgetting import LEAST_LAYERS, Forgetting, Kind
 from app.subsystems.dt.learning.scoring import Scorer
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 MODELS = ROOT / "models"
 
 

@@ -32,6 +32,8 @@ from app.subsystems.dt.learning.keras2 import KINDS, input_scaling, read_row_net
 from app.subsystems.dt.preprocess import BINS
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def rows(n=200):
     return input_scaling(np.random.default_rng(2).poisson(20, (n, BINS)).astype(np.float32))

@@ -8,6 +8,8 @@ from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def few_simulated(monkeypatch):

@@ -24,6 +24,7 @@ def change_card(folder, **fields):
     (folder / CARD_FILE).write_text(json.dumps({**card, **fields}))
 
 
+@pytest.mark.slow
 def test_the_model_in_use_ships_with_a_card_that_is_true_of_it():
     folder = default_model(ROOT / "models")
     card = load_card(folder)

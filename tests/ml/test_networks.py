@@ -6,6 +6,8 @@ from app.subsystems.dt.learning.networks import ARCHITECTURES, architecture
 from app.subsystems.dt.preprocess import BINS, layer_bins
 from app.subsystems.dt.simulate import simulate_chambers
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_network_of_2018_has_786_parameters_in_its_layers():
     network = architecture("row-cnn").build()

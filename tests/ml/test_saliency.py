@@ -17,6 +17,8 @@ from app.subsystems.dt.residuals import BINS, FACTS, PARTNER, altered_residuals,
 from app.subsystems.dt.simulate import simulate_chambers
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 CHAMBER = Chamber(wheel=0, station=1, sector=4)
 NETWORKS = ("chamber-scan-1", "row-cnn-1")
 

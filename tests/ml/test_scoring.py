@@ -20,6 +20,8 @@ from app.subsystems.dt.preprocess import BINS, layer_bins, row_scaled
 from app.subsystems.dt.simulate import RICH, simulate_chambers, simulate_run
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = ROOT / "models" / "row-cnn-1"
 
 

@@ -18,6 +18,8 @@ from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = default_model(ROOT / "models")
 
 # What people said of real chambers, by words in their labels: the bad layers. Where a label says only "bad", what the

@@ -14,6 +14,8 @@ from app.subsystems.dt.learning.networks import architecture
 from app.subsystems.dt.learning.simulate_labelling import COMPARED, Curve, Outcome, Setup, simulate_labelling
 from config import Settings
 
+pytestmark = pytest.mark.slow
+
 SMALL = Setup(seeds=1, taught=150, runs=4, rate=0.99, steps=(0, 10, 40))
 
 

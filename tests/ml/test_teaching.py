@@ -23,6 +23,8 @@ from app.subsystems.dt.profiles import typical
 from app.subsystems.dt.verdict import judge_before
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 ACTIVE = default_model(ROOT / "models")
 COMPOSITION = Composition(
     split="by hand",

@@ -17,6 +17,8 @@ from app.subsystems.dt.simulate import RICH, SIMULATOR_VERSION, simulate_chamber
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 CHAMBERS = training.LEAST_CHAMBERS
 
 

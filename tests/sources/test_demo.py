@@ -13,6 +13,8 @@ from app.subsystems.dt.simulate import simulate_run
 from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, FaultKind
 from app.subsystems.dt.sources.dqm import histogram_path, occupancy_of
 
+pytestmark = pytest.mark.slow
+
 RUN = 302_635
 CHAMBER = Chamber(wheel=-1, station=1, sector=2)
 OTHER = Chamber(wheel=0, station=4, sector=9)

@@ -10,6 +10,8 @@ from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault, Fault
 from app.subsystems.dt.sources.jsonfairy import Jsonfairy
 from config import Settings
 
+pytestmark = pytest.mark.slow
+
 RUN = 302_640
 FAULTY = all_chambers()[7]
 LASTING = {

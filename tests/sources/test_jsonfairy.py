@@ -34,6 +34,8 @@ from app.subsystems.dt.sources.demo_reply import histogram_json
 from app.subsystems.dt.sources.jsonfairy import Jsonfairy, decoded, histogram
 from config import Settings
 
+pytestmark = pytest.mark.slow
+
 RUN = 302635
 ONE = Chamber(wheel=-1, station=1, sector=2)
 SOME = all_chambers()[:40]

@@ -15,6 +15,8 @@ from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.sources.jsonfairy import Jsonfairy
 from config import Settings
 
+pytestmark = pytest.mark.slow
+
 RUN = 302635
 CHAMBERS = all_chambers()[:5]
 ODD = CHAMBERS[1]

@@ -21,6 +21,8 @@ from app.store.connecting import unavailable
 from app.subsystems.dt import DT
 from config import ROOT, Settings
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "pass-of-somebody"
 WRONG = "wrong-of-somebody"
 

@@ -15,6 +15,8 @@ from app.store import embedded
 from app.store.embedded import EmbeddedMongo
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def answers(server: EmbeddedMongo) -> bool:
     return server._answers()

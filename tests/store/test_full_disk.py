@@ -19,6 +19,8 @@ from app.errors import StoreUnavailable
 from app.store.embedded import EmbeddedMongo
 from config import ROOT, Settings
 
+pytestmark = pytest.mark.slow
+
 CHUNK = b"x" * 65_536
 
 

@@ -15,6 +15,8 @@ from app.subsystems.dt.simulate import simulate_chambers, simulate_run
 from app.web.shared.display import percent
 from config import ROOT
 
+pytestmark = pytest.mark.slow
+
 ROW = "row-cnn-1"
 
 

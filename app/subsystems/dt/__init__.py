@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.subsystems.dt.geometry import Chamber, all_chambers
+from app.subsystems.dt.geometry import LAYERS, Chamber, all_chambers
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.summary import bad_layers, pack_rates, pack_scores, summarise
 from app.subsystems.subsystem import Subsystem
@@ -57,6 +57,8 @@ DT = Subsystem(
     name="dt",
     place=Chamber,
     keys=("wheel", "station", "sector"),
+    part="layer",
+    most_parts=LAYERS,
     places=all_chambers,
     decode=Occupancy.from_bytes,
     from_rows=Occupancy.from_rows,

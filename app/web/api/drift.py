@@ -17,8 +17,6 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("drift", __name__)
 
-blueprint = Blueprint("drift", __name__)
-
 
 class DriftQuery(Given):
     first: int = Field(1, ge=1, le=LARGEST_RUN, description="no run before this one")

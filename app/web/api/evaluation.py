@@ -16,8 +16,6 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("evaluation", __name__)
 
-blueprint = Blueprint("evaluation", __name__)
-
 
 class EvaluationOut(BaseModel):
     """What a model was found to be worth, as far as that is known."""

@@ -30,8 +30,6 @@ from app.web.shared.errors import answer
 
 blueprint = Blueprint("labelling", __name__)
 
-blueprint = Blueprint("label", __name__)
-
 AWAY = {"HTTP_503": Problem}
 
 

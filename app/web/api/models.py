@@ -24,8 +24,6 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("models", __name__)
 
-blueprint = Blueprint("model", __name__)
-
 
 class ThresholdOut(BaseModel):
     """From which score a layer is bad, for one use, and what that means on simulated chambers."""

@@ -14,8 +14,6 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("reevaluations", __name__)
 
-blueprint = Blueprint("reevaluation", __name__)
-
 LISTED = 50
 CHANGED = Answers(HTTP_200=ReevaluationOut, HTTP_404=Problem, HTTP_409=Problem, HTTP_503=Problem, **REFUSED)
 

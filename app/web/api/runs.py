@@ -28,8 +28,6 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("runs", __name__)
 
-blueprint = Blueprint("run", __name__)
-
 
 class RunSummaryQuery(Given):
     reference: str | None = Field(None, max_length=20, description="run to compare with, if not the proposed one")

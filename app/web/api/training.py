@@ -20,8 +20,6 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("training", __name__)
 
-blueprint = Blueprint("training", __name__)
-
 MOST_LISTED = 50
 USUAL = Plan()
 

@@ -22,8 +22,6 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("transfer", __name__)
 
-blueprint = Blueprint("transfer", __name__)
-
 MOST_ROWS = 1_000  # of one answer; the page and the command have all
 
 Runs = Field(None, description="only these runs: '302634-302640', or one")

@@ -22,8 +22,6 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("chambers", __name__)
 
-blueprint = Blueprint("past", __name__)
-
 
 class ModelScoresOut(BaseModel):
     """What one model said of a chamber: index 0 is layer 1."""

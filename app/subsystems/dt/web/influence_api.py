@@ -25,8 +25,6 @@ from app.web.shared.csv_file import csv_file
 
 blueprint = Blueprint("influence", __name__)
 
-blueprint = Blueprint("influence", __name__)
-
 DIGITS = 6  # after the point, of an influence: less is nothing
 AGAIN_SECONDS = 1  # after which to look again for what is coming
 ANSWERS = {**REFUSED, "HTTP_404": Problem, "HTTP_500": Problem, "HTTP_503": Problem}

@@ -1,0 +1,105 @@
+"""The drawing in docs/architecture.md, and who knows a particular subsystem, compared with the imports."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config import ROOT
+
+APP = ROOT / "app"
+MODULES = sorted(APP.rglob("*.py"))
+DRAWING = re.search(r"```rooms\n(.*?)```", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.DOTALL)
+LINES = [re.split(r"\s{3,}", line)[0].split() for line in DRAWING[1].splitlines()]
+LEVELS = {room: level for level, line in enumerate(LINES) for room in line}
+
+# The rooms that are to know no subsystem, and what of them still knows the drift tubes: this list only becomes shorter.
+STILL_KNOW_DT = {
+    "app/cli/__init__.py",
+    "app/cli/models.py",
+    "app/transfer/kinds.py",
+    "app/transfer/the_2018_format.py",
+    "app/web/api/blueprint.py",
+    "app/web/api/evaluation.py",
+    "app/web/api/label_schemas.py",
+    "app/web/api/models.py",
+    "app/web/api/runs.py",
+    "app/web/api/training.py",
+    "app/web/blueprints.py",
+    "app/web/data/score_spread.py",
+    "app/web/data/statistics.py",
+    "app/web/labels/label_page.py",
+    "app/web/labels/queue_options.py",
+    "app/web/models/comparison.py",
+    "app/web/models/evaluation_tables.py",
+    "app/web/models/models_page.py",
+    "app/web/models/threshold_curve.py",
+    "app/web/models/training_form.py",
+    "app/web/models/training_pages.py",
+    "app/web/review/agreement.py",
+    "app/web/review/answers.py",
+    "app/web/review/problems.py",
+    "app/web/runs/drift.py",
+    "app/web/runs/overview.py",
+    "app/web/runs/run_page.py",
+    "app/web/shared/display.py",
+    "app/web/shared/fields.py",
+    "app/web/shared/item_lists.py",
+}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {name_of(path) for path in MODULES}
+
+
+def imported(tree: ast.AST, everywhere: bool = False) -> Iterator[str]:
+    """The modules of the program that are imported: when the module is, or also later, or for annotations only."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "app":
+            for one in node.names:
+                whole = f"{node.module}.{one.name}"
+                yield whole if whole in NAMES else node.module
+        elif everywhere or not isinstance(node, ast.FunctionDef | ast.If):
+            yield from imported(node, everywhere)
+
+
+def room_of(module: str) -> str:
+    """The room of the drawing that a module is in: the longest beginning of its name that the drawing has.
+
+    >>> room_of("app.web.runs.overview"), room_of("app.subsystems.dt.verdict")
+    ('web/runs', 'subsystems/dt')
+    """
+    parts = module.split(".")[1:]
+    return next(room for n in range(len(parts), 0, -1) if (room := "/".join(parts[:n])) in LEVELS)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.parent != APP or path.stem != "__init__"], ids=name_of
+)
+def test_a_room_imports_only_what_stands_beside_or_below_it(path):
+    mine = room_of(name_of(path))
+    above = {name for name in imported(ast.parse(path.read_text())) if LEVELS[room_of(name)] < LEVELS[mine]}
+    assert not above, f"{mine} stands below"
+
+
+def test_the_drawing_has_every_room_and_no_other():
+    folders = {path.relative_to(APP).parts[0] for path in MODULES} - {"__init__.py"}
+    there = {Path(name).stem for name in folders}
+    assert {room.split("/")[0] for room in LEVELS} == there
+    for room in LEVELS:
+        assert (APP / room).is_dir() or (APP / f"{room}.py").exists(), room
+
+
+def test_no_further_module_comes_to_know_a_particular_subsystem():
+    outside = [path for path in MODULES if "subsystems" not in path.relative_to(APP).parts]
+    know = {
+        str(path.relative_to(ROOT))
+        for path in outside
+        if any(name.startswith("app.subsystems.dt") for name in imported(ast.parse(path.read_text()), everywhere=True))
+    }
+    assert know == STILL_KNOW_DT
