@@ -35,7 +35,7 @@ def main() -> None:
             scores = np.random.default_rng(number).beta(0.1, 2, int(before.open.sum()))
             judgements = zip(simulated, judge(before, scores, 0.5), DT.explain(occupancies), strict=True)
             store.items.keep_scores(number, judgements, "bench-model")
-        with MongoClient(store._embedded.uri) as client:
+        with MongoClient(store._connection._embedded.uri) as client:
             database = client["driftwatch"]
             arrays = database["arrays"]
             for document in list(database["items"].find()):

@@ -269,7 +269,7 @@ def label(driftwatch: Driftwatch, number: int) -> None:
     items = [item for item in driftwatch.store.items.of_run(number) if item.judgement and item.judgement.certainty]
     items.sort(key=lambda item: item.judgement.certainty)
     for i, item in enumerate(items[:LABELS]):
-        bad = sorted(item.bad_layers)
+        bad = sorted(item.bad_parts)
         submit(driftwatch, "ann", item, bad)
         item = driftwatch.store.items.look(number, item.place)
         if item.waiting:
@@ -423,7 +423,7 @@ def change(driftwatch: Driftwatch, count: int, i: int) -> None:
     """
     number = FIRST + count - 2 - i
     item = next(item for item in driftwatch.store.items.of_run(number) if item.waiting and item.judgement)
-    submit(driftwatch, "ann", item, sorted(item.bad_layers))
+    submit(driftwatch, "ann", item, sorted(item.bad_parts))
     counts, reasons = driftwatch.store.items.summary(number)
     driftwatch.store.runs.update(number, summary=counts, reasons=reasons)
 

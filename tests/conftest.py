@@ -7,7 +7,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterator
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from waitress import wasyncore
 from app import create_app
 from app.accounts import Role
 from app.driftwatch import Driftwatch
+from app.ml import backend
 from app.store.embedded import EmbeddedMongo
 from app.subsystems.dt.sources.demo import DemoServer
 from config import ROOT, Settings
@@ -43,10 +44,10 @@ BEGUN_FIRST = (
 
 
 SERVERS = {"mongodb", "demo", "browser", "_firefox"}  # fixtures: whatever uses one is slow
-SLOW = (  # what only a test marked slow may begin
-    "app.ml.backend._import",
-    "app.subsystems.dt.sources.demo.DemoServer.__enter__",
-    "app.store.embedded.EmbeddedMongo.join",
+SLOW = (  # what only a test that is marked slow may call
+    (backend, "_import"),  # TensorFlow
+    (DemoServer, "__enter__"),
+    (EmbeddedMongo, "join"),
 )
 
 
@@ -69,13 +70,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if item.get_closest_marker("slow"):
         return (yield)
     with pytest.MonkeyPatch.context() as patch:
-        for what in SLOW:
-            patch.setattr(what, partial(_refuse, what))
+        for owner, name in SLOW:
+            patch.setattr(owner, name, _refused_to_a_test(getattr(owner, name)))
         return (yield)
 
 
-def _refuse(what: str, *_: object, **__: object) -> None:
-    pytest.fail(f"This takes {what}: mark the test, or `pytestmark` of its module, as slow.")
+def _refused_to_a_test(function: Callable[..., object]) -> Callable[..., object]:
+    @wraps(function)
+    def call(*arguments: object, **more: object) -> object:
+        if threading.current_thread() is threading.main_thread():  # not what another test left at work
+            pytest.fail(f"{function.__qualname__} takes long: mark the test, or its module (`pytestmark`), as slow.")
+        return function(*arguments, **more)
+
+    return call
 
 
 @pytest.fixture(scope="session")

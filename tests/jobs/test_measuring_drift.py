@@ -80,7 +80,7 @@ def test_it_is_measured_by_itself_while_nothing_else_is_at_work_and_not_again_af
         raise ValueError("no reference can be made")
 
     with monkeypatch.context() as patch:
-        patch.setattr("app.jobs.drift.make_reference", broken)
+        patch.setattr("app.subsystems.dt.learning.drift.make_reference", broken)
         scored.drifts.reconcile()
         wait_until(lambda: scored.drifts.failure())
         assert "no reference can be made" in scored.drifts.failure()

@@ -241,7 +241,7 @@ def test_a_database_of_the_time_before_tells_by_the_names_of_sources_what_is_sim
     database["runs"].drop_index("simulated")
     database["labels"].drop_index("simulated_1")
 
-    store = make_driftwatch(mongodb_uri=before._uri).store
+    store = make_driftwatch(mongodb_uri=before._connection._uri).store
     kinds = {run: store.runs.get(run).source_kind for run in names}
     assert kinds == {1: "demonstration", 2: "dqm", 3: "root", 4: "import", 5: "root"}
     assert store.runs.simulated() == store.labels.simulated_runs() == [1, 5]  # of the last, a part is

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning import drift
-from app.subsystems.dt.learning.drift import Bins, Measured, Reference, make_reference, measure
+from app.subsystems.dt.learning.drift import (
+    Bins,
+    Measured,
+    Reference,
+    make_reference,
+    measure,
+    of_document,
+    to_document,
+)
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_run
 from config import ROOT
@@ -128,6 +136,6 @@ def test_a_reference_comes_back_from_the_database_as_it_was(reference, driftwatc
     store = driftwatch.store.references
     assert store.get("m") is None
     assert not store.has("m")
-    store.keep("m", reference)
+    store.keep("m", to_document(reference))
     assert store.has("m")
-    assert measure(store.get("m"), run) == measure(reference, run)
+    assert measure(of_document(store.get("m")), run) == measure(reference, run)

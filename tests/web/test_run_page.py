@@ -174,7 +174,7 @@ def test_bad_chambers_are_shown_as_pictures_with_what_is_wrong(loaded, items):
         entry = next(one for one in listed.split("<li><a ") if where in one)
         assert re.findall(r"<li>(\d+)", entry) == [str(layer) for layer in item.bad_kinds]
         for finding in item.findings:
-            if finding["makes_bad"] and item.bad_layers.get(finding["layer"], ("", ""))[1] == finding["text"]:
+            if finding["makes_bad"] and item.bad_parts.get(finding["layer"], ("", ""))[1] == finding["text"]:
                 assert finding["text"].replace("'", "&#39;") in entry
 
 
