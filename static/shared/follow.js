@@ -14,7 +14,7 @@ async function look() {
     const fresh = page.querySelector("[data-follow]");
     if (fresh) {
       if (fresh.innerHTML !== line.innerHTML) line.replaceChildren(...fresh.childNodes);
-    } else if (written) {
+    } else if (written || typed()) {
       line.textContent = "Over. Load the page again to see what came of it.";
       return;
     } else {
@@ -26,6 +26,12 @@ async function look() {
     if (!(error instanceof Away || error instanceof Refused)) throw error;
     schedule(AWAY_PAUSE);
   }
+}
+
+// Also what was typed before this script ran.
+function typed() {
+  const fields = document.querySelectorAll("input:not([type=checkbox], [type=radio], [type=hidden]), textarea");
+  return [...fields].some((field) => field.value !== field.defaultValue);
 }
 
 function schedule(delay) {
