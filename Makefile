@@ -5,24 +5,23 @@ BIN := $(VENV)/bin
 COMPILE := $(BIN)/python -c "from app.subsystems.dt.residuals import compile_loops; compile_loops()"
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run check test soak lock bench clean
+.PHONY: run lint check test soak lock bench clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/flask serve
 
-test: $(VENV)/test.stamp
-	@sh deploy/need chromium
-	@sh deploy/need firefox
+lint: $(VENV)/test.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy app config.py wsgi.py
+
+test: lint
+	@sh deploy/need chromium
+	@sh deploy/need firefox
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
 
 # What needs no TensorFlow, no server and no browser: for between two edits.
-check: $(VENV)/test.stamp
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy app config.py wsgi.py
+check: lint
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow and not soak" -n auto --maxprocesses 4 -q
 
 # Many more cases of the tests that draw them at random.

@@ -160,13 +160,12 @@ def connection_of(settings: Settings, subsystems: Sequence[Subsystem]) -> Connec
                 Answers(mine["answers"], subsystem),
                 Problems(mine["problems"], subsystem),
                 Runs(mine["runs"]),
-                Jobs(database, subsystem.name),
                 Reevaluations(mine["reevaluations"]),
                 Thresholds(mine["model_thresholds"]),
-                Users(database),
-                Attempts(database),
                 Imports(mine),
             ):
                 keeper.make_indexes()
+        for shared in (Jobs(database, subsystems[0].name), Users(database), Attempts(database)):
+            shared.make_indexes()
 
     return Connection(settings, prepare)

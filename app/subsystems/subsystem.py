@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from app.sources import Server, Source
+    from app.sources import Server
     from app.subsystems.learning import Learning
     from config import Settings
 
@@ -36,7 +35,6 @@ class Subsystem:
         parts_called_bad: (verdicts of the parts, findings) → the bad parts, by number, each with the kind of what is
             wrong and the same in words.
         server: (settings, address of the demonstration server or None) → the DQM server as a source.
-        file: path of a file that somebody gave → the source that it is; None where none is read.
         learning: what its networks can do; makes it when it is needed.
         was_alone: it was there before the others: the names of its collections begin with nothing.
     """
@@ -57,7 +55,6 @@ class Subsystem:
     parts_called_bad: Callable[[Sequence[str], Iterable[Mapping[str, Any]]], dict[int, tuple[str, str]]]
     server: Callable[[Settings, str | None], Server]
     learning: Callable[[], Learning]
-    file: Callable[[Path], Source] | None = None
     was_alone: bool = False
 
     def at(self, place: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.subsystems.dt.geometry import LAYERS, Chamber, all_chambers
@@ -14,7 +13,7 @@ from app.subsystems.dt.summary import bad_layers, pack_rates, pack_scores, summa
 from app.subsystems.subsystem import Subsystem
 
 if TYPE_CHECKING:
-    from app.sources import Server, Source
+    from app.sources import Server
     from app.subsystems.learning import Learning
     from config import Settings
 
@@ -41,12 +40,6 @@ def _server(settings: Settings, demonstration: str | None) -> Server:
     return Jsonfairy(settings, demonstration)
 
 
-def _file(path: Path) -> Source:
-    from app.subsystems.dt.sources.rootfile import RootFile
-
-    return RootFile(path)
-
-
 def _learning() -> Learning:
     from app.subsystems.dt.learning.offer import LearningOfChambers
 
@@ -69,7 +62,6 @@ DT = Subsystem(
     pack_scores=pack_scores,
     parts_called_bad=bad_layers,
     server=_server,
-    file=_file,
     learning=cache(_learning),
     was_alone=True,
 )
