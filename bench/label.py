@@ -34,10 +34,10 @@ BOUND = 100  # ms
 
 # Resolves with ms from the key to the first frame that can show the next chamber.
 SUBMIT = """() => new Promise((resolve) => {
-  const before = document.querySelector("#chamber");
+  const before = document.querySelector("#item");
   const begin = performance.now();
   new MutationObserver((_, observer) => {
-    if (document.querySelector("#chamber") === before || !document.querySelector("#chamber[data-place]")) return;
+    if (document.querySelector("#item") === before || !document.querySelector("#item[data-place]")) return;
     observer.disconnect();
     requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - begin)));
   }).observe(document.querySelector("main"), { childList: true });
@@ -97,7 +97,7 @@ def measure(url: str, driftwatch: Driftwatch) -> tuple[list[float], list[float]]
         page.goto(f"{url}/sign-in/link/{driftwatch.accounts.new_link('bench', by='bench')}")
         page.locator("main button").click()
         page.goto(f"{url}/eval/")
-        page.locator("#chamber[data-place]").wait_for()
+        page.locator("#item[data-place]").wait_for()
         swapped = [labelled(page) for _ in range(LABELS)]
         loaded = [reloaded(page) for _ in range(LABELS // 2)]
         browser.close()

@@ -12,12 +12,13 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.strategies import Strategy
+from app.domain.vocabulary import BAD
 
 MOST_SEQ = 2**31 - 1  # events of one item
 
 
 class Kind(StrEnum):
-    LABEL = "label"  # these layers are bad
+    LABEL = "label"  # these parts are of these classes
     SKIP = "skip"  # this person does not say; others may
     UNDO = "undo"  # withdraws an event of the same person
     RESOLVE = "resolve"  # an expert ends a disagreement
@@ -49,16 +50,20 @@ class LabelEvent:
         key: the client's own name for it (a UUID): the same sent twice is one event.
         place: which item of the run; for DT a `Chamber`.
         seq: 1, 2, … of this item.
-        bad: layers 1–12 that are bad, ascending; empty for a good item, and for a skip or an undo.
-        model, scores, verdicts, scored_at: what was shown: 12 entries, the first for layer 1.
-        chosen: how the item was chosen: {"strategy", "control", "score", "layer", "rank", "of"} as far as known;
+        bad: parts that are of a class that is a fault, ascending; empty for a good item, and for a skip or an undo.
+        classes: {part: class} of the parts that are not of the first class, where there are more classes than good and
+            bad; empty elsewhere: then `bad` says it all.
+        model, scores, verdicts, scored_at: what was shown: an entry a part, the first for part 1. Of an item of many
+            parts scores and verdicts are not copied: see `app.store.labels`.
+        chosen: how the item was chosen: {"strategy", "control", "score", "rank", "of"} and the part that mattered, as
+            far as known;
             strategy "direct" where the person went there without the queue.
         seconds: spent on it, as the page measured it.
         undoes: the id of the event that an UNDO withdraws.
         blind: given as a second opinion, without seeing the first.
         second: a first label of which a second opinion is wanted.
         withdrawn: a later UNDO withdrew it.
-        simulated: of a chamber of a demonstration.
+        simulated: of an item of a demonstration.
     """
 
     id: str
@@ -70,6 +75,7 @@ class LabelEvent:
     by: str
     at: datetime
     bad: tuple[int, ...] = ()
+    classes: Mapping[int, str] = field(default_factory=dict)
     reason: SkipReason = SkipReason.NONE
     comment: str = ""
     model: str = ""
@@ -83,6 +89,11 @@ class LabelEvent:
     second: bool = False
     withdrawn: bool = False
     simulated: bool = False
+
+    @property
+    def said(self) -> tuple[tuple[int, str], ...]:
+        """The answer: (part, class) of each part that is not of the first class, by part."""
+        return tuple(sorted(self.classes.items())) if self.classes else tuple((part, BAD.name) for part in self.bad)
 
 
 @dataclass(frozen=True)
@@ -109,8 +120,8 @@ class Projection:
 
     Attributes:
         seq: of the newest event that counted here.
-        evaluation: {"seq", "label" (its id), "kind", "by", "at", "bad", "reason", "comment", "state", "people"};
-            None where nothing stands.
+        evaluation: {"seq", "label" (its id), "kind", "by", "at", "bad", "reason", "comment", "state", "people"}, and
+            "classes" where the event has them; None where nothing stands.
         labelled: somebody labelled it.
         waiting: it wants a label: the first, or a second opinion.
         recheck: labelled, and its contamination sent nobody there yet.
@@ -156,7 +167,7 @@ def project(events: Sequence[LabelEvent]) -> Projection:
     seq = events[-1].seq if events else 0
     evaluation = None
     if decisions:
-        answers = {labels[event.by].bad for event in independent_labels(valid)}
+        answers = {labels[event.by].said for event in independent_labels(valid)}
         if decisions[-1].kind is Kind.RESOLVE:
             state = LabelState.RESOLVED
         elif len(answers) > 1 and not any(event.kind is Kind.RESOLVE for event in decisions):
@@ -195,4 +206,4 @@ def _evaluation(seq: int, event: LabelEvent, state: LabelState, people: int) -> 
         "comment": event.comment,
         "state": str(state),
         "people": people,
-    }
+    } | ({"classes": {str(part): name for part, name in event.classes.items()}} if event.classes else {})

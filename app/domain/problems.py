@@ -12,8 +12,8 @@ class Problem:
     """A known problem of one place.
 
     Attributes:
-        layers: 1–12, ascending.
-        cells: (first, last), from 1; None for whole layers.
+        parts: by number, ascending.
+        cells: (first, last), from 1; None for whole parts.
         text: what and why, in an expert's words.
         since, until: the first and the last run with it; until is None while it lasts.
         ended_by, ended_at: who said that it ended.
@@ -21,7 +21,7 @@ class Problem:
 
     id: str
     place: Any
-    layers: tuple[int, ...]
+    parts: tuple[int, ...]
     cells: tuple[int, int] | None
     text: str
     since: int

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.labels import Kind, LabelEvent
+from app.domain.vocabulary import BAD, GOOD, WHOLE, Answer
+from app.domain.words import numbers, several
 
 MOST_LINES = 50  # of one kind; beyond that a logbook entry is not read
 
@@ -18,13 +20,13 @@ class Dispute:
     """An item on which people disagree.
 
     Attributes:
-        answers: who says which layers are bad.
+        answers: who says what.
         item: as it is stored, without its histogram.
     """
 
     run: int
     place: Any
-    answers: Sequence[tuple[str, tuple[int, ...]]]
+    answers: Sequence[tuple[str, Answer]]
     item: Any = None
 
 
@@ -38,8 +40,9 @@ class Shift:
         hidden: how many were left out for that.
         more: there are so many events that some were left out.
         disputes: open now.
-        uncertain_left, uncertain_below: chambers that wait with a certainty below the second.
+        uncertain_left, uncertain_below: items that wait with a certainty below the second.
         model: in use now.
+        item, part: what these are called.
     """
 
     since: datetime
@@ -51,15 +54,23 @@ class Shift:
     uncertain_left: int
     uncertain_below: float
     model: str
+    item: str
+    part: str
 
 
-def markdown(shift: Shift, name: Callable[[Any], str], layers: Callable[[Iterable[int]], str]) -> str:
+def markdown(shift: Shift, name: Callable[[Any], str]) -> str:
     """The summary.
 
     Args:
         name: of a place: "W−1 S7 MB2".
-        layers: in words: "1, 5–8".
     """
+
+    def many(number: int) -> str:
+        return several(number, shift.item)
+
+    def said(answer: Answer) -> str:
+        return _said(answer, shift.part)
+
     labels: dict[tuple[int, Any], LabelEvent] = {}
     skips: dict[tuple[int, Any], LabelEvent] = {}
     for event in shift.events:
@@ -81,26 +92,26 @@ def markdown(shift: Shift, name: Callable[[Any], str], layers: Callable[[Iterabl
         f"## Labels, {_period(shift.since, shift.until)}",
         "",
         f"- runs: {', '.join(map(str, runs)) or 'none'}",
-        f"- labelled: {_chambers(len(labels))}" + (f" ({people})" if people else ""),
-        f"- bad: {_chambers(len(bad))}",
-        f"- skipped: {_chambers(len(skipped))}",
+        f"- labelled: {many(len(labels))}" + (f" ({people})" if people else ""),
+        f"- bad: {many(len(bad))}",
+        f"- skipped: {many(len(skipped))}",
         f"- open disagreements: {len(shift.disputes)}",
-        f"- left: {_chambers(shift.uncertain_left)} with a certainty below {shift.uncertain_below:g}, by {shift.model}",
+        f"- left: {many(shift.uncertain_left)} with a certainty below {shift.uncertain_below:g}, by {shift.model}",
     ]
     if shift.hidden:
-        lines.append(f"- not shown, since a second opinion is wanted: {_chambers(shift.hidden)}")
+        lines.append(f"- not shown, since a second opinion is wanted: {many(shift.hidden)}")
     if shift.more:
         lines.append(
             f"- only the first {len(shift.events) + shift.hidden:,} entries are counted: choose a shorter time"
         )
-    lines += _section("Bad chambers", bad, lambda e: f"{place(e)}: {_layers(e.bad, layers)} ({_who(e)})")
+    lines += _section(f"Bad {shift.item}s", bad, lambda e: f"{place(e)}: {said(dict(e.said))} ({_who(e)})")
     lines += _section(
         "Skipped", skipped, lambda e: f"{place(e)}: {e.reason.replace('_', ' ') or 'no reason'} ({_who(e)})"
     )
     lines += _section(
         "Disagreements",
         shift.disputes,
-        lambda d: f"{place(d)}: " + "; ".join(f"{who}: {_layers(said, layers)}" for who, said in d.answers),
+        lambda d: f"{place(d)}: " + "; ".join(f"{who}: {said(answer)}" for who, answer in d.answers),
     )
     return "\n".join(lines) + "\n"
 
@@ -119,12 +130,19 @@ def _who(event: LabelEvent) -> str:
     return f"{event.by}: “{comment}”" if comment else event.by
 
 
-def _layers(bad: Sequence[int], layers: Callable[[Iterable[int]], str]) -> str:
-    return f"layer{'s' * (len(bad) > 1)} {layers(bad)}" if bad else "good"
-
-
-def _chambers(number: int) -> str:
-    return f"{number:,} chamber{'s' * (number != 1)}"
+def _said(answer: Answer, part: str) -> str:
+    """
+    >>> _said({3: "bad", 4: "bad"}, "layer"), _said({}, "layer"), _said({0: "bad", 2: "hot"}, "channel")
+    ('layers 3, 4', 'good', 'bad; hot: channel 2')
+    """
+    classes: dict[str, list[int]] = {}
+    for one, called in sorted(answer.items()):
+        classes.setdefault(called, []).append(one)
+    words = []
+    for called, those in classes.items():
+        where = f"{part}{'s' * (len(those) > 1)} {numbers(those)}"
+        words.append(called if those == [WHOLE] else where if called == BAD.name else f"{called}: {where}")
+    return "; ".join(words) or GOOD.name
 
 
 def _period(since: datetime, until: datetime) -> str:

@@ -18,9 +18,10 @@ from app.domain import agreement
 from app.domain.items import Item, ItemState
 from app.domain.labels import Kind, LabelEvent, LabelState, Projection, Seen, SkipReason, project, standing, unseen
 from app.domain.strategies import DEFAULT, DIRECT, Strategy
+from app.domain.vocabulary import Answer
 from app.errors import Conflict, InvalidInput, NotFound
 from app.given import sound_text
-from app.labelling.problems import Problems, checked_layers
+from app.labelling.problems import Problems
 from app.labelling.queue import Claimed, NothingLeft, Queue
 from app.registry import Registry
 from app.store import Store
@@ -80,8 +81,8 @@ class PersonProgress:
     """Labels that stand, of one person, and how often they agree with others.
 
     Attributes:
-        agreement: share of layers where they said the same as others who had not seen their answer; None without any.
-        compared: on so many chambers.
+        agreement: share of parts where they said the same as others who had not seen their answer; None without any.
+        compared: on so many items.
     """
 
     name: str
@@ -126,7 +127,7 @@ class Labelling:
     """What can be done. `person` is always the name of an account; whether it may is for the caller to ask.
 
     Attributes:
-        problems: the known problems of chambers.
+        problems: the known problems of places.
     """
 
     def __init__(self, store: Store, models: Registry, settings: Settings) -> None:
@@ -142,7 +143,7 @@ class Labelling:
         person: str,
         strategy: Strategy | str = DEFAULT,
         run: int | None = None,
-        wheel: int | None = None,
+        place: Mapping[str, int] | None = None,
         leave_out_known: bool = False,
         also_held: Sequence[Where] = (),
         tab: str = "",
@@ -150,6 +151,7 @@ class Labelling:
         """Get the next item: one that the person holds already and asked for in the same way, else a new one.
 
         Args:
+            place: only of places with this first key: {"wheel": -1}.
             also_held: (run, place) of what the page has already, at most two: those stay held and are not given again.
                 Whatever else the person holds in this tab is released.
             tab: of a browser, by a name of its own; a lease is that of the tabs that show the item.
@@ -157,7 +159,7 @@ class Labelling:
         Raises:
             InvalidInput: there is no such strategy.
         """
-        return self._queue.claim(Holder(person, tab), strategy, run, wheel, leave_out_known, also_held)
+        return self._queue.claim(Holder(person, tab), strategy, run, place or {}, leave_out_known, also_held)
 
     def held_by(self, person: str, in_any_tab: bool = True) -> list[Claimed]:
         """What a person holds, in any tab or in none, the longest held first."""
@@ -173,7 +175,7 @@ class Labelling:
         self._queue.release(Holder(person, tab), list(items))
 
     def why(self, item: Item) -> str:
-        """Why an item: "layer 7: 0.52; 3rd of 214 uncertain"; empty for one without scores."""
+        """Why an item: "channel 7: 0.52; 3rd of 214 uncertain"; empty for one without scores."""
         return self._queue.why(item)
 
     # --- labels ---
@@ -183,7 +185,7 @@ class Labelling:
         person: str,
         run: int,
         place: Any,
-        bad: Iterable[int],
+        answer: Answer | Iterable[int],
         key: str,
         seen: Seen,
         *,
@@ -199,7 +201,7 @@ class Labelling:
         nothing that the person should have seen.
 
         Args:
-            bad: the layers that are bad, 1–12; none for a good chamber and for a skip.
+            answer: {part: class}, or the bad parts alone; nothing for a good item and for a skip.
             key: the client's name for this label, new for each: sent again it changes nothing.
             seen: what the person had before them.
             seconds: spent on it.
@@ -211,13 +213,13 @@ class Labelling:
             StaleLabel: somebody labelled it meanwhile, or it was scored again.
         """
         kind = Kind.LABEL if reason is None else Kind.SKIP
-        bad = checked_layers("bad", bad, self._store.subsystem.parts(place))
-        if kind is Kind.SKIP and bad:
-            raise InvalidInput("bad", list(bad), "empty for a skip")
+        said = self._checked_answer(answer, place)
+        if kind is Kind.SKIP and any(said.values()):
+            raise InvalidInput("bad", list(said["bad"]), "empty for a skip")
         what = {
             "kind": kind,
             "by": person,
-            "bad": bad,
+            **said,
             "reason": _checked_reason(reason or ""),
             "comment": _checked_comment(comment),
             "seconds": _checked_seconds(seconds),
@@ -254,20 +256,24 @@ class Labelling:
             if undone.id not in {event.id for event in valid}:
                 raise Conflict("This label was withdrawn already.")
             if valid[-1].id != undone.id:
-                raise Conflict(f"{valid[-1].by} said something of this chamber since; label it again instead.")
+                raise Conflict(
+                    f"{valid[-1].by} said something of this {self._store.subsystem.item} since; label it again instead."
+                )
             return {"kind": Kind.UNDO, "by": person, "undoes": undone.id}
 
         return self._add(undone.run, undone.place, key, person, Kind.UNDO, event)
 
-    def resolve(self, person: str, run: int, place: Any, bad: Iterable[int], key: str, comment: str = "") -> Submitted:
+    def resolve(
+        self, person: str, run: int, place: Any, answer: Answer | Iterable[int], key: str, comment: str = ""
+    ) -> Submitted:
         """End a disagreement.
 
         Raises:
             InvalidInput, NotFound: as `submit`.
             Conflict: nobody disagrees on this item, or not any more.
         """
-        bad = checked_layers("bad", bad, self._store.subsystem.parts(place))
-        what = {"kind": Kind.RESOLVE, "by": person, "bad": bad, "comment": _checked_comment(comment)}
+        said = self._checked_answer(answer, place)
+        what = {"kind": Kind.RESOLVE, "by": person, **said, "comment": _checked_comment(comment)}
 
         def event(item: Item, events: Sequence[LabelEvent]) -> dict[str, Any]:
             evaluation = project(events).evaluation
@@ -320,7 +326,8 @@ class Labelling:
 
     def agreement(self) -> agreement.Agreement:
         """How far people agree who did not see each other's labels."""
-        return agreement.agreement(self._store.answers.ways(), self._store.items.count_disputed())
+        vocabulary = self._store.subsystem.vocabulary
+        return agreement.agreement(self._store.answers.ways(), vocabulary, self._store.items.count_disputed())
 
     # --- keeping items in step with the events ---
 
@@ -362,7 +369,9 @@ class Labelling:
             item = self._item(run, place)
             judgement, simulated = item.judgement, self._store.runs.is_simulated(run)
             if _is_of_others(events, simulated):
-                raise Conflict(f"There are labels of the real run {run}; its simulated chambers take none.")
+                raise Conflict(
+                    f"There are labels of the real run {run}; its simulated {self._store.subsystem.item}s take none."
+                )
             fields = {
                 "simulated": simulated,
                 "model": item.model,
@@ -392,9 +401,19 @@ class Labelling:
         taken_up = next((event.chosen for event in events if event.id == newest.undoes), None)
         self._store.queue.keep_labels(run, place, project(events), newest, taken_up)
         if any(event.blind for event in events):  # else no two people answered independently, nor did they before
-            way = agreement.way_of(events, self._store.subsystem.parts(place))
+            way = agreement.way_of(events, self._store.subsystem.questions(place))
             self._store.answers.keep(run, place, newest.seq, way)
         self._store.labels.mark_projected(run, place, newest.seq, withdrawn)
+
+    def _checked_answer(self, given: Answer | Iterable[int], place: Any) -> dict[str, Any]:
+        """An answer from outside as fields of an event.
+
+        Raises:
+            InvalidInput: the item has no such part, or the part no such class.
+        """
+        vocabulary = self._store.subsystem.vocabulary
+        answer = self._store.subsystem.check_answer("bad", given, place)
+        return {"bad": vocabulary.faults(answer), "classes": {} if vocabulary.is_plain else answer}
 
     def _require_seen(self, item: Item, events: Sequence[LabelEvent], seen: Seen, blind: bool) -> None:
         """Raises StaleLabel where a person saw something else than there is."""

@@ -1,4 +1,4 @@
-"""Known problems of chambers: what is dead or noisy since when, so that nobody need find it again."""
+"""Known problems of places: what is dead or noisy since when, so that nobody need find it again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from app.given import sound_text
 
 if TYPE_CHECKING:
     from app.store import Store
+    from app.subsystems import Subsystem
 
 MOST_CHARACTERS = 500  # of the text
 
@@ -26,7 +27,7 @@ class Problems:
         self,
         by: str,
         place: Any,
-        layers: Iterable[int],
+        parts: Iterable[int],
         text: str,
         since: int,
         until: int | None = None,
@@ -35,19 +36,21 @@ class Problems:
         """Note a problem.
 
         Raises:
-            InvalidInput: field "layers", "cells", "text" or "until".
+            InvalidInput: field "cells", the name of the parts ("layers"), "text" or "until".
         """
-        parts = self._store.subsystem.parts(place)
+        subsystem = self._store.subsystem
+        field = f"{subsystem.part}s"
         text = sound_text("text", text)
-        chosen = checked_layers("layers", layers, parts)
+        chosen = checked_parts(field, parts, place, subsystem)
         if not chosen:
-            raise InvalidInput("layers", [], "at least one layer of the chamber")
+            raise InvalidInput(field, [], f"at least one {subsystem.part} of the {subsystem.item}")
         if not text or len(text) > MOST_CHARACTERS:
             raise InvalidInput("text", text, f"1 to {MOST_CHARACTERS} characters: what is wrong, and why")
         if until is not None and until < since:
             raise InvalidInput("until", until, f"a run from {since} on, or nothing")
         if cells is not None:
-            first, last = min(parts[layer].start for layer in chosen), max(parts[layer][-1] for layer in chosen)
+            cells_of = subsystem.parts(place)
+            first, last = min(cells_of[part].start for part in chosen), max(cells_of[part][-1] for part in chosen)
             if not first <= cells[0] <= cells[1] <= last:
                 raise InvalidInput("cells", cells, f"a first and a last cell from {first} to {last}")
         problem = Problem("", place, chosen, cells, text, since, until, by, datetime.now(UTC))
@@ -96,17 +99,15 @@ class Problems:
         return [problem for problem in self._store.problems.of_place(place) if problem.covers(run)]
 
 
-def checked_layers(field: str, layers: Iterable[int], parts: Mapping[int, range]) -> tuple[int, ...]:
-    """Layers from outside, ascending, each once.
-
-    Args:
-        parts: those that the chamber has.
+def checked_parts(field: str, parts: Iterable[int], place: Any, subsystem: Subsystem) -> tuple[int, ...]:
+    """Parts from outside, ascending, each once.
 
     Raises:
-        InvalidInput: one that it does not have.
+        InvalidInput: one that the place does not have.
     """
-    given = list(layers)
-    for layer in given:
-        if isinstance(layer, bool) or not isinstance(layer, int) or layer not in parts:
-            raise InvalidInput(field, layer, f"layers of this chamber: {', '.join(map(str, parts))}")
+    given, there = list(parts), subsystem.parts(place)
+    for part in given:
+        if isinstance(part, bool) or not isinstance(part, int) or part not in there:
+            known = ", ".join(map(str, there))
+            raise InvalidInput(field, part, f"{subsystem.part}s of this {subsystem.item}: {known}")
     return tuple(sorted(set(given)))

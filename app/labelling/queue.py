@@ -29,7 +29,7 @@ class Claimed:
 
     Attributes:
         item: with its histogram.
-        why: why this one: "layer 7: 0.52; 3rd of 214 uncertain". A control reads the same.
+        why: why this one: "channel 7: 0.52; 3rd of 214 uncertain". A control reads the same.
         chosen: how it was chosen, as the label will keep it. It tells a control from others: not for the page.
         seen: what a submit has to send back.
         held_until: when the lease ends unless it is renewed.
@@ -65,7 +65,7 @@ class NothingLeft:
     def text(self) -> str:
         """What to tell the person."""
         sentences = {
-            "done": ["Nothing is left: every chamber that was asked for is labelled."],
+            "done": ["Nothing is left: everything that was asked for is labelled."],
             "held": [f"Nothing is free: others, or other tabs of yours, are working on the last {self.held:,}."],
             "skipped": [f"Nothing new is left: you skipped or labelled the {self.skipped:,} that still wait."],
         }[self.reason]
@@ -90,14 +90,20 @@ class Queue:
         holder: Holder,
         strategy: Strategy | str,
         run: int | None,
-        wheel: int | None,
+        place: Mapping[str, int],
         leave_out_known: bool,
         also_held: Sequence[Where],
     ) -> Claimed | NothingLeft:
         """See `Labelling.claim`."""
         strategy = checked_strategy(strategy)
-        asked = {"strategy": str(strategy), "run": run, "wheel": wheel, "leave_out_known": leave_out_known}
-        wanted = Wanted(self._models.active, run, wheel, leave_out_known, strategy is Strategy.CONTAMINATION)
+        key = self._store.subsystem.keys[0]
+        asked = {
+            "strategy": str(strategy),
+            "run": run,
+            key: place.get(key),
+            "leave_out_known": leave_out_known,
+        }
+        wanted = Wanted(self._models.active, run, place.get(key), leave_out_known, strategy is Strategy.CONTAMINATION)
         # A page that is loaded again asks while what the old one asked for is still being answered.
         with self._claiming.setdefault(holder.person, threading.Lock()):
             claimed = self._claim(holder, strategy, wanted, asked, list(also_held)[:MOST_ALSO_HELD])
@@ -158,12 +164,13 @@ class Queue:
         rank = chosen
         if "of" not in chosen:
             rank = self._rank(item, Wanted(item.model, labelled=strategy is Strategy.CONTAMINATION), strategy)
-        if rank["layer"] is None:
+        part = self._store.subsystem.part
+        if rank[part] is None:
             return ""
-        layer = f"layer {rank['layer']}: {rank['score']:.2f}"
+        why = f"{part} {rank[part]}: {rank['score']:.2f}"
         if not (item.waiting or "of" in chosen):
-            return layer
-        return f"{layer}; {_place_in_line(strategy, rank['rank'], rank['of'])}"
+            return why
+        return f"{why}; {_place_in_line(strategy, rank['rank'], rank['of'])}"
 
     def _take(self, holder: Holder, wanted: Wanted, strategy: Strategy, asked: Mapping[str, Any]) -> Item | None:
         queue = self._store.queue
@@ -202,31 +209,32 @@ class Queue:
         return None
 
     def _rank(self, item: Item, wanted: Wanted, strategy: Strategy) -> dict[str, Any]:
-        """{"layer", "score", "rank", "of"}: the layer that matters to the strategy, and the item's place in line."""
+        """The part that matters to the strategy, by the word for a part; its "score"; the item's "rank" and "of"."""
+        name = self._store.subsystem.part
         queue, judgement = self._store.queue, item.judgement
         scores = {} if judgement is None else {n: s for n, s in enumerate(judgement.scores, 1) if s is not None}
         if not scores:
-            return {"layer": None, "score": None, "rank": None, "of": None}
+            return {name: None, "score": None, "rank": None, "of": None}
         if strategy is Strategy.SCORE:
-            layer = max(scores, key=scores.__getitem__)
-            before = queue.count(wanted, Order.WORST, worst={"$gt": scores[layer]})
+            part = max(scores, key=scores.__getitem__)
+            before = queue.count(wanted, Order.WORST, worst={"$gt": scores[part]})
             of = queue.count(wanted, Order.WORST)
         elif strategy is Strategy.CONTAMINATION and item.contaminated is not None:
-            layer = item.contaminated
+            part = item.contaminated
             line = Order.CONTAMINATION
             before = queue.count(wanted, line, contamination={"$gt": item.contamination})
             of = queue.count(wanted, line)
         elif strategy is Strategy.UNLIKE:
-            layer = min(scores, key=lambda n: abs(0.5 - scores[n]))
+            part = min(scores, key=lambda n: abs(0.5 - scores[n]))
             if item.unlike is None:
-                return {"layer": layer, "score": scores[layer], "rank": None, "of": None}
+                return {name: part, "score": scores[part], "rank": None, "of": None}
             before = queue.count(wanted, Order.UNLIKE, unlike={"$gt": item.unlike})
             of = queue.count(wanted, Order.UNLIKE, unlike={"$gt": 1})
         else:
-            layer = min(scores, key=lambda n: abs(0.5 - scores[n]))
+            part = min(scores, key=lambda n: abs(0.5 - scores[n]))
             before = queue.count(wanted, Order.RANK, rank={"$lt": judgement.certainty})
             of = queue.count(wanted, Order.RANK, rank={"$lt": self._settings.uncertain_below})
-        return {"layer": layer, "score": scores[layer], "rank": before + 1, "of": of}
+        return {name: part, "score": scores[part], "rank": before + 1, "of": of}
 
     def _claimed(self, item: Item, chosen: Mapping[str, Any] | None = None) -> Claimed:
         chosen = dict(item.chosen if chosen is None else chosen)

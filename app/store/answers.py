@@ -15,6 +15,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.agreement import Way
+from app.domain.vocabulary import BAD
 from app.store.collections import beside
 from app.store.indexes import make_indexes
 from app.store.runs import Runs
@@ -82,9 +83,16 @@ class Answers:
 def _written(way: Way) -> str:
     """As text, the same for the same way: MongoDB groups texts in a quarter of the time of documents."""
     parts, said = way
-    return json.dumps([parts, sorted((name, sorted(bad)) for name, bad in said)])
+    return json.dumps([parts, sorted((name, [_one(*one) for one in sorted(answer)]) for name, answer in said)])
+
+
+def _one(part: int, name: str) -> int | tuple[int, str]:
+    return part if name == BAD.name else (part, name)
 
 
 def _read(text: str) -> Way:
     parts, said = json.loads(text)
-    return tuple(parts), frozenset((name, frozenset(bad)) for name, bad in said)
+    answers = (
+        (name, frozenset((one, BAD.name) if isinstance(one, int) else tuple(one) for one in a)) for name, a in said
+    )
+    return tuple(parts), frozenset(answers)

@@ -99,6 +99,9 @@ class Labels:
         document |= {"_id": ObjectId(event.id), **self._subsystem.identity(event.run, event.place)}
         document |= {"kind": str(event.kind), "reason": str(event.reason), "undoes": event.undoes or None}
         document |= {"bad": list(event.bad), "scores": list(event.scores), "verdicts": list(event.verdicts)}
+        document["classes"] = {str(part): name for part, name in event.classes.items()}
+        if not event.classes:
+            del document["classes"]
         try:
             self._collection.insert_one(document | {"projected": False, "withdrawn": False})
         except DuplicateKeyError:
@@ -273,5 +276,6 @@ class Labels:
     def _event(self, d: Mapping[str, Any]) -> LabelEvent:
         fields = {key: value for key, value in d.items() if key in LabelEvent.__dataclass_fields__}
         fields |= {name: tuple(d.get(name, ())) for name in ("bad", "scores", "verdicts")}
+        fields["classes"] = {int(part): name for part, name in d.get("classes", {}).items()}
         fields |= {"kind": Kind(d["kind"]), "reason": SkipReason(d["reason"])}
         return LabelEvent(id=str(d["_id"]), place=self._subsystem.place_of(d), **fields)

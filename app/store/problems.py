@@ -23,9 +23,10 @@ class Problems:
         self._collection = collection
         self._subsystem = subsystem
         self._items = beside(collection, "items")
-        # In no index: there are few problems. Of layers and cells the lowest counts, or the highest where descending.
-        fields = ("layers", "cells", "text", "since", "until", "at")
-        self.SORTS = {"chamber": subsystem.keys} | {name: (name,) for name in fields}
+        # In no index: there are few problems. Of parts and cells the lowest counts, or the highest where descending.
+        self._parts = f"{subsystem.part}s"  # the field that has them
+        fields = (self._parts, "cells", "text", "since", "until", "at")
+        self.SORTS = {subsystem.item: subsystem.keys} | {name: (name,) for name in fields}
 
     def make_indexes(self) -> None:
         fields = ("subsystem", *self._subsystem.keys, "since")
@@ -38,7 +39,7 @@ class Problems:
         document = {
             "subsystem": self._subsystem.name,
             **self._subsystem.at(problem.place),
-            "layers": list(problem.layers),
+            self._parts: list(problem.parts),
             "cells": list(problem.cells) if problem.cells else None,
             "text": problem.text,
             "since": problem.since,
@@ -134,7 +135,7 @@ class Problems:
         return Problem(
             id=str(d["_id"]),
             place=self._subsystem.place_of(d),
-            layers=tuple(d["layers"]),
+            parts=tuple(d[self._parts]),
             cells=tuple(d["cells"]) if d["cells"] else None,
             text=d["text"],
             since=d["since"],

@@ -52,13 +52,14 @@ class Wanted:
 
     Attributes:
         model: scored by this one.
+        first_key: of places whose first key has this value.
         labelled: those with a label that the network contradicts and that nobody rechecked, in place of those that
             wait.
     """
 
     model: str
     run: int | None = None
-    wheel: int | None = None
+    first_key: int | None = None
     leave_out_known: bool = False
     labelled: bool = False
 
@@ -107,7 +108,7 @@ class Queue:
         orders = {
             "queue_rank": ("rank", "run", *keys),
             "queue_run": ("run", "rank", keys[0]),
-            "queue_wheel": (keys[0], "rank"),
+            f"queue_{keys[0]}": (keys[0], "rank"),
             "queue_worst": ("worst", keys[0]),
             "queue_draw": ("draw", keys[0], "rank"),
             "queue_unlike": ("unlike", keys[0]),
@@ -326,8 +327,8 @@ class Queue:
             filters["run"] = wanted.run
         elif aside := self._runs.set_aside():
             filters["run"] = {"$nin": aside}
-        if wanted.wheel is not None:
-            filters[self._subsystem.keys[0]] = wanted.wheel
+        if wanted.first_key is not None:
+            filters[self._subsystem.keys[0]] = wanted.first_key
         if wanted.leave_out_known:
             filters["known"] = {"$ne": True}
         return filters
@@ -345,7 +346,7 @@ class Queue:
         if wanted.run is not None:
             return "queue_run"
         if order is Order.RANK:
-            return "queue_rank" if wanted.wheel is None else "queue_wheel"
+            return "queue_rank" if wanted.first_key is None else f"queue_{self._subsystem.keys[0]}"
         return {Order.WORST: "queue_worst", Order.DRAW: "queue_draw", Order.UNLIKE: "queue_unlike"}[order]
 
     def _mine(self, person: str, items: Iterable[Where]) -> dict[str, Any] | None:

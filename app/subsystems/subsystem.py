@@ -7,23 +7,33 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from app.domain.vocabulary import WHOLE, Answer, Vocabulary
+
 if TYPE_CHECKING:
     from app.sources import Server
     from app.subsystems.learning import Learning
+    from app.subsystems.views import Views
     from config import Settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subsystem:
     """What the store, the jobs and the pages need to know of a subsystem.
 
     Attributes:
         name: short, stored with each item: "dt".
+        title: as people call it: "drift tubes".
+        item: what an item is called, in one word: "chamber".
         place: the frozen type that says which item of a run is meant, made by keywords from `keys`.
-        keys: its fields, in the order in which items are sorted.
+        keys: its fields, in the order in which items are sorted. The queue can be narrowed by the first.
+        path: the same, in the order of addresses and files: /302635/<wheel>/<sector>/<station>/.
+        allowed: the values that each of them can have.
         part: what a part is called, in one word: lists are sorted by "layer_1".
+        vocabulary: the classes of items and parts.
         most_parts: how many an item has at most.
         places: all items that a run has.
+        place_name: a place in short, for tables: "W−1 S7 MB2".
+        place_words: the same in full: "wheel −1, sector 7, station 2".
         decode: (place, bytes) → the histogram that the store kept.
         from_rows: (place, lists of counts) → the histogram from outside, checked; raises UnusableHistogram.
         parts: place → for each part that it has, by its number from 1, the cells that can be judged, numbered from 1.
@@ -36,15 +46,23 @@ class Subsystem:
             wrong and the same in words.
         server: (settings, address of the demonstration server or None) → the DQM server as a source.
         learning: what its networks can do; makes it when it is needed.
+        views: its own pages, parts of the API and commands; makes them when they are needed.
         was_alone: it was there before the others: the names of its collections begin with nothing.
     """
 
     name: str
+    title: str
+    item: str
     place: type
     keys: tuple[str, ...]
+    path: tuple[str, ...]
+    allowed: Mapping[str, Sequence[int]]
     part: str
+    vocabulary: Vocabulary
     most_parts: int
     places: Callable[[], tuple[Any, ...]]
+    place_name: Callable[[Any], str]
+    place_words: Callable[[Any], str]
     decode: Callable[[Any, bytes], Any]
     from_rows: Callable[[Any, Sequence[Sequence[float]]], Any]
     parts: Callable[[Any], dict[int, range]]
@@ -55,11 +73,34 @@ class Subsystem:
     parts_called_bad: Callable[[Sequence[str], Iterable[Mapping[str, Any]]], dict[int, tuple[str, str]]]
     server: Callable[[Settings, str | None], Server]
     learning: Callable[[], Learning]
+    views: Callable[[], Views]
     was_alone: bool = False
 
     def at(self, place: Any) -> dict[str, Any]:
         """A place as fields of a document."""
         return {key: getattr(place, key) for key in self.keys}
+
+    def in_path(self, place: Any) -> dict[str, Any]:
+        """A place as parts of an address, or columns of a file."""
+        return {key: getattr(place, key) for key in self.path}
+
+    @cached_property
+    def part_names(self) -> tuple[str, ...]:
+        """Of all parts that an item can have, as columns and orders: "layer_1", …"""
+        return tuple(f"{self.part}_{number}" for number in range(1, self.most_parts + 1))
+
+    def questions(self, place: Any) -> list[int]:
+        """What a person is asked of an item: its parts, and itself as `WHOLE` where that has classes of its own."""
+        parts = list(self.parts(place)) if self.vocabulary.of_parts else []
+        return [WHOLE, *parts] if self.vocabulary.of_items else parts
+
+    def check_answer(self, field: str, given: Answer | Iterable[int], place: Any) -> Answer:
+        """An answer from outside: see `Vocabulary.check`.
+
+        Raises:
+            InvalidInput: the place has no such part, or the part no such class.
+        """
+        return self.vocabulary.check(field, given, self.questions(place), f"{self.part}s of this {self.item}")
 
     def identity(self, run: int, place: Any) -> dict[str, Any]:
         """The filter that finds what is kept of one item of a run."""

@@ -1,8 +1,8 @@
 """What can be exported and imported: for each kind its columns, and how a document of the database is a row and back.
 
 A row from outside is checked as strictly as what people and servers send: whatever becomes a document here may be
-kept. What follows from other things (what people think of a chamber by now, how far it disagrees with the network,
-which problems cover it) is in no kind; it is worked out again. Nor are leases: who holds a chamber just now. Accounts
+kept. What follows from other things (what people think of an item by now, how far it disagrees with the network,
+which problems cover it) is in no kind; it is worked out again. Nor are leases: who holds an item just now. Accounts
 and passwords never leave the database. Not for reading or writing the database: see `app.store.transfer`.
 """
 
@@ -27,11 +27,10 @@ from app.domain.origin import DEMONSTRATION, SourceKind, told_by
 from app.domain.run_numbers import run_number
 from app.domain.runs import RunState
 from app.errors import InvalidInput, Reason
-from app.given import sound_name, within
-from app.labelling.problems import checked_layers
+from app.given import sound_name, whole_number, within
+from app.labelling.problems import checked_parts
 from app.ml.models import ALARM, LEAST_THRESHOLD, NAME, SHIFTER, Card
 from app.subsystems import Subsystem
-from app.subsystems.dt.learning.forgetting import Forgetting
 from app.transfer.columns import Column, Type
 from app.transfer.formats import LONGEST_ROW
 
@@ -56,7 +55,7 @@ class Kind(ABC):
 
     name: str
     version = 1
-    longest = 200_000  # a chamber's counts take 4,000; what is found in them, 5,000
+    longest = 200_000  # an item's counts take 4,000; what is found in them, 5,000
     words: str
     columns: tuple[Column, ...]
     own: tuple[str, ...]  # fields whose contents make two documents the same; times and names beside them do not
@@ -91,7 +90,7 @@ class Kind(ABC):
     def _place_columns(self) -> tuple[Column, ...]:
         return (
             Column("run", Type.INTEGER, "number of the run"),
-            *(Column(key, Type.INTEGER, f"{key} of the chamber") for key in self.subsystem.keys),
+            *(Column(key, Type.INTEGER, f"{key} of the place") for key in self.subsystem.keys),
         )
 
     def _identity(self, row: Row) -> Document:
@@ -119,10 +118,10 @@ class RunsKind(Kind):
     columns = (
         Column("number", Type.INTEGER, "number of the run"),
         Column("state", Type.TEXT, "waiting, fetching, scoring, finished, not_found or failed"),
-        Column("total", Type.INTEGER, "chambers of the run"),
-        Column("done", Type.INTEGER, "chambers with a histogram"),
-        Column("missing", Type.INTEGER, "chambers that cannot be had"),
-        Column("rate", Type.NUMBER, "chambers a second when it was fetched", optional=True),
+        Column("total", Type.INTEGER, "items of the run"),
+        Column("done", Type.INTEGER, "items with a histogram"),
+        Column("missing", Type.INTEGER, "items that cannot be had"),
+        Column("rate", Type.NUMBER, "items a second when it was fetched", optional=True),
         Column("why", Type.TEXT, "why it failed or was not found"),
         Column("source", Type.TEXT, "where its histograms came from", optional=True),
         Column("source_kind", Type.TEXT, "dqm, demonstration, root or import", optional=True, later=True),
@@ -133,8 +132,8 @@ class RunsKind(Kind):
         Column("started_at", Type.TIME, "when fetching began", optional=True),
         Column("finished_at", Type.TIME, "when it was fetched and scored", optional=True),
         Column("model", Type.TEXT, "the model that scored it", optional=True),
-        Column("summary", Type.JSON, "counts over its chambers"),
-        Column("reasons", Type.JSON, "how many chambers are missing for each reason"),
+        Column("summary", Type.JSON, "counts over its items"),
+        Column("reasons", Type.JSON, "how many items are missing for each reason"),
     )
     own = ("state", "total", "done", "missing", "model", "summary", "reasons")
 
@@ -165,7 +164,7 @@ class RunsKind(Kind):
 
 class HistogramsKind(Kind):
     name = "histograms"
-    words = "the histograms of the runs, chamber by chamber, and why some are missing"
+    words = "the histograms of the runs, item by item, and why some are missing"
     own = ("occupancy", "missing")
 
     def __init__(self, subsystem: Subsystem) -> None:
@@ -178,12 +177,12 @@ class HistogramsKind(Kind):
             Column("source", Type.TEXT, "where it came from"),
             SIMULATED,
             Column("fetched_at", Type.TIME, "when it was fetched"),
-            Column("id", Type.TEXT, "of the chamber in the database"),
+            Column("id", Type.TEXT, "of the item in the database"),
             Column("draw", Type.NUMBER, "a number from 0 to 1, by which random controls are drawn"),
             Column(
                 "occupancy",
                 Type.ROWS,
-                "12 rows of counts, the first layer 1; -1 where no cell exists",
+                "rows of counts, the first of part 1; -1 where no cell exists",
                 optional=True,
             ),
         )
@@ -222,7 +221,7 @@ class HistogramsKind(Kind):
 
 class ScoresKind(Kind):
     name = "scores"
-    words = "what the network said of each layer, and what simple statistics found"
+    words = "what the network said of each part, and what simple statistics found"
     own = ("model", "scores", "verdicts")
     _lists = ("verdicts", "reasons", "findings")
 
@@ -233,19 +232,19 @@ class ScoresKind(Kind):
             *self._place_columns(),
             Column("model", Type.TEXT, "whose scores they are"),
             Column("scored_at", Type.TIME, "when"),
-            Column("threshold", Type.NUMBER, "score from which a layer was called bad, where known", optional=True),
-            Column("certainty", Type.NUMBER, "least |0.5 - score| over the judged layers", optional=True),
+            Column("threshold", Type.NUMBER, "score from which a part was called bad, where known", optional=True),
+            Column("certainty", Type.NUMBER, "least |0.5 - score| over the judged parts", optional=True),
             Column("worst", Type.NUMBER, "greatest score", optional=True),
-            Column("bad", Type.INTEGER, "how many layers are bad or empty"),
+            Column("bad", Type.INTEGER, "how many parts are bad or empty"),
             *(
-                Column(name, Type.NUMBER, f"P(bad) of layer {part}; nothing where it is absent or unjudged", True)
+                Column(name, Type.NUMBER, f"P(bad) of part {part}; nothing where it is absent or unjudged", True)
                 for part, name in enumerate(self._scores, start=1)
             ),
-            Column("verdicts", Type.TEXTS, "a word a layer: good, bad, empty, unjudged, absent"),
-            Column("reasons", Type.TEXTS, "a phrase a layer, empty where there is nothing to say"),
-            Column("findings", Type.JSON, "what simple statistics found: layer, kind, cells"),
+            Column("verdicts", Type.TEXTS, "a word a part: good, bad, empty, unjudged, absent"),
+            Column("reasons", Type.TEXTS, "a phrase a part, empty where there is nothing to say"),
+            Column("findings", Type.JSON, "what simple statistics found: part, kind, cells"),
             Column("recheck", Type.YES_NO, "labelled, and the disagreement with these scores sent nobody there yet"),
-            Column("embedding", Type.BYTES, "how the network sees the chamber, float16", optional=True),
+            Column("embedding", Type.BYTES, "how the network sees the item, float16", optional=True),
             SIMULATED,
         )
 
@@ -266,7 +265,7 @@ class ScoresKind(Kind):
             _as_long_as(name, row[name], len(scores))
         for verdict in row["verdicts"]:
             _one_of("verdicts", verdict, VERDICTS)
-        _findings(row["findings"])
+        _findings(row["findings"], self.subsystem.part)
         if row["threshold"] is not None and not 0 < row["threshold"] <= 1:
             raise InvalidInput("threshold", row["threshold"], "a number above 0, and 1 at most, or nothing")
         expected = {
@@ -293,7 +292,7 @@ class ScoresKind(Kind):
 
 class PastScoresKind(ScoresKind):
     name = "past_scores"
-    words = "what models said of layers before the scores of others took their place"
+    words = "what models said of parts before the scores of others took their place"
 
     def __init__(self, subsystem: Subsystem) -> None:
         super().__init__(subsystem)
@@ -314,28 +313,31 @@ class PastScoresKind(ScoresKind):
 
 class LabelsKind(Kind):
     name = "labels"
-    words = "everything that people said of chambers, also what they withdrew"
+    words = "everything that people said of items, also what they withdrew"
 
     def __init__(self, subsystem: Subsystem) -> None:
         super().__init__(subsystem)
+        several = Column("classes", Type.JSON, "part → class, of those not of the first class", optional=True)
+        classes = () if subsystem.vocabulary.is_plain else (several,)
         self.columns = (
             Column("id", Type.TEXT, "of this event"),
             Column("key", Type.TEXT, "the client's own name for it"),
             *self._place_columns(),
-            Column("seq", Type.INTEGER, "1, 2, … of this chamber"),
+            Column("seq", Type.INTEGER, "1, 2, … of this item"),
             Column("kind", Type.TEXT, "label, skip, undo or resolve"),
             Column("by", Type.TEXT, "who"),
             Column("at", Type.TIME, "when"),
-            Column("bad", Type.INTEGERS, "layers 1-12 that are bad"),
-            Column("reason", Type.TEXT, "why a chamber was skipped"),
+            Column("bad", Type.INTEGERS, "parts that are bad"),
+            *classes,
+            Column("reason", Type.TEXT, "why an item was skipped"),
             Column("comment", Type.TEXT, "in the person's words"),
             Column("withdrawn", Type.YES_NO, "a later undo withdrew it"),
             Column("undoes", Type.TEXT, "id of the event that an undo withdraws", optional=True),
             Column("model", Type.TEXT, "whose scores were shown"),
             Column("scored_at", Type.TIME, "when these were made", optional=True),
-            Column("scores", Type.NUMBERS, "what was shown, layer 1 first"),
+            Column("scores", Type.NUMBERS, "what was shown, part 1 first"),
             Column("verdicts", Type.TEXTS, "the same, as words"),
-            Column("chosen", Type.JSON, "how the chamber was chosen"),
+            Column("chosen", Type.JSON, "how the item was chosen"),
             Column("seconds", Type.NUMBER, "spent on it", optional=True),
             Column("blind", Type.YES_NO, "a second opinion, given without seeing the first"),
             Column("second", Type.YES_NO, "a first label of which a second opinion is wanted"),
@@ -345,12 +347,12 @@ class LabelsKind(Kind):
         self.own = ("_id", *sorted(own))
 
     def row(self, document: Mapping[str, Any]) -> Document:
-        known = {"simulated": False, **document, "id": str(document["_id"])}
+        known = {"simulated": False, "classes": None, **document, "id": str(document["_id"])}
         return {column.name: known[column.name] for column in self.columns}
 
     def document(self, row: Row) -> Document:
         identity = self._identity(row)
-        parts = self.subsystem.parts(self.subsystem.place_of(row))
+        place = self.subsystem.place_of(row)
         kind = _one_of("kind", row["kind"], [str(one) for one in EventKind])
         _one_of("reason", row["reason"], [str(one) for one in SkipReason])
         within("seq", row["seq"], range(1, MOST_SEQ + 1))
@@ -358,8 +360,13 @@ class LabelsKind(Kind):
             raise InvalidInput("undoes", row["undoes"], "the id of an event for an undo, and nothing else")
         if row["undoes"] is not None:
             _object_id("undoes", row["undoes"])
-        bad = list(checked_layers("bad", row["bad"], parts))
-        if bad and kind not in (EventKind.LABEL, EventKind.RESOLVE):
+        vocabulary, given = self.subsystem.vocabulary, row.get("classes")
+        said = {_part(part): name for part, name in given.items()} if isinstance(given, dict) else row["bad"]
+        answer = self.subsystem.check_answer("bad", said, place)
+        bad = list(vocabulary.faults(answer))
+        if sorted(row["bad"]) != bad:
+            raise InvalidInput("bad", row["bad"], f"{bad}, as the classes say")
+        if answer and kind not in (EventKind.LABEL, EventKind.RESOLVE):
             raise InvalidInput("bad", bad, f"empty for what is of the kind {kind}")
         for name in ("scores", "verdicts"):
             if row[name]:
@@ -373,6 +380,9 @@ class LabelsKind(Kind):
             raise InvalidInput("key", row["key"], "8 to 64 letters, digits or dashes, such as a UUID")
         document = {name: value for name, value in row.items() if name not in ("id", "withdrawn")}
         document |= {"_id": _object_id("id", row["id"]), **identity, "bad": bad}
+        document.pop("classes", None)
+        if answer and not vocabulary.is_plain:
+            document["classes"] = {str(part): name for part, name in answer.items()}
         if document["simulated"] is None:  # an export of the time before: its run tells
             del document["simulated"]
         return document | {"projected": False, "withdrawn": False}  # as a new one: what follows is worked out again
@@ -387,16 +397,17 @@ class LabelsKind(Kind):
 
 class ProblemsKind(Kind):
     name = "problems"
-    words = "known problems of chambers"
+    words = "known problems of places"
     _same_named = ("text", "since", "until", "by", "at", "ended_by", "ended_at")
 
     def __init__(self, subsystem: Subsystem) -> None:
         super().__init__(subsystem)
+        self._parts = f"{subsystem.part}s"
         self.columns = (
             Column("id", Type.TEXT, "of the problem"),
             *self._place_columns()[1:],
-            Column("layers", Type.INTEGERS, "layers 1-12 that have it"),
-            Column("cells", Type.INTEGERS, "first and last cell, from 1; nothing for whole layers", optional=True),
+            Column(self._parts, Type.INTEGERS, "parts that have it"),
+            Column("cells", Type.INTEGERS, "first and last cell, from 1; nothing for whole parts", optional=True),
             Column("text", Type.TEXT, "what is wrong, and why"),
             Column("since", Type.INTEGER, "first run with it"),
             Column("until", Type.INTEGER, "last run with it; nothing while it lasts", optional=True),
@@ -405,20 +416,20 @@ class ProblemsKind(Kind):
             Column("ended_by", Type.TEXT, "who noted its end"),
             Column("ended_at", Type.TIME, "when", optional=True),
         )
-        self.own = (*subsystem.keys, "layers", "cells", *self._same_named)
+        self.own = (*subsystem.keys, self._parts, "cells", *self._same_named)
 
     def row(self, document: Mapping[str, Any]) -> Document:
         return {c.name: str(document["_id"]) if c.name == "id" else document[c.name] for c in self.columns}
 
     def document(self, row: Row) -> Document:
         place = self.subsystem.place_of(row)
-        parts = self.subsystem.parts(place)
-        layers = list(checked_layers("layers", row["layers"], parts))
-        if not layers:
-            raise InvalidInput("layers", [], "at least one layer of the chamber")
+        subsystem, cells_of = self.subsystem, self.subsystem.parts(place)
+        parts = list(checked_parts(self._parts, row[self._parts], place, subsystem))
+        if not parts:
+            raise InvalidInput(self._parts, [], f"at least one {subsystem.part} of the {subsystem.item}")
         cells = row["cells"]
         if cells is not None:
-            first, last = min(parts[layer].start for layer in layers), max(parts[layer][-1] for layer in layers)
+            first, last = min(cells_of[part].start for part in parts), max(cells_of[part][-1] for part in parts)
             if len(cells) != 2 or not first <= cells[0] <= cells[1] <= last:
                 raise InvalidInput("cells", cells, f"a first and a last cell from {first} to {last}")
         run_number(row["since"], "since")
@@ -426,7 +437,7 @@ class ProblemsKind(Kind):
             raise InvalidInput("until", row["until"], f"a run from {row['since']} on, or nothing")
         _name("by", row["by"])
         document = {"_id": _object_id("id", row["id"]), "subsystem": self.subsystem.name, **self.subsystem.at(place)}
-        return document | {"layers": layers, "cells": cells} | {name: row[name] for name in self._same_named}
+        return document | {self._parts: parts, "cells": cells} | {name: row[name] for name in self._same_named}
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [{"_id": document["_id"]}]
@@ -505,8 +516,7 @@ class ModelsKind(Kind):
     def title(self, document: Mapping[str, Any]) -> str:
         return document["_id"]
 
-    @staticmethod
-    def _check(row: Row, state: str) -> Document:
+    def _check(self, row: Row, state: str) -> Document:
         """What it forgot, and whether it may be activated all the same."""
         if row["refused"] and state not in (ModelState.REFUSED, ModelState.RETIRED):
             raise InvalidInput("refused", True, f"false, where the state is {state}")
@@ -516,7 +526,7 @@ class ModelsKind(Kind):
             raise InvalidInput("check", None, "given, where a model is refused")
         if row["check"] is not None:
             try:
-                Forgetting.model_validate(row["check"])
+                self.subsystem.learning().found(row["check"])
             except ValidationError:
                 raise InvalidInput("check", row["check"], "what `flask models show` has of a model") from None
         names = {"reason": "overridden_for", "by": "overridden_by", "at": "overridden_at"}
@@ -542,13 +552,13 @@ class ThresholdsKind(Kind):
     columns = (
         Column("model", Type.TEXT, "whose it is"),
         Column("use", Type.TEXT, "shifter or alarm"),
-        Column("score", Type.NUMBER, "from which a layer is bad"),
+        Column("score", Type.NUMBER, "from which a part is bad"),
         Column("before", Type.NUMBER, "what it stood at until then", optional=True),
         Column("why", Type.TEXT, "the reason"),
         Column("by", Type.TEXT, "who set it"),
         Column("at", Type.TIME, "when"),
-        Column("false_alarms", Type.NUMBER, "share of good layers called bad, as known then", optional=True),
-        Column("found", Type.NUMBER, "share of bad layers called bad, as known then", optional=True),
+        Column("false_alarms", Type.NUMBER, "share of good parts called bad, as known then", optional=True),
+        Column("found", Type.NUMBER, "share of bad parts called bad, as known then", optional=True),
         Column("false_alarms_by_hits", Type.JSON, "the first by hits a cell"),
     )
     own = tuple(column.name for column in columns)
@@ -613,7 +623,7 @@ def _not_negative(field: str, value: int) -> None:
 
 def _as_long_as(field: str, value: Sequence[Any], length: int) -> None:
     if len(value) != length:
-        raise InvalidInput(field, value, f"a list of {length}, one a layer")
+        raise InvalidInput(field, value, f"a list of {length}, one a part")
 
 
 def _counts(field: str, value: Any) -> None:
@@ -624,14 +634,14 @@ def _counts(field: str, value: Any) -> None:
         raise InvalidInput(field, value, "an object of whole numbers, or of such objects")
 
 
-def _findings(value: Any) -> None:
-    if not isinstance(value, list) or not all(map(_is_finding, value)):
-        raise InvalidInput("findings", value, "a list of objects with layer, kind, cells, text and makes_bad")
+def _findings(value: Any, part: str) -> None:
+    if not isinstance(value, list) or not all(_is_finding(one, part) for one in value):
+        raise InvalidInput("findings", value, f"a list of objects with {part}, kind, cells, text and makes_bad")
 
 
-def _is_finding(one: Document) -> bool:
+def _is_finding(one: Document, part: str) -> bool:
     return (
-        type(one.get("layer")) is int
+        type(one.get(part)) is int
         and isinstance(one.get("kind"), str)
         and isinstance(one.get("text"), str)
         and isinstance(one.get("makes_bad"), bool)
@@ -648,6 +658,14 @@ def _model_name(field: str, value: str) -> str:
     if not re.fullmatch(NAME, value):
         raise InvalidInput(field, value, "the name of a model: small letters, digits, dots, dashes")
     return value
+
+
+def _part(text: str) -> Any:
+    """The number of a part that is a key of JSON; the text where it is none, for the error that follows."""
+    try:
+        return whole_number(text)
+    except ValueError:
+        return text
 
 
 def _object_id(field: str, value: str) -> ObjectId:

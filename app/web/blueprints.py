@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 from flask import Flask
 
-from app.subsystems.dt.web import chamber_page, influence_pages, trends
+from app.driftwatch import Driftwatch
 from app.web.accounts import account, sign_in, users
 from app.web.api import blueprint as api
 from app.web.data import scores, statistics, transfer_page
-from app.web.labels import label_lists, label_page, progress
+from app.web.labels import item_page, label_lists, label_page, progress
 from app.web.models import comparison, models_page, training_pages
 from app.web.review import agreement, answers, problems
 from app.web.runs import drift, fetching, overview, reevaluations, run_page
-from app.web.shared import access, display, errors, health, security, sessions
+from app.web.shared import access, application, display, errors, health, security, sessions
 
 PAGES = (
-    *(overview, run_page, fetching, reevaluations, drift, trends),
-    *(label_page, chamber_page, label_lists, progress),
+    *(overview, run_page, fetching, reevaluations, drift),
+    *(label_page, item_page, label_lists, progress),
     *(agreement, answers, problems),
     *(models_page, comparison, training_pages),
-    *(scores, statistics, transfer_page, influence_pages),
+    *(scores, statistics, transfer_page),
     *(sign_in, account, users, health),
 )
 
 
 def init_app(app: Flask) -> None:
-    for shared in (security, errors, sessions, access, display, reevaluations):
+    for shared in (application, security, errors, sessions, access, display, reevaluations, item_page):
         shared.init_app(app)
+    driftwatch: Driftwatch = app.extensions["driftwatch"]
+    views = {name: driftwatch.of(name).subsystem.views() for name in driftwatch.subsystems}
     for page in PAGES:
         app.register_blueprint(page.blueprint)
-    api.init_app(app)
+    owners = app.extensions["owners"] = {}  # blueprint → the subsystem whose own it is
+    for name, its in views.items():
+        for blueprint in its.pages:
+            app.register_blueprint(blueprint)
+            owners[blueprint.name] = name
+    api.init_app(app, {name: its.api for name, its in views.items()}, owners)
+    for endpoint in {one for its in views.values() for one in its.instead}:
+        app.view_functions[endpoint] = _chosen(endpoint, app.view_functions[endpoint])
+
+
+def _chosen(endpoint: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+    """A view that is the one of the subsystem at hand, where that has its own."""
+
+    @wraps(plain)
+    def view(**arguments: Any) -> Any:
+        return application.current_subsystem().views().instead.get(endpoint, plain)(**arguments)
+
+    return view

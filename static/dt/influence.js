@@ -67,7 +67,7 @@ function say(words) {
 function lay() {
   const layers = find("#influence-layers");
   for (const layer of layers.children) {
-    const row = find(`#chamber tr[data-row="${layer.dataset.layer}"]`);
+    const row = find(`#item tr[data-row="${layer.dataset.layer}"]`);
     const strip = row.querySelector(".strip");
     const [pushes, values] = layer.cloneNode(true).children;
     strip.querySelector(".cells").after(pushes);
@@ -85,27 +85,27 @@ function lay() {
     picture.dataset.width = picture.getAttribute("width");
     picture.setAttribute("width", Math.max(picture.dataset.width, layers.dataset.width));
   }
-  find("#chamber").classList.add("with-influence");
+  find("#item").classList.add("with-influence");
   blend();
 }
 
 function clear() {
-  for (const element of document.querySelectorAll("#chamber :is(.pushed, tr .pushes, tr .push-values)")) element.remove();
+  for (const element of document.querySelectorAll("#item :is(.pushed, tr .pushes, tr .push-values)")) element.remove();
   for (const cell of document.querySelectorAll("#map-scroll .cells rect[data-influence]")) delete cell.dataset.influence;
   for (const picture of pictures()) if (picture.dataset.width) picture.setAttribute("width", picture.dataset.width);
-  find("#chamber").classList.remove("with-influence", "influence-leads", "influence-blended");
+  find("#item").classList.remove("with-influence", "influence-leads", "influence-blended");
 }
 
 function pictures() {
-  return document.querySelectorAll("#chamber .heatmap :is(.strip, .axis svg, .profile)");
+  return document.querySelectorAll("#item .heatmap :is(.strip, .axis svg, .profile)");
 }
 
 function blend() {
-  const chamber = find("#chamber");
+  const chamber = find("#item");
   chamber.style.setProperty("--mix", mix / 100);
   chamber.classList.toggle("influence-leads", mix >= 50);
   chamber.classList.toggle("influence-blended", mix > 0 && mix < 100); // numbers need an edge to be read
-  find("#chamber .mix input").value = mix;
+  find("#item .mix input").value = mix;
 }
 
 // --- how it came about ---
@@ -138,8 +138,8 @@ function turnOn(on) {
   wanted = on;
   const slot = find("#influence");
   if (!slot) return;
-  find("#chamber .show-influence").checked = on;
-  find("#chamber .mix").hidden = !on;
+  find("#item .show-influence").checked = on;
+  find("#item .mix").hidden = !on;
   slot.hidden = !on;
   const address = new URL(location.href);
   if (on) address.searchParams.set("influence", "1");
@@ -152,7 +152,7 @@ function turnOn(on) {
 }
 
 document.addEventListener("change", ({ target }) => {
-  if (target.matches("#chamber .show-influence")) turnOn(target.checked);
+  if (target.matches("#item .show-influence")) turnOn(target.checked);
   else if (target.matches("#influence select[name=layer]")) showSteps();
   else if (target.matches("#influence select")) {
     chosen[target.name] = target.value;
@@ -165,7 +165,7 @@ document.addEventListener("change", ({ target }) => {
   }
 });
 document.addEventListener("input", ({ target }) => {
-  if (!target.matches("#chamber .mix input")) return;
+  if (!target.matches("#item .mix input")) return;
   mix = Number(target.value);
   keep(KEPT, { mix, method: chosen.method });
   blend();
@@ -184,7 +184,7 @@ document.addEventListener("keydown", (event) => {
 }, true);
 // Where one goes from here, it is shown too.
 document.addEventListener("click", (event) => {
-  const link = event.target.closest?.("#chamber a");
+  const link = event.target.closest?.("#item a");
   if (!wanted || !link || link.origin !== location.origin || !/^\/eval\/[^/]+\/[^/]+\/[^/]+\/[^/]+\/$/.test(link.pathname)) return;
   const address = new URL(link.href);
   address.searchParams.set("influence", "1");
@@ -194,7 +194,7 @@ document.addEventListener("click", (event) => {
 
 // Another chamber has come.
 new MutationObserver(() => {
-  const box = find("#chamber .show-influence");
+  const box = find("#item .show-influence");
   if (wanted && box && !box.checked) turnOn(true);
 }).observe(find("#content"), { childList: true });
 

@@ -11,7 +11,7 @@ document.addEventListener("click", (event) => {
 });
 
 function selectRow(target) {
-  const row = target.closest?.("#chamber tr[data-row]");
+  const row = target.closest?.("#item tr[data-row]");
   if (row) select(Number(row.dataset.row));
 }
 

@@ -1,64 +1,95 @@
-// The page for labelling: answers go to the outbox, the next chamber is fetched ahead, nothing is loaded anew.
+// The page for labelling: answers go to the outbox, the next one is fetched ahead, nothing is loaded anew.
 import { Away, Refused, getText, post, uuid } from "../shared/api.js";
 import { forget, keep, kept, names } from "../shared/storage.js";
 import { Outbox } from "./outbox.js";
 import { decide } from "./conflict.js";
 
-const LEASE_TRUSTED = 9 * 60_000; // ms of the ten minutes that a chamber is ours without being renewed
+const LEASE_TRUSTED = 9 * 60_000; // ms of the ten minutes that an item is ours without being renewed
 const RENEW_EVERY = 2 * 60_000;
 const IN_USE = 5 * 60_000; // ms since the last key or touch
-const TOO_SOON = 350; // ms: an answer that comes so soon after a chamber was meant for the one before it
+const TOO_SOON = 350; // ms: an answer that comes so soon after an item was meant for the one before it
 const LOOK_AGAIN = 15_000; // ms, while others hold what is left
 const AWAY_PAUSE = 3_000;
-const NOT_TAKEN = "Not taken: this chamber had only just come up.";
 const DRAFTS_KEPT = 24 * 3600_000;
 
-const { person, api, mine, signIn } = document.querySelector("#label-page").dataset;
+const { person, api, query, mine, signIn, ...words } = document.querySelector("#label-page").dataset;
+const keys = words.keys.split(" "); // of a place
 const find = (selector) => document.querySelector(selector);
 const tab = uuid(); // what is held here is ours until this page is left, whatever other tabs of ours hold
-const outbox = new Outbox(person, `${api}labels`);
+const owner = query ? `${person}@${words.subsystem}` : person; // of what is kept in this browser
+const outbox = new Outbox(owner, address("labels"));
 const cleared = leftBehind(); // what the page before this one in this tab held is free
 
+const NOT_TAKEN = `Not taken: this ${words.item} had only just come up.`;
+
 let asked = false; // for a lease, whatever became of it
-let ahead = null; // the next chamber, or the promise of it
-let shown = 0; // when this chamber came up; 0 while none is
+let ahead = null; // the next item, or the promise of it
+let shown = 0; // when this item came up; 0 while none is
 let watched = 0; // ms that it was looked at before `since`
 let since = 0;
 let lastUse = performance.now();
 let lookAgain = 0;
 
-// --- the chamber on screen ---
+// An address of the API, about the same subsystem as this page.
+function address(path) {
+  return `${api}${path}${query}`;
+}
 
-const chamber = () => find("#chamber");
-const place = () => JSON.parse(chamber().dataset.place ?? "null");
-const boxes = () => [...chamber().querySelectorAll("input[name=bad]")];
-const ticked = () => boxes().filter((box) => box.checked).map((box) => Number(box.value)).sort((a, b) => a - b);
-const draftName = ({ run, wheel, sector, station }) => `draft/${person}/${run}/${wheel}/${sector}/${station}`;
+// --- the item on screen ---
+
+const item = () => find("#item");
+const place = () => JSON.parse(item().dataset.place ?? "null");
+const boxes = () => [...item().querySelectorAll("input[name=bad]")];
+const radios = () => [...item().querySelectorAll("input[name^=part_]")];
+const draftName = (one) => `draft/${owner}/${[one.run, ...keys.map((key) => one[key])].join("/")}`;
+
+// What is said: {part: class} of the parts that are not of the first class, which is the first that can be chosen.
+function said() {
+  const ticked = boxes().filter((box) => box.checked).map((box) => [Number(box.value), "bad"]);
+  const chosen = radios().filter((radio) => radio.checked && radio.value !== radios().find((one) => one.name === radio.name).value);
+  return Object.fromEntries([...ticked, ...chosen.map((radio) => [radio.name.slice("part_".length), radio.value])]);
+}
+
+function show(answer) {
+  for (const box of boxes()) box.checked = box.value in answer;
+  for (const radio of radios()) {
+    const first = radios().find((one) => one.name === radio.name) === radio;
+    const name = answer[radio.name.slice("part_".length)];
+    radio.checked = name === undefined ? first : name === radio.value;
+  }
+}
+
+// The same as fields of a label.
+function fields(answer) {
+  return radios().length ? { bad: [], classes: answer } : { bad: Object.keys(answer).map(Number) };
+}
 
 function begin() {
   shown = since = performance.now();
   watched = 0;
   const draft = kept(draftName(place()));
   if (draft) {
-    for (const box of boxes()) box.checked = draft.bad.includes(Number(box.value));
+    show(draft.answer ?? Object.fromEntries(draft.bad.map((part) => [part, "bad"]))); // of an earlier version
     find("#comment").value = draft.comment;
   }
   find("#label-form").hidden = false;
   find("#queue button").classList.remove("first"); // the first thing to do is to answer
   sayAnswer();
-  if ("held" in chamber().dataset) fetchAhead();
+  if ("held" in item().dataset) fetchAhead();
 }
 
 function changed() {
-  keep(draftName(place()), { bad: ticked(), comment: find("#comment").value, at: Date.now() });
+  keep(draftName(place()), { answer: said(), comment: find("#comment").value, at: Date.now() });
   sayAnswer();
   fetchAhead();
 }
 
 function sayAnswer() {
-  const bad = ticked();
-  const words = bad.length ? `${bad.length} bad: ${bad.length < 5 ? bad.join(", ") : `${bad[0]} … ${bad.at(-1)}`}` : "all good";
-  find("#answer").textContent = `Submit: ${words}`;
+  const parts = {};
+  for (const [part, name] of Object.entries(said())) (parts[name] ??= []).push(part);
+  const list = (those) => (those.length < 5 ? those.join(", ") : `${those[0]} … ${those.at(-1)}`);
+  const each = Object.entries(parts).map(([name, those]) => (those.join() === "0" ? name : `${those.filter((one) => one !== "0").length} ${name}: ${list(those.filter((one) => one !== "0"))}`));
+  find("#answer").textContent = `Submit: ${each.join("; ") || "all good"}`;
 }
 
 function tick(which) {
@@ -71,12 +102,12 @@ function tick(which) {
 function answer(reason) {
   if (!shown) return;
   if (performance.now() - shown < TOO_SOON) return say(NOT_TAKEN);
-  const body = { key: uuid(), ...place(), bad: reason === undefined ? ticked() : [], seen: JSON.parse(chamber().dataset.seen) };
+  const body = { key: uuid(), ...place(), ...fields(reason === undefined ? said() : {}), seen: JSON.parse(item().dataset.seen) };
   body.comment = find("#comment").value.trim();
   body.seconds = Math.round((watched + performance.now() - since) / 100) / 10;
   if (reason !== undefined) body.reason = reason;
-  const scores = [...chamber().querySelectorAll("tr[data-row]")].map((row) => [row.dataset.row, row.querySelector(".score").textContent]);
-  const label = { body, name: chamber().dataset.name, url: chamber().dataset.url, scores: Object.fromEntries(scores) };
+  const scores = [...item().querySelectorAll("tr[data-row]")].map((row) => [row.dataset.row, row.querySelector(".score").textContent]);
+  const label = { body, name: item().dataset.name, url: item().dataset.url, scores: Object.fromEntries(scores) };
   forget(draftName(body));
   shown = 0;
   outbox.add(label);
@@ -87,8 +118,8 @@ async function next() {
   const old = ahead?.nothing || Date.now() - ahead?.claimed > LEASE_TRUSTED;
   if (old) ahead = null;
   if (!ahead || ahead instanceof Promise) {
-    chamber().inert = true;
-    following = "fetching the next chamber …";
+    item().inert = true;
+    following = `fetching the next ${words.item} …`;
     sayState();
     await fetchAhead();
   }
@@ -101,15 +132,15 @@ async function next() {
   for (const part of parts) find(`#${part.id}`).replaceWith(part);
   if (values) find(".show-values").checked = true;
   history.pushState(null, "", url);
-  document.title = `${chamber().dataset.name} · Driftwatch`;
+  document.title = `${item().dataset.name} · Driftwatch`;
   find("#comment").value = "";
   begin();
   sayState();
   scrollTo(0, 0);
-  if (!document.activeElement || document.activeElement === document.body) chamber().querySelector("h1").focus({ preventScroll: true });
+  if (!document.activeElement || document.activeElement === document.body) item().querySelector("h1").focus({ preventScroll: true });
 }
 
-// Claims the next chamber and makes its part of the page, so that nothing is left to do but to show it. What is on its
+// Claims the next item and makes its part of the page, so that nothing is left to do but to show it. What is on its
 // way goes first, or the queue would give what has just been answered.
 function fetchAhead() {
   ahead ??= claimAhead();
@@ -123,13 +154,13 @@ async function claimAhead() {
     const besides = [place(), ...outbox.labels.map((label) => label.body)].filter(Boolean).slice(0, 20);
     const claimed = Date.now();
     asked = true;
-    const given = await post(`${api}queue/claim`, { ...wish(), tab, besides: besides.map(bare) });
+    const given = await post(address("queue/claim"), { ...wish(), tab, besides: besides.map(bare) });
     if (!given.item) {
       ahead = { nothing: given, claimed };
     } else {
       const scale = new URLSearchParams(location.search).get("scale");
       const url = `${given.url}${scale ? `?scale=${scale}` : ""}`;
-      const html = await getText(`${url}${scale ? "&" : "?"}part=chamber`);
+      const html = await getText(`${url}${scale ? "&" : "?"}part=item`);
       const holder = document.createElement("div"); // in this document, so that its pictures are fetched too
       holder.innerHTML = html;
       ahead = { ...given, url, claimed, parts: [...holder.children], nothing: null };
@@ -145,7 +176,7 @@ async function claimAhead() {
   }
 }
 
-const bare = ({ run, wheel, sector, station }) => ({ run, wheel, sector, station });
+const bare = (one) => Object.fromEntries(["run", ...keys].map((key) => [key, one[key]]));
 
 function wish() {
   const form = new FormData(find("#queue"));
@@ -153,7 +184,7 @@ function wish() {
   return {
     strategy: form.get("strategy"),
     run: number("run"),
-    wheel: number("wheel"),
+    [words.narrowed]: number(words.narrowed),
     leave_out_known: form.get("leave_out_known") === "true",
   };
 }
@@ -161,11 +192,11 @@ function wish() {
 function showNothing({ nothing, text }) {
   const words = { done: "Nothing is left to label", held: "Others hold the rest", skipped: "You have skipped the rest" };
   const instead = document.createElement("div");
-  instead.id = "chamber";
+  instead.id = "item";
   instead.className = "empty";
   const heading = Object.assign(document.createElement("h1"), { textContent: words[nothing], tabIndex: -1 });
   instead.append(heading, Object.assign(document.createElement("p"), { textContent: text }));
-  chamber().replaceWith(instead);
+  item().replaceWith(instead);
   find("#context").replaceChildren();
   find("#label-form").hidden = !outbox.labels.length;
   shown = 0;
@@ -179,27 +210,27 @@ async function wishAgain() {
   if (!find("#queue").reportValidity()) return;
   await (ahead instanceof Promise ? ahead : null);
   clearTimeout(lookAgain);
-  const given = [ahead?.item, "held" in chamber().dataset ? place() : null].filter(Boolean);
+  const given = [ahead?.item, "held" in item().dataset ? place() : null].filter(Boolean);
   ahead = null;
   shown = 0;
   try {
-    if (given.length) await post(`${api}queue/release`, { tab, items: given.map(bare) });
+    if (given.length) await post(address("queue/release"), { tab, items: given.map(bare) });
   } catch (error) {
     if (!(error instanceof Away)) throw error; // the leases end by themselves
   }
-  delete chamber().dataset.place; // it may be given again
+  delete item().dataset.place; // it may be given again
   next();
 }
 
 // --- undoing ---
 
-async function undo(item) {
+async function undo(entry) {
   if (outbox.waiting.length) return say("Wait until your last label is saved; then it can be undone.");
   try {
-    const undone = await post(`${api}labels/${item.dataset.label}/undo`, { key: uuid() });
-    const bad = item.dataset.bad.split(" ").filter(Boolean).map(Number);
-    keep(draftName(undone), { bad, comment: item.dataset.comment, at: Date.now() });
-    location.assign(item.dataset.url);
+    const undone = await post(address(`labels/${entry.dataset.label}/undo`), { key: uuid() });
+    const answer = JSON.parse(entry.dataset.answer);
+    keep(draftName(undone), { answer, comment: entry.dataset.comment, at: Date.now() });
+    location.assign(entry.dataset.url);
   } catch (error) {
     if (error instanceof Away) say("The server does not answer: nothing was undone.", true);
     else if (error instanceof Refused) refused(error);
@@ -226,7 +257,7 @@ function say(words, away = false) {
 }
 
 let saved = "";
-let following = ""; // what keeps the next chamber from being shown
+let following = ""; // what keeps the next item from being shown
 
 function sayState() {
   const waiting = outbox.waiting.length;
@@ -269,8 +300,8 @@ outbox.addEventListener("away", ({ detail: error }) => (error instanceof Refused
 // --- what a person does ---
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches("#chamber input[name=bad]")) changed();
-  else if (event.target.closest("#queue") && (!place() || "held" in chamber().dataset)) wishAgain();
+  if (event.target.matches("#item input[name=bad], #item input[name^=part_]")) changed();
+  else if (event.target.closest("#queue") && (!place() || "held" in item().dataset)) wishAgain();
 });
 document.addEventListener("input", (event) => event.target.id === "comment" && shown && changed());
 document.addEventListener("click", (event) => {
@@ -285,15 +316,15 @@ document.addEventListener("click", (event) => {
   else if (event.target.closest("#show-keys")) find("#keys-dialog").showModal();
   else if (event.target.closest("dialog [data-close]")) event.target.closest("dialog").close();
   else if (!event.target.closest("a, button, label, input")) {
-    const box = event.target.closest("#chamber tr[data-row]")?.querySelector("input[name=bad]");
+    const box = event.target.closest("#item tr[data-row]")?.querySelector("input[name=bad]");
     box?.click();
   }
 });
 document.addEventListener("submit", (event) => {
-  const item = event.target.closest("#mine li");
-  if (!item && !event.target.matches("#label-form, #queue")) return;
+  const entry = event.target.closest("#mine li");
+  if (!entry && !event.target.matches("#label-form, #queue")) return;
   event.preventDefault();
-  if (item) undo(item);
+  if (entry) undo(entry);
   else if (event.target.id === "queue") wishAgain();
 });
 document.addEventListener("keydown", (event) => {
@@ -302,7 +333,7 @@ document.addEventListener("keydown", (event) => {
     event.target.blur();
   } else if (event.target.closest?.("#queue") && event.key === "Escape") event.target.blur();
 });
-addEventListener("popstate", () => location.pathname !== chamber().dataset.url && location.reload());
+addEventListener("popstate", () => location.pathname !== item().dataset.url && location.reload());
 
 // --- holding on to what we have ---
 
@@ -319,9 +350,9 @@ async function renew() {
   if (!items.length) return;
   asked = true;
   try {
-    const still = await post(`${api}queue/renew`, { tab, items: items.map(bare) });
+    const still = await post(address("queue/renew"), { tab, items: items.map(bare) });
     const holds = (one) => still.items.some((other) => draftName(other) === draftName(one));
-    if (shown) chamber().toggleAttribute("data-held", holds(place()));
+    if (shown) item().toggleAttribute("data-held", holds(place()));
     if (ahead?.item && holds(ahead.item)) ahead.claimed = Date.now();
     else if (ahead?.item) ahead = null;
   } catch (error) {
@@ -337,14 +368,14 @@ addEventListener("pagehide", () => {
     // what it held is freed by the beacon alone
   }
   const items = []; // all that this tab holds, also what is only on its way here
-  navigator.sendBeacon(`${api}queue/release`, new Blob([JSON.stringify({ tab, items })], { type: "application/json" }));
+  navigator.sendBeacon(address("queue/release"), new Blob([JSON.stringify({ tab, items })], { type: "application/json" }));
 });
 // The beacon of the page that was left may come later than what this page asks for, or never.
 async function leftBehind() {
   try {
     const left = sessionStorage.getItem("driftwatch/left");
     sessionStorage.removeItem("driftwatch/left");
-    if (left) await post(`${api}queue/release`, { tab: left, items: [] });
+    if (left) await post(address("queue/release"), { tab: left, items: [] });
   } catch {
     // no storage, or the server is away: its leases end by themselves
   }
@@ -355,9 +386,9 @@ addEventListener("beforeunload", (event) => outbox.waiting.length && event.preve
 
 // --- the beginning ---
 
-for (const name of names(`draft/${person}/`)) if (Date.now() - kept(name).at > DRAFTS_KEPT) forget(name);
+for (const name of names(`draft/${owner}/`)) if (Date.now() - kept(name).at > DRAFTS_KEPT) forget(name);
 outbox.send();
 if (place()) {
   begin();
-  renew().then(() => "held" in chamber().dataset && fetchAhead());
-} else if ("start" in chamber().dataset) next();
+  renew().then(() => "held" in item().dataset && fetchAhead());
+} else if ("start" in item().dataset) next();

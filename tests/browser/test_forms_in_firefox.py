@@ -86,11 +86,11 @@ def test_leaving_one_of_two_tabs_frees_its_chambers_and_not_those_of_the_other(f
 
     def ahead():
         """Wait until this tab has the next chamber too."""
-        had = "performance.getEntriesByType('resource').filter((one) => one.name.includes('part=chamber'))"
+        had = "performance.getEntriesByType('resource').filter((one) => one.name.includes('part=item'))"
         firefox.wait(f"return {had}.length === 2")
 
     def begin():
-        firefox.wait("return document.querySelector('#chamber')?.dataset.place && location.pathname !== '/eval/'")
+        firefox.wait("return document.querySelector('#item')?.dataset.place && location.pathname !== '/eval/'")
         return firefox.run("return location.pathname")
 
     firefox.go(f"{url}/eval/")  # which gets the first chamber by itself

@@ -49,7 +49,7 @@ def shown(page, url):
     """The chamber's page with influence on."""
     page.goto(url + PATH)
     page.keyboard.press("i")
-    expect(page.locator("#chamber")).to_have_class("with-influence influence-leads", timeout=COMES)
+    expect(page.locator("#item")).to_have_class("with-influence influence-leads", timeout=COMES)
     return page
 
 
@@ -99,7 +99,7 @@ def test_the_slider_goes_from_counts_to_influence(shown):
     slider.fill("50")
     assert full[0] > pixel(shown, layer, number)[0] > red
     shown.reload()
-    expect(shown.locator("#chamber.with-influence")).to_be_visible(timeout=COMES)
+    expect(shown.locator("#item.with-influence")).to_be_visible(timeout=COMES)
     assert slider.input_value() == "50"  # this browser keeps it
 
 
@@ -108,7 +108,7 @@ def test_the_key_shows_and_hides_it_and_nothing_moves(page, url):
     page.locator(".show-influence").wait_for()
     before = page.locator("#map-scroll").bounding_box()
     page.keyboard.press("i")
-    expect(page.locator("#chamber.with-influence")).to_be_visible(timeout=COMES)
+    expect(page.locator("#item.with-influence")).to_be_visible(timeout=COMES)
     assert "influence=1" in page.url
     assert page.locator("#map-scroll").bounding_box() == before
     page.keyboard.press("i")
@@ -146,7 +146,7 @@ def test_another_method_says_what_came_through_the_siblings(shown):
 def test_it_goes_along_to_the_next_chamber(shown):
     shown.keyboard.press("ArrowRight")
     shown.wait_for_url(f"**{NEXT}?influence=1")
-    expect(shown.locator("#chamber.with-influence")).to_be_visible(timeout=COMES)
+    expect(shown.locator("#item.with-influence")).to_be_visible(timeout=COMES)
 
 
 def test_the_steps_can_be_read_with_the_keyboard(shown):
@@ -183,7 +183,7 @@ def test_the_page_of_a_run_fills_in_by_itself_and_its_pictures_open(page, url):
     expect(page.locator("#saliency-list h2")).to_have_text("The influence is being worked out")
     expect(page.locator(".worst a")).to_have_count(2, timeout=COMES)
     page.locator(".worst a").first.click()
-    expect(page.locator("#chamber.with-influence")).to_be_visible(timeout=COMES)
+    expect(page.locator("#item.with-influence")).to_be_visible(timeout=COMES)
     assert page.locator("#influence select[name=method]").input_value() == "gradient_input"
 
 
@@ -191,11 +191,11 @@ def test_a_chamber_that_follows_in_the_queue_has_its_own(page, url, sign_in):
     sign_in(page, "shifter", "ann", at=url)
     page.goto(url + PATH)
     page.keyboard.press("i")
-    expect(page.locator("#chamber.with-influence")).to_be_visible(timeout=COMES)
+    expect(page.locator("#item.with-influence")).to_be_visible(timeout=COMES)
     page.wait_for_timeout(400)  # an answer that comes at once is not taken
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{NEXT}*")
-    expect(page.locator("#chamber.with-influence")).to_be_visible(timeout=COMES)
+    expect(page.locator("#item.with-influence")).to_be_visible(timeout=COMES)
     assert page.locator("#influence").get_attribute("data-address") == f"{NEXT}influence/"
     assert strongest(page)[1] == LAYER
 
@@ -215,7 +215,7 @@ def test_on_a_phone_nothing_is_too_wide_and_a_finger_reads_it(browser, url):
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(f"{url}{PATH}?influence=1")
-    expect(page.locator("#chamber.with-influence")).to_be_visible(timeout=COMES)
+    expect(page.locator("#item.with-influence")).to_be_visible(timeout=COMES)
     cell(page, LAYER, 20).tap()
     expect(page.locator("#readout")).to_contain_text("influence +")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -56,7 +56,7 @@ def submit(dw, person, place, bad, **more):
 def at(page, place, run=RUN):
     """Waits until a chamber is on screen and takes answers."""
     page.wait_for_url(f"**{path(place, run)}")
-    expect(page.locator(f'#chamber[data-url="{path(place, run)}"]')).to_be_visible()
+    expect(page.locator(f'#item[data-url="{path(place, run)}"]')).to_be_visible()
     page.wait_for_timeout(SETTLED)
 
 
@@ -65,7 +65,7 @@ def saved(page):
 
 
 def ticked(page):
-    return [int(box.get_attribute("value")) for box in page.locator("#chamber input[name=bad]:checked").all()]
+    return [int(box.get_attribute("value")) for box in page.locator("#item input[name=bad]:checked").all()]
 
 
 def test_a_shift_with_the_keyboard_alone(shift, url, dw):
@@ -339,7 +339,7 @@ def test_an_answer_to_scores_that_are_gone_is_a_conflict_too(shift, url, dw):
     shift.get_by_role("button", name="Compare").click()
     shift.errors.clear()
     expect(shift.locator("#conflict-dialog")).to_contain_text("scored again")
-    assert "0.990" in shift.locator("#conflict-layers").inner_text()
+    assert "0.990" in shift.locator("#conflict-parts").inner_text()
 
 
 class Server:
@@ -369,7 +369,7 @@ def test_a_label_waits_in_sight_while_the_server_is_away(page, queue_app, dw):
         dw.accounts.add("ann", Role.SHIFTER, by="tests")
         page.goto(f"{url}/sign-in/link/{dw.accounts.new_link('ann', by='tests')}")
         page.locator("main button").click()
-        with page.expect_response(lambda got: f"{path(PLACES[1])}?part=chamber" in got.url) as ahead:
+        with page.expect_response(lambda got: f"{path(PLACES[1])}?part=item" in got.url) as ahead:
             page.goto(f"{url}/eval/")
             at(page, PLACES[0])
         ahead.value.finished()
@@ -507,7 +507,7 @@ def test_a_phone_can_do_it(browser, url, dw, sign_in):
     page.goto(f"{url}/eval/")
     at(page, PLACES[0])
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for target in ("#submit", "#skip", ".tick label", '#chamber [aria-keyshortcuts^="Arrow"]', "#comment", "#all"):
+    for target in ("#submit", "#skip", ".tick label", '#item [aria-keyshortcuts^="Arrow"]', "#comment", "#all"):
         for box in (one.bounding_box() for one in page.locator(target).all()):
             assert box["height"] >= 44, target
     submit = page.locator("#submit").bounding_box()
@@ -561,7 +561,7 @@ def test_all_of_it_without_scripts(browser, url, dw, sign_in):
 
 def test_a_viewer_sees_the_chamber_and_no_boxes(page, url):
     page.goto(url + path(PLACES[0]))
-    expect(page.locator("#chamber")).to_be_visible()
+    expect(page.locator("#item")).to_be_visible()
     assert page.locator("input[name=bad], #submit").count() == 0
     page.goto(f"{url}/eval/")
     expect(page.get_by_role("button", name="Load")).to_be_visible()

@@ -66,9 +66,9 @@ def test_pairs_and_layers_are_counted_on_the_layers_that_exist():
     ]
     found = agreement(ways(*items), disputed=1)
     first, second = found.pairs
-    assert (first.people, first.items, first.layers, first.observed) == (("ann", "bob"), 2, 24, 23 / 24)
-    assert (second.people, second.items, second.layers, second.kappa) == (("bob", "eve"), 1, 8, 1)
-    layers = {layer.layer: layer for layer in found.layers}
+    assert (first.people, first.items, first.parts, first.observed) == (("ann", "bob"), 2, 24, 23 / 24)
+    assert (second.people, second.items, second.parts, second.kappa) == (("bob", "eve"), 1, 8, 1)
+    layers = {one.part: one for one in found.parts}
     assert (layers[1].items, layers[1].judgements, layers[1].bad, layers[1].kappa) == (3, 6, 2, 1)
     assert (layers[7].items, layers[7].bad, layers[7].observed) == (2, 1, 0.5)
     assert (found.all.items, found.all.judgements, found.disputed) == (3, 64, 1)

@@ -151,7 +151,7 @@ def test_one_run_or_one_wheel_only(driftwatch, labelling, ten):
     other = [place for place in PLACES if place.wheel == -1][:2]
     load(driftwatch, 2, {place: judgement({5: 0.9}) for place in other})
     assert labelling.claim("ann", run=2).item.run == 2
-    claimed = labelling.claim("bob", wheel=-1)
+    claimed = labelling.claim("bob", place={"wheel": -1})
     assert (claimed.item.place.wheel, claimed.item.run) == (-1, 2)
     assert claimed.why == "layer 5: 0.90; none is uncertain"
     for strategy in Strategy:
@@ -171,7 +171,7 @@ def test_only_what_the_model_in_use_has_judged_is_given_out(driftwatch, labellin
     nothing = labelling.claim("ann")
     assert (nothing.reason, nothing.other_models) == ("done", 1)
     assert nothing.text == (
-        "Nothing is left: every chamber that was asked for is labelled. "
+        "Nothing is left: everything that was asked for is labelled. "
         "1 of other runs are not scored by the model in use."
     )
 
@@ -292,7 +292,7 @@ def test_unlike_keeps_to_a_run_and_a_wheel(labelling, ten, driftwatch):
     driftwatch.store.items.keep_unlike(1, driftwatch.model, [(place, 2.0 + i) for i, place in enumerate(ten)])
     wheel = ten[0].wheel
     assert labelling.claim("ann", Strategy.UNLIKE, run=1).item.place == ten[9]
-    assert labelling.claim("bob", Strategy.UNLIKE, wheel=wheel).item.place.wheel == wheel
+    assert labelling.claim("bob", Strategy.UNLIKE, place={"wheel": wheel}).item.place.wheel == wheel
     assert isinstance(labelling.claim("eve", Strategy.UNLIKE, run=2), NothingLeft)
 
 
@@ -303,7 +303,7 @@ def test_known_problems_can_be_left_out_and_come_back_when_they_end(driftwatch, 
     load(driftwatch, 2, {ten[0]: judgement({3: 0.5})})
     problem = labelling.problems.add("eve", ten[0], [5, 6, 7, 8], " dead since 2017 ", since=1, cells=(5, 8))
     assert labelling.problems.of(ten[0], 1) == [problem]
-    assert (problem.text, problem.layers, problem.until) == ("dead since 2017", (5, 6, 7, 8), None)
+    assert (problem.text, problem.parts, problem.until) == ("dead since 2017", (5, 6, 7, 8), None)
     assert labelling.claim("ann", leave_out_known=True).item.place == ten[1]
     assert labelling.claim("bob").item.place == ten[0]
     labelling.release("bob", [(2, ten[0])])
@@ -328,8 +328,8 @@ def test_a_run_that_comes_later_knows_the_problems(driftwatch, labelling, ten):
 @pytest.mark.parametrize(
     ("field", "given"),
     [
-        ("layers", {"layers": []}),
-        ("layers", {"layers": [13]}),
+        ("layers", {"parts": []}),
+        ("layers", {"parts": [13]}),
         ("text", {"text": " "}),
         ("text", {"text": "x" * 501}),
         ("until", {"until": 0}),
@@ -340,7 +340,7 @@ def test_a_run_that_comes_later_knows_the_problems(driftwatch, labelling, ten):
 )
 def test_a_problem_that_cannot_be_is_refused_by_its_field(labelling, ten, field, given):
     with pytest.raises(InvalidInput) as refused:
-        labelling.problems.add("eve", ten[0], **({"layers": [1], "text": "dead", "since": 1} | given))
+        labelling.problems.add("eve", ten[0], **({"parts": [1], "text": "dead", "since": 1} | given))
     assert refused.value.field == field
 
 
@@ -355,7 +355,7 @@ def test_the_next_item_is_read_from_an_index_whatever_is_done_already(driftwatch
         for place in chosen[:4]:
             submit("ann", place, [], run=run)
     queue = driftwatch.store.queue
-    for order, limits in product(Order, ({}, {"run": 7}, {"wheel": -2})):
+    for order, limits in product(Order, ({}, {"run": 7}, {"first_key": -2})):
         wanted = Wanted(driftwatch.model, **limits, labelled=order is Order.CONTAMINATION)
         found = queue._collection.find(queue._free("bob", wanted, datetime.now(UTC), order)).sort(*order.value)
         plan = found.hint(queue._index(wanted, order)).limit(1).explain()["executionStats"]

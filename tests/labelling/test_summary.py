@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from app.domain.labels import Kind, LabelEvent, SkipReason
 from app.domain.shift_summary import MOST_LINES, Dispute, Shift, markdown
 from app.subsystems.dt.geometry import Chamber
-from app.web.shared.display import chamber_name, layers_words
+from app.subsystems.dt.names import chamber_name
 
 BEGIN = datetime(2026, 11, 22, 7, tzinfo=UTC)
 CHAMBERS = [Chamber(wheel=wheel, station=1, sector=sector) for wheel in range(-2, 3) for sector in range(1, 13)]
@@ -17,8 +17,10 @@ def event(number, place, kind=Kind.LABEL, by="ann", run=302634, **more):
 
 
 def written(events=(), disputes=(), hidden=0, more=False, hours=8):
-    shift = Shift(BEGIN, BEGIN + timedelta(hours=hours), events, hidden, more, disputes, 7, 0.4, "row-cnn-1")
-    return markdown(shift, chamber_name, layers_words).splitlines()
+    shift = Shift(
+        BEGIN, BEGIN + timedelta(hours=hours), events, hidden, more, disputes, 7, 0.4, "row-cnn-1", "chamber", "layer"
+    )
+    return markdown(shift, chamber_name).splitlines()
 
 
 def test_an_empty_shift_is_said_in_a_few_lines():
@@ -58,7 +60,7 @@ def test_a_chamber_counts_once_by_what_was_said_last():
 
 
 def test_disagreements_have_both_answers():
-    lines = written(disputes=[Dispute(302634, CHAMBERS[0], (("ann", (3,)), ("berta", ())))])
+    lines = written(disputes=[Dispute(302634, CHAMBERS[0], (("ann", {3: "bad"}), ("berta", {})))])
     assert lines[-1] == "- run 302634, W−2 S1 MB1: ann: layer 3; berta: good"
     assert "- open disagreements: 1" in lines
 

@@ -13,9 +13,12 @@ from typing import Any
 
 from app.domain.judgement import Judgement, Verdict, reached
 from app.domain.origin import Origin, SourceKind
+from app.domain.vocabulary import Class, Vocabulary
 from app.errors import Reason, UnusableHistogram
+from app.given import within
 from app.ml.models import CARD_FILE, MODEL_FILE, Card, Threshold, load_card
 from app.subsystems.subsystem import Subsystem
+from app.subsystems.views import Views
 from config import Settings
 
 CHANNELS = 4
@@ -28,6 +31,10 @@ class Region:
 
     lumi: int
     region: int
+
+    def __post_init__(self) -> None:
+        within("lumi", self.lumi, range(1, 5_000))
+        within("region", self.region, (1, 2))
 
     def __str__(self) -> str:
         return f"region {self.region}, lumisection {self.lumi}"
@@ -129,11 +136,21 @@ def summarise(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 TOY = Subsystem(
     name="toy",
+    title="toy detector",
+    item="region",
     place=Region,
     keys=("lumi", "region"),
+    path=("lumi", "region"),
+    allowed={"lumi": range(1, 5_000), "region": (1, 2)},
     part="channel",
+    vocabulary=Vocabulary(
+        of_parts=(Class("good", "g", is_fault=False), Class("hot", "h"), Class("dead", "d")),
+        of_items=(Class("good", "g", is_fault=False), Class("bad", "b")),
+    ),
     most_parts=CHANNELS,
     places=lambda: PLACES,
+    place_name=lambda place: f"R{place.region} lumi {place.lumi}",
+    place_words=str,
     decode=Hits.from_bytes,
     from_rows=lambda place, rows: Hits(place, tuple(int(row[0]) for row in rows)),
     parts=lambda place: {channel: range(1, 2) for channel in range(1, CHANNELS + 1)},
@@ -146,6 +163,7 @@ TOY = Subsystem(
     },
     server=lambda settings, demonstration: ToySource(),
     learning=cache(ToyLearning),
+    views=cache(Views),
 )
 
 

@@ -71,7 +71,7 @@ def test_the_answer_does_not_tell_a_control(make_app, sign_in):
     assert "control" not in answer.text
     assert "random" not in answer.text
     place = answer.json["url"]
-    assert "control" not in client.get(f"{place}?part=chamber").text
+    assert "control" not in client.get(f"{place}?part=item").text
 
 
 def test_the_same_label_twice_is_one(ann, driftwatch):

@@ -386,7 +386,7 @@ def test_both_tables_of_the_agreement_are_saved_as_they_stand(second, sign_in, d
     assert f"/agreement/layers.json?{query.replace('&', '&amp;')}" in page
     layers = json.loads(eva.get(f"/agreement/layers.json?{query}").text)
     found = second.extensions["driftwatch"].labelling.agreement()
-    assert {row["layer"]: row["bad"] for row in layers} == {layer.layer: layer.bad for layer in found.layers}
+    assert {row["layer"]: row["bad"] for row in layers} == {one.part: one.bad for one in found.parts}
     assert [row["bad"] for row in layers] == sorted((row["bad"] for row in layers), reverse=True)
     pairs = list(csv.DictReader(io.StringIO(csv_text(eva.get("/agreement/pairs.csv")))))
     assert [(row["person"], row["other"], int(row["chambers"])) for row in pairs] == [
@@ -401,14 +401,14 @@ def test_the_figures_of_the_agreement_lead_to_their_chambers(second, sign_in, di
     page = eva.get("/agreement/").text
     found = second.extensions["driftwatch"].labelling.agreement()
     chambers = {"": found.all.items, "?person=ann&amp;other=berta": found.pairs[0].items}
-    chambers |= {f"?layer={layer.layer}": layer.items for layer in found.layers}
+    chambers |= {f"?layer={one.part}": one.items for one in found.parts}
     for query, items in chambers.items():
         assert f'"/agreement/chambers/{query}">{items}</a>' in page
         rows = eva.get(f"/agreement/chambers/{query.replace('&amp;', '&')}").text
         assert rows.count("ann: ") == items
     differ = eva.get("/agreement/chambers/?layer=1&answers=different&sort=sector&descending=true").text
-    assert f"{found.layers[0].observed * 100:.1f} %" in page
-    assert differ.count("ann: bad 1–2; berta: bad 2") + differ.count("ann: bad 1, 2; berta: bad 2") == len(disputed)
+    assert f"{found.parts[0].observed * 100:.1f} %" in page
+    assert differ.count("ann: bad: 1–2; berta: bad: 2") + differ.count("ann: bad: 1, 2; berta: bad: 2") == len(disputed)
     sectors = [int(sector) for sector in re.findall(r'place">(\d+)</td>\s*<td data-label="answers"', differ)]
     assert sectors == sorted((place.sector for place in disputed), reverse=True)
 
@@ -446,7 +446,7 @@ def test_an_expert_decides_as_one_of_them_or_otherwise(second, sign_in, disputed
     for place in disputed:
         assert f"/agreement/{RUN}/{place.wheel}/{place.sector}/{place.station}" in page
     assert "ann, berta" in page
-    assert "bad 1, 2" in page
+    assert "bad: 1, 2" in page
 
     def decide(client, place, **form):
         return client.post(f"/agreement/{RUN}/{place.wheel}/{place.sector}/{place.station}", data=form)
@@ -480,7 +480,7 @@ def test_an_expert_adds_a_known_problem_and_ends_it_and_all_can_read_it(app, ano
     (row,) = rows(anonymous.get(answer.headers["Location"]).text)
     assert row[:6] == ["W−1 S7 MB2", "5–8", "5–8", "no high voltage", "302000", "lasts"]
     (problem,) = driftwatch.labelling.problems.list()
-    assert (problem.layers, problem.cells, problem.by) == ((5, 6, 7, 8), (5, 8), "eva")
+    assert (problem.parts, problem.cells, problem.by) == ((5, 6, 7, 8), (5, 8), "eva")
     assert rows(anonymous.get("/problems/?run=301999").text) == []
     assert rows(anonymous.get("/problems/?wheel=2").text) == []
     assert anonymous.get("/problems/?run=0").status_code == 400

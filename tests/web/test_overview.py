@@ -6,7 +6,7 @@ from app.domain.items import ItemState
 from app.domain.runs import RunState
 from app.errors import Reason, UnusableHistogram
 from app.subsystems.dt.geometry import Chamber
-from app.web.shared.display import chamber_words
+from app.subsystems.dt.names import chamber_words
 
 SPOT = re.compile(r'<a class="spot ([^"]*)" href="([^"]*)" title="([^"]*)" aria-label="([^"]*)">([^<]*)</a>')
 

@@ -7,14 +7,17 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from app.subsystems.dt.geometry import LAYERS, Chamber, all_chambers
+from app.domain.vocabulary import Vocabulary
+from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, Chamber, all_chambers, sectors_of
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.names import chamber_name, chamber_words
 from app.subsystems.dt.summary import bad_layers, pack_rates, pack_scores, summarise
 from app.subsystems.subsystem import Subsystem
 
 if TYPE_CHECKING:
     from app.sources import Server
     from app.subsystems.learning import Learning
+    from app.subsystems.views import Views
     from config import Settings
 
 
@@ -34,6 +37,12 @@ def _parts(chamber: Chamber) -> dict[int, range]:
     return {layer.number: range(layer.first_cell, layer.last_cell + 1) for layer in chamber.layers}
 
 
+def _views() -> Views:
+    from app.subsystems.dt.web.views import VIEWS
+
+    return VIEWS
+
+
 def _server(settings: Settings, demonstration: str | None) -> Server:
     from app.subsystems.dt.sources.jsonfairy import Jsonfairy
 
@@ -48,11 +57,18 @@ def _learning() -> Learning:
 
 DT = Subsystem(
     name="dt",
+    title="drift tubes",
+    item="chamber",
     place=Chamber,
     keys=("wheel", "station", "sector"),
+    path=("wheel", "sector", "station"),
+    allowed={"wheel": WHEELS, "station": STATIONS, "sector": sectors_of(4)},
     part="layer",
+    vocabulary=Vocabulary(),
     most_parts=LAYERS,
     places=all_chambers,
+    place_name=chamber_name,
+    place_words=chamber_words,
     decode=Occupancy.from_bytes,
     from_rows=Occupancy.from_rows,
     parts=_parts,
@@ -63,5 +79,6 @@ DT = Subsystem(
     parts_called_bad=bad_layers,
     server=_server,
     learning=cache(_learning),
+    views=cache(_views),
     was_alone=True,
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 
 from app.errors import NotFound
-from app.subsystems.dt.web import chamber_api, influence_api
 from app.web.api import (
     drift,
     evaluation,
@@ -25,8 +25,6 @@ from app.web.api.definition import spec
 PARTS = (
     runs,
     scores,
-    chamber_api,
-    influence_api,
     labelling,
     label_lists,
     models,
@@ -38,10 +36,20 @@ PARTS = (
 )
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, own: Mapping[str, Sequence[Blueprint]], owners: dict[str, str]) -> None:
+    """Register all parts.
+
+    Args:
+        own: parts that are a subsystem's own, by its name.
+        owners: is told the subsystem of each of their blueprints.
+    """
     blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
     for part in PARTS:
         blueprint.register_blueprint(part.blueprint)
+    for name, its in own.items():
+        for one in its:
+            blueprint.register_blueprint(one)
+            owners[f"api.{one.name}"] = name
     blueprint.add_url_rule("/openapi.json", view_func=describe)
     blueprint.add_url_rule("/", "nothing_here", nothing_here, defaults={"path": ""})
     blueprint.add_url_rule("/<path:path>", view_func=nothing_here)

@@ -9,16 +9,15 @@ from spectree import Response as Answers
 from app.domain.run_numbers import LARGEST_RUN
 from app.domain.runs import Run
 from app.errors import InvalidInput
-from app.given import Given
 from app.web.api.definition import REFUSED, pages_of, spec
-from app.web.api.schemas import Page, Problem, Size
+from app.web.api.schemas import Asked, Page, Problem, Size
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("drift", __name__)
 
 
-class DriftQuery(Given):
+class DriftQuery(Asked):
     first: int = Field(1, ge=1, le=LARGEST_RUN, description="no run before this one")
     last: int = Field(LARGEST_RUN, ge=1, le=LARGEST_RUN, description="no run after this one")
     page: int = Page

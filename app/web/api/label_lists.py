@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from flask import Blueprint, Response
 from pydantic import AwareDatetime, BaseModel, Field
 from spectree import Response as Answers
@@ -13,12 +11,15 @@ from app.store.items import MOST_ANSWERED
 from app.store.labels import LabelQuery
 from app.web.api.definition import REFUSED, pages_of, spec
 from app.web.api.label_schemas import LabelOut
+from app.web.api.places import checked_sort
 from app.web.api.schemas import Page, PlaceFilter, Problem, Size
 from app.web.labels.label_lists import events_file
 from app.web.labels.label_words import Reader, reader_of
 from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("label_lists", __name__)
+
+SORTS = ("at", "by", "kind", "chosen", "seconds", "model", "run")
 
 
 class LabelsFilter(PlaceFilter):
@@ -29,7 +30,7 @@ class LabelsFilter(PlaceFilter):
     withdrawn: bool | None = Field(
         None, description="only those that were withdrawn later, or only those that were not"
     )
-    sort: Literal["at", "by", "kind", "chosen", "seconds", "model", "run", "wheel", "station", "sector"] = "at"
+    sort: str = Field("at", max_length=40, description=f"{', '.join(SORTS)}, or a key of a place")
     descending: bool = True
 
     @property
@@ -37,12 +38,12 @@ class LabelsFilter(PlaceFilter):
         return LabelQuery(
             by=self.by,
             run=self.run,
-            place=self.place,
+            place=self.place_filter(),
             kind=self.kind,
             since=self.since,
             until=self.until,
             withdrawn=self.withdrawn,
-            sort=self.sort,
+            sort=checked_sort(self.sort, SORTS),
             descending=self.descending,
         )
 
@@ -56,6 +57,7 @@ class ListedLabelOut(LabelOut):
     """One thing that one person said; what it says is left out where a second opinion is wanted of the reader."""
 
     bad: list[int] | None
+    classes: dict[int, str] | None
     reason: SkipReason | None
     comment: str | None
     hidden: bool = Field(description="since a second opinion is wanted, which must not know the first")
@@ -63,7 +65,7 @@ class ListedLabelOut(LabelOut):
     @classmethod
     def read_by(cls, event: LabelEvent, reader: Reader) -> ListedLabelOut:
         hidden = reader.hides(event)
-        without = {"bad": None, "reason": None, "comment": None} if hidden else {}
+        without = {"bad": None, "classes": None, "reason": None, "comment": None} if hidden else {}
         return cls(**(LabelOut.of(event).model_dump() | without), hidden=hidden)
 
 
@@ -81,7 +83,7 @@ class LabelListOut(BaseModel):
     tags=["labels"],
 )
 def list_labels(query: LabelsQuery) -> LabelListOut:
-    """Everything that people said of chambers, newest first; also what they withdrew."""
+    """Everything that people said of items, newest first; also what they withdrew."""
     driftwatch = current_driftwatch()
     labels, reader = driftwatch.store.labels, reader_of()
     count = min(labels.count(query.wanted, MOST_ANSWERED), MOST_ANSWERED)

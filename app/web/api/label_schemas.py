@@ -11,35 +11,35 @@ from pydantic import BaseModel, Field
 from app.domain.labels import MOST_SEQ, Kind, LabelEvent, Seen, SkipReason
 from app.domain.run_numbers import LARGEST_RUN
 from app.domain.strategies import DEFAULT, Strategy
+from app.domain.vocabulary import Answer
+from app.errors import InvalidInput
 from app.given import Given
 from app.labelling.labels import Current
 from app.labelling.queue import Where
-from app.subsystems.dt.geometry import LAYERS, Chamber
+from app.web.api.places import PlaceOut, WithPlace, keys_of
 from app.web.api.schemas import Problem
 
+MOST_PARTS = 10_000  # of an item
 MOST_AT_ONCE = 20  # places in one request; a page has two
 
 
 Tab = Field("", pattern="^[A-Za-z0-9-]{0,64}$", description="of a browser, by a name of its own; empty for a program")
 
 
-class PlaceInRun(Given):
-    """One chamber of a run."""
+class PlaceInRun(WithPlace):
+    """One item of a run."""
 
     run: int = Field(ge=1, le=LARGEST_RUN)
-    wheel: int
-    sector: int
-    station: int
 
     @property
     def where(self) -> Where:
-        """Raises InvalidInput: there is no such chamber."""
-        return self.run, Chamber(wheel=self.wheel, station=self.station, sector=self.sector)
+        """Raises InvalidInput: there is no such place."""
+        return self.run, self.place()
 
     @classmethod
     def at(cls, where: Where) -> PlaceInRun:
         run, place = where
-        return cls(run=run, wheel=place.wheel, sector=place.sector, station=place.station)
+        return cls(run=run, **keys_of(place))
 
 
 class Places(Given):
@@ -52,9 +52,9 @@ class Places(Given):
 
 
 class SeenState(Given):
-    """What a person had before them: a label is refused where the chamber is not in this state any more."""
+    """What a person had before them: a label is refused where the item is not in this state any more."""
 
-    seq: int = Field(ge=0, le=MOST_SEQ, description="of the newest event of the chamber; 0 where there was none")
+    seq: int = Field(ge=0, le=MOST_SEQ, description="of the newest event of the item; 0 where there was none")
     model: str = Field(max_length=200)
     scored_at: datetime | None = None
 
@@ -67,17 +67,18 @@ class SeenState(Given):
         return cls(seq=seen.seq, model=seen.model, scored_at=seen.scored_at)
 
 
-class ClaimIn(Given):
+class ClaimIn(WithPlace):
+    """What is wanted from the queue; the first key of a place narrows it down."""
+
     strategy: Strategy = DEFAULT
     run: int | None = Field(None, ge=1, le=LARGEST_RUN, description="of this run only")
-    wheel: int | None = Field(None, ge=-2, le=2, description="of this wheel only")
     leave_out_known: bool = Field(False, description="none that an expert marked as a known problem")
     tab: str = Tab
     besides: list[PlaceInRun] = Field([], max_length=MOST_AT_ONCE, description="held already, and wanted on")
 
 
 class ClaimOut(BaseModel):
-    """The next chamber, held for the person who asked; or why there is none."""
+    """The next item, held for the person who asked; or why there is none."""
 
     item: PlaceInRun | None
     url: str | None = Field(description="its page")
@@ -90,43 +91,51 @@ class ClaimOut(BaseModel):
 
 class LabelIn(PlaceInRun):
     key: str = Field(description="a UUID of the client's: the same label sent twice is one", max_length=100)
-    bad: list[int] = Field(max_length=LAYERS, description="layers, 1 to 12")
+    bad: list[int] | None = Field(None, max_length=MOST_PARTS, description="the bad parts; layers 1 to 12 of a chamber")
+    classes: dict[int, str] = Field(
+        {}, max_length=MOST_PARTS, description="in place of that, where there are more classes: part → class"
+    )
     reason: SkipReason | None = Field(None, description="given: a skip; empty for no reason in particular")
     comment: str = ""
     seen: SeenState
     seconds: float | None = Field(None, ge=0, description="spent on it")
 
+    @property
+    def answer(self) -> Answer | list[int]:
+        """Raises InvalidInput: none is given."""
+        if self.bad is None and not self.classes:
+            raise InvalidInput("bad", None, "given")
+        return self.classes or self.bad or []
 
-class LabelOut(BaseModel):
-    """One thing that one person said of a chamber."""
+
+class LabelOut(PlaceOut):
+    """One thing that one person said of an item."""
 
     id: str
     key: str
     run: int
-    wheel: int
-    sector: int
-    station: int
-    seq: int = Field(description="1, 2, … of this chamber")
+    seq: int = Field(description="1, 2, … of this item")
     kind: Kind
     by: str
     at: datetime
-    bad: list[int]
+    bad: list[int] = Field(description="the parts that are of a class that is a fault")
+    classes: dict[int, str] = Field(description="part → class, where there are more classes than good and bad")
     reason: SkipReason
     comment: str
     model: str
-    scores: list[float | None] = Field(description="as shown; 12, the first of layer 1")
+    scores: list[float | None] = Field(description="as shown, the first of part 1")
     verdicts: list[str]
     scored_at: datetime | None
-    chosen: dict[str, Any] = Field(description="how the chamber was chosen: strategy, whether as a control, rank")
+    chosen: dict[str, Any] = Field(description="how the item was chosen: strategy, whether as a control, rank")
     seconds: float | None
     undoes: str | None = Field(description="id of the event that this one withdraws")
     blind: bool = Field(description="given without seeing what somebody else had said")
     withdrawn: bool
-    simulated: bool = Field(description="of a chamber of a demonstration")
+    simulated: bool = Field(description="of an item of a demonstration")
 
     @classmethod
     def of(cls, event: LabelEvent) -> LabelOut:
-        place = PlaceInRun.at((event.run, event.place)).model_dump()
+        place = {"run": event.run, **keys_of(event.place)}
         own = {name: getattr(event, name) for name in cls.model_fields if name not in place}
         return cls(**own, **place)
 

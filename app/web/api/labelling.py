@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, make_response
 from spectree import Response as Answers
 
+from app.errors import InvalidInput
 from app.labelling.labels import Labelling, StaleLabel
 from app.labelling.queue import NothingLeft
 from app.web.api.definition import REFUSED, spec
@@ -21,11 +22,12 @@ from app.web.api.label_schemas import (
     StaleProblem,
     UndoIn,
 )
+from app.web.api.places import NO_FIELD
 from app.web.api.schemas import Problem
-from app.web.labels.queue_options import Wish
+from app.web.labels.queue_options import QueueOptions
 from app.web.shared import display
 from app.web.shared.access import needs, person
-from app.web.shared.application import current_driftwatch
+from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.errors import answer
 
 blueprint = Blueprint("labelling", __name__)
@@ -37,12 +39,13 @@ AWAY = {"HTTP_503": Problem}
 @needs("label")
 @spec.validate(resp=Answers(HTTP_200=ClaimOut, **REFUSED, **AWAY), tags=["labels"])
 def claim(json: ClaimIn) -> Response:
-    """Get the next chamber, and hold it for ten minutes."""
+    """Get the next item, and hold it for ten minutes."""
+    wanted = narrowed(json)
     claimed = _labelling().claim(
         person().name,
         json.strategy,
         json.run,
-        json.wheel,
+        wanted,
         leave_out_known=json.leave_out_known,
         also_held=[item.where for item in json.besides],
         tab=json.tab,
@@ -55,22 +58,22 @@ def claim(json: ClaimIn) -> Response:
         item = claimed.item
         out = ClaimOut(
             item=PlaceInRun.at((item.run, item.place)),
-            url=display.chamber_url(item.run, item.place),
+            url=display.item_url(item.run, item.place),
             why=claimed.why,
             seen=SeenState.of(claimed.seen),
             held_until=claimed.held_until,
             nothing=None,
             text="",
         )
-    wish = Wish(json.strategy, json.run, json.wheel, json.leave_out_known)
-    return wish.remember(make_response(out.model_dump(mode="json")))
+    options = QueueOptions(json.strategy, json.run, next(iter(wanted.values()), None), json.leave_out_known)
+    return options.remember(make_response(out.model_dump(mode="json")))
 
 
 @blueprint.post("/queue/renew")
 @needs("label")
 @spec.validate(resp=Answers(HTTP_200=Places, **REFUSED, **AWAY), tags=["labels"])
 def renew(json: Places) -> Places:
-    """Hold chambers for ten minutes more; those that are still held."""
+    """Hold items for ten minutes more; those that are still held."""
     return Places.at(_labelling().renew(person().name, [item.where for item in json.items], json.tab))
 
 
@@ -78,7 +81,7 @@ def renew(json: Places) -> Places:
 @needs("label")
 @spec.validate(resp=Answers("HTTP_204", **REFUSED, **AWAY), tags=["labels"])
 def release(json: Places) -> tuple[str, int]:
-    """Give chambers back that no other tab holds: those named, or all of a tab where none is."""
+    """Give items back that no other tab holds: those named, or all of a tab where none is."""
     _labelling().release(person().name, [item.where for item in json.items], json.tab)
     return "", 204
 
@@ -92,14 +95,14 @@ def release(json: Places) -> tuple[str, int]:
     tags=["labels"],
 )
 def submit(json: LabelIn) -> tuple[LabelOut, int] | Response:
-    """Keep a label or a skip: 201; 200 where the same key was kept before; 409 where the chamber changed meanwhile."""
-    run, chamber = json.where
+    """Keep a label or a skip: 201; 200 where the same key was kept before; 409 where the item changed meanwhile."""
+    run, place = json.where
     try:
         kept = _labelling().submit(
             person().name,
             run,
-            chamber,
-            json.bad,
+            place,
+            json.answer,
             json.key,
             json.seen.seen,
             reason=json.reason,
@@ -130,6 +133,18 @@ def list_mine() -> LabelsOut:
     return LabelsOut(labels=[LabelOut.of(event) for event in _labelling().mine(person().name)])
 
 
+def narrowed(json: ClaimIn) -> dict[str, int]:
+    """What narrows the queue down.
+
+    Raises:
+        InvalidInput: another key of a place than the first, or a value that it cannot have.
+    """
+    wanted, first = json.place_filter(), current_subsystem().keys[0]
+    for key in wanted:
+        if key != first:
+            raise InvalidInput(key, wanted[key], NO_FIELD)
+    return wanted
+
+
 def _labelling() -> Labelling:
-    driftwatch = current_driftwatch()
-    return driftwatch.labelling
+    return current_driftwatch().labelling

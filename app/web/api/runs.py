@@ -11,11 +11,11 @@ from spectree import Response as Answers
 from app.domain.items import Item
 from app.domain.run_numbers import run_number, run_numbers
 from app.domain.runs import RunState
-from app.given import Given
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.summary import KINDS, chamber_code
 from app.web.api.definition import REFUSED, pages_of, spec
 from app.web.api.schemas import (
+    Asked,
     Problem,
     RunOut,
     RunsOut,
@@ -29,7 +29,7 @@ from app.web.shared.application import current_driftwatch
 blueprint = Blueprint("runs", __name__)
 
 
-class RunSummaryQuery(Given):
+class RunSummaryQuery(Asked):
     reference: str | None = Field(None, max_length=20, description="run to compare with, if not the proposed one")
 
 

@@ -12,6 +12,8 @@ from app.domain.models import Model, ModelState
 from app.domain.run_numbers import LARGEST_RUN
 from app.domain.runs import Run, RunState
 from app.given import Given
+from app.subsystems import DEFAULT
+from app.web.api.places import PlaceOut, WithPlace, keys_of
 
 LARGEST_PAGE = 1_000_000
 
@@ -33,7 +35,13 @@ class Problem(BaseModel):
     accepted: str | None = None
 
 
-class RunsQuery(Given):
+class Asked(Given):
+    """The base of what stands in the query of an address."""
+
+    subsystem: str | None = Field(None, max_length=40, description=f"which one; {DEFAULT.name}, if not given")
+
+
+class RunsQuery(Asked):
     state: RunState | None = Field(None, description="only runs in this state")
     sort: Literal["number", "state", "requested_at", "finished_at", "missing", "bad_items", "model"] = "number"
     descending: bool = True
@@ -46,26 +54,18 @@ class RunsRequest(Given):
     again: bool = Field(False, description="all of the runs, also what is there; that stays until there is more")
 
 
-class PlaceFilter(Given):
-    """What a list of chambers is narrowed to."""
+class PlaceFilter(Asked, WithPlace):
+    """What a list of items is narrowed to: a run, and keys of a place."""
 
     run: int | None = Field(None, ge=1, le=LARGEST_RUN)
-    wheel: int | None = Field(None, ge=-2, le=2)
-    station: int | None = Field(None, ge=1, le=4)
-    sector: int | None = Field(None, ge=1, le=14)
-
-    @property
-    def place(self) -> dict[str, int]:
-        """Those of wheel, station and sector that are given."""
-        return self.model_dump(include={"wheel", "station", "sector"}, exclude_none=True)
 
 
 class ScoresQuery(PlaceFilter):
     model: str | None = Field(None, description="scores of this model; of the one in use, if not given")
     state: Literal["scored", "judged", "unjudged", "unscored", "missing", "any"] = "scored"
-    least: float | None = Field(None, ge=0, le=1, description="least worst score of a chamber's layers")
-    most: float | None = Field(None, ge=0, le=1, description="greatest worst score of a chamber's layers")
-    sort: Literal["certainty", "score", "state", "run", "wheel", "station", "sector"] = "certainty"
+    least: float | None = Field(None, ge=0, le=1, description="least worst score of an item's parts")
+    most: float | None = Field(None, ge=0, le=1, description="greatest worst score of an item's parts")
+    sort: str = Field("certainty", max_length=40, description="certainty, score, state, run, or a key of a place")
     descending: bool = False
     page: int = Page
     size: int = Size
@@ -102,7 +102,7 @@ class RunOut(BaseModel):
     done: int
     missing: int
     why: str
-    rate: float = Field(description="chambers a second, while it is being fetched")
+    rate: float = Field(description="items a second, while it is being fetched")
     seconds_left: float | None
     source: str = Field(description="what it is fetched from: base URL of a server, or name of a file")
     source_kind: str = Field(description="dqm, demonstration, root or import; empty while nothing is said of that")
@@ -114,9 +114,9 @@ class RunOut(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     model: str
-    threshold: float | None = Field(description="score from which its layers were called bad; null where not known")
+    threshold: float | None = Field(description="score from which its parts were called bad; null where not known")
     summary: dict[str, int]
-    reasons: dict[str, int] = Field(description="how many chambers are missing for each reason")
+    reasons: dict[str, int] = Field(description="how many items are missing for each reason")
 
     @classmethod
     def of(cls, run: Run) -> RunOut:
@@ -131,20 +131,17 @@ class RunsOut(BaseModel):
     count: int
 
 
-class ScoresOut(BaseModel):
-    """The scores of one chamber: index 0 is layer 1."""
+class ScoresOut(PlaceOut):
+    """The scores of one item: index 0 is part 1."""
 
     run: int
     simulated: bool = Field(description="the run comes from a demonstration")
-    wheel: int
-    sector: int
-    station: int
     state: ItemState
-    scores: list[float | None] | None = Field(description="12; null where the layer is absent or unjudged")
-    verdicts: list[str] | None = Field(description="12 words: good, bad, empty, unjudged, absent")
+    scores: list[float | None] | None = Field(description="one a part; null where it is absent or unjudged")
+    verdicts: list[str] | None = Field(description="one a part: good, bad, empty, unjudged, absent")
     reasons: list[str] | None
-    findings: list[dict[str, Any]] = Field(description="what simple statistics find wrong: layer, kind, cells, factor")
-    certainty: float | None = Field(description="least |0.5 − score| over the judged layers")
+    findings: list[dict[str, Any]] = Field(description="what simple statistics find wrong: part, kind, cells, factor")
+    certainty: float | None = Field(description="least |0.5 − score| over the judged parts")
     unlike: float | None = Field(description="distance from all that the model has seen; beyond 1 it is unlike it")
     model: str
     evaluation: dict[str, Any] | None
@@ -152,7 +149,7 @@ class ScoresOut(BaseModel):
     @classmethod
     def of(cls, item: Item, **more: Any) -> Self:
         """The scores of an item; `more` are the fields that a subclass adds."""
-        judgement, place = item.judgement, item.place
+        judgement = item.judgement
         judged = {
             "scores": list(judgement.scores) if judgement else None,
             "verdicts": [str(v) for v in judgement.verdicts] if judgement else None,
@@ -161,39 +158,8 @@ class ScoresOut(BaseModel):
         }
         judged["unlike"] = item.unlike
         judged["findings"] = [dict(finding) for finding in item.findings]
-        where = {
-            "run": item.run,
-            "simulated": item.simulated,
-            "wheel": place.wheel,
-            "sector": place.sector,
-            "station": place.station,
-        }
+        where = {"run": item.run, "simulated": item.simulated, **keys_of(item.place)}
         return cls(**where, state=item.state, model=item.model, evaluation=item.evaluation, **judged, **more)
-
-
-class ChamberOut(ScoresOut):
-    """One chamber of a run, with its occupancy."""
-
-    missing: str | None = Field(description="why there is no histogram")
-    detail: str
-    source: str
-    hits: int | None
-    occupancy: list[list[int]] | None = Field(description="12 rows, the first layer 1; −1 where no cell exists")
-    fetched_at: datetime | None
-    scored_at: datetime | None
-
-    @classmethod
-    def of_chamber(cls, item: Item) -> ChamberOut:
-        return cls.of(
-            item,
-            missing=item.missing,
-            detail=item.detail,
-            source=item.source,
-            hits=item.hits,
-            occupancy=item.histogram.counts.tolist() if item.histogram is not None else None,
-            fetched_at=item.fetched_at,
-            scored_at=item.scored_at,
-        )
 
 
 class ScoresListOut(BaseModel):

@@ -8,6 +8,7 @@ from spectree import Response as Answers
 from app.domain.items import LISTS, ItemQuery
 from app.store.items import MOST_ANSWERED
 from app.web.api.definition import pages_of, spec
+from app.web.api.places import checked_sort
 from app.web.api.schemas import (
     Problem,
     ScoresListOut,
@@ -21,19 +22,18 @@ blueprint = Blueprint("scores", __name__)
 
 
 @blueprint.get("/scores")
-@spec.validate(resp=Answers(HTTP_200=ScoresListOut, HTTP_404=Problem, HTTP_503=Problem), tags=["chambers"])
+@spec.validate(resp=Answers(HTTP_200=ScoresListOut, HTTP_404=Problem, HTTP_503=Problem), tags=["scores"])
 def list_scores(query: ScoresQuery) -> ScoresListOut:
-    """Chambers with their scores, least certain first."""
+    """Items with their scores, least certain first."""
     driftwatch = current_driftwatch()
-    place = {key: getattr(query, key) for key in driftwatch.subsystem.keys}
     wanted = ItemQuery(
         model=driftwatch.models.get(query.model).name if query.model else driftwatch.model,
         states=LISTS[query.state],
         run=query.run,
-        place={key: value for key, value in place.items() if value is not None},
+        place=query.place_filter(),
         least=query.least,
         most=query.most,
-        sort=query.sort,
+        sort=checked_sort(query.sort, ("certainty", "score", "state", "run")),
         descending=query.descending,
     )
     count = min(driftwatch.store.items.count(wanted, MOST_ANSWERED), MOST_ANSWERED)

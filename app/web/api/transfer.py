@@ -10,12 +10,11 @@ from spectree import Response as Answers
 
 from app.domain.run_numbers import run_range
 from app.errors import Conflict
-from app.given import Given
 from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
 from app.transfer import bounds
 from app.transfer.good_runs import MOST_BAD
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import Problem
+from app.web.api.schemas import Asked, Problem
 from app.web.data.transfer_page import MOST_CHAMBERS, checked, exported, sent
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
@@ -27,17 +26,17 @@ MOST_ROWS = 1_000  # of one answer; the page and the command have all
 Runs = Field(None, description="only these runs: '302634-302640', or one")
 
 
-class ExportQuery(Given):
+class ExportQuery(Asked):
     format: str = Field("jsonl", description="csv, jsonl or parquet")
     runs: str | None = Runs
 
 
-class GoodRunsQuery(Given):
+class GoodRunsQuery(Asked):
     runs: str | None = Runs
     most_bad: int = Field(MOST_BAD, ge=0, le=MOST_CHAMBERS, description="chambers that a good run may have bad")
 
 
-class ImportQuery(Given):
+class ImportQuery(Asked):
     name: str = Field("file", min_length=1, max_length=100, description="of the file, for the record")
     dry_run: bool = Field(False, description="only say what would be done")
     keep_going: bool = Field(False, description="import the good rows though others are bad or in conflict")

@@ -1,4 +1,4 @@
-"""`/data/net_scores/`: what the network said of every chamber, least certain first."""
+"""`/data/net_scores/`: what the network said of every item, least certain first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import Blueprint, Response, render_template
 
 from app.domain.items import LISTS, Item, ItemQuery
 from app.web.labels.label_words import reader_of
-from app.web.shared.item_lists import CHAMBER, LAYER_NAMES, ChamberList, chamber_cells, files, score_cells
+from app.web.shared.item_lists import ItemList, files, place_cells, place_header, score_cells, score_header
 
 STATE_WORDS = {
     "scored": "scored",
@@ -16,8 +16,12 @@ STATE_WORDS = {
     "missing": "missing",
     "any": "all",
 }
-SORTS = ("certainty", "score", "run", "wheel", "station", "sector", "state")
-LIST = ChamberList(ItemQuery(model=""), SORTS, LISTS, (*LAYER_NAMES, "evaluation"))
+LIST = ItemList(
+    ItemQuery(model=""),
+    lambda subsystem: ("certainty", "score", "state"),
+    LISTS,
+    lambda subsystem: (*subsystem.part_names, "evaluation"),
+)
 
 blueprint = Blueprint("scores", __name__, url_prefix="/data/net_scores")
 
@@ -43,7 +47,7 @@ def scores_file(ending: str) -> Response:
         judgement = item.judgement
         certainty, worst = (judgement.certainty, judgement.worst) if judgement else (None, None)
         said = reader.said(item)
-        return (*chamber_cells(item), item.state, certainty, worst, *score_cells(item), said, item.model)
+        return (*place_cells(item), item.state, certainty, worst, *score_cells(item), said, item.model)
 
-    header = (*CHAMBER, "state", "certainty", "worst_score", *LAYER_NAMES, "evaluation", "model")
+    header = (*place_header(), "state", "certainty", "worst_score", *score_header(), "evaluation", "model")
     return LIST.as_file("net_scores", ending, header, row)

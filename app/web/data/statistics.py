@@ -16,6 +16,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.domain.run_numbers import LARGEST_RUN, run_number
+from app.domain.words import signed
 from app.errors import NotFound
 from app.pictures import POLICY
 from app.subsystems.dt.geometry import STATIONS, WHEELS
@@ -25,9 +26,8 @@ from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.cache import kept
 from app.web.shared.csv_file import one_table
-from app.web.shared.display import signed
 from app.web.shared.fields import Fields, number_in, one_of, read_scheme
-from app.web.shared.item_lists import CHOICES, files, query_without, refuse_wrong
+from app.web.shared.item_lists import choices, files, query_without, refuse_wrong
 from app.web.shared.ordering import ordered, read_order
 
 MOST_LABELLED = 2_000  # chambers that are read for the calibration, those of the newest runs
@@ -208,7 +208,7 @@ def index() -> tuple[str, int]:
         most_labelled=MOST_LABELLED,
         agreement=driftwatch.labelling.agreement().all if person().may("agreement") else None,
         by_words=BY,
-        choices={name: CHOICES[name] for name in ("wheel", "station")},
+        choices={name: choices()[name] for name in ("wheel", "station")},
         models=[(model.name, model.name) for model in driftwatch.models.all()],
         any_runs=driftwatch.store.runs.any(),
         files=partial(files, ".table"),

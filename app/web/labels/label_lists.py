@@ -11,34 +11,42 @@ from app.domain.items import SCORED, Item, ItemQuery
 from app.domain.labels import Kind, LabelEvent
 from app.domain.run_numbers import run_number
 from app.store.labels import LabelQuery
-from app.web.labels.label_words import HIDDEN, KIND_WORDS, chosen_words, event_words, reader_of
-from app.web.shared.application import current_driftwatch
+from app.subsystems import Subsystem
+from app.web.labels.label_words import HIDDEN, KIND_WORDS, answer_of, chosen_words, event_words, in_file, reader_of
+from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.csv_file import in_batches, table_file
 from app.web.shared.fields import YES_OR_NO, Fields, moment, one_of
 from app.web.shared.item_lists import (
-    CHAMBER,
-    CHOICES,
-    LAYER_NAMES,
-    ChamberList,
-    chamber_cells,
+    ItemList,
+    choices,
     files,
+    place_cells,
+    place_header,
     read_page,
     read_place,
     refuse_wrong,
     score_cells,
+    score_header,
 )
 from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES
 
-PLACES = ("run", "wheel", "station", "sector")
 UNLABELLED = ItemQuery(model="", states=SCORED, labelled=False)
-NEW = ChamberList(UNLABELLED, ("certainty", "score", *PLACES), {}, (*LAYER_NAMES, "skipped_by"))
+NEW = ItemList(
+    UNLABELLED, lambda subsystem: ("certainty", "score"), {}, lambda subsystem: (*subsystem.part_names, "skipped_by")
+)
 # Without those of which a second opinion is wanted: their place in the list would give the first one away.
 LABELLED = ItemQuery(model="", states=SCORED, labelled=True, waiting=False)
-OF_LABELS = ("contamination", "layer", "layer_score", "layer_label", "bad_layers", "by", "at")
-CONTAMINATION = ChamberList(LABELLED, (*OF_LABELS, *PLACES), {}, ("comment",))
-EVENT_SORTS = ("at", "by", "kind", "chosen", "seconds", "model", *PLACES)
-ASCENDING_SORTS = {"by", "chosen", "model", "wheel", "station", "sector"}  # unless asked otherwise
+
+
+def _of_labels(subsystem: Subsystem) -> tuple[str, ...]:
+    part = subsystem.part
+    return ("contamination", part, f"{part}_score", f"{part}_label", f"bad_{part}s", "by", "at")
+
+
+CONTAMINATION = ItemList(LABELLED, _of_labels, {}, lambda subsystem: ("comment",))
+EVENT_SORTS = ("at", "by", "kind", "chosen", "seconds", "model", "run")
+DESCENDING = {"at", "kind", "seconds", "run"}  # unless asked otherwise
 
 blueprint = Blueprint("labels", __name__, url_prefix="/data")
 
@@ -55,29 +63,32 @@ def new_net_scores() -> tuple[str, int]:
 def new_net_scores_file(ending: str) -> Response:
     def row(item: Item) -> tuple[object, ...]:
         judgement = item.judgement
-        return (*chamber_cells(item), judgement.certainty, judgement.worst, *score_cells(item), item.model)
+        return (*place_cells(item), judgement.certainty, judgement.worst, *score_cells(item), item.model)
 
-    return NEW.as_file("new_net_scores", ending, (*CHAMBER, "certainty", "worst_score", *LAYER_NAMES, "model"), row)
+    return NEW.as_file(
+        "new_net_scores", ending, (*place_header(), "certainty", "worst_score", *score_header(), "model"), row
+    )
 
 
 @blueprint.get("/contamination/")
 def contamination() -> tuple[str, int]:
     context = CONTAMINATION.context()
-    return render_template("labels/contamination.html", **context, files=files(".contamination_file")), context[
-        "fields"
-    ].status
+    return render_template(
+        "labels/contamination.html", **context, reader=reader_of(), files=files(".contamination_file")
+    ), context["fields"].status
 
 
 @blueprint.get("/contamination/labels.<ending>")
 def contamination_file(ending: str) -> Response:
     def row(item: Item) -> tuple[object, ...]:
-        said, layer = item.evaluation, item.contaminated
-        score = item.judgement.scores[layer - 1] if layer else None
-        cells = (item.contamination, layer, score, said["state"], " ".join(map(str, said["bad"])))
-        return (*chamber_cells(item), *cells, said["by"], said["at"], said["comment"], item.model)
+        said, part = item.evaluation, item.contaminated
+        score = item.judgement.scores[part - 1] if part else None
+        cells = (item.contamination, part, score, said["state"], in_file(answer_of(said)))
+        return (*place_cells(item), *cells, said["by"], said["at"], said["comment"], item.model)
 
-    header = ("contamination", "layer", "score", "state", "bad_layers", "by", "at", "comment", "model")
-    return CONTAMINATION.as_file("contamination", ending, (*CHAMBER, *header), row)
+    part = current_subsystem().part
+    header = ("contamination", part, "score", "state", f"bad_{part}s", "by", "at", "comment", "model")
+    return CONTAMINATION.as_file("contamination", ending, (*place_header(), *header), row)
 
 
 @blueprint.get("/user_scores/")
@@ -94,7 +105,7 @@ def user_scores() -> tuple[str, int]:
         events=[] if fields.errors else labels.find(query, page.skip, size),
         any_labels=bool(page.count or labels.count(LabelQuery())),
         people=[(account.name, account.name) for account in current_driftwatch().accounts.all()],
-        choices=CHOICES,
+        choices=choices(),
         kinds=[(str(kind), words) for kind, words in KIND_WORDS.items()],
         kind_words=KIND_WORDS,
         event_words=event_words,
@@ -116,21 +127,31 @@ def user_scores_file(ending: str) -> Response:
 
 def events_file(query: LabelQuery, ending: str = "csv") -> Response:
     """Who said what, as CSV or JSON, every page of it."""
-    reader = reader_of()
+    reader, columns = reader_of(), score_header()
 
     def row(event: LabelEvent) -> tuple[object, ...]:
         hidden = reader.hides(event)
-        answer = (HIDDEN, None, None) if hidden else (" ".join(map(str, event.bad)), event.reason, event.comment)
-        scores = event.scores or (None,) * len(LAYER_NAMES)
+        answer = (HIDDEN, None, None) if hidden else (in_file(dict(event.said)), event.reason, event.comment)
+        scores = event.scores[: len(columns)] or (None,) * len(columns)
         return (
-            *(event.id, event.at, event.by, event.kind, *chamber_cells(event), event.seq, *answer),
+            *(event.id, event.at, event.by, event.kind, *place_cells(event), event.seq, *answer),
             *(event.withdrawn, event.undoes, event.model, event.scored_at, *scores),
             *(event.chosen.get("strategy"), event.chosen.get("control"), event.seconds, event.blind),
         )
 
     header = (
-        *("id", "at", "by", "kind", *CHAMBER, "seq", "bad_layers", "skipped_because", "comment"),
-        *("withdrawn", "undoes", "model", "scored_at", *LAYER_NAMES),
+        *(
+            "id",
+            "at",
+            "by",
+            "kind",
+            *place_header(),
+            "seq",
+            f"bad_{current_subsystem().part}s",
+            "skipped_because",
+            "comment",
+        ),
+        *("withdrawn", "undoes", "model", "scored_at", *columns),
         *("strategy", "control", "seconds", "blind"),
     )
     events = in_batches(partial(current_driftwatch().store.labels.find, query))
@@ -139,7 +160,8 @@ def events_file(query: LabelQuery, ending: str = "csv") -> Response:
 
 def read_events(fields: Fields) -> LabelQuery:
     """The filters of the address; what is wrong with them is noted on `fields`."""
-    sort, descending = read_sort(fields, EVENT_SORTS, "at", lambda sort: sort not in ASCENDING_SORTS)
+    sorts = (*EVENT_SORTS, *current_subsystem().path)
+    sort, descending = read_sort(fields, sorts, "at", lambda sort: sort in DESCENDING)
     return LabelQuery(
         by=fields.read("by", account_name, None),
         run=fields.read("run", run_number, None),

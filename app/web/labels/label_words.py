@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from app.domain.items import Item
 from app.domain.labels import Kind, LabelEvent, LabelState, SkipReason
 from app.domain.strategies import DIRECT, STRATEGY_WORDS
+from app.domain.vocabulary import BAD, GOOD, WHOLE, Answer
+from app.domain.words import numbers
 from app.driftwatch import Driftwatch
 from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
-from app.web.shared.display import layers_words
 
 HIDDEN = "hidden: a second opinion is wanted"
 KIND_WORDS = {Kind.LABEL: "label", Kind.SKIP: "skip", Kind.UNDO: "undo", Kind.RESOLVE: "decision"}
@@ -70,7 +71,7 @@ class Reader:
             return HIDDEN
         if evaluation["state"] in (LabelState.SKIPPED, LabelState.DISPUTED):
             return str(evaluation["state"])
-        return label_words(evaluation["bad"])
+        return label_words(evaluation)
 
 
 def reader_of() -> Reader:
@@ -78,12 +79,41 @@ def reader_of() -> Reader:
     return Reader(current_driftwatch(), person().name)
 
 
-def label_words(bad: Any) -> str:
+def label_words(said: LabelEvent | Mapping[str, Any]) -> str:
+    """What an event, or an item's evaluation, says: see `answer_words`."""
+    if isinstance(said, LabelEvent):
+        return answer_words(dict(said.said))
+    return answer_words(answer_of(said))
+
+
+def answer_of(evaluation: Mapping[str, Any]) -> Answer:
+    """What an item's evaluation says, as an answer."""
+    classes = evaluation.get("classes") or dict.fromkeys(evaluation["bad"], BAD.name)
+    return {int(part): name for part, name in classes.items()}
+
+
+def answer_words(answer: Answer) -> str:
+    """An answer in words.
+
+    >>> answer_words({3: "bad", 4: "bad"}), answer_words({}), answer_words({0: "bad", 2: "dead", 1: "hot"})
+    ('bad: 3, 4', 'good', 'bad; hot: 1; dead: 2')
     """
-    >>> label_words([3, 4]), label_words([])
-    ('bad: 3, 4', 'good')
+    parts: dict[str, list[int]] = {}
+    for part, name in sorted(answer.items()):
+        parts.setdefault(name, []).append(part)
+    return (
+        "; ".join(name if those == [WHOLE] else f"{name}: {numbers(those)}" for name, those in parts.items())
+        or GOOD.name
+    )
+
+
+def in_file(answer: Answer) -> str:
+    """An answer in one cell of a file: the bad parts, or each part with its class.
+
+    >>> in_file({3: "bad", 4: "bad"}), in_file({3: "dead"})
+    ('3 4', '3:dead')
     """
-    return f"bad: {layers_words(bad)}" if bad else "good"
+    return " ".join(str(part) if name == BAD.name else f"{part}:{name}" for part, name in sorted(answer.items()))
 
 
 def event_words(event: LabelEvent) -> str:
@@ -92,7 +122,7 @@ def event_words(event: LabelEvent) -> str:
         return f"skipped: {REASON_WORDS[event.reason]}"
     if event.kind is Kind.UNDO:
         return "withdrew the one before"
-    return label_words(event.bad)
+    return label_words(event)
 
 
 def chosen_words(event: LabelEvent) -> str:

@@ -14,7 +14,6 @@ from app.web.labels.label_words import reader_of
 from app.web.review.agreement import disputes
 from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
-from app.web.shared.display import chamber_name, layers_words
 from app.web.shared.fields import Fields, moment
 from app.web.shared.ordering import ordered, read_order
 
@@ -75,5 +74,7 @@ def _summary(since: datetime, until: datetime, uncertain_left: int) -> str:
         uncertain_left=uncertain_left,
         uncertain_below=driftwatch.settings.uncertain_below,
         model=driftwatch.model,
+        item=driftwatch.subsystem.item,
+        part=driftwatch.subsystem.part,
     )
-    return markdown(shift, chamber_name, layers_words)
+    return markdown(shift, driftwatch.subsystem.place_name)

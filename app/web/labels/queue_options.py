@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -12,52 +12,70 @@ from flask import Response, request
 from app.domain.run_numbers import run_number
 from app.domain.strategies import DEFAULT, Strategy
 from app.errors import InvalidInput
-from app.subsystems.dt.geometry import WHEELS
 from app.web.shared import fields
+from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.fields import YES_OR_NO, Fields
 
-COOKIE = "queue"
 REMEMBERED = 365 * 24 * 3600  # seconds
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The arguments of a claim."""
+class QueueOptions:
+    """The arguments of a claim.
+
+    Attributes:
+        place: the first key of the places wanted.
+    """
 
     strategy: Strategy = DEFAULT
     run: int | None = None
-    wheel: int | None = None
+    place: int | None = None
     leave_out_known: bool = False
 
+    @property
+    def in_place(self) -> dict[str, int]:
+        """The key and its value, where one is wanted."""
+        return {} if self.place is None else {current_subsystem().keys[0]: self.place}
+
     @classmethod
-    def read(cls, given: Mapping[str, str]) -> Wish:
+    def read(cls, given: Mapping[str, str]) -> QueueOptions:
         """Of a form.
 
         Raises:
             InvalidInput: a field cannot be used.
         """
-        form = Fields(given).given
+        subsystem, form = current_subsystem(), Fields(given).given
+        key = subsystem.keys[0]
         readers: dict[str, Callable[[str], Any]] = {
             "strategy": fields.one_of("strategy", {str(strategy): strategy for strategy in Strategy}),
             "run": run_number,
-            "wheel": fields.number_in("wheel", WHEELS),
+            key: fields.number_in(key, subsystem.allowed[key]),
             "leave_out_known": fields.one_of("leave_out_known", YES_OR_NO),
         }
-        return cls(**{name: read(form[name]) for name, read in readers.items() if name in form})
+        read = {name: reader(form[name]) for name, reader in readers.items() if name in form}
+        return cls(place=read.pop(key, None), **read)
 
     @classmethod
-    def remembered(cls) -> Wish:
+    def remembered(cls) -> QueueOptions:
         """Of this browser; the usual one where its cookie is not one of ours."""
         try:
-            return cls.read(dict(parse_qsl(request.cookies.get(COOKIE, ""))))
+            return cls.read(dict(parse_qsl(request.cookies.get(cookie(), ""))))
         except InvalidInput:
             return cls()
 
     def remember(self, response: Response) -> Response:
-        given = {name: str(value).lower() for name, value in asdict(self).items() if value is not None}
+        key = current_subsystem().keys[0]
+        chosen = {"strategy": self.strategy, "run": self.run, key: self.place, "leave_out_known": self.leave_out_known}
+        given = {name: str(value).lower() for name, value in chosen.items() if value is not None}
         path = request.script_root or "/"
         secure = request.is_secure
         response.set_cookie(
-            COOKIE, urlencode(given), max_age=REMEMBERED, path=path, secure=secure, httponly=True, samesite="Lax"
+            cookie(), urlencode(given), max_age=REMEMBERED, path=path, secure=secure, httponly=True, samesite="Lax"
         )
         return response
+
+
+def cookie() -> str:
+    """The name of the cookie: each subsystem has its own."""
+    name = current_subsystem().name
+    return "queue" if name == current_driftwatch().subsystems[0] else f"queue_{name}"

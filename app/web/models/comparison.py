@@ -16,7 +16,7 @@ from app.subsystems.dt.learning.side_by_side import BINS, CELLS, Cell, SideBySid
 from app.web.models.models_page import why_failed
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
-from app.web.shared.display import chamber_url
+from app.web.shared.display import item_url
 from app.web.shared.fields import Fields, number_in
 
 USUAL_RUNS = 10
@@ -120,4 +120,4 @@ def _chamber(where: Where) -> Chamber:
 
 
 def _address(where: Where) -> str:
-    return chamber_url(where.run, _chamber(where))
+    return item_url(where.run, _chamber(where))

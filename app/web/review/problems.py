@@ -1,4 +1,4 @@
-"""`/problems/`: known problems of chambers. Everybody may read them; experts add and end them."""
+"""`/problems/`: known problems of places. Everybody may read them; experts add and end them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from flask.typing import ResponseReturnValue
 from app.domain.problems import Problem
 from app.domain.run_numbers import run_number
 from app.errors import InvalidInput
-from app.subsystems.dt.geometry import Chamber
-from app.web.shared import fields as read
 from app.web.shared.access import needs, person
-from app.web.shared.application import current_driftwatch
+from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.csv_file import in_batches, table_file
-from app.web.shared.display import chamber_url
-from app.web.shared.fields import Fields, layer_list, number_in
-from app.web.shared.item_lists import CHOICES, files, read_page, read_place, refuse_wrong
+from app.web.shared.display import item_url
+from app.web.shared.fields import Fields, number_in, number_list
+from app.web.shared.item_lists import choices, files, read_page, read_place, refuse_wrong
+from app.web.shared.item_routes import place_at
 from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES
 
-CELLS = range(1, 1_000)  # how many the chamber has is checked with it
+CELLS = range(1, 1_000)  # how many the item has is checked with it
 
 blueprint = Blueprint("problems", __name__, url_prefix="/problems")
 
@@ -37,7 +36,7 @@ def index() -> tuple[str, int]:
     return render_template(
         "review/problems.html",
         fields=fields,
-        choices=CHOICES,
+        choices=choices(),
         problems=[] if fields.errors else problems.find(place, run, page.skip, size, sort, descending),
         sort=sort,
         descending=descending,
@@ -56,13 +55,15 @@ def problems_file(ending: str) -> Response:
     run, place = fields.read("run", run_number, None), read_place(fields)
     sort, descending = _order(fields)
     refuse_wrong(fields)
+    subsystem = current_subsystem()
 
     def row(problem: Problem) -> tuple[object, ...]:
-        where, layers = problem.place, " ".join(map(str, problem.layers))
-        what = (where.wheel, where.sector, where.station, layers, *(problem.cells or (None, None)), problem.text)
+        parts = " ".join(map(str, problem.parts))
+        where = subsystem.in_path(problem.place).values()
+        what = (*where, parts, *(problem.cells or (None, None)), problem.text)
         return (*what, problem.since, problem.until, problem.by, problem.at, problem.ended_by or None, problem.ended_at)
 
-    header: tuple[str, ...] = ("wheel", "sector", "station", "layers", "first_cell", "last_cell", "text")
+    header: tuple[str, ...] = (*subsystem.path, f"{subsystem.part}s", "first_cell", "last_cell", "text")
     header += ("since", "until", "by", "at", "ended_by", "ended_at")
     find = partial(current_driftwatch().store.problems.find, place, run, sort=sort, descending=descending)
     return table_file("problems", ending, header, (row(problem) for problem in in_batches(find)))
@@ -78,25 +79,26 @@ def form() -> str:
 @blueprint.post("/add")
 @needs("known_problems")
 def add() -> ResponseReturnValue:
-    form = Fields(request.form)
-    for name, words in (("layers", "layers"), ("since", "the first run"), ("text", "what is wrong, and why")):
+    form, subsystem = Fields(request.form), current_subsystem()
+    field = f"{subsystem.part}s"
+    for name, words in ((field, field), ("since", "the first run"), ("text", "what is wrong, and why")):
         if name not in form.given:
             form.errors[name] = f"Needed: {words}."
-    layers = form.read("layers", layer_list("layers"), ())
+    parts = form.read(field, number_list(field, field, subsystem.most_parts), ())
     first, last = (form.read(name, number_in(name, CELLS), None) for name in ("first_cell", "last_cell"))
     since, until = (form.read(name, run_number, None) for name in ("since", "until"))
     place = None
     try:
-        place = read.chamber(*(form.given.get(name, "") for name in ("wheel", "sector", "station")))
+        place = place_at(form.given)
     except InvalidInput as error:
         form.refuse(error)
     if form.errors:
         return _form(form), 400
     cells = (first or last, last or first) if first or last else None
-    back = _back(place, wheel=place.wheel, sector=place.sector, station=place.station)
+    back = _back(place, **subsystem.in_path(place))
     try:
         current_driftwatch().labelling.problems.add(
-            person().name, place, layers, form.given["text"], since, until, cells
+            person().name, place, parts, form.given["text"], since, until, cells
         )
     except InvalidInput as error:
         form.refuse(error, "first_cell" if error.field == "cells" else error.field)
@@ -133,10 +135,10 @@ def _order(fields: Fields) -> tuple[str, bool]:
     return read_sort(fields, current_driftwatch().store.problems.SORTS, "at", lambda sort: sort == "at")
 
 
-def _back(place: Chamber, **filters: Any) -> str:
-    """Where a form came from: the chamber's page where it names the run, else the list with these filters."""
+def _back(place: Any, **filters: Any) -> str:
+    """Where a form came from: the item's page where it names the run, else the list with these filters."""
     run = request.form.get("run")
-    return chamber_url(run_number(run), place) if run else url_for(".index", **filters)
+    return item_url(run_number(run), place) if run else url_for(".index", **filters)
 
 
 def _end_form(problem: Problem, form: Fields) -> str:
@@ -144,4 +146,4 @@ def _end_form(problem: Problem, form: Fields) -> str:
 
 
 def _form(form: Fields) -> str:
-    return render_template("review/problem_form.html", fields=form, choices=CHOICES)
+    return render_template("review/problem_form.html", fields=form, choices=choices())

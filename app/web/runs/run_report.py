@@ -14,7 +14,7 @@ from app.domain.run_numbers import run_number
 from app.domain.runs import Run, RunState
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
-from app.web.shared.display import chamber_name, layer_or_layers, plural
+from app.web.shared.display import part_or_parts, place_name, plural
 
 NEAR = 20  # finished runs before and after this one, among which a reference is proposed
 LEAST_JUDGED = 0.9  # share of its chambers that a reference has judged: enough statistics
@@ -213,7 +213,7 @@ def _named(changed: Sequence[tuple[Any, tuple[int, ...]]], kinds: Mapping[Any, M
 
     def name(place: Any, layers: tuple[int, ...]) -> str:
         words = dict.fromkeys(KIND_WORDS[kinds[place][layer]] for layer in layers) if place in kinds else {}
-        return f"{chamber_name(place)} {layer_or_layers(layers)}" + (f" ({', '.join(words)})" if words else "")
+        return f"{place_name(place)} {part_or_parts(layers)}" + (f" ({', '.join(words)})" if words else "")
 
     names = ", ".join(name(*one) for one in changed[:MOST_NAMED])
     return names + (f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else "")

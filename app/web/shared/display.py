@@ -1,4 +1,4 @@
-"""How values are written on every page: numbers, times, names of chambers. Filters for the templates."""
+"""How values are written on every page: numbers, times, names of items. Filters for the templates."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from flask import Flask, g, request, url_for
 from markupsafe import Markup
 
 from app.domain.runs import Run, RunState
+from app.domain.words import numbers, signed
 from app.errors import REASON_WORDS
-from app.subsystems.dt.geometry import Chamber
-from app.web.shared.application import current_driftwatch
+from app.web.shared.application import current_driftwatch, current_subsystem
 
 NOTHING = "–"
 
@@ -31,19 +31,20 @@ STATE_WORDS = {
 def init_app(app: Flask) -> None:
     app.jinja_env.filters |= {
         "certainty": certainty,
-        "chamber_name": chamber_name,
-        "chamber_words": chamber_words,
+        "place_name": place_name,
+        "place_words": place_words,
         "count": count,
         "percent": percent,
-        "layers": layers_words,
-        "layer_or_layers": layer_or_layers,
+        "numbers": numbers,
+        "part_or_parts": part_or_parts,
         "plural": plural,
         "score": score,
         "signed": signed,
         "when": when,
     }
     app.jinja_env.globals |= {
-        "chamber_url": chamber_url,
+        "item_url": item_url,
+        "small_picture_url": small_picture_url,
         "run_mark": run_mark,
         "left_out_runs": left_out_runs,
         "reason_words": REASON_WORDS,
@@ -99,56 +100,20 @@ def plural(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def layers_words(layers: Iterable[int]) -> str:
-    """Layers with their neighbours drawn together.
-
-    >>> layers_words([1, 5, 6, 7, 8, 12]), layers_words([3, 4]), layers_words([])
-    ('1, 5–8, 12', '3, 4', 'none')
-    """
-    runs: list[list[int]] = []
-    for layer in sorted(layers):
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    words = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
-    return ", ".join(words) or "none"
+def part_or_parts(those: Iterable[int]) -> str:
+    """Parts of an item of the subsystem at hand: "layer 3", "layers 1–3"."""
+    those = list(those)
+    return f"{current_subsystem().part}{'s' * (len(those) > 1)} {numbers(those)}"
 
 
-def layer_or_layers(layers: Iterable[int]) -> str:
-    """
-    >>> layer_or_layers([3]), layer_or_layers([1, 2, 3])
-    ('layer 3', 'layers 1–3')
-    """
-    those = list(layers)
-    return f"layer{'s' * (len(those) > 1)} {layers_words(those)}"
+def place_name(place: Any) -> str:
+    """A place of the subsystem at hand, for tables and headings."""
+    return current_subsystem().place_name(place)
 
 
-def signed(value: int) -> str:
-    """A number with a real minus sign.
-
-    >>> signed(-2)
-    '−2'
-    """
-    return str(value).replace("-", "−")
-
-
-def chamber_name(chamber: Chamber) -> str:
-    """For tables and headings.
-
-    >>> chamber_name(Chamber(wheel=-1, station=2, sector=7))
-    'W−1 S7 MB2'
-    """
-    return f"W{signed(chamber.wheel)} S{chamber.sector} MB{chamber.station}"
-
-
-def chamber_words(chamber: Chamber) -> str:
-    """In full.
-
-    >>> chamber_words(Chamber(wheel=-1, station=2, sector=7))
-    'wheel −1, sector 7, station 2'
-    """
-    return f"wheel {signed(chamber.wheel)}, sector {chamber.sector}, station {chamber.station}"
+def place_words(place: Any) -> str:
+    """The same in full."""
+    return current_subsystem().place_words(place)
 
 
 def when(moment: datetime | None) -> Markup | str:
@@ -194,10 +159,18 @@ def left_out_runs() -> int:
     return len(current_driftwatch().store.runs.set_aside())
 
 
-def chamber_url(run: int, chamber: Chamber, endpoint: str = "chamber.show", **query: str | None) -> str:
-    return url_for(
-        endpoint, run=run, wheel=chamber.wheel, sector=chamber.sector, station=chamber.station, **_given(query)
-    )
+def item_url(run: int, place: Any, endpoint: str = "", **query: str | None) -> str:
+    """The address of an item's page, or of another endpoint that is about one item."""
+    subsystem = current_subsystem()
+    own = subsystem.views().item
+    return url_for(endpoint or (own.show if own else "item.show"), run=run, **subsystem.in_path(place), **_given(query))
+
+
+def small_picture_url(run: int, place: Any, fetched_at: datetime | None = None) -> str:
+    """The address of an item's picture in small; it changes when the item is fetched again."""
+    own = current_subsystem().views().item
+    of = fetched_at.strftime("%s") if fetched_at else None
+    return item_url(run, place, own.picture if own else "item.picture", of=of)
 
 
 def with_query(**changes: object) -> str:

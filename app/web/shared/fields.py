@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from app import given
 from app.errors import InvalidInput
 from app.pictures import Scheme
-from app.subsystems.dt.geometry import LAYERS, Chamber
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -120,20 +119,23 @@ def one_of(field: str, allowed: Mapping[str, T]) -> Callable[[str], T]:
     return parse
 
 
-def layer_list(field: str) -> Callable[[str], tuple[int, ...]]:
-    """A reader of layers.
+def number_list(field: str, words: str, most: int) -> Callable[[str], tuple[int, ...]]:
+    """A reader of several numbers from 1 on.
 
-    >>> layer_list("layers")("5-8, 1 12")
+    Args:
+        words: what they are the numbers of.
+
+    >>> number_list("layers", "layers", 12)("5-8, 1 12")
     (1, 5, 6, 7, 8, 12)
     """
 
     def parse(text: str) -> tuple[int, ...]:
-        wrong = InvalidInput(field, text, f"layers from 1 to {LAYERS}, such as 3, 5-8")
+        wrong = InvalidInput(field, text, f"{words} from 1 to {most}, such as 3, 5-8")
         found: set[int] = set()
         for part in re.split(r"[\s,;]+", re.sub(r"\s*[-–]\s*", "-", text.strip())):
-            ends = re.fullmatch(r"([0-9]{1,2})(?:-([0-9]{1,2}))?", part)
+            ends = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part)
             first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (0, 0)
-            if not 1 <= first <= last <= LAYERS:
+            if not 1 <= first <= last <= most:
                 raise wrong
             found |= set(range(first, last + 1))
         return tuple(sorted(found))
@@ -168,15 +170,6 @@ def moment(field: str, ends: bool = False) -> Callable[[str], datetime]:
 
 
 YES_OR_NO = {"true": True, "false": False}
-
-
-def chamber(wheel: str, sector: str, station: str) -> Chamber:
-    """The chamber that three texts name.
-
-    Raises:
-        InvalidInput: there is none, and what is allowed.
-    """
-    return Chamber(wheel=whole_number(wheel), station=whole_number(station), sector=whole_number(sector))
 
 
 def read_scheme(fields: Fields) -> Scheme:

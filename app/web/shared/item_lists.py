@@ -1,4 +1,4 @@
-"""What the lists of chambers share: filters, order and page, all from the address, and the same rows as CSV."""
+"""What the lists of items share: filters, order and page, all from the address, and the same rows as CSV."""
 
 from __future__ import annotations
 
@@ -11,40 +11,36 @@ from flask import Response, abort, request, url_for
 
 from app.domain.items import Item, ItemQuery, ItemState
 from app.domain.run_numbers import run_number
+from app.domain.words import signed
 from app.errors import InvalidInput
 from app.store.items import MOST_PAGED
-from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, sectors_of
-from app.web.shared.application import current_driftwatch
+from app.subsystems import Subsystem
+from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.csv_file import in_batches, table_file
-from app.web.shared.display import own_query, signed
+from app.web.shared.display import own_query
 from app.web.shared.fields import Fields, fraction, number_in, one_of
 from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES, Page, read_size
 
-CHOICES = {
-    "wheel": [(wheel, signed(wheel)) for wheel in WHEELS],
-    "station": [(station, station) for station in STATIONS],
-    "sector": [(sector, sector) for sector in sectors_of(4)],
-}
-CHAMBER = ("run", "wheel", "sector", "station")
-LAYER_NAMES = tuple(f"layer_{layer}" for layer in range(1, LAYERS + 1))
+MOST_COLUMNS = 16  # of parts: an item of more parts has none in lists
+MOST_CHOICES = 40  # a key of a place with more values is written, not chosen
 
 
 @dataclass(frozen=True)
-class ChamberList:
+class ItemList:
     """One list.
 
     Attributes:
         base: what the address cannot change.
-        sorts: by which it can be sorted; the first unless asked otherwise.
+        sorts: by which it can be sorted besides run and place, the first unless asked otherwise: of a subsystem.
         of_a_run: by which it can be sorted besides, where a run is given: no index could hold them for all runs.
         states: word → states that can be chosen, the first unless asked otherwise; empty where `base` says them.
     """
 
     base: ItemQuery
-    sorts: tuple[str, ...]
+    sorts: Callable[[Subsystem], tuple[str, ...]]
     states: Mapping[str, frozenset[ItemState]]
-    of_a_run: tuple[str, ...] = ()
+    of_a_run: Callable[[Subsystem], tuple[str, ...]] = lambda subsystem: ()
 
     def context(self) -> dict[str, Any]:
         """What the page of the list needs."""
@@ -58,8 +54,8 @@ class ChamberList:
             "more": more,
             "items": [] if fields.errors else store.items.find(query, page.skip, size),
             "any_runs": store.runs.any(),
-            "layers": range(1, LAYERS + 1),
-            "choices": CHOICES,
+            "parts": shown_parts(),
+            "choices": choices(),
             "models": [(model.name, model.name) for model in current_driftwatch().models.all()],
             "active": current_driftwatch().model,
             "sizes": SIZES,
@@ -82,11 +78,13 @@ class ChamberList:
         driftwatch = current_driftwatch()
         models = [model.name for model in driftwatch.models.all()]
         least, most = read_bounds(fields, "least", "most")
-        layers = read_bounds(fields, "layer_least", "layer_most") if self.base.labelled else (None, None)
+        subsystem, part = driftwatch.subsystem, driftwatch.subsystem.part
+        of_part = read_bounds(fields, f"{part}_least", f"{part}_most") if self.base.labelled else (None, None)
+        sorts = (*self.sorts(subsystem), "run", *subsystem.path)
         run = fields.read("run", run_number, None)
-        uncertain = fields.read("uncertain", fraction("uncertain"), None) if "certainty" in self.sorts else None
-        sorts = self.sorts if run is None else self.sorts + self.of_a_run
-        sort, descending = read_sort(fields, sorts, self.sorts[0], lambda sort: sort in ("score", "contamination"))
+        uncertain = fields.read("uncertain", fraction("uncertain"), None) if "certainty" in sorts else None
+        possible = sorts if run is None else sorts + self.of_a_run(subsystem)
+        sort, descending = read_sort(fields, possible, sorts[0], lambda sort: sort in ("score", "contamination"))
         if uncertain is not None and run is None and sort != "certainty":
             fields.refuse(InvalidInput("sort", sort, "certainty, where uncertain chambers of all runs are listed"))
         states = self.base.states
@@ -102,8 +100,8 @@ class ChamberList:
             place=read_place(fields),
             least=least,
             most=most,
-            part_least=layers[0],
-            part_most=layers[1],
+            part_least=of_part[0],
+            part_most=of_part[1],
             sort=sort,
             descending=descending,
         )
@@ -131,13 +129,19 @@ def read_bounds(fields: Fields, lower: str, upper: str) -> tuple[float | None, f
     return least, most
 
 
-def read_place(fields: Fields) -> dict[str, int]:
-    """Those of wheel, station and sector that are given."""
-    place = {
-        "wheel": fields.read("wheel", number_in("wheel", range(-2, 3)), None),
-        "station": fields.read("station", number_in("station", range(1, 5)), None),
-        "sector": fields.read("sector", number_in("sector", range(1, 15)), None),
+def choices() -> dict[str, list[tuple[int, str]]]:
+    """For each key of a place the values that it can have, with their words; none where there are too many."""
+    allowed = current_subsystem().allowed
+    return {
+        key: [(value, signed(value)) for value in values] if len(values) <= MOST_CHOICES else []
+        for key, values in allowed.items()
     }
+
+
+def read_place(fields: Fields) -> dict[str, int]:
+    """Those keys of a place that are given."""
+    allowed = current_subsystem().allowed
+    place = {key: fields.read(key, number_in(key, allowed[key]), None) for key in current_subsystem().keys}
     return {key: value for key, value in place.items() if value is not None}
 
 
@@ -147,14 +151,31 @@ def refuse_wrong(fields: Fields) -> None:
         abort(400, " ".join(f"{name}: {sentence}" for name, sentence in fields.errors.items()))
 
 
-def chamber_cells(item: Any) -> tuple[int, int, int, int]:
-    """Run, wheel, sector and station of an item or an event, for a file."""
-    return item.run, item.place.wheel, item.place.sector, item.place.station
+def place_header() -> tuple[str, ...]:
+    """The columns of a file that say of which item a row is."""
+    return ("run", *current_subsystem().path)
+
+
+def place_cells(item: Any) -> tuple[int, ...]:
+    """What stands in them, of an item or an event."""
+    return item.run, *current_subsystem().in_path(item.place).values()
+
+
+def shown_parts() -> tuple[int, ...]:
+    """The parts that lists have a column for: all, where there are few."""
+    most = current_subsystem().most_parts
+    return tuple(range(1, most + 1)) if most <= MOST_COLUMNS else ()
+
+
+def score_header() -> tuple[str, ...]:
+    """The columns of a file that have the scores of parts."""
+    return current_subsystem().part_names[: len(shown_parts())]
 
 
 def score_cells(item: Item) -> Sequence[float | None]:
-    """The scores of layers 1 to 12, for a file."""
-    return item.judgement.scores if item.judgement else (None,) * LAYERS
+    """What stands in them."""
+    parts = shown_parts()
+    return item.judgement.scores[: len(parts)] if item.judgement else (None,) * len(parts)
 
 
 def files(endpoint: str, name: str | None = None) -> dict[str, str]:

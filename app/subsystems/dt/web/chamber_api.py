@@ -8,19 +8,41 @@ from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
+from app.domain.items import Item
 from app.domain.run_numbers import run_number
 from app.store.past_scores import PastScore
-from app.subsystems.dt.geometry import Chamber
+from app.subsystems.dt.web.chamber_page import chamber_at
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import (
-    ChamberOut,
-    Problem,
-)
+from app.web.api.schemas import Problem, ScoresOut
 from app.web.labels.label_words import reader_of
-from app.web.shared import fields
 from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("chambers", __name__)
+
+
+class ChamberOut(ScoresOut):
+    """One chamber of a run, with its occupancy."""
+
+    missing: str | None = Field(description="why there is no histogram")
+    detail: str
+    source: str
+    hits: int | None
+    occupancy: list[list[int]] | None = Field(description="12 rows, the first layer 1; −1 where no cell exists")
+    fetched_at: datetime | None
+    scored_at: datetime | None
+
+    @classmethod
+    def of_chamber(cls, item: Item) -> ChamberOut:
+        return cls.of(
+            item,
+            missing=item.missing,
+            detail=item.detail,
+            source=item.source,
+            hits=item.hits,
+            occupancy=item.histogram.counts.tolist() if item.histogram is not None else None,
+            fetched_at=item.fetched_at,
+            scored_at=item.scored_at,
+        )
 
 
 class ModelScoresOut(BaseModel):
@@ -73,12 +95,3 @@ def show_chamber(run: str, wheel: str, sector: str, station: str) -> ChamberOut:
     """One chamber of a run: occupancy, scores, verdicts; layer 1 first."""
     item = current_driftwatch().store.items.get(run_number(run), chamber_at(wheel, sector, station))
     return ChamberOut.of_chamber(reader_of().shown(item))
-
-
-def chamber_at(wheel: str, sector: str, station: str) -> Chamber:
-    """The chamber that an address names.
-
-    Raises:
-        InvalidInput: there is no such one.
-    """
-    return fields.chamber(wheel, sector, station)

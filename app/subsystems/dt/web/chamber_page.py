@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,25 +10,24 @@ from flask import Blueprint, Response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.domain.items import Item
-from app.domain.labels import LabelEvent, Seen
 from app.domain.run_numbers import run_number
 from app.domain.runs import Run
-from app.domain.strategies import STRATEGY_WORDS
+from app.domain.vocabulary import Answer
 from app.errors import InvalidInput, NotFound
 from app.labelling.labels import Current, StaleLabel
-from app.subsystems.dt.geometry import WHEELS, Chamber, all_chambers
+from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.web import layer_svg as strips
 from app.subsystems.dt.web import profile
 from app.subsystems.dt.web.heatmap import Heatmap, ScaleKind
 from app.subsystems.dt.web.thumbnails import thumbnail
-from app.web.labels import label_words
-from app.web.labels.queue_options import Wish
+from app.subsystems.views import ItemPages
+from app.web.labels import label_words, labelling_context
 from app.web.shared import display, fields
-from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.csv_file import csv_lines
 from app.web.shared.fields import Fields
-from app.web.shared.item_lists import CHOICES
+from app.web.shared.item_lists import choices
+from app.web.shared.item_routes import place_at
 
 OTHER_RUNS = 4  # before and after this one, in the strip
 FORM = ("run", "wheel", "sector", "station")
@@ -37,13 +35,6 @@ KEPT = 7 * 24 * 3600  # seconds that a browser keeps a small picture
 
 # Where the keys of layers 1 to 12 are, as `KeyboardEvent.code` names places: the digits and the two right of them.
 LAYER_CODES = (*(f"Digit{digit}" for digit in "1234567890"), "Minus", "Equal")
-
-# How labels are written.
-WORDS = {
-    "event_words": label_words.event_words,
-    "said": label_words.label_words,
-    "skip_words": label_words.REASON_WORDS,
-}
 
 blueprint = Blueprint("chamber", __name__, url_prefix="/eval")
 
@@ -55,24 +46,24 @@ def load() -> ResponseReturnValue:
     if not form.given:
         newest = current_driftwatch().store.runs.newest()
         form.given = {"run": str(newest.number) if newest else "", "wheel": "0", "sector": "1", "station": "1"}
-        return render_template("dt/chamber_form.html", form=form, choices=CHOICES), 200
+        return render_template("dt/chamber_form.html", form=form, choices=choices()), 200
     for name in FORM:
         if name not in form.given:
             form.errors[name] = f"The {name} is missing."
     run, chamber = _read(form)
     if form.errors:
-        return render_template("dt/chamber_form.html", form=form, choices=CHOICES), form.status
-    return redirect(display.chamber_url(run, chamber), 303)
+        return render_template("dt/chamber_form.html", form=form, choices=choices()), form.status
+    return redirect(display.item_url(run, chamber), 303)
 
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/")
 def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
-    """The page of a chamber; `?part=chamber` is what of it differs from one chamber to the next."""
+    """The page of a chamber; `?part=item` is what of it differs from one chamber to the next."""
     form = Fields(dict(zip(FORM, (run, wheel, sector, station), strict=True)))
     scale = form_scale(request.args)
     number, chamber = _read(form)
     if form.errors:
-        return render_template("dt/chamber_form.html", form=form, choices=CHOICES), form.status
+        return render_template("dt/chamber_form.html", form=form, choices=choices()), form.status
     context = _around(number, chamber, scale)
     try:
         item = current_driftwatch().store.items.get(number, chamber)
@@ -80,16 +71,16 @@ def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
         return render_template("dt/chamber_absent.html", **context), 404
     if item.histogram is None:
         return render_template("dt/chamber_missing.html", item=item, **context), 200
-    template = "dt/chamber_part.html" if request.args.get("part") == "chamber" else "dt/chamber.html"
+    template = "dt/chamber_part.html" if request.args.get("part") else "dt/chamber.html"
     return render_template(template, **context | _of_item(item, context["neighbours"], scale)), 200
 
 
-def show_again(run: int, chamber: Chamber, stale: StaleLabel, bad: Collection[int], comment: str) -> tuple[str, int]:
+def show_again(run: int, chamber: Chamber, stale: StaleLabel, answer: Answer, comment: str) -> tuple[str, int]:
     """The chamber as it is now, with the answer that it refused since it had changed, to be given again or not."""
     context = _around(run, chamber, ScaleKind.LINEAR)
     item = current_driftwatch().store.items.get(run, chamber)
     context |= _of_item(item, context["neighbours"], ScaleKind.LINEAR, stale.current)
-    return render_template("dt/chamber.html", **context | {"ticked": bad, "comment": comment}), 409
+    return render_template("dt/chamber.html", **context | {"ticked": tuple(answer), "comment": comment}), 409
 
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/counts.csv")
@@ -127,21 +118,6 @@ def form_scale(args: Mapping[str, str]) -> ScaleKind:
     return fields.one_of("scale", {str(kind): kind for kind in ScaleKind})(args.get("scale") or "linear")
 
 
-def for_labelling() -> dict[str, object]:
-    """What a page with the queue needs, whatever chamber it shows."""
-    return {
-        "wish": Wish.remembered(),
-        "strategies": STRATEGY_WORDS,
-        "wheels": WHEELS,
-        **WORDS,
-        "mine": my_last(),
-    }
-
-
-def my_last() -> list[LabelEvent]:
-    return current_driftwatch().labelling.mine(person().name)
-
-
 def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, Any]:
     """What the page of a chamber shows whether or not it is there."""
     neighbours = current_driftwatch().store.items.of_place(chamber, around=run, each_side=OTHER_RUNS)
@@ -151,10 +127,10 @@ def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, Any]:
         "chamber": chamber,
         "scale": scale,
         "neighbours": neighbours,
-        "choices": CHOICES,
+        "choices": choices(),
     }
     context["form"] = Fields({"run": str(run), **{key: str(value) for key, value in asdict(chamber).items()}})
-    return context | WORDS | {"loaded": _run_or_none(run), "beside": _beside(chamber)}
+    return context | labelling_context.WORDS | {"loaded": _run_or_none(run), "beside": _beside(chamber)}
 
 
 def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Current | None = None) -> dict[str, object]:
@@ -162,13 +138,9 @@ def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Curren
 
     While a second opinion is wanted of a person, the first is not among it.
     """
-    labelling, reader = current_driftwatch().labelling, person()
     heatmap = Heatmap(item.histogram, scale)
-    blind = labelling.is_blind(item, reader.name)
-    evaluation = None if blind else item.evaluation
-    problems = labelling.problems.of(item.place, item.run)
-    context = {
-        "item": item,
+    context = labelling_context.of_item(item, stale)
+    return context | {
         "map": heatmap,
         "strips": strips,
         "lines": profile.lines(heatmap),
@@ -176,26 +148,11 @@ def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Curren
         "layer_codes": LAYER_CODES,
         "selected": _least_certain(item),
         "other_runs": _strip(item, neighbours),
-        "problems": problems,
-        "known": {layer.number: [p for p in problems if layer.number in p.layers] for layer in item.place.layers},
-        "blind": blind,
-        "evaluation": evaluation,
-        "history": [] if blind else labelling.history(item.run, item.place, reader.name),
-        "past": current_driftwatch().store.past_scores.of_item(item.run, item.place, but=item.model),
-        "ticked": evaluation["bad"] if evaluation else (),
-        "comment": "",
-        "stale": stale,
+        "known": {
+            layer.number: [p for p in context["problems"] if layer.number in p.parts] for layer in item.place.layers
+        },
+        "ticked": tuple(context["answer"]),
     }
-    if reader.may("label"):
-        held = [c for c in labelling.held_by(reader.name) if (c.item.run, c.item.place) == (item.run, item.place)]
-        context |= for_labelling()
-        context |= {
-            "held": held[0] if held else None,
-            "why": held[0].why if held else labelling.why(item),
-            "key": str(uuid.uuid4()),
-        }
-        context |= {"seen": stale.seen if stale else Seen.of(item)}
-    return context
 
 
 def _least_certain(item: Item) -> int:
@@ -211,7 +168,7 @@ def _read(form: Fields) -> tuple[int | None, Chamber | None]:
     chamber = None
     if all(name in form.given for name in ("wheel", "sector", "station")):
         try:
-            chamber = fields.chamber(form.given["wheel"], form.given["sector"], form.given["station"])
+            chamber = place_at(form.given)
         except InvalidInput as error:
             form.refuse(error)
     return run, chamber
@@ -223,10 +180,19 @@ def item_with_histogram(run: str, wheel: str, sector: str, station: str) -> Item
     Raises:
         InvalidInput, NotFound: there is none.
     """
-    item = current_driftwatch().store.items.get(run_number(run), fields.chamber(wheel, sector, station))
+    item = current_driftwatch().store.items.get(run_number(run), chamber_at(wheel, sector, station))
     if item.histogram is None:
         raise NotFound(f"Run {item.run} has no histogram of {item.place}: {display.REASON_WORDS[item.missing]}.")
     return item
+
+
+def chamber_at(wheel: str, sector: str, station: str) -> Chamber:
+    """The chamber that three texts name.
+
+    Raises:
+        InvalidInput: there is none, and what is allowed.
+    """
+    return place_at({"wheel": wheel, "sector": sector, "station": station})
 
 
 def picture_file(text: str, mimetype: str, what: str, item: Item, ending: str) -> Response:
@@ -254,3 +220,23 @@ def _run_or_none(number: int) -> Run | None:
         return current_driftwatch().store.runs.get(number)
     except NotFound:
         return None
+
+
+PAGES = ItemPages(
+    "chamber.show",
+    "chamber.small",
+    "chamber.load",
+    show_again,
+    ("dt/cells.js", "dt/profile.js", "dt/save-png.js"),
+    answer_keys=(
+        ("1 … 9 0", "layers 1 to 10 bad or not, by the place of the key"),
+        ("- =", "layers 11 and 12: the two keys right of 0"),
+        ("a n", "all layers bad, none"),
+    ),
+    look_keys=(
+        ("v l", "values in the cells, logarithmic scale"),
+        ("i", "influence of the cells on the scores"),
+        ("← →", "the chamber before, the one after"),
+        ("↓ ↑", "the same chamber in the run before, the one after"),
+    ),
+)

@@ -14,11 +14,10 @@ from spectree import Response as Answers
 from app.domain.influence import DEFAULT, Method
 from app.domain.items import Item
 from app.domain.run_numbers import run_number
-from app.given import Given
 from app.store.influences import Explained
-from app.subsystems.dt.web.chamber_api import chamber_at
+from app.subsystems.dt.web.chamber_page import chamber_at
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import Problem
+from app.web.api.schemas import Asked, Problem
 from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.csv_file import csv_file
@@ -31,7 +30,7 @@ ANSWERS = {**REFUSED, "HTTP_404": Problem, "HTTP_500": Problem, "HTTP_503": Prob
 ADDRESS = "/runs/<run>/chambers/<wheel>/<sector>/<station>"
 
 
-class InfluenceQuery(Given):
+class InfluenceQuery(Asked):
     model: str | None = Field(None, max_length=200, description="the one that scored the chamber, if not given")
     method: Method = Field(DEFAULT, description="how it is worked out")
 

@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from app.domain.influence import Method
+from app.domain.words import signed
 from app.store.influences import Explained
 from app.subsystems.dt.findings import expected_hits
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
@@ -19,7 +20,6 @@ from app.subsystems.dt.preprocess import BINS, layer_bins, row_scaled
 from app.subsystems.dt.residuals import layer_residuals
 from app.subsystems.dt.web.influence_map import InfluenceScale, logits
 from app.web.shared.colours import colour, influence_colour
-from app.web.shared.display import signed
 
 SIGMAS = 6  # of deviations, either way: what is further has the colour of the end
 _SIBLINGS, _SHAPE = 0, 1  # of the channels in `layer_residuals`: a bin's mean deviation from the one and from the other

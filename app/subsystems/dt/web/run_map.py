@@ -138,7 +138,7 @@ def run_map(run: Run, items: Sequence[Item], view: View, reader: Reader, report:
 
     def spot(chamber: Chamber, columns: int) -> Spot:
         look, mark, words = _told(known.get(chamber), run, view, tell)
-        return Spot(chamber, look, mark, f"{display.chamber_words(chamber)}: {words}", columns)
+        return Spot(chamber, look, mark, f"{display.place_words(chamber)}: {words}", columns)
 
     wheels = [
         (wheel, [(station, [spot(*one) for one in _row(wheel, station)]) for station in reversed(STATIONS)])
@@ -213,7 +213,7 @@ def _kind(item: Item) -> Told:
         kinds.setdefault(kind, []).append(layer)
     most = max(kinds, key=lambda kind: len(kinds[kind]))
     mark, look = KIND_MARKS[most]
-    words = "; ".join(f"{KIND_WORDS[kind]}: {display.layer_or_layers(those)}" for kind, those in kinds.items())
+    words = "; ".join(f"{KIND_WORDS[kind]}: {display.part_or_parts(those)}" for kind, those in kinds.items())
     return f"{look} has-bad", mark + ("+" if len(kinds) > 1 else ""), words
 
 
@@ -224,7 +224,7 @@ def _change(item: Item, report: RunReport | None) -> Told:
     if not change.comparable:
         return f"unjudged{_mark_bad(item)}", "?", f"{_bad_words(item)}; no scores to compare with"
     signs = ((change.new, "+", "new"), (change.stayed, "=", "as before"), (change.gone, "−", "gone"))
-    words = [f"{what}: {display.layer_or_layers(layers)}" for layers, _, what in signs if layers]
+    words = [f"{what}: {display.part_or_parts(layers)}" for layers, _, what in signs if layers]
     look = "tint-5 has-bad" if change.new else "tint-2 has-bad" if change.stayed else "gone" if words else "tint-0"
     return look, "".join(sign for layers, sign, _ in signs if layers), "; ".join(words) or "no bad layer then or now"
 

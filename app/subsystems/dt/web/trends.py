@@ -19,19 +19,20 @@ from flask.typing import ResponseReturnValue
 
 from app.domain.problems import Problem
 from app.domain.run_numbers import LARGEST_RUN, run_number
+from app.domain.words import signed
 from app.errors import InvalidInput
 from app.pictures import POLICY, Scheme
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, Chamber
+from app.subsystems.dt.names import chamber_name, chamber_words
 from app.subsystems.dt.summary import KINDS, unpack
 from app.web.runs.run_report import KIND_WORDS
 from app.web.runs.trend_lines import LEFT, RIGHT, WIDTH, Panel, Trend
-from app.web.shared import fields as read
 from app.web.shared.application import current_driftwatch
 from app.web.shared.cache import kept
 from app.web.shared.csv_file import table_file
-from app.web.shared.display import chamber_name, chamber_words, signed
 from app.web.shared.fields import Fields, number_in, one_of, read_scheme
-from app.web.shared.item_lists import CHOICES, query_without, refuse_wrong
+from app.web.shared.item_lists import choices, query_without, refuse_wrong
+from app.web.shared.item_routes import place_at
 from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES, Page, read_size
 
@@ -127,7 +128,7 @@ class Wanted:
         if place is None:
             by = fields.read("by", one_of("by", {str(by): by for by in By}), By.WHEEL)
             return cls(fields, model, first, last, by=by)
-        chamber = read.chamber(**place)
+        chamber = place_at(place)
         layers = {str(layer.number): layer.number for layer in chamber.layers}
         layer = fields.read("layer", one_of("layer", layers), None)
         return cls(fields, model, first, last, chamber=chamber, layer=layer)
@@ -183,7 +184,7 @@ class Wanted:
         problems = [
             problem
             for problem in driftwatch.store.problems.of_place(place)
-            if self.layer is None or self.layer in problem.layers
+            if self.layer is None or self.layer in problem.parts
         ]
         log = bool(len(rate)) and bool(np.all(rate > 0)) and rate.max() > 20 * rate.min()
         panels = [
@@ -224,14 +225,14 @@ def choose() -> ResponseReturnValue:
     """The chamber that the form names, or what is wrong with it."""
     fields = Fields(request.args)
     if not fields.given:
-        return render_template("dt/trend_form.html", fields=fields, choices=CHOICES, layers=LAYER_NUMBERS), 200
+        return render_template("dt/trend_form.html", fields=fields, choices=choices(), layers=LAYER_NUMBERS), 200
     for name in PLACE:
         if name not in fields.given:
             fields.errors[name] = f"The {name} is missing."
     layer = fields.read("layer", number_in("layer", range(1, LAYERS + 1)), None)
     if not fields.errors:
         try:
-            chamber = read.chamber(*(fields.given[name] for name in PLACE))
+            chamber = place_at(fields.given)
             if layer is not None and layer not in [one.number for one in chamber.layers]:
                 raise InvalidInput("layer", layer, f"a layer that {chamber_words(chamber)} has")
         except InvalidInput as error:
@@ -242,7 +243,7 @@ def choose() -> ResponseReturnValue:
                 name: fields.given[name] for name in ("first", "last", "model") if name in fields.given
             }
             return redirect(url_for(".of_chamber", **place, layer=layer, **more), 303)
-    return render_template("dt/trend_form.html", fields=fields, choices=CHOICES, layers=LAYER_NUMBERS), 400
+    return render_template("dt/trend_form.html", fields=fields, choices=choices(), layers=LAYER_NUMBERS), 400
 
 
 @blueprint.get(f"{CHAMBER}/")
@@ -319,7 +320,7 @@ def _page(wanted: Wanted) -> tuple[str, int]:
         page=page,
         sizes=SIZES,
         by_words=BY_WORDS,
-        choices=CHOICES,
+        choices=choices(),
         layers=LAYER_NUMBERS,
         models=[(model.name, model.name) for model in current_driftwatch().models.all()],
         here=partial(_address, place),

@@ -1,0 +1,39 @@
+"""Numbers as people write them, on pages and in texts for a logbook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def signed(value: int) -> str:
+    """A number with a real minus sign.
+
+    >>> signed(-2)
+    '−2'
+    """
+    return str(value).replace("-", "−")
+
+
+def numbers(those: Iterable[int]) -> str:
+    """Numbers with their neighbours drawn together.
+
+    >>> numbers([1, 5, 6, 7, 8, 12]), numbers([3, 4]), numbers([])
+    ('1, 5–8, 12', '3, 4', 'none')
+    """
+    runs: list[list[int]] = []
+    for number in sorted(those):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(words) or "none"
+
+
+def several(number: int, one: str) -> str:
+    """How many of something there are.
+
+    >>> several(1, "chamber"), several(1200, "chamber")
+    ('1 chamber', '1,200 chambers')
+    """
+    return f"{number:,} {one}{'s' * (number != 1)}"

@@ -1,0 +1,54 @@
+"""What of the pages, the API and the commands is a subsystem's own, as the rest of the program adds it to its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import click
+    from flask import Blueprint
+
+
+@dataclass(frozen=True)
+class ItemPages:
+    """The pages of one item.
+
+    Attributes:
+        show: endpoint of its page, for `url_for` with the run and the keys of its place; `?part=item` is what of it
+            differs from one item to the next.
+        picture: endpoint of its picture in small.
+        find: endpoint of the form that finds one.
+        show_again: (run, place, `StaleLabel`, answer that was refused, comment) → the page of an item that changed
+            while somebody looked at it, with that answer to be given again or not.
+        scripts: of `static`, that a page for labelling needs besides.
+        answer_keys, look_keys: the keys by which one answers, and by which one looks: (keys, what they do).
+    """
+
+    show: str
+    picture: str
+    find: str
+    show_again: Callable[[int, Any, Any, Mapping[int, str], str], tuple[str, int]]
+    scripts: Sequence[str] = ()
+    answer_keys: Sequence[tuple[str, str]] = ()
+    look_keys: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a subsystem adds.
+
+    Attributes:
+        pages: of its own, at addresses that no other has.
+        instead: endpoint → what answers it for this subsystem, in place of what answers it for the others.
+        item: the pages of its items, in place of the plain ones.
+        api: parts of the API.
+        commands: of the command line.
+    """
+
+    pages: Sequence[Blueprint] = ()
+    instead: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    item: ItemPages | None = None
+    api: Sequence[Blueprint] = ()
+    commands: Sequence[click.Command] = ()

@@ -1,0 +1,62 @@
+"""Addresses that each subsystem has in its own words, as /eval/<run>/<wheel>/<sector>/<station>/label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint
+from flask.blueprints import BlueprintSetupState
+
+from app.driftwatch import Driftwatch
+from app.subsystems import Subsystem
+from app.web.shared.application import current_subsystem
+from app.web.shared.fields import whole_number
+
+View = Callable[..., Any]
+
+
+def of_each(
+    blueprint: Blueprint, rule: str, methods: Sequence[str] = ("GET",), plain: bool = False
+) -> Callable[[View], View]:
+    """Register a view at an address of each subsystem; all but the first have their name in theirs.
+
+    Args:
+        rule: with "{item}", which becomes `<run>` and the keys of a place, or "{items}", what items are called. The
+            view is called with the texts of the first: see `place_at`.
+        plain: not for subsystems that have pages of items of their own.
+    """
+
+    def decorate(view: View) -> View:
+        def here(subsystem: str = "", **where: str) -> Any:
+            return view(**where)
+
+        here.__name__, here.__doc__ = view.__name__, view.__doc__
+
+        def register(state: BlueprintSetupState) -> None:
+            driftwatch: Driftwatch = state.app.extensions["driftwatch"]
+            for name in driftwatch.subsystems:
+                subsystem = driftwatch.of(name).subsystem
+                if plain and subsystem.views().item:
+                    continue
+                is_first = name == driftwatch.subsystems[0]
+                begin = "" if is_first else f"{name}/"
+                item = "/".join(("<run>", *(f"<{key}>" for key in subsystem.path)))
+                address = rule.format(item=begin + item, items=f"{begin}{subsystem.item}s")
+                defaults = {} if is_first else {"subsystem": name}
+                state.add_url_rule(address, view.__name__, here, methods=methods, defaults=defaults)
+
+        blueprint.record(register)
+        return view
+
+    return decorate
+
+
+def place_at(texts: Mapping[str, str], subsystem: Subsystem | None = None) -> Any:
+    """The place that some texts name, each by its key.
+
+    Raises:
+        InvalidInput: there is none, and what is allowed.
+    """
+    subsystem = subsystem or current_subsystem()
+    return subsystem.place(**{key: whole_number(texts.get(key, "")) for key in subsystem.keys})
