@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ class Subsystem:
         pack_scores: scores of the parts → the same, packed.
         parts_called_bad: (verdicts of the parts, findings) → the bad parts, by number, each with the kind of what is
             wrong and the same in words.
+        kind_words: kind of what can be wrong in a part → in words.
+        code: how many parts are bad → the detector's own code of the item; None where it has none.
         server: (settings, address of the demonstration server or None) → the DQM server as a source.
         learning: what its networks can do; makes it when it is needed.
         views: its own pages, parts of the API and commands; makes them when they are needed.
@@ -74,6 +76,8 @@ class Subsystem:
     server: Callable[[Settings, str | None], Server]
     learning: Callable[[], Learning]
     views: Callable[[], Views]
+    kind_words: Mapping[str, str] = field(default_factory=dict)
+    code: Callable[[int], int] | None = None
     was_alone: bool = False
 
     def at(self, place: Any) -> dict[str, Any]:

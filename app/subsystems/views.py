@@ -36,6 +36,21 @@ class ItemPages:
 
 
 @dataclass(frozen=True)
+class RunPicture:
+    """The picture of a run's items.
+
+    Attributes:
+        template: draws what `make` gave, as `map`, which has a `title`.
+        views: what it can show → in words; the first unless asked otherwise.
+        make: (run, its items, view, `Reader`, `RunReport` or None) → the picture.
+    """
+
+    template: str
+    views: Mapping[str, str]
+    make: Callable[[Any, Sequence[Any], str, Any, Any], Any]
+
+
+@dataclass(frozen=True)
 class Views:
     """What a subsystem adds.
 
@@ -43,6 +58,7 @@ class Views:
         pages: of its own, at addresses that no other has.
         instead: endpoint → what answers it for this subsystem, in place of what answers it for the others.
         item: the pages of its items, in place of the plain ones.
+        run_picture: of a run's items, beside the list of those that are bad; None where there is none.
         api: parts of the API.
         commands: of the command line.
     """
@@ -50,5 +66,6 @@ class Views:
     pages: Sequence[Blueprint] = ()
     instead: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     item: ItemPages | None = None
+    run_picture: RunPicture | None = None
     api: Sequence[Blueprint] = ()
     commands: Sequence[click.Command] = ()

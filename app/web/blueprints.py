@@ -11,7 +11,7 @@ from flask import Flask
 from app.driftwatch import Driftwatch
 from app.web.accounts import account, sign_in, users
 from app.web.api import blueprint as api
-from app.web.data import scores, statistics, transfer_page
+from app.web.data import scores, transfer_page
 from app.web.labels import item_page, label_lists, label_page, progress
 from app.web.models import comparison, models_page, training_pages
 from app.web.review import agreement, answers, problems
@@ -23,7 +23,7 @@ PAGES = (
     *(label_page, item_page, label_lists, progress),
     *(agreement, answers, problems),
     *(models_page, comparison, training_pages),
-    *(scores, statistics, transfer_page),
+    *(scores, transfer_page),
     *(sign_in, account, users, health),
 )
 

@@ -5,10 +5,10 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest('[data-action="delete"]');
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  const chambers = Number(link.dataset.chambers);
+  const { items } = link.dataset;
   dialog.querySelector("#delete-title").textContent = `Delete run ${link.dataset.run}?`;
   dialog.querySelector("#delete-words").textContent =
-    (chambers ? `The histograms and scores of its ${chambers} chamber${chambers === 1 ? "" : "s"} are removed. ` : "") +
+    (items ? `The histograms and scores of its ${items} are removed. ` : "") +
     "It can be loaded again as long as the DQM server has it.";
   dialog.querySelector("form").action = link.href;
   dialog.showModal();

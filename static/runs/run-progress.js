@@ -55,7 +55,7 @@ async function update() {
   const { api, state, sort, descending, page, size } = table.dataset;
   const query = new URLSearchParams({ sort, descending, page, size });
   if (state) query.set("state", state);
-  const response = await ask(`${api}?${query}`, etag ? { "If-None-Match": etag } : {});
+  const response = await ask(`${api}${api.includes("?") ? "&" : "?"}${query}`, etag ? { "If-None-Match": etag } : {});
   if (response.status === 304) return;
   const runs = response.ok ? new Map((await response.json()).runs.map((run) => [String(run.number), run])) : new Map();
   const changed = [];
@@ -93,7 +93,8 @@ async function renew(rows) {
 // The row is not on this page of the list any more, because of its new state, or because it is deleted.
 async function elsewhere(row) {
   const { api } = table.dataset;
-  const response = await ask(`${api}/${row.dataset.run}`);
+  const [path, asked = ""] = api.split("?");
+  const response = await ask(`${path}/${row.dataset.run}${asked && `?${asked}`}`);
   if (response.status === 404) return null;
   const address = new URL(location.pathname, location.href);
   address.search = new URLSearchParams({ sort: "requested_at", descending: "true", size: "100" });

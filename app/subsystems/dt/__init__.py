@@ -11,7 +11,7 @@ from app.domain.vocabulary import Vocabulary
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, Chamber, all_chambers, sectors_of
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.names import chamber_name, chamber_words
-from app.subsystems.dt.summary import bad_layers, pack_rates, pack_scores, summarise
+from app.subsystems.dt.summary import KIND_WORDS, bad_layers, chamber_code, pack_rates, pack_scores, summarise
 from app.subsystems.subsystem import Subsystem
 
 if TYPE_CHECKING:
@@ -80,5 +80,7 @@ DT = Subsystem(
     server=_server,
     learning=cache(_learning),
     views=cache(_views),
+    kind_words=KIND_WORDS,
+    code=chamber_code,
     was_alone=True,
 )

@@ -19,6 +19,16 @@ from app.subsystems.dt.histogram import Occupancy
 UNEXPLAINED = "score"  # the kind of a bad layer in which simple statistics find nothing: only its score says so
 KINDS = (*(str(kind) for kind in FindingKind if kind is not FindingKind.NOISY_CELL), UNEXPLAINED)
 
+KIND_WORDS = {
+    "empty": "empty",
+    "block": "dead block",
+    "low_rate": "low rate",
+    "pattern": "pattern of dead cells",
+    "scattered": "scattered dead cells",
+    "noisy_block": "noisy block",
+    "score": "only by its score",
+}
+
 # Chambers a wheel and station by their worst layer's score from 0 to 1, and by their certainty from 0 to 0.5: in
 # steps of 0.05 both. At most 14 chambers are counted in a step, which a byte holds.
 SCORE_STEPS, CERTAINTY_STEPS = 20, 10

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from flask import Blueprint
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from spectree import Response as Answers
 
 from app.domain.items import Item
 from app.domain.run_numbers import run_number, run_numbers
 from app.domain.runs import RunState
-from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.summary import KINDS, chamber_code
 from app.web.api.definition import REFUSED, pages_of, spec
+from app.web.api.places import PlaceOut, keys_of
 from app.web.api.schemas import (
     Asked,
     Problem,
@@ -24,7 +24,7 @@ from app.web.api.schemas import (
 )
 from app.web.runs.run_report import Change, RunReport, report
 from app.web.shared.access import needs, person
-from app.web.shared.application import current_driftwatch
+from app.web.shared.application import current_driftwatch, current_subsystem
 
 blueprint = Blueprint("runs", __name__)
 
@@ -33,43 +33,47 @@ class RunSummaryQuery(Asked):
     reference: str | None = Field(None, max_length=20, description="run to compare with, if not the proposed one")
 
 
-class BadLayerOut(BaseModel):
-    layer: int
+class BadPartOut(BaseModel):
+    """A bad part of an item, with its number under the name that parts have: `layer`."""
+
+    model_config = ConfigDict(extra="allow")
+
     score: float
-    kind: str = Field(description=f"what is wrong: {', '.join(KINDS)}, the last where nothing but the score says so")
+    kind: str = Field(description="what is wrong; `score` where nothing but the score says so")
     found: str = Field(description="what simple statistics find, in words")
     change: Literal["new", "stayed"] | None = Field(description="since the reference run; null where not comparable")
 
 
-class BadChamberOut(BaseModel):
-    wheel: int
-    sector: int
-    station: int
-    code: int = Field(description="as CMS counts: more than 8, 4, 0 bad layers are 3, 2, 1")
+class BadItemOut(PlaceOut):
+    """An item with bad parts, which stand under the name that parts have: `layers`."""
+
     known_problem: bool
-    layers: list[BadLayerOut]
 
     @classmethod
-    def of(cls, item: Item, change: Change) -> BadChamberOut:
-        layers = [
-            BadLayerOut(
-                layer=layer,
-                score=item.judgement.scores[layer - 1],
+    def of(cls, item: Item, change: Change) -> BadItemOut:
+        subsystem = current_subsystem()
+        parts = [
+            BadPartOut(
+                score=item.judgement.scores[part - 1],
                 kind=kind,
                 found=found,
-                change="new" if layer in change.new else "stayed" if layer in change.stayed else None,
+                change="new" if part in change.new else "stayed" if part in change.stayed else None,
+                **{subsystem.part: part},
             )
-            for layer, (kind, found) in item.bad_parts.items()
+            for part, (kind, found) in item.bad_parts.items()
         ]
-        code = chamber_code(item.judgement.bad)
-        return cls(**_where(item.place), code=code, known_problem=item.known, layers=layers)
+        code = {"code": subsystem.code(item.judgement.bad)} if subsystem.code else {}
+        more: dict[str, Any] = {**keys_of(item.place), **code, f"{subsystem.part}s": parts}
+        return cls(known_problem=item.known, **more)
 
 
-class GoneOut(BaseModel):
-    wheel: int
-    sector: int
-    station: int
-    layers: list[int] = Field(description="were bad in the reference run, and are good")
+class GoneOut(PlaceOut):
+    """An item with the parts that were bad in the reference run and are good, under the name that parts have."""
+
+    @classmethod
+    def of(cls, place: Any, parts: Sequence[int]) -> GoneOut:
+        more: dict[str, Any] = {**keys_of(place), f"{current_subsystem().part}s": list(parts)}
+        return cls(**more)
 
 
 class RunSummaryOut(BaseModel):
@@ -83,7 +87,7 @@ class RunSummaryOut(BaseModel):
     reference_proposed: bool
     sentence: str = Field(description="for the logbook")
     counts: dict[str, int]
-    bad: list[BadChamberOut] = Field(description="those with new bad layers first")
+    bad: list[BadItemOut] = Field(description="those with new bad parts first")
     gone: list[GoneOut]
 
     @classmethod
@@ -97,20 +101,16 @@ class RunSummaryOut(BaseModel):
             reference_proposed=made.proposed,
             sentence=made.sentence,
             counts=made.counts,
-            bad=[BadChamberOut.of(item, made.change(item)) for item in made.bad],
-            gone=[GoneOut(**_where(place), layers=list(layers)) for place, layers in made.went],
+            bad=[BadItemOut.of(item, made.change(item)) for item in made.bad],
+            gone=[GoneOut.of(place, parts) for place, parts in made.went],
         )
 
 
 @blueprint.get("/runs/<run>/summary")
 @spec.validate(resp=Answers(HTTP_200=RunSummaryOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
 def show_run_summary(run: str, query: RunSummaryQuery) -> RunSummaryOut:
-    """What a run comes to: its bad chambers, and what of that is new against a reference run."""
+    """What a run comes to: its bad items, and what of that is new against a reference run."""
     return RunSummaryOut.of(report(current_driftwatch(), run_number(run), query.reference))
-
-
-def _where(place: Chamber) -> dict[str, int]:
-    return {"wheel": place.wheel, "sector": place.sector, "station": place.station}
 
 
 @blueprint.get("/runs")

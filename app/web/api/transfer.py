@@ -15,7 +15,7 @@ from app.transfer import bounds
 from app.transfer.good_runs import MOST_BAD
 from app.web.api.definition import REFUSED, spec
 from app.web.api.schemas import Asked, Problem
-from app.web.data.transfer_page import MOST_CHAMBERS, checked, exported, sent
+from app.web.data.transfer_page import MOST_ITEMS, checked, exported, sent
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 
@@ -33,7 +33,7 @@ class ExportQuery(Asked):
 
 class GoodRunsQuery(Asked):
     runs: str | None = Runs
-    most_bad: int = Field(MOST_BAD, ge=0, le=MOST_CHAMBERS, description="chambers that a good run may have bad")
+    most_bad: int = Field(MOST_BAD, ge=0, le=MOST_ITEMS, description="chambers that a good run may have bad")
 
 
 class ImportQuery(Asked):

@@ -23,7 +23,7 @@ from app.web.shared.fields import Fields, number_in, one_of
 from app.web.shared.item_lists import refuse_wrong
 from app.web.shared.paging import SIZES, Page, read_size
 
-MOST_CHAMBERS = 250
+MOST_ITEMS = 100_000  # of a run
 FORMAT_WORDS = {"csv": "CSV, in a zip", "jsonl": "JSON Lines", "parquet": "Parquet"}
 OUTCOME_WORDS = {
     Outcome.BAD: "cannot be used",
@@ -66,7 +66,7 @@ def good_runs() -> Response:
     """The runs that are good."""
     fields = Fields(request.args)
     runs = fields.read("runs", run_range, None)
-    most_bad = fields.read("most_bad", number_in("most_bad", range(MOST_CHAMBERS + 1)), MOST_BAD)
+    most_bad = fields.read("most_bad", number_in("most_bad", range(MOST_ITEMS + 1)), MOST_BAD)
     refuse_wrong(fields)
     headers = {"Content-Disposition": 'attachment; filename="driftwatch-good-runs.json"'}
     found = current_driftwatch().exporting.good_runs(runs, most_bad)

@@ -14,8 +14,9 @@ from app.domain.runs import Run
 from app.errors import InvalidInput, NotFound
 from app.pictures import POLICY
 from app.store.runs import Runs
+from app.web.runs.drift_pictures import over_runs
 from app.web.shared.access import needs, person
-from app.web.shared.application import current_driftwatch
+from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.cache import kept
 from app.web.shared.csv_file import in_batches, table_file
 from app.web.shared.fields import Fields, read_scheme
@@ -26,14 +27,14 @@ from app.web.shared.paging import SIZES, Page, read_size
 MOST_DRAWN = 500  # runs in a picture, the newest of the range: more could not be told apart
 MOST_PICTURES = 16  # kept in memory, 0.1 MB each
 SORTS = ("number", *Runs.DRIFT)
-LITTLE, CHANGED = 0.1, 0.25  # stability indexes, by the rule of thumb: see `app.subsystems.dt.learning.drift.Bins`
+LITTLE, CHANGED = 0.1, 0.25  # stability indexes, by the rule of thumb
 
 # name → title, what the values are, and the series with their words.
 PICTURES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "unlike": (
-        "Chambers unlike anything that the model has seen",
-        "share of the run's chambers",
-        {"unlike": "chambers beyond the bound"},
+        "{items} unlike anything that the model has seen",
+        "share of the run's {items}",
+        {"unlike": "{items} beyond the bound"},
     ),
     "stability": (
         "Population stability against what the model was trained on",
@@ -69,7 +70,7 @@ def index() -> tuple[str, int]:
         before=_models_before(listed) if newest_first else {},
         sort=sort,
         descending=descending,
-        pictures={name: words[0] for name, words in PICTURES.items()},
+        pictures={name: _words(name)[0] for name in PICTURES},
         query=query_without("page", "size", "sort", "descending"),
         files=files(".drift_file"),
         most_drawn=MOST_DRAWN,
@@ -103,10 +104,6 @@ def drift_file(ending: str) -> Response:
 @blueprint.get("/<name>.svg")
 def picture(name: str) -> ResponseReturnValue:
     """A picture over the runs of the address, the newest 500 of them at most, on light or dark paper."""
-    from app.subsystems.dt.learning.evaluation_pictures import (
-        over_runs,  # it draws with a library that nothing else of this page needs
-    )
-
     if name not in PICTURES:
         raise NotFound(f"There is no picture {name!r}; there are: {', '.join(PICTURES)}.")
     fields = Fields(request.args)
@@ -114,7 +111,7 @@ def picture(name: str) -> ResponseReturnValue:
     scheme = read_scheme(fields)
     refuse_wrong(fields)
     measured = current_driftwatch().store.runs.drifts(first, last, MOST_DRAWN)
-    title, label, series = PICTURES[name]
+    title, label, series = _words(name)
     values = {words: [drift[field] for _, drift in measured] for field, words in series.items()}
     models = [drift["model"] for _, drift in measured]
     changes = {i: after for i, (before, after) in enumerate(pairwise(models), 1) if before != after}
@@ -125,6 +122,14 @@ def picture(name: str) -> ResponseReturnValue:
     response.headers |= {"Cache-Control": "no-cache", "Content-Disposition": f'inline; filename="drift_{name}.svg"'}
     response.add_etag()
     return response.make_conditional(request)
+
+
+def _words(name: str) -> tuple[str, str, Mapping[str, str]]:
+    """What `PICTURES` has of a picture, in the words of the subsystem."""
+    items = f"{current_subsystem().item}s"
+    title, label, series = PICTURES[name]
+    title, label = title.format(items=items), label.format(items=items)
+    return title[0].upper() + title[1:], label, {field: words.format(items=items) for field, words in series.items()}
 
 
 def _range(fields: Fields) -> tuple[int, int]:

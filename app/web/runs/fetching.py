@@ -20,7 +20,7 @@ from app.web.shared.fields import Fields, number_in, one_of
 from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES, Page, read_size
 
-MOST_MISSING = 50  # chambers listed below a run; the list of scores has them all
+MOST_MISSING = 50  # items listed below a run; the list of scores has them all
 
 blueprint = Blueprint("runs", __name__, url_prefix="/fetch")
 
@@ -97,7 +97,7 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
 
 
 def _missing(runs: Sequence[Run]) -> dict[int, list[Item]]:
-    """run → its chambers that are missing, the first of them."""
+    """run → its items that are missing, the first of them."""
     driftwatch = current_driftwatch()
     model = driftwatch.model
     missing = frozenset({ItemState.MISSING})

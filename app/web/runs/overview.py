@@ -1,4 +1,4 @@
-"""`/`: the newest run, or another, as a map of its chambers. What it comes to is said in full on its own page."""
+"""`/`: the newest run, or another, as a picture of its items. What it comes to is said in full on its own page."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from flask import Blueprint, render_template, request
 from app.domain.run_numbers import run_number
 from app.domain.runs import RunState
 from app.errors import InvalidInput, NotFound
-from app.subsystems.dt.web.run_map import View, run_map
 from app.web.labels.label_words import reader_of
+from app.web.runs.run_page import elsewhere
 from app.web.runs.run_report import RunReport
 from app.web.shared.application import current_driftwatch
 from app.web.shared.fields import Fields
 
-WORST = 12  # chambers in the list beside the map
+WORST = 12  # items in the list beside the picture
 RECENT = 8  # links to other runs
 
 blueprint = Blueprint("overview", __name__)
@@ -33,6 +33,7 @@ def index() -> tuple[str, int]:
     except NotFound:
         fields.refuse(InvalidInput("run", wanted, "the number of a run that is loaded"))
     report = RunReport(run, driftwatch.store.items.of_run(run.number)) if run else None
+    picture = driftwatch.subsystem.views().run_picture
     status = 404 if wanted and not run else fields.status
     return render_template(
         "runs/overview.html",
@@ -41,7 +42,12 @@ def index() -> tuple[str, int]:
         run=run,
         busy=[other for other in busy if other.state is not RunState.DELETING],
         recent=recent,
-        map=run_map(run, report.items, View.SCORE, reader_of()) if report and report.items else None,
+        picture=picture,
+        map=picture.make(run, report.items, next(iter(picture.views)), reader_of(), None)
+        if picture and report and report.items
+        else None,
+        any_items=bool(report and report.items),
+        elsewhere=elsewhere(run.number) if run else [],
         worst=report.bad[:WORST] if report else [],
         counts=report.counts if report else {},
         any_runs=bool(recent or busy) or runs.any(),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.domain.run_numbers import run_number
-from app.errors import InvalidInput
-from app.subsystems.dt.web.run_map import VIEW_WORDS, View, run_map
+from app.domain.runs import Run
+from app.errors import InvalidInput, NotFound
+from app.subsystems import Subsystem
 from app.web.labels.label_words import reader_of
-from app.web.runs.run_report import KIND_WORDS, NEAR, report
-from app.web.shared.application import current_driftwatch
+from app.web.runs.run_report import NEAR, report
+from app.web.shared.application import current_driftwatch, subsystems
 from app.web.shared.fields import YES_OR_NO, Fields, one_of
 
-PICTURES = 24  # bad chambers with a picture, unless all are asked for
+PICTURES = 24  # bad items with a picture, unless all are asked for
 
 blueprint = Blueprint("run_page", __name__, url_prefix="/run")
 
@@ -32,7 +35,9 @@ def index() -> ResponseReturnValue:
 def show(run: str) -> tuple[str, int]:
     driftwatch, fields = current_driftwatch(), Fields(request.args)
     number = run_number(run)
-    view = fields.read("show", one_of("show", {str(view): view for view in View}), View.SCORE)
+    picture = driftwatch.subsystem.views().run_picture
+    views = picture.views if picture else {}
+    view = fields.read("show", one_of("show", {name: name for name in views}), next(iter(views), ""))
     everything = fields.read("all", one_of("all", YES_OR_NO), False)
     try:
         made = report(driftwatch, number, fields.given.get("reference"))
@@ -46,12 +51,23 @@ def show(run: str) -> tuple[str, int]:
         run=made.run,
         report=made,
         counts=made.counts,
-        map=run_map(made.run, made.items, view, reader_of(), made) if made.items else None,
+        picture=picture,
+        map=picture.make(made.run, made.items, view, reader_of(), made) if picture and made.items else None,
         view=view,
-        views=VIEW_WORDS,
+        elsewhere=elsewhere(number),
         shown=made.bad if everything else made.bad[:PICTURES],
         may_be_fetched=made.run.origin == driftwatch.origin,
         beside=runs.beside(number),
         near=sorted(runs.near(number, made.run.model, NEAR // 4), key=lambda other: abs(other.number - number)),
-        kind_words=KIND_WORDS,
+        kind_words=driftwatch.subsystem.kind_words,
     ), fields.status
+
+
+def elsewhere(number: int) -> list[tuple[Subsystem, Run]]:
+    """What the other subsystems have of a run of this number."""
+    driftwatch, found = current_driftwatch(), []
+    for subsystem in subsystems():
+        if subsystem is not driftwatch.subsystem:
+            with suppress(NotFound):
+                found.append((subsystem, driftwatch.of(subsystem.name).store.runs.get(number)))
+    return found

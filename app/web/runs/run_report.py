@@ -1,4 +1,4 @@
-"""What a run comes to: its bad chambers, what is new against a reference run, and a sentence for the logbook."""
+"""What a run comes to: its bad items, what is new against a reference run, and a sentence for the logbook."""
 
 from __future__ import annotations
 
@@ -14,21 +14,12 @@ from app.domain.run_numbers import run_number
 from app.domain.runs import Run, RunState
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
+from app.web.shared.application import current_subsystem
 from app.web.shared.display import part_or_parts, place_name, plural
 
 NEAR = 20  # finished runs before and after this one, among which a reference is proposed
-LEAST_JUDGED = 0.9  # share of its chambers that a reference has judged: enough statistics
-MOST_NAMED = 6  # chambers in one part of the sentence
-
-KIND_WORDS = {
-    "empty": "empty",
-    "block": "dead block",
-    "low_rate": "low rate",
-    "pattern": "pattern of dead cells",
-    "scattered": "scattered dead cells",
-    "noisy_block": "noisy block",
-    "score": "only by its score",
-}
+LEAST_JUDGED = 0.9  # share of its items that a reference has judged: enough statistics
+MOST_NAMED = 6  # items in one part of the sentence
 
 _BAD = (Verdict.BAD, Verdict.EMPTY)
 _JUDGED = (*_BAD, Verdict.GOOD)
@@ -36,10 +27,10 @@ _JUDGED = (*_BAD, Verdict.GOOD)
 
 @dataclass(frozen=True)
 class Change:
-    """What became of a chamber's layers since the reference run.
+    """What became of an item's parts since the reference run.
 
     Attributes:
-        new, stayed, gone: layers that are bad now and were good, were bad too, and are good now and were bad. A layer
+        new, stayed, gone: parts that are bad now and were good, were bad too, and are good now and were bad. A part
             that was not judged in one of the two runs is in none of them.
         comparable: both runs have scores of it.
     """
@@ -56,11 +47,11 @@ class Change:
             return cls(comparable=False)
         pairs = list(enumerate(zip(then, now, strict=True), start=1))
 
-        def layers(were: tuple[Verdict, ...], are: tuple[Verdict, ...]) -> tuple[int, ...]:
-            return tuple(layer for layer, (before, after) in pairs if before in were and after in are)
+        def parts(were: tuple[Verdict, ...], are: tuple[Verdict, ...]) -> tuple[int, ...]:
+            return tuple(part for part, (before, after) in pairs if before in were and after in are)
 
         good = (Verdict.GOOD,)
-        return cls(layers(good, _BAD), layers(_BAD, _BAD), layers(_BAD, good))
+        return cls(parts(good, _BAD), parts(_BAD, _BAD), parts(_BAD, good))
 
 
 @dataclass(frozen=True)
@@ -68,10 +59,10 @@ class RunReport:
     """A run, and what changed since another.
 
     Attributes:
-        items: its chambers, as far as they are there.
+        items: its items, as far as they are there.
         reference: the run compared with; None where there is none.
         proposed: nobody chose it.
-        changes: of the chambers that have scores.
+        changes: of the items that have scores.
     """
 
     run: Run
@@ -82,34 +73,34 @@ class RunReport:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """How many chambers are in each state, and how much of them is bad: counted from what the page shows."""
+        """How many items are in each state, and how much of them is bad: counted from what the page shows."""
         counts = {str(state): sum(item.state is state for item in self.items) for state in ItemState}
         bad = [item.judgement.bad for item in self.bad]
         judged = [verdict for item in self.items if item.judgement for verdict in item.judgement.verdicts]
-        layers = sum(verdict in _JUDGED for verdict in judged)
+        parts = sum(verdict in _JUDGED for verdict in judged)
         labelled = sum(item.labelled for item in self.items)
-        counts |= {"bad_items": len(bad), "bad_parts": sum(bad), "parts": layers, "items": len(self.items)}
+        counts |= {"bad_items": len(bad), "bad_parts": sum(bad), "parts": parts, "items": len(self.items)}
         return counts | {"labelled": labelled}
 
     @cached_property
     def bad(self) -> list[Item]:
-        """Chambers with bad layers: those with new ones first, then by how many layers are bad, each by its score."""
+        """Items with bad parts: those with new ones first, then by how many parts are bad, each by its score."""
         bad = [item for item in self.items if item.judgement and item.judgement.bad]
         return sorted(bad, key=lambda item: (not self.change(item).new, -weight(item.judgement), item.place))
 
     @cached_property
     def appeared(self) -> list[tuple[Any, tuple[int, ...]]]:
-        """(place, layers that are bad now and were good)."""
+        """(place, parts that are bad now and were good)."""
         return [(item.place, self.change(item).new) for item in self.bad if self.change(item).new]
 
     @cached_property
     def stayed(self) -> list[tuple[Any, tuple[int, ...]]]:
-        """(place, layers that were bad and are)."""
+        """(place, parts that were bad and are)."""
         return [(item.place, self.change(item).stayed) for item in self.bad if self.change(item).stayed]
 
     @cached_property
     def went(self) -> list[tuple[Any, tuple[int, ...]]]:
-        """(place, layers that were bad and are good now)."""
+        """(place, parts that were bad and are good now)."""
         return sorted((place, change.gone) for place, change in self.changes.items() if change.gone)
 
     def change(self, item: Item) -> Change:
@@ -119,10 +110,10 @@ class RunReport:
     def sentence(self) -> str:
         """The run in one sentence, for the logbook."""
         counts, kinds = self.counts, {item.place: item.bad_kinds for item in self.bad}
-        judged = counts["judged"]
+        judged, item, part = counts["judged"], current_subsystem().item, current_subsystem().part
         parts = [
-            f"Run {self.run.number}: {plural(len(self.bad), 'bad chamber')} of {judged:,} judged"
-            + (f" ({plural(counts['bad_parts'], 'bad layer')} of {counts['parts']:,})" if self.bad else "")
+            f"Run {self.run.number}: {plural(len(self.bad), f'bad {item}')} of {judged:,} judged"
+            + (f" ({plural(counts['bad_parts'], f'bad {part}')} of {counts['parts']:,})" if self.bad else "")
         ]
         if self.reference is None:
             if self.bad:
@@ -132,7 +123,7 @@ class RunReport:
         else:
             parts.append(f"nothing new since run {self.reference.number}")
         if self.stayed:
-            parts.append(f"{plural(len(self.stayed), 'chamber')} as before")
+            parts.append(f"{plural(len(self.stayed), item)} as before")
         if self.went:
             parts.append(f"gone: {_named(self.went, {})}")
         if counts["unjudged"]:
@@ -173,8 +164,8 @@ def proposed_reference(run: Run, near: Iterable[Run]) -> Run | None:
     """The run to compare with: the nearest by number that has enough statistics and is no worse than most.
 
     Args:
-        near: finished runs of the same model; those with less than `LEAST_JUDGED` of their chambers judged are left
-            out. Of the others, the share of bad layers must be at most the median. Of two as near, the earlier one.
+        near: finished runs of the same model; those with less than `LEAST_JUDGED` of their items judged are left
+            out. Of the others, the share of bad parts must be at most the median. Of two as near, the earlier one.
     """
     shares = [
         (other, other.summary["bad_parts"] / other.summary["parts"])
@@ -189,7 +180,7 @@ def proposed_reference(run: Run, near: Iterable[Run]) -> Run | None:
 
 
 def weight(judgement: Judgement) -> float:
-    """How bad a chamber is: how many layers are bad, each counted by its score."""
+    """How bad an item is: how many parts are bad, each counted by its score."""
     pairs = zip(judgement.scores, judgement.verdicts, strict=True)
     return sum(score for score, verdict in pairs if verdict in _BAD)
 
@@ -209,11 +200,14 @@ def _reference(driftwatch: Driftwatch, written: str, number: int) -> Run:
 
 
 def _named(changed: Sequence[tuple[Any, tuple[int, ...]]], kinds: Mapping[Any, Mapping[int, str]]) -> str:
-    """ "W−2 S8 MB3 layers 9–12 (pattern of dead cells), …": the first few, each with what is wrong."""
+    """ "R2 lumi 3 channels 2–4 (dead), …": the first few, each with what is wrong."""
 
-    def name(place: Any, layers: tuple[int, ...]) -> str:
-        words = dict.fromkeys(KIND_WORDS[kinds[place][layer]] for layer in layers) if place in kinds else {}
-        return f"{place_name(place)} {part_or_parts(layers)}" + (f" ({', '.join(words)})" if words else "")
+    of_kind = current_subsystem().kind_words
+
+    def name(place: Any, parts: tuple[int, ...]) -> str:
+        found = [kinds[place][part] for part in parts] if place in kinds else []
+        words = dict.fromkeys(of_kind.get(kind, kind) for kind in found)
+        return f"{place_name(place)} {part_or_parts(parts)}" + (f" ({', '.join(words)})" if words else "")
 
     names = ", ".join(name(*one) for one in changed[:MOST_NAMED])
     return names + (f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else "")

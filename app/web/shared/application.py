@@ -17,7 +17,7 @@ OF_ALL = frozenset({"signin", "account", "users", "health"})
 def init_app(app: Flask) -> None:
     app.before_request(_choose)
     app.url_defaults(_stay)
-    app.jinja_env.globals |= {"subsystem": current_subsystem, "subsystems": subsystems}
+    app.jinja_env.globals |= {"subsystem": current_subsystem, "subsystems": subsystems, "has_page": has_page}
 
 
 def current_driftwatch() -> Driftwatch:
@@ -28,6 +28,11 @@ def current_driftwatch() -> Driftwatch:
 def current_subsystem() -> Subsystem:
     """The subsystem that the request is about."""
     return current_driftwatch().subsystem
+
+
+def has_page(blueprint: str) -> bool:
+    """Whether the subsystem at hand has pages that are one subsystem's own."""
+    return current_app.extensions["owners"].get(blueprint) == current_subsystem().name
 
 
 def subsystems() -> list[Subsystem]:

@@ -1,15 +1,15 @@
-"""An evaluation, and what changes over runs, as SVG pictures. Not for the figures: see `evaluation`."""
+"""An evaluation as SVG pictures. Not for the figures: see `evaluation`."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from app.ml.curves import LEAST_FALSE_ALARMS
-from app.pictures import COLOURS, DASHES, HATCHES, INKS, Scheme, colours, figure
+from app.pictures import COLOURS, DASHES, HATCHES, Scheme, figure
 from app.subsystems.dt.learning.evaluation import ALL_KINDS, FROM_6, Comparison, Evaluation, Method, in_words
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ LEAST_LAYERS = 10  # of a kind, for a bar to say something
 LEAST_IN_BIN = 5  # layers of a tenth of the score, for a point to say something
 FIRST_LABELS = 5  # where "none yet" stands on a logarithmic axis
 BARS = 5  # methods in the picture by kind: the networks, then the best of the others
-MANY_RUNS, TICKS = 60, 9  # runs from which their points are small; run numbers below the axis
 
 
 def pictures(evaluation: Evaluation) -> dict[str, bytes]:
@@ -110,52 +109,6 @@ def found_by_kind(compared: Comparison) -> bytes:
         axes.set(xlim=(0, 1), ylim=(len(kinds) - 0.5, -0.5), xlabel="share found")
         axes.set_title(title, fontsize=10, loc="left")
         drawn.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
-    return written.getvalue()
-
-
-def over_runs(
-    title: str,
-    label: str,
-    runs: Sequence[int],
-    series: Mapping[str, Sequence[float | None]],
-    changes: Mapping[int, str],
-    levels: Sequence[float] = (),
-    scheme: Scheme = Scheme.PAPER,
-) -> bytes:
-    """Values of runs, one after another in their order, with a line wherever something changed.
-
-    Args:
-        label: what the values are.
-        series: name → one value a run; None leaves a gap.
-        changes: index of a run → what is new from that run on.
-        levels: values at which a thin line is drawn.
-    """
-    at, inks = range(len(runs)), INKS[scheme]
-    with _figure(title, 9.6, 3.4, scheme) as (figure, axes, written):
-        for (name, values), colour, dashes, marker in zip(
-            series.items(), cycle(colours(scheme)), cycle(DASHES), cycle("osD^v"), strict=False
-        ):
-            known = [float("nan") if value is None else value for value in values]
-            size = 4 if len(runs) <= MANY_RUNS else 1.5
-            axes.plot(at, known, dashes, color=colour, linewidth=1.2, marker=marker, ms=size, label=name)
-        for level in levels:
-            axes.axhline(level, color=inks.soft, linewidth=0.8)
-        for index, words in changes.items():
-            axes.axvline(index - 0.5, color=inks.text, linewidth=1, linestyle=(0, (1, 2)))
-            where: dict[str, Any] = {
-                "xycoords": axes.get_xaxis_transform(),
-                "xytext": (3, -10),
-                "textcoords": "offset points",
-            }
-            axes.annotate(words, (index - 0.5, 1), fontsize=8.5, **where)
-        shown = sorted({round(i * (len(runs) - 1) / (TICKS - 1)) for i in range(TICKS)}) if runs else []
-        axes.set_xticks(shown, [str(runs[i]) for i in shown])
-        axes.tick_params(axis="x", which="minor", length=0)
-        axes.set(xlim=(-0.7, max(len(runs) - 0.3, 0.7)), xlabel="run", ylabel=label)
-        axes.set_ylim(bottom=0)
-        axes.set_title(title, fontsize=10, loc="left")
-        if len(series) > 1:
-            figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     return written.getvalue()
 
 

@@ -11,9 +11,9 @@ from app.domain.labels import LabelState
 from app.domain.runs import Run
 from app.errors import REASON_WORDS
 from app.subsystems.dt.geometry import STATIONS, WHEELS, Chamber, sectors_of
-from app.subsystems.dt.summary import CODES_FROM, chamber_code
+from app.subsystems.dt.summary import CODES_FROM, KIND_WORDS, chamber_code
 from app.web.labels.label_words import HIDDEN, Reader
-from app.web.runs.run_report import KIND_WORDS, RunReport
+from app.web.runs.run_report import RunReport
 from app.web.shared import display
 
 # From which worst score a chamber has the next tint of the map. The middle one is where people begin to look twice.

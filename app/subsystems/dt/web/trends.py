@@ -24,8 +24,7 @@ from app.errors import InvalidInput
 from app.pictures import POLICY, Scheme
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, Chamber
 from app.subsystems.dt.names import chamber_name, chamber_words
-from app.subsystems.dt.summary import KINDS, unpack
-from app.web.runs.run_report import KIND_WORDS
+from app.subsystems.dt.summary import KIND_WORDS, KINDS, unpack
 from app.web.runs.trend_lines import LEFT, RIGHT, WIDTH, Panel, Trend
 from app.web.shared.application import current_driftwatch
 from app.web.shared.cache import kept

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from app.subsystems.dt.web import chamber_api, chamber_page, influence_api, influence_pages, trends
-from app.subsystems.views import Views
+from collections.abc import Sequence
+
+from app.domain.items import Item
+from app.domain.runs import Run
+from app.subsystems.dt.web import chamber_api, chamber_page, influence_api, influence_pages, statistics, trends
+from app.subsystems.dt.web.run_map import VIEW_WORDS, RunMap, View, run_map
+from app.subsystems.views import RunPicture, Views
+from app.web.labels.label_words import Reader
+from app.web.runs.run_report import RunReport
+
+
+def _run_picture(run: Run, items: Sequence[Item], view: str, reader: Reader, report: RunReport | None) -> RunMap:
+    return run_map(run, items, View(view), reader, report)
+
 
 VIEWS = Views(
-    pages=(chamber_page.blueprint, trends.blueprint, influence_pages.blueprint),
+    pages=(chamber_page.blueprint, trends.blueprint, influence_pages.blueprint, statistics.blueprint),
     item=chamber_page.PAGES,
+    run_picture=RunPicture("dt/_map.html", {str(view): words for view, words in VIEW_WORDS.items()}, _run_picture),
     api=(chamber_api.blueprint, influence_api.blueprint),
 )

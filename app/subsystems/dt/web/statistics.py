@@ -21,7 +21,7 @@ from app.errors import NotFound
 from app.pictures import POLICY
 from app.subsystems.dt.geometry import STATIONS, WHEELS
 from app.subsystems.dt.summary import SCORE_STEPS, STEP, spread
-from app.web.data.score_spread import CalibrationStep, Spread, calibration, calibration_picture, spread_picture
+from app.subsystems.dt.web.score_spread import CalibrationStep, Spread, calibration, calibration_picture, spread_picture
 from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.cache import kept
@@ -196,7 +196,7 @@ def index() -> tuple[str, int]:
     driftwatch, wanted = current_driftwatch(), Wanted.read()
     fields, tables = wanted.fields, Tables.of(wanted)
     return render_template(
-        "data/statistics.html",
+        "dt/statistics.html",
         fields=fields,
         wanted=wanted,
         spread=wanted.spread,
