@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from functools import partial, wraps
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from app.accounts import Role
 from app.driftwatch import Driftwatch
 from app.ml import backend
 from app.store.embedded import EmbeddedMongo
+from app.subsystems import Subsystem
 from app.subsystems.dt.sources.demo import DemoServer
 from config import ROOT, Settings
 
@@ -132,12 +133,12 @@ class _Apps:
         self._lent: dict[Flask, str] = {}  # the database of each; "" for one that was named
         self._free: list[str] = []
 
-    def __call__(self, **settings: object) -> Flask:
+    def __call__(self, subsystems: Sequence[Subsystem] = (), **settings: object) -> Flask:
         name = ""
         if "mongodb_uri" not in settings:
             name = self._free.pop() if self._free else f"test_{uuid.uuid4().hex}"
             settings["mongodb_uri"] = f"{self._server}/{name}"
-        app = create_app(Settings(**{"data_dir": self._folders.mktemp("app"), **settings}))
+        app = create_app(Settings(**{"data_dir": self._folders.mktemp("app"), **settings}), subsystems)
         app.testing = True
         self._lent[app] = name
         return app
@@ -177,8 +178,8 @@ def make_app(_made_apps: _Apps) -> Iterator[Callable[..., Flask]]:
     """Makes an application on an empty database of its own, put away after the test: `make_app(dqm_url=demo.url)`."""
     made: list[Flask] = []
 
-    def make(**settings: object) -> Flask:
-        made.append(_made_apps(**settings))
+    def make(subsystems: Sequence[Subsystem] = (), **settings: object) -> Flask:
+        made.append(_made_apps(subsystems, **settings))
         return made[-1]
 
     yield make

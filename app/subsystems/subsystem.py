@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from app.domain.vocabulary import WHOLE, Answer, Vocabulary
 
 if TYPE_CHECKING:
+    from app.errors import DriftwatchError
     from app.sources import Server
     from app.subsystems.learning import Learning
     from app.subsystems.views import Views
     from config import Settings
+
+
+@dataclass(frozen=True)
+class OwnFormat:
+    """A format of files of histograms that one subsystem alone has.
+
+    Attributes:
+        name: it is exported as this.
+        words: what people call it.
+        begins: bytes with which its files begin.
+        write: (run, histogram) of each → the pieces of a file.
+        read: (file, is told how many bytes were read) → for each histogram its number in the file, and (run,
+            histogram) or what is wrong with it.
+    """
+
+    name: str
+    words: str
+    begins: bytes
+    write: Callable[[Iterable[tuple[int, Any]]], Iterator[bytes]]
+    read: Callable[[BinaryIO, Callable[[int], object]], Iterator[tuple[int, tuple[int, Any] | DriftwatchError]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +55,12 @@ class Subsystem:
         places: all items that a run has.
         place_name: a place in short, for tables: "W−1 S7 MB2".
         place_words: the same in full: "wheel −1, sector 7, station 2".
-        decode: (place, bytes) → the histogram that the store kept.
+        decode: (place, bytes) → the histogram that the store kept: has `place`, `hits` and `to_bytes`.
         from_rows: (place, lists of counts) → the histogram from outside, checked; raises UnusableHistogram.
+        to_rows: the other way round.
         parts: place → for each part that it has, by its number from 1, the cells that can be judged, numbered from 1.
-        explain: histograms → for each what simple statistics find wrong in it, as documents with `layer`, `kind`,
-            `text`, `makes_bad` and whatever else is known.
+        explain: histograms → for each what simple statistics find wrong in it, as documents with the
+            number of the part under its name (`layer`), `kind`, `text`, `makes_bad` and whatever else is known.
         summarise: documents of a run's items → counts, and packed values, that are kept with the run.
         pack_rates: histogram → hits a cell of each part, packed: a trend over runs reads nothing else.
         pack_scores: scores of the parts → the same, packed.
@@ -49,6 +71,7 @@ class Subsystem:
         server: (settings, address of the demonstration server or None) → the DQM server as a source.
         learning: what its networks can do; makes it when it is needed.
         views: its own pages, parts of the API and commands; makes them when they are needed.
+        own_format: of files of histograms; None where there is none.
         was_alone: it was there before the others: the names of its collections begin with nothing.
     """
 
@@ -67,6 +90,7 @@ class Subsystem:
     place_words: Callable[[Any], str]
     decode: Callable[[Any, bytes], Any]
     from_rows: Callable[[Any, Sequence[Sequence[float]]], Any]
+    to_rows: Callable[[Any], list[list[int]]]
     parts: Callable[[Any], dict[int, range]]
     explain: Callable[[Sequence[Any]], list[list[dict[str, Any]]]]
     summarise: Callable[[Iterable[Mapping[str, Any]]], dict[str, Any]]
@@ -78,6 +102,7 @@ class Subsystem:
     views: Callable[[], Views]
     kind_words: Mapping[str, str] = field(default_factory=dict)
     code: Callable[[int], int] | None = None
+    own_format: OwnFormat | None = None
     was_alone: bool = False
 
     def at(self, place: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from app.domain.labels import Kind as EventKind
 from app.errors import InvalidInput, NotFound
 from app.store import Store
-from app.transfer import the_2018_format
+from app.subsystems.subsystem import OwnFormat
 from app.transfer.formats import FORMATS, Format, Pieces, Row
 from app.transfer.good_runs import Ranges, good_runs
 from app.transfer.kinds import Kind, all_kinds
@@ -61,7 +61,7 @@ class Exporting:
         """What is kept, as one file: a zip with a manifest, or of one kind in a format that has a manifest the file.
 
         Args:
-            kinds: their names, "all", or "training-2018" alone, which is a format too.
+            kinds: their names, "all", or the subsystem's own format alone.
             form: name of a format.
             by: who asks.
             runs: of these runs only, from the first to the last.
@@ -70,8 +70,9 @@ class Exporting:
         Raises:
             InvalidInput: field "kind" or "format".
         """
-        if list(kinds) == [the_2018_format.NAME]:
-            return Export(f"{the_2018_format.NAME}.json", "application/json", self._for_training(runs))
+        own = self._store.subsystem.own_format
+        if own and list(kinds) == [own.name]:
+            return Export(f"{own.name}.json", "application/json", self._in_own_format(own, runs))
         chosen = self._chosen(kinds)
         if form not in FORMATS:
             raise InvalidInput("format", form, f"one of {', '.join(FORMATS)}")
@@ -102,13 +103,13 @@ class Exporting:
             if kind.name != "labels" or hides is None or not hides(document):
                 yield kind.row(document)
 
-    def _for_training(self, runs: tuple[int, int] | None) -> Iterator[bytes]:
+    def _in_own_format(self, own: OwnFormat, runs: tuple[int, int] | None) -> Iterator[bytes]:
         subsystem = self._store.subsystem
         documents = self._store.transfer.documents("histograms", runs)
         aside = set(self._store.runs.set_aside())
         whole = (document for document in documents if "occupancy" in document and document["run"] not in aside)
         histograms = ((d["run"], subsystem.decode(subsystem.place_of(d), d["occupancy"])) for d in whole)
-        return _larger(the_2018_format.written(histograms))
+        return _larger(own.write(histograms))
 
     def _zip(
         self,
@@ -144,11 +145,11 @@ class _Counted:
 
 
 class _Hiding:
-    """Which labels a person must not see: those of chambers of which a second opinion of theirs is wanted."""
+    """Which labels a person must not see: those of items of which a second opinion of theirs is wanted."""
 
     def __init__(self, store: Store, labelling: Labelling, person: str) -> None:
         self._store, self._labelling, self._person = store, labelling, person
-        self._last: tuple[Any, bool] = (None, False)  # events of a chamber stand together
+        self._last: tuple[Any, bool] = (None, False)  # events of an item stand together
 
     def __call__(self, event: Mapping[str, Any]) -> bool:
         if event["kind"] != EventKind.LABEL or not (event["second"] or event["blind"]) or event["by"] == self._person:

@@ -2,7 +2,7 @@
 
 Nothing that is in the database is ever changed by it: a row is new, or the same as what is there, or in conflict with
 it. Unless asked otherwise nothing is written while one row is bad or in conflict. What follows from the rows (what
-people think of a chamber by now, which problems cover it) is worked out again at the end.
+people think of an item by now, which problems cover it) is worked out again at the end.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Importing:
     """The use cases: `driftwatch.importing`.
 
     Args:
-        facts: run → the fields of its document that follow from its chambers.
+        facts: run → the fields of its document that follow from its items.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Importing:
         import_id = self._store.imports.begin(name, by)
         watch = Watch(bounds, lambda: self._store.imports.renew(import_id) and is_wanted())
         try:
-            for part in parts(file, name, self._kinds, bounds, watch):
+            for part in parts(file, name, self._kinds, self._store.subsystem.own_format, bounds, watch):
                 self._check_part(import_id, part, by, watch)
             watch.look()
         except BaseException:
@@ -215,14 +215,14 @@ class Importing:
             there: what stands in its place in the database.
             needed: of what the rows of this kind are built on, the part that is there or in the file.
         """
-        document = row.document
+        document, item = row.document, self._store.subsystem.item
         if kind.name == "scores":
             is_simulated = document.get("simulated")
             if is_simulated is not None and any(one.get("simulated", False) != is_simulated for one in there):
                 return _wrong(row, Outcome.CONFLICT, _MIXED)
             there = [found for found in there if found["state"] != ItemState.UNSCORED]
             if there and there[0]["state"] == ItemState.MISSING:
-                return _wrong(row, Outcome.BAD, "there is no histogram of this chamber")
+                return _wrong(row, Outcome.BAD, f"there is no histogram of this {item}")
         if there:
             if len(there) == 1 and kind.is_same(document, there[0]):
                 return replace(row, outcome=Outcome.SAME, document=None)
@@ -234,7 +234,7 @@ class Importing:
         if kind.name in _OF_A_RUN and document["run"] not in needed:
             return _wrong(row, Outcome.BAD, f"run {document['run']} is neither loaded nor in the file")
         if kind.name == "scores" and _key(kind, kind.unique(document)[0]) not in needed:
-            return _wrong(row, Outcome.BAD, "there is no histogram of this chamber, nor in the file")
+            return _wrong(row, Outcome.BAD, f"there is no histogram of this {item}, nor in the file")
         if kind.name == "thresholds" and document["model"] not in needed:
             return _wrong(row, Outcome.BAD, f"there is no model {document['model']}, nor in the file")
         if kind.name == "models" and document["active"] and self._store.models.active_name() is None:
@@ -324,10 +324,10 @@ class Importing:
         }
 
     def _histogram_row(self, run: int, histogram: Any, file: str) -> dict[str, Any]:
-        place = self._store.subsystem.at(histogram.chamber)
+        place = self._store.subsystem.at(histogram.place)
         row = {"run": run, **place, "hits": histogram.hits, "missing": None, "detail": None, "source": file}
         row |= {"fetched_at": datetime.now(UTC), "id": str(ObjectId()), "draw": random.random(), "simulated": False}
-        return row | {"occupancy": histogram.counts.tolist()}
+        return row | {"occupancy": self._store.subsystem.to_rows(histogram)}
 
     # --- writing ---
 
@@ -367,7 +367,7 @@ _MIXED = "one of the two is simulated and the other is not, this row or the run 
 
 
 def _of_other_kind(run: int, simulated: bool) -> tuple[int, bool]:
-    """What stands for the chambers of a loaded run that it must not get: simulated ones, or real ones."""
+    """What stands for the items of a loaded run that it must not get: simulated ones, or real ones."""
     return run, simulated
 
 

@@ -109,7 +109,7 @@ class Kind(ABC):
 
     @cached_property
     def _most_parts(self) -> int:
-        return max(max(self.subsystem.parts(place)) for place in self.subsystem.places())
+        return self.subsystem.most_parts
 
 
 class RunsKind(Kind):
@@ -192,7 +192,7 @@ class HistogramsKind(Kind):
         row |= {"id": str(document["_id"]), "simulated": document.get("simulated", False)}
         if "occupancy" in document:
             place = self.subsystem.place_of(document)
-            row["occupancy"] = self.subsystem.decode(place, document["occupancy"]).counts.tolist()
+            row["occupancy"] = self.subsystem.to_rows(self.subsystem.decode(place, document["occupancy"]))
         return row
 
     def document(self, row: Row) -> Document:

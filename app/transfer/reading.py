@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from app.errors import DriftwatchError, FileTooLarge, GivenUp, InvalidInput
 from app.given import parsed
-from app.transfer import the_2018_format
+from app.subsystems.subsystem import OwnFormat
 from app.transfer.bounds import Bounds, Watch
 from app.transfer.formats import FORMATS, LARGEST_MANIFEST, Format, Numbered
 from app.transfer.kinds import Kind
@@ -41,7 +41,7 @@ class Part:
     """What a file has of one kind.
 
     Attributes:
-        kind: None for the histograms of a file in the format of 2018, whose rows are (run, histogram).
+        kind: None for the histograms of a file in the subsystem's own format, whose rows are (run, histogram).
         file: its name.
         rows: each with its number.
     """
@@ -51,12 +51,15 @@ class Part:
     rows: Iterator[tuple[int, Any]]
 
 
-def parts(file: BinaryIO, name: str, kinds: Mapping[str, Kind], bounds: Bounds, watch: Watch) -> Iterator[Part]:
+def parts(
+    file: BinaryIO, name: str, kinds: Mapping[str, Kind], own: OwnFormat | None, bounds: Bounds, watch: Watch
+) -> Iterator[Part]:
     """The parts of a file, to be read in their order.
 
     Args:
         name: of the file, as whoever gave it knows it.
         kinds: in the order in which they are needed.
+        own: the format that the subsystem alone has.
 
     Raises:
         InvalidInput: it is no export, or one that this program cannot read.
@@ -76,14 +79,14 @@ def parts(file: BinaryIO, name: str, kinds: Mapping[str, Kind], bounds: Bounds, 
         yield from _of_zip(file, kinds, bounds, watch)
     elif begin.startswith(b"PAR1"):
         yield _single(file, name, FORMATS["parquet"], kinds, watch)
-    elif text.startswith(b"["):
-        yield Part(None, name, the_2018_format.read(file, watch.read))
+    elif own and text.startswith(own.begins):
+        yield Part(None, name, own.read(file, watch.read))
     elif text.startswith(b"{"):
         yield _single(file, name, FORMATS["jsonl"], kinds, watch)
     elif begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InvalidInput("the file", f"{name}, in UTF-16", "in UTF-8, as it was exported")
     else:
-        accepted = "an export: a zip with its manifest, Parquet, JSON Lines, or the training format of 2018"
+        accepted = "an export: a zip with its manifest, Parquet, JSON Lines" + (f", or {own.words}" if own else "")
         raise InvalidInput("the file", name, accepted)
 
 

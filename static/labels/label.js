@@ -79,6 +79,7 @@ function begin() {
 }
 
 function changed() {
+  if (!shown) return; // it is on its way back to the queue
   keep(draftName(place()), { answer: said(), comment: find("#comment").value, at: Date.now() });
   sayAnswer();
   fetchAhead();
@@ -213,6 +214,7 @@ async function wishAgain() {
   const given = [ahead?.item, "held" in item().dataset ? place() : null].filter(Boolean);
   ahead = null;
   shown = 0;
+  item().inert = true;
   try {
     if (given.length) await post(address("queue/release"), { tab, items: given.map(bare) });
   } catch (error) {

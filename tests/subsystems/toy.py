@@ -153,6 +153,7 @@ TOY = Subsystem(
     place_words=str,
     decode=Hits.from_bytes,
     from_rows=lambda place, rows: Hits(place, tuple(int(row[0]) for row in rows)),
+    to_rows=lambda hits: [[channel] for channel in hits.channels],
     parts=lambda place: {channel: range(1, 2) for channel in range(1, CHANNELS + 1)},
     explain=lambda histograms: [[] for _ in histograms],
     summarise=summarise,

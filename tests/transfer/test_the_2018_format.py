@@ -12,7 +12,7 @@ from app.errors import InvalidInput
 from app.store.imports import Outcome
 from app.store.runs import NOT_SCORED
 from app.subsystems.dt.geometry import all_chambers
-from app.transfer.the_2018_format import PIECE, read, written
+from app.subsystems.dt.the_2018_format import PIECE, read, written
 
 
 def layers_of(place, run=RUN, content="content"):

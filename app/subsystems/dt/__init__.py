@@ -8,11 +8,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from app.domain.vocabulary import Vocabulary
+from app.subsystems.dt import the_2018_format
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS, Chamber, all_chambers, sectors_of
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.names import chamber_name, chamber_words
 from app.subsystems.dt.summary import KIND_WORDS, bad_layers, chamber_code, pack_rates, pack_scores, summarise
-from app.subsystems.subsystem import Subsystem
+from app.subsystems.subsystem import OwnFormat, Subsystem
 
 if TYPE_CHECKING:
     from app.sources import Server
@@ -71,6 +72,7 @@ DT = Subsystem(
     place_words=chamber_words,
     decode=Occupancy.from_bytes,
     from_rows=Occupancy.from_rows,
+    to_rows=lambda occupancy: occupancy.counts.tolist(),
     parts=_parts,
     explain=_explain,
     summarise=summarise,
@@ -82,5 +84,12 @@ DT = Subsystem(
     views=cache(_views),
     kind_words=KIND_WORDS,
     code=chamber_code,
+    own_format=OwnFormat(
+        name=the_2018_format.NAME,
+        words="the training format of 2018",
+        begins=b"[",
+        write=the_2018_format.written,
+        read=the_2018_format.read,
+    ),
     was_alone=True,
 )

@@ -74,6 +74,11 @@ class Occupancy:
         return self.counts[layer - 1][self.cells[layer - 1]]
 
     @property
+    def place(self) -> Chamber:
+        """The chamber, as every subsystem's histogram has it."""
+        return self.chamber
+
+    @property
     def hits(self) -> int:
         """All hits on existing cells."""
         return int(self.counts[self.cells].sum(dtype=np.int64))

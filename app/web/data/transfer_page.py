@@ -16,7 +16,6 @@ from app.store.imports import WRONG, Import, Outcome
 from app.transfer import bounds
 from app.transfer.exporting import Export
 from app.transfer.good_runs import MOST_BAD
-from app.transfer.the_2018_format import NAME as TRAINING_2018
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.fields import Fields, number_in, one_of
@@ -168,7 +167,7 @@ def _page(fields: Fields) -> tuple[str, int]:
         kinds=list(exporting.kinds.values()),
         chosen=chosen,
         formats=list(FORMAT_WORDS.items()),
-        training=TRAINING_2018,
+        own=current_driftwatch().subsystem.own_format,
         most_bad=MOST_BAD,
         bounds=bounds.ON_PAGE,
     ), fields.status

@@ -119,4 +119,4 @@ def _of(item: Any, stale: Current | None = None) -> dict[str, Any]:
     }
 
 
-PLAIN = ItemPages("item.show", "item.picture", "item.find", show_again)
+PLAIN = ItemPages("item.show", "item.picture", "item.find", show_again, ("labels/classes.js",))

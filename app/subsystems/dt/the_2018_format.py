@@ -124,7 +124,8 @@ def _objects(file: BinaryIO, seen: Callable[[int], object]) -> Iterator[Mapping[
     held, at, opened = "", 0, False
     try:
         while True:
-            at = _BLANKS.match(held, at).end()
+            blanks = _BLANKS.match(held, at)
+            at = blanks.end() if blanks else at
             symbol = held[at : at + 1]
             if symbol == "]" and opened:
                 return
