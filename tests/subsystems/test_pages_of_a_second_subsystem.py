@@ -74,7 +74,8 @@ def test_links_stay_with_the_subsystem_and_it_can_be_changed(expert):
     assert "/fetch/?subsystem=toy" in page
     assert "/eval/toy/302635/1/1/" in page
     assert 'href="/?subsystem=dt"' in page
-    assert "chamber" not in page and "wheel" not in page
+    assert "chamber" not in page
+    assert "wheel" not in page
     assert "subsystem=" not in expert.get("/data/net_scores/").text.split("<main")[1]
 
 
