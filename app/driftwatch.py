@@ -202,8 +202,8 @@ class Driftwatch:
         """Refuse to mix what comes from a source with what is there of a run.
 
         Raises:
-            OtherSource: chambers of it came from another source.
-            Conflict: its chambers would be simulated, and there are labels of its real ones.
+            OtherSource: items of it came from another source.
+            Conflict: its items would be simulated, and there are labels of its real ones.
         """
         if run and run.begun:
             if run.origin:
@@ -251,7 +251,7 @@ class Driftwatch:
         """Ask for the newest runs that the server lists, that we lack, and that nobody deleted.
 
         Besides for what is due to be asked for again: listed runs that were not found or whose fetch failed, those of
-        which chambers did not arrive, and those that were perhaps still being taken.
+        which items did not arrive, and those that were perhaps still being taken.
         """
         listed = self._server().runs()
         deleted = self.store.events.runs_with("run deleted")
@@ -296,7 +296,7 @@ class Driftwatch:
         return model
 
     def set_threshold(self, name: str, use: str, score: float, why: str, by: str) -> SetThreshold:
-        """Set from which score a layer is bad: see `Registry.set_threshold`."""
+        """Set from which score a part is bad: see `Registry.set_threshold`."""
         threshold = self.models.set_threshold(name, use, score, why, by)
         self.store.events.record("threshold set", None, by, model=name, use=use, score=score)
         return threshold

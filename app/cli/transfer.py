@@ -14,7 +14,7 @@ from app.domain.run_numbers import run_range
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
 from app.store.imports import WRONG, CheckedRow, Import, Outcome
-from app.transfer.good_runs import MOST_BAD, read_lumisections
+from app.transfer.good_runs import MOST_BAD, read_lumisections, usual_most_bad
 
 GOOD_RUNS = "good-runs"
 NAME_OF_OUTCOME = {
@@ -30,7 +30,9 @@ NAME_OF_OUTCOME = {
 @click.option("--out", "path", type=click.Path(path_type=Path), required=True, help="File to write; - for the output.")
 @click.option("--format", "form", default="jsonl", show_default=True, help="csv, jsonl or parquet.")
 @click.option("--runs", metavar="FIRST-LAST", help="Only of these runs.")
-@click.option("--most-bad", type=Whole(), help=f"Bad chambers that a good run may have; {MOST_BAD} if not given.")
+@click.option(
+    "--most-bad", type=Whole(), help=f"Bad items that a good run may have; {MOST_BAD:.0%} of all if not given."
+)
 @click.option(
     "--lumisections",
     type=click.Path(path_type=Path),
@@ -55,7 +57,7 @@ def export(
     between = run_range(runs) if runs else None
     if kinds == (GOOD_RUNS,):
         known = read_lumisections(lumisections) if lumisections else None
-        most_bad = MOST_BAD if most_bad is None else most_bad
+        most_bad = usual_most_bad(driftwatch.subsystem) if most_bad is None else most_bad
         _write(path, [driftwatch.exporting.good_runs(between, most_bad, known)])
         return
     if lumisections or most_bad is not None:

@@ -31,7 +31,7 @@ class Item:
     """What is known of one item of a run.
 
     Attributes:
-        place: which item of the run; for DT a `Chamber`.
+        place: which item of the run, as the subsystem's own type.
         missing, detail: why there is no histogram, for an item that is MISSING.
         histogram: for DT an `Occupancy`; only where it was asked for.
         judgement: None until it is scored.
@@ -43,7 +43,7 @@ class Item:
         seq: number of the newest label event that counted; 0 while there is none.
         labelled, waiting: somebody labelled it; it wants a label, the first one or a second opinion.
         skipped_by, labelled_by: names.
-        contamination, contaminated: the greatest |score − label| over its judged layers, and the layer; None while it
+        contamination, contaminated: the greatest |score − label| over its judged parts, and the part; None while it
             is not labelled, or people disagree on it.
         held_by, held_until, chosen: whose lease it is or was last, until when, and how the item was chosen for them.
         known: a known problem covers it.
@@ -100,7 +100,7 @@ class ItemQuery:
             where scores do not matter.
         states: those listed.
         run: of this run only.
-        place: key → value, for the keys of the subsystem: {"wheel": -1}.
+        place: key → value, for the keys of the subsystem: {"region": -1}.
         least, most: bounds of the worst score.
         part_least, part_most: some part has a score from the first up to the second, or 1 where that is the second.
         uncertain: with a certainty below this.

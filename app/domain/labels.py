@@ -48,7 +48,7 @@ class LabelEvent:
 
     Attributes:
         key: the client's own name for it (a UUID): the same sent twice is one event.
-        place: which item of the run; for DT a `Chamber`.
+        place: which item of the run, as the subsystem's own type.
         seq: 1, 2, … of this item.
         bad: parts that are of a class that is a fault, ascending; empty for a good item, and for a skip or an undo.
         classes: {part: class} of the parts that are not of the first class, where there are more classes than good and

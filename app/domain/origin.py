@@ -1,4 +1,4 @@
-"""Which source the chambers of a run come from, as it is kept with the run: a run is continued only from that one."""
+"""Which source the items of a run come from, as it is kept with the run: a run is continued only from that one."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def told_by(name: str | None, done: int) -> Origin | None:
     """The source of a run of which an earlier version kept the name alone; None where nothing came yet.
 
     Args:
-        done: how many chambers of it are here.
+        done: how many items of it are here.
 
     >>> str(told_by("http://127.0.0.1:40123/dqm/online", 250)), str(told_by("https://cmsweb.cern.ch/dqm/online", 250))
     ('the demonstration server', 'the DQM server https://cmsweb.cern.ch/dqm/online')

@@ -132,8 +132,8 @@ def _who(event: LabelEvent) -> str:
 
 def _said(answer: Answer, part: str) -> str:
     """
-    >>> _said({3: "bad", 4: "bad"}, "layer"), _said({}, "layer"), _said({0: "bad", 2: "hot"}, "channel")
-    ('layers 3, 4', 'good', 'bad; hot: channel 2')
+    >>> _said({3: "bad", 4: "bad"}, "part"), _said({}, "part"), _said({0: "bad", 2: "hot"}, "channel")
+    ('parts 3, 4', 'good', 'bad; hot: channel 2')
     """
     classes: dict[str, list[int]] = {}
     for one, called in sorted(answer.items()):

@@ -18,7 +18,7 @@ class Strategy(StrEnum):
 
 
 STRATEGY_WORDS = {
-    Strategy.CERTAIN: "least certain layer",
+    Strategy.CERTAIN: "least certain",
     Strategy.RANDOM: "random",
     Strategy.SCORE: "highest score",
     Strategy.CONTAMINATION: "person and network disagree most",

@@ -13,9 +13,9 @@ class SetThreshold:
 
     Attributes:
         use: "shifter" or "alarm".
-        score: from which a layer is bad.
+        score: from which a part is bad.
         before: what it stood at until then.
-        false_alarms, found: what it means on simulated chambers, by the evaluation that was kept then; None without.
+        false_alarms, found: what it means on simulated items, by the evaluation that was kept then; None without.
         false_alarms_by_hits: the first by hits a cell.
     """
 

@@ -70,7 +70,7 @@ class Vocabulary:
 
         Args:
             parts: of which it may say something.
-            words: what they are called: "layers of this chamber".
+            words: what they are called: "channels of this region".
 
         Raises:
             InvalidInput: a part that the item has not, or a class that the part cannot have.

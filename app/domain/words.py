@@ -33,7 +33,7 @@ def numbers(those: Iterable[int]) -> str:
 def several(number: int, one: str) -> str:
     """How many of something there are.
 
-    >>> several(1, "chamber"), several(1200, "chamber")
-    ('1 chamber', '1,200 chambers')
+    >>> several(1, "item"), several(1200, "item")
+    ('1 item', '1,200 items')
     """
     return f"{number:,} {one}{'s' * (number != 1)}"

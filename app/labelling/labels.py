@@ -151,7 +151,7 @@ class Labelling:
         """Get the next item: one that the person holds already and asked for in the same way, else a new one.
 
         Args:
-            place: only of places with this first key: {"wheel": -1}.
+            place: only of places with this first key: {"region": -1}.
             also_held: (run, place) of what the page has already, at most two: those stay held and are not given again.
                 Whatever else the person holds in this tab is released.
             tab: of a browser, by a name of its own; a lease is that of the tabs that show the item.
@@ -453,7 +453,7 @@ def _is_blind(known: Item | Projection, person: str) -> bool:
 
 
 def _is_of_others(events: Sequence[LabelEvent], simulated: bool) -> bool:
-    """Whether what was said is of the real chambers of a run that is simulated now, or the other way round."""
+    """Whether what was said is of the real items of a run that is simulated now, or the other way round."""
     return any(event.simulated != simulated for event in events)
 
 

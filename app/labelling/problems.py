@@ -36,7 +36,7 @@ class Problems:
         """Note a problem.
 
         Raises:
-            InvalidInput: field "cells", the name of the parts ("layers"), "text" or "until".
+            InvalidInput: field "cells", "text", what parts are called or "until".
         """
         subsystem = self._store.subsystem
         field = f"{subsystem.part}s"
@@ -84,7 +84,7 @@ class Problems:
         """Problems, newest first.
 
         Args:
-            place: of places with these keys: {"wheel": -1}.
+            place: of places with these keys: {"region": -1}.
             run: of those that this run has.
             limit: at most so many; 0 for all.
         """

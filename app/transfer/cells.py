@@ -11,8 +11,8 @@ MARK = "'"  # what spreadsheets themselves take for "this is text"
 def harmless(text: str) -> str:
     """A text that no spreadsheet takes for a formula; `original` is the reverse.
 
-    >>> harmless("=HYPERLINK(1)"), harmless("layer 3"), harmless("'tis noisy")
-    ("'=HYPERLINK(1)", 'layer 3', "''tis noisy")
+    >>> harmless("=HYPERLINK(1)"), harmless("part 3"), harmless("'tis noisy")
+    ("'=HYPERLINK(1)", 'part 3', "''tis noisy")
     """
     is_marked = text.startswith(MARK) or text.lstrip(PASSED_OVER).startswith(STARTS_A_FORMULA)
     return f"{MARK}{text}" if is_marked else text
@@ -21,7 +21,7 @@ def harmless(text: str) -> str:
 def original(cell: str) -> str:
     """The text that a harmless cell stands for.
 
-    >>> original("'=HYPERLINK(1)"), original("layer 3"), original("''tis noisy")
-    ('=HYPERLINK(1)', 'layer 3', "'tis noisy")
+    >>> original("'=HYPERLINK(1)"), original("part 3"), original("''tis noisy")
+    ('=HYPERLINK(1)', 'part 3', "'tis noisy")
     """
     return cell.removeprefix(MARK)

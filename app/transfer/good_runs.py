@@ -1,7 +1,7 @@
 """Which runs are good, in the form that CMS's tools read: run → ranges of lumisections, inclusive.
 
-A run is good where it is finished, nothing of it is missing or unscored, and at most so many of its chambers are bad.
-A chamber is bad where people say so of one of its layers; where nobody said anything, or people disagree, the verdict
+A run is good where it is finished, nothing of it is missing or unscored, and at most so many of its items are bad.
+An item is bad where people say so of one of its parts; where nobody said anything, or people disagree, the verdict
 of the model that scored it counts. This is the drift tubes' own opinion and no certification: that takes all detectors.
 
 Histograms are of whole runs, so lumisections are known only from a file that has them, such as the one of those in
@@ -23,10 +23,11 @@ from app.domain.runs import Run, RunState
 from app.errors import InvalidInput
 from app.json_file import read_json
 from app.store import Store
+from app.subsystems import Subsystem
 
 Ranges = Mapping[int, Sequence[tuple[int, int]]]  # run → (first, last) lumisections
 
-MOST_BAD = 12  # chambers of a good run, unless asked otherwise: 5 % of 250
+MOST_BAD = 0.05  # share of the items of a good run, unless asked otherwise
 AT_ONCE = 1_000  # runs
 LARGEST_LUMISECTIONS = 10_000_000  # bytes; those of a year have some 200 kB
 
@@ -38,14 +39,14 @@ def good_runs(
 
     Args:
         runs: the first and the last.
-        most_bad: chambers that a good run may have bad.
+        most_bad: items that a good run may have bad.
         lumisections: of the runs, where they are known; a run that it does not have is in no answer then.
 
     Returns:
         Numbers, ascending; with `lumisections` the ranges of those that are good.
     """
     if most_bad < 0:
-        raise InvalidInput("most bad", most_bad, "0 or more chambers")
+        raise InvalidInput("most bad", most_bad, "0 or more items")
     corrections = _corrections(store, runs)
     good = [
         run.number
@@ -55,6 +56,11 @@ def good_runs(
     if lumisections is None:
         return good
     return {str(run): [list(one) for one in lumisections[run]] for run in good if run in lumisections}
+
+
+def usual_most_bad(subsystem: Subsystem) -> int:
+    """How many items a good run may have bad, unless asked otherwise."""
+    return int(MOST_BAD * len(subsystem.places()))
 
 
 def read_lumisections(path: Path) -> Ranges:
@@ -93,7 +99,7 @@ def _finished(store: Store, runs: tuple[int, int] | None) -> Iterator[Run]:
 
 
 def _corrections(store: Store, runs: tuple[int, int] | None) -> dict[int, int]:
-    """run → how many more of its chambers people call bad than the model does."""
+    """run → how many more of its items people call bad than the model does."""
     more: dict[int, int] = {}
     for run, bad_by_model, evaluation in store.transfer.labelled(runs):
         if evaluation["state"] in (LabelState.LABELLED, LabelState.RESOLVED):

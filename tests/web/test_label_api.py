@@ -179,7 +179,7 @@ def test_the_forms_are_for_shifters_too(driftwatch, sign_in, path):
 
 def test_a_wish_in_a_strange_cookie_is_left_alone(ann):
     ann.set_cookie("queue", "strategy=best&run=x&wheel=9")
-    assert "least certain layer" in ann.get("/eval/").text
+    assert "least certain" in ann.get("/eval/").text
 
 
 def test_the_small_picture_can_be_kept(ann):

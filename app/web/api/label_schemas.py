@@ -91,7 +91,7 @@ class ClaimOut(BaseModel):
 
 class LabelIn(PlaceInRun):
     key: str = Field(description="a UUID of the client's: the same label sent twice is one", max_length=100)
-    bad: list[int] | None = Field(None, max_length=MOST_PARTS, description="the bad parts; layers 1 to 12 of a chamber")
+    bad: list[int] | None = Field(None, max_length=MOST_PARTS, description="the bad parts, by number")
     classes: dict[int, str] = Field(
         {}, max_length=MOST_PARTS, description="in place of that, where there are more classes: part → class"
     )

@@ -24,8 +24,8 @@ class ReevaluationOut(BaseModel):
     runs: list[int] | None = Field(description="those asked for; null for all")
     model: str = Field(description="by which it goes on, or ended")
     done: int = Field(description="runs whose scores are by this model, with verdicts of its threshold")
-    total: int = Field(description="runs that are asked for and have chambers")
-    computed: int = Field(description="runs that had chambers to compute")
+    total: int = Field(description="runs that are asked for and have items")
+    computed: int = Field(description="runs that had items to compute")
     restored: int = Field(description="runs whose scores by this model were there or kept from before")
     failed: dict[int, str] = Field(description="run: why it could not be scored")
     why: str

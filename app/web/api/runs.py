@@ -34,7 +34,7 @@ class RunSummaryQuery(Asked):
 
 
 class BadPartOut(BaseModel):
-    """A bad part of an item, with its number under the name that parts have: `layer`."""
+    """A bad part of an item, with its number under what a part is called."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -45,7 +45,7 @@ class BadPartOut(BaseModel):
 
 
 class BadItemOut(PlaceOut):
-    """An item with bad parts, which stand under the name that parts have: `layers`."""
+    """An item with bad parts, which stand under what parts are called."""
 
     known_problem: bool
 

@@ -12,7 +12,7 @@ from app.domain.run_numbers import run_range
 from app.errors import Conflict
 from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
 from app.transfer import bounds
-from app.transfer.good_runs import MOST_BAD
+from app.transfer.good_runs import usual_most_bad
 from app.web.api.definition import REFUSED, spec
 from app.web.api.schemas import Asked, Problem
 from app.web.data.transfer_page import MOST_ITEMS, checked, exported, sent
@@ -33,7 +33,9 @@ class ExportQuery(Asked):
 
 class GoodRunsQuery(Asked):
     runs: str | None = Runs
-    most_bad: int = Field(MOST_BAD, ge=0, le=MOST_ITEMS, description="chambers that a good run may have bad")
+    most_bad: int | None = Field(
+        None, ge=0, le=MOST_ITEMS, description="items that a good run may have bad; 5 % of all, if not given"
+    )
 
 
 class ImportQuery(Asked):
@@ -91,7 +93,9 @@ def export(kinds: str, query: ExportQuery) -> Response:
 def good_runs(query: GoodRunsQuery) -> Response:
     """The runs that are good, as a list of numbers."""
     runs = run_range(query.runs) if query.runs else None
-    return Response(current_driftwatch().exporting.good_runs(runs, query.most_bad), mimetype="application/json")
+    driftwatch = current_driftwatch()
+    most_bad = usual_most_bad(driftwatch.subsystem) if query.most_bad is None else query.most_bad
+    return Response(driftwatch.exporting.good_runs(runs, most_bad), mimetype="application/json")
 
 
 @blueprint.post("/import")

@@ -15,9 +15,9 @@ from app.errors import FileTooLarge, InvalidInput
 from app.store.imports import WRONG, Import, Outcome
 from app.transfer import bounds
 from app.transfer.exporting import Export
-from app.transfer.good_runs import MOST_BAD
+from app.transfer.good_runs import usual_most_bad
 from app.web.shared.access import needs, person
-from app.web.shared.application import current_driftwatch
+from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.fields import Fields, number_in, one_of
 from app.web.shared.item_lists import refuse_wrong
 from app.web.shared.paging import SIZES, Page, read_size
@@ -65,7 +65,9 @@ def good_runs() -> Response:
     """The runs that are good."""
     fields = Fields(request.args)
     runs = fields.read("runs", run_range, None)
-    most_bad = fields.read("most_bad", number_in("most_bad", range(MOST_ITEMS + 1)), MOST_BAD)
+    most_bad = fields.read(
+        "most_bad", number_in("most_bad", range(MOST_ITEMS + 1)), usual_most_bad(current_subsystem())
+    )
     refuse_wrong(fields)
     headers = {"Content-Disposition": 'attachment; filename="driftwatch-good-runs.json"'}
     found = current_driftwatch().exporting.good_runs(runs, most_bad)
@@ -168,6 +170,6 @@ def _page(fields: Fields) -> tuple[str, int]:
         chosen=chosen,
         formats=list(FORMAT_WORDS.items()),
         own=current_driftwatch().subsystem.own_format,
-        most_bad=MOST_BAD,
+        most_bad=usual_most_bad(current_subsystem()),
         bounds=bounds.ON_PAGE,
     ), fields.status

@@ -18,7 +18,7 @@ from app.web.shared.fields import Fields, moment
 from app.web.shared.ordering import ordered, read_order
 
 SHIFT = timedelta(hours=8)
-MOST_EVENTS = 5_000  # of one summary: two people at one chamber every ten seconds, for a shift
+MOST_EVENTS = 5_000  # of one summary: two people at one item every ten seconds, for a shift
 MOST_DISPUTES = 50
 # What the two tables can be sorted by.
 RUNS = {f"run_{name}": attrgetter(name) for name in ("run", "judged", "labelled", "uncertain_left")} | {

@@ -84,8 +84,8 @@ def in_batches(find: Callable[[int, int], Sequence[T]]) -> Iterator[T]:
 def cell(value: object) -> object:
     """A value as a cell that no spreadsheet takes for a formula; numbers stay numbers, nothing is an empty cell.
 
-    >>> cell("=HYPERLINK(1)"), cell("layer 3"), cell(-2), cell(None)
-    ("'=HYPERLINK(1)", 'layer 3', -2, '')
+    >>> cell("=HYPERLINK(1)"), cell("part 3"), cell(-2), cell(None)
+    ("'=HYPERLINK(1)", 'part 3', -2, '')
     """
     if value is None:
         return ""

@@ -94,14 +94,14 @@ def percent(share: float | None) -> str:
 
 def plural(number: int, one: str, many: str | None = None) -> str:
     """
-    >>> plural(1, "bad layer"), plural(1200, "bad layer")
-    ('1 bad layer', '1,200 bad layers')
+    >>> plural(1, "bad part"), plural(1200, "bad part")
+    ('1 bad part', '1,200 bad parts')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def part_or_parts(those: Iterable[int]) -> str:
-    """Parts of an item of the subsystem at hand: "layer 3", "layers 1–3"."""
+    """Parts of an item of the subsystem at hand: "part 3", "parts 1–3"."""
     those = list(those)
     return f"{current_subsystem().part}{'s' * (len(those) > 1)} {numbers(those)}"
 

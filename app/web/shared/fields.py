@@ -125,7 +125,7 @@ def number_list(field: str, words: str, most: int) -> Callable[[str], tuple[int,
     Args:
         words: what they are the numbers of.
 
-    >>> number_list("layers", "layers", 12)("5-8, 1 12")
+    >>> number_list("parts", "parts", 12)("5-8, 1 12")
     (1, 5, 6, 7, 8, 12)
     """
 

@@ -86,7 +86,7 @@ class ItemList:
         possible = sorts if run is None else sorts + self.of_a_run(subsystem)
         sort, descending = read_sort(fields, possible, sorts[0], lambda sort: sort in ("score", "contamination"))
         if uncertain is not None and run is None and sort != "certainty":
-            fields.refuse(InvalidInput("sort", sort, "certainty, where uncertain chambers of all runs are listed"))
+            fields.refuse(InvalidInput("sort", sort, "certainty, where uncertain items of all runs are listed"))
         states = self.base.states
         if self.states:
             states = fields.read("state", one_of("state", self.states), next(iter(self.states.values())))

@@ -1,4 +1,4 @@
-"""Addresses that each subsystem has in its own words, as /eval/<run>/<wheel>/<sector>/<station>/label."""
+"""Addresses that each subsystem has in its own words, as /eval/toy/<run>/<lumi>/<region>/label."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def ordered(rows: Sequence[T], keys: Keys, sort: str, descending: bool) -> Seque
     """The rows by a column, those without a value last; as they are where it is not a column of theirs.
 
     >>> keys = {"share": lambda row: row}
-    >>> ordered([0.5, None, 0.1], keys, "share", False), ordered([3, 1], keys, "layers", False)
+    >>> ordered([0.5, None, 0.1], keys, "share", False), ordered([3, 1], keys, "parts", False)
     ([0.1, 0.5, None], [3, 1])
     """
     if sort not in keys:
