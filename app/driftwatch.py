@@ -499,7 +499,7 @@ class Driftwatch:
     def _delete(self, number: int, by: str) -> Job:
         for kind in (fetch.KIND, explain.KIND, reevaluate.KIND):
             self.store.jobs.cancel(kind, number)
-        job = self.store.jobs.ask(delete.KIND, number, f"delete:{number}", by)
+        job = self.store.jobs.ask(delete.KIND, number, delete.LANE, by)
         self.wake()
         return job
 

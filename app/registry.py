@@ -6,16 +6,19 @@ this imports no TensorFlow.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
-import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from cachetools import LRUCache
 
 from app.domain.models import Model
 from app.domain.thresholds import SetThreshold
@@ -29,6 +32,7 @@ log = logging.getLogger(__name__)
 
 USES = (files.SHIFTER, files.ALARM)
 MOST_WHY = 500
+MOST_LOADED = 4  # in memory: the model in use, the two of a comparison, and the one whose scores are explained
 
 
 class Registry:
@@ -41,8 +45,8 @@ class Registry:
 
     def __init__(self, store: Store, shipped: Path, unpacked: Path) -> None:
         self._store, self._shipped, self._kept = store, shipped, unpacked
-        self._scorers: dict[str, Scorer] = {}
-        self._explainers: dict[str, Explainer] = {}
+        self._scorers: LRUCache[str, Scorer] = LRUCache(MOST_LOADED)
+        self._explainers: LRUCache[str, Explainer] = LRUCache(MOST_LOADED)
         self._lock = threading.Lock()
         self._filled = False
         self._last_known: str | None = None
@@ -278,46 +282,56 @@ class Registry:
         """
         return self.thresholds(name)[files.SHIFTER]
 
-    def scorer(self, name: str | None = None) -> Any:
-        """What judges histograms: of the model in use, or of another; made once, for it imports TensorFlow.
+    def scorer(self, name: str | None = None, bad_from: float | None = None) -> Any:
+        """What judges histograms: of the model in use, or of another. The last few stay loaded: loading takes long.
 
-        It judges by the shifter's threshold that stands now: see `bad_from`.
+        Args:
+            bad_from: the threshold by which it judges; the shifter's that stands now, if not given: see `bad_from`.
         """
         name = name or self.active
+        bad_from = self.bad_from(name) if bad_from is None else bad_from
         with self._lock:
-            if name not in self._scorers:
-                self._scorers[name] = self._learning.scorer(self._folder(self.get(name)))
-            scorer = self._scorers[name]
-        return scorer.at(self.bad_from(name))
+            return self._loaded(name).at(bad_from)
 
     def explainer(self, name: str) -> Explainer:
-        """What explains the scores of a model; made once.
+        """What explains the scores of a model; kept as long as scorers are.
 
         Raises:
             NotFound: nothing explains them.
         """
-        scorer = self.scorer(name)
         with self._lock:
-            if name not in self._explainers:
-                explainer = self._learning.explainer(scorer)
-                if explainer is None:
-                    raise NotFound(f"Nothing explains the scores of the model {name}.")
-                self._explainers[name] = explainer
-            return self._explainers[name]
+            explainer = self._explainers.get(name) or self._learning.explainer(self._loaded(name))
+            if explainer is None:
+                raise NotFound(f"Nothing explains the scores of the model {name}.")
+            self._explainers[name] = explainer
+            return explainer
+
+    def _loaded(self, name: str) -> Scorer:
+        scorer = self._scorers.get(name) or self._learning.scorer(self._folder(self.get(name)))
+        self._scorers[name] = scorer
+        return scorer
 
     @property
     def _learning(self) -> Learning:
         return self._store.subsystem.learning()
 
     def _folder(self, model: Model) -> Path:
-        """A folder with the model, from the database where it is not here."""
+        """A folder with the model, from the database where it is not here.
+
+        Other processes may read it, or make it at the same time: it is made aside and renamed into place whole, and
+        once it is right nobody touches it.
+        """
         folder = self._kept / model.name
-        if not _is_there(folder, model.sha256):
-            self._kept.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._kept) as parent:
-                made = _written(Path(parent) / model.name, model.card, self._store.models.file(model.name))
-                shutil.rmtree(folder, ignore_errors=True)
-                shutil.copytree(made, folder)
+        if _is_there(folder, model.sha256):
+            return folder
+        self._kept.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._kept) as parent:
+            made = _written(Path(parent) / model.name, model.card, self._store.models.file(model.name))
+            with _only_one_changes(self._kept):
+                if not _is_there(folder, model.sha256):
+                    if folder.exists():
+                        folder.rename(Path(parent) / "not-right")  # and removed with it
+                    made.rename(folder)
         return folder
 
     def _fill(self) -> None:
@@ -337,6 +351,14 @@ class Registry:
         card = files.load_card(folder)
         file = files.verified_file(folder, card)
         return self._store.models.add(card.name, card.model_dump(mode="json"), file.read_bytes(), by)
+
+
+@contextmanager
+def _only_one_changes(folder: Path) -> Iterator[None]:
+    """Keep out every other process, and thread, that would change what is in a folder."""
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed, also when the process is killed
+        yield
 
 
 def _written(folder: Path, card: Mapping[str, Any], file: bytes) -> Path:

@@ -1,5 +1,7 @@
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import keras2_files
 import numpy as np
@@ -256,3 +258,34 @@ def test_a_card_without_the_shifters_threshold_or_with_one_that_is_nothing_is_re
         found = driftwatch.importing.check(tmp_path / "models.jsonl", "models.jsonl", "ann")
         first = next(iter(driftwatch.store.imports.rows(found.id)))
         assert first.why.startswith(said)
+
+
+def is_right(folder, model):
+    return (folder / files.CARD_FILE).exists() and files.sha256(folder / files.MODEL_FILE) == model.sha256
+
+
+def test_many_who_unpack_a_model_at_once_make_it_once_and_who_reads_it_meanwhile_sees_it_whole(driftwatch, tmp_path):
+    name, unpacked, many = driftwatch.model, tmp_path / "models", 8
+    model = driftwatch.models.get(name)
+    (unpacked / name).mkdir(parents=True)
+    (unpacked / name / files.MODEL_FILE).write_bytes(b"what a program left that was killed while it copied")
+    at_once = threading.Barrier(many)
+
+    def unpack(_):
+        registry = Registry(driftwatch.store, SHIPPED, unpacked)
+        registry.get(name)
+        at_once.wait()
+        folder = registry.folder(name)
+        return [is_right(folder, model) for _ in range(50)]
+
+    with ThreadPoolExecutor(many) as pool:
+        assert all(all(looks) for looks in pool.map(unpack, range(many)))
+    assert {path.name for path in unpacked.iterdir() if path.is_dir()} == {name}
+
+
+def test_a_model_that_is_there_and_right_is_left_as_it_is(driftwatch, tmp_path):
+    first, second = (Registry(driftwatch.store, SHIPPED, tmp_path / "models") for _ in range(2))
+    folder = first.folder(driftwatch.model)
+    before = [path.stat().st_ino for path in (folder, *sorted(folder.iterdir()))]
+    assert second.folder(driftwatch.model) == folder
+    assert [path.stat().st_ino for path in (folder, *sorted(folder.iterdir()))] == before

@@ -17,7 +17,7 @@ DOMAIN = [
     APP / "errors.py",
     APP / "given.py",
 ]
-OUTER = {"flask", "werkzeug", "pymongo", "bson", "tensorflow", "keras", "requests", "apscheduler"}
+OUTER = {"flask", "werkzeug", "pymongo", "bson", "tensorflow", "keras", "requests"}
 
 
 def imports(path):

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from app import given
 from app.driftwatch import Driftwatch
 from app.errors import DiskFull, DriftwatchError, SignInNeeded
-from app.store.connecting import unavailable
+from app.store.connecting import unavailable, unhurried
 
 LOOK_SECONDS = 0.2  # between two looks at what the background is doing
 
@@ -32,7 +32,8 @@ def command(name: str) -> Callable:
             try:
                 for name, value in kwargs.items():
                     _require_sound(name, value)
-                function(driftwatch, *args, **kwargs)
+                with unhurried():
+                    function(driftwatch, *args, **kwargs)
             except PyMongoError as error:
                 raise click.ClickException(str(unavailable(error))) from None
             except DriftwatchError as error:

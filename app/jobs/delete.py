@@ -10,6 +10,7 @@ from app.jobs.runner import Work
 from app.store import Store
 
 KIND = "delete"
+LANE = "delete"  # one at a time, each takes a moment: every lane has a thread
 
 
 class Deleting:

@@ -56,7 +56,7 @@ class Fetching:
             why = str(error)
         except OtherSource:
             why = self._interrupted(job.run)
-        if work.stop.is_set() and job.local:  # nobody else can read the file
+        if work.over and job.local:  # nobody else can read the file
             self._conclude(job.run, self._interrupted(job.run))
         if not work.over:
             self._project(job.run)

@@ -2,11 +2,14 @@
 
 Any number of processes may have a runner; the store's leases see to it that each job is done by one. A process that is
 killed loses its leases, and another (or the same, started again) goes on where the job stood.
+
+Nothing waits for a thread that something else may keep busy: leases are renewed in one thread, jobs are looked for in
+another, each function that is called regularly has its own, and so has each job. Their number is bounded by the lanes,
+of which each runs one job at a time.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import platform
@@ -15,26 +18,21 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.jobstores.base import JobLookupError
-from apscheduler.schedulers.background import BackgroundScheduler
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from app.domain.jobs import Job, JobState
 from app.errors import DiskFull, DriftwatchError
 from app.store import Store
-from app.store.connecting import unavailable
+from app.store.connecting import unavailable, unhurried
 from app.store.jobs import LEASE_SECONDS
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1
-THREADS = 4  # fetching takes one (its lane admits no second); deletions need not wait for it
-MOST_ATTEMPTS = 5  # a job that kills its process this often is given up
+MOST_ATTEMPTS = 5  # a job that so often kills its process, or loses the database, is given up
 SAFE_LEASE_SECONDS = LEASE_SECONDS * 2 / 3  # beyond this we do not trust that the lease is still ours
 
 
@@ -73,15 +71,6 @@ class BySubsystem:
         self._handlers[job.subsystem].failed(job, why)
 
 
-class _Scheduler(BackgroundScheduler):
-    """One whose thread survives that it is shut down while it hands out a job."""
-
-    def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
-        """Forget a job, also one that the shutdown forgot first."""
-        with contextlib.suppress(JobLookupError):
-            super().remove_job(job_id, jobstore)
-
-
 class Runner:
     """Claims and does jobs until it is stopped."""
 
@@ -89,13 +78,9 @@ class Runner:
         """Make a runner for all jobs, or only for those with the given ids."""
         self.owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._store, self._handlers, self._only = store, handlers, only
-        self._working: dict[str, tuple[Job, Work]] = {}
+        self._working: dict[str, tuple[Job, Work, threading.Thread]] = {}
         self._lock = threading.Lock()
-        self._stopping = False
-        self._pools = {"default": ThreadPoolExecutor(2), "work": ThreadPoolExecutor(THREADS)}
-        defaults = {"misfire_grace_time": None, "coalesce": True}
-        self._scheduler = _Scheduler(executors=self._pools, job_defaults=defaults, timezone=UTC)
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns when a tick takes over a second
+        self._woken, self._stopping, self._ended = threading.Event(), threading.Event(), threading.Event()
 
     def also(self, only: Collection[str]) -> None:
         """Do these jobs too, where the runner is not for all jobs anyway."""
@@ -104,39 +89,50 @@ class Runner:
 
     def start(self) -> None:
         self._expire_dead_neighbours()
-        self._scheduler.start()
-        self.every(TICK_SECONDS, self._tick)
+        _begin(self._keep_leases)
+        _begin(self._look_for_jobs)
 
     def every(self, seconds: float, function: Callable[[], None]) -> None:
-        """Call a function now and then every so many seconds."""
-        self._scheduler.add_job(function, "interval", seconds=seconds, next_run_time=datetime.now(UTC))
+        """Call a function now, and again so many seconds after it has ended; stopping does not wait for it."""
+
+        def call_regularly() -> None:
+            while not self._stopping.is_set():
+                try:
+                    with unhurried():
+                        function()
+                except (PyMongoError, DriftwatchError) as error:
+                    self._tell(error, function.__qualname__)
+                except Exception:  # the border: the next call may succeed
+                    log.exception("%s failed unexpectedly", function.__qualname__)
+                self._stopping.wait(seconds)
+
+        _begin(call_regularly)
 
     def wake(self) -> None:
         """Look for jobs now, not at the next tick."""
-        if self._scheduler.running:
-            self._scheduler.add_job(self._tick)
+        self._woken.set()
 
     def do(self, job: Job) -> None:
         """Do a job that this runner owns already, in a thread."""
         work = Work()
+        thread = threading.Thread(target=self._run, args=(job, work), name=str(job))
         with self._lock:
-            if self._stopping:
+            if self._stopping.is_set():
                 return
-            self._working[job.id] = (job, work)
-        self._scheduler.add_job(self._run, args=(job, work), executor="work")
+            self._working[job.id] = (job, work, thread)
+            thread.start()
 
     def stop(self) -> None:
         """Tell all jobs to put their work away, wait for them, and give them back for somebody else to take."""
         with self._lock:
-            self._stopping = True
+            self._stopping.set()
             working = list(self._working.values())
-        for _, work in working:
+        self._woken.set()
+        for _, work, _ in working:
             work.stop.set()
-        if self._scheduler.running:
-            # To wait here would be to hold a lock that a job needs which adds another: neither would ever end.
-            self._scheduler.shutdown(wait=False)
-            for pool in self._pools.values():
-                pool.shutdown()
+        for _, _, thread in working:
+            thread.join()
+        self._ended.set()
 
     def _expire_dead_neighbours(self) -> None:
         """Free the jobs of programs that were killed on this machine, rather than wait until their leases run out."""
@@ -146,17 +142,19 @@ class Runner:
                 self._store.jobs.expire(owner)
         self._store.jobs.requeue_lost()
 
-    def _tick(self) -> None:
-        if self._stopping:
-            return
+    def _look_for_jobs(self) -> None:
+        while not self._stopping.is_set():
+            self._woken.clear()
+            self._claim_all()
+            self._woken.wait(TICK_SECONDS)
+
+    def _claim_all(self) -> None:
         try:
-            self._renew()
             self._store.jobs.requeue_lost()
-            while len(self._working) < THREADS and (job := self._store.jobs.claim(self.owner, self._only)):
+            while not self._stopping.is_set() and (job := self._store.jobs.claim(self.owner, self._only)):
                 self.do(job)
         except (PyMongoError, DriftwatchError) as error:
-            why = unavailable(error) if isinstance(error, PyMongoError) else error
-            log.warning("the job queue is out of reach: %s", why)
+            self._tell(error, "the job queue is out of reach")
             self._revive()
 
     def _revive(self) -> None:
@@ -165,36 +163,55 @@ class Runner:
         except DriftwatchError as error:
             log.warning("%s", error)
 
+    def _keep_leases(self) -> None:
+        while not self._ended.wait(TICK_SECONDS):
+            try:
+                self._renew()
+            except (PyMongoError, DriftwatchError) as error:
+                self._tell(error, "leases are not renewed")
+
     def _renew(self) -> None:
-        for job, work in list(self._working.values()):
-            now = time.monotonic()
-            renewed = self._store.jobs.renew(job)
-            if renewed is None or renewed.cancel:
+        with self._lock:
+            working = [(job, work) for job, work, _ in self._working.values()]
+        if not working:
+            return
+        now = time.monotonic()
+        kept = self._store.jobs.renew([job for job, _ in working])
+        for job, work in working:
+            if job.id not in kept or kept[job.id].cancel:
                 work.stop.set()
             else:
                 work.renewed = now
 
     def _run(self, job: Job, work: Work) -> None:
         try:
-            self._do(job, work)
+            with unhurried():
+                self._do(job, work)
         except PyMongoError as error:
             # Nothing can be written now. The lease runs out, and the job is taken up again.
             log.warning("%s: %s (%s)", job, unavailable(error), error)
         finally:
             with self._lock:
-                self._working.pop(job.id, None)
-            if not self._stopping:
-                self.wake()
+                if self._working[job.id][1] is work:  # else its lease ran out, and it was taken up again
+                    del self._working[job.id]
+            self.wake()
+
+    def _tell(self, error: PyMongoError | DriftwatchError, what: str) -> None:
+        level = logging.DEBUG if self._stopping.is_set() else logging.WARNING  # else things are closed under it
+        log.log(level, "%s: %s", what, unavailable(error) if isinstance(error, PyMongoError) else error)
 
     def _do(self, job: Job, work: Work) -> None:
         handler = self._handlers[job.kind]
         try:
             if job.attempt > MOST_ATTEMPTS:
-                raise DriftwatchError(f"Given up: its program was ended {MOST_ATTEMPTS} times while it was under way.")
+                raise DriftwatchError(
+                    f"Given up: {MOST_ATTEMPTS} times its program was ended, or the database did not answer, while it "
+                    "was under way."
+                )
             handler(job, work)
-        except ConnectionFailure:
-            raise
         except PyMongoError as error:
+            if isinstance(error, ConnectionFailure) or error.timeout:
+                raise
             log.warning("%s failed: %s", job, error)
             self._fail(handler, job, str(unavailable(error)))
         except DriftwatchError as error:
@@ -208,7 +225,7 @@ class Runner:
             self._store.jobs.end(job, self._outcome(job, work))
 
     def _outcome(self, job: Job, work: Work) -> JobState:
-        if not work.stop.is_set():
+        if not work.over:
             return JobState.DONE
         if job.local:  # nobody else could do it
             return JobState.CANCELLED
@@ -217,3 +234,7 @@ class Runner:
     def _fail(self, handler: Handler, job: Job, why: str) -> None:
         handler.failed(job, why)
         self._store.jobs.end(job, JobState.FAILED, why)
+
+
+def _begin(function: Callable[[], None]) -> None:
+    threading.Thread(target=function, daemon=True).start()  # the program ends without waiting for it

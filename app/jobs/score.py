@@ -34,14 +34,14 @@ class Scoring:
             Whether any scores had to be computed.
         """
         items, model = self._store.items, self._models.active
-        threshold = self._models.bad_from(model)
+        threshold = self._models.bad_from(model)  # read once: another may be set while the run is judged
         items.restore_scores(run, model, threshold)
         items.apply_threshold(run, model, threshold)
         left = items.to_score(run, model)
         if not left:
             return False
         places, histograms = zip(*left, strict=True)
-        judgements = self._models.scorer(model).judge(histograms)
+        judgements = self._models.scorer(model, threshold).judge(histograms)
         findings = self._store.subsystem.explain(histograms)
         if not work.over:
             items.keep_scores(run, zip(places, judgements, findings, strict=True), model)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.errors import (
     ConfigurationError,
@@ -23,8 +25,9 @@ from pymongo.uri_parser import split_options
 
 from app.errors import SettingsError, StoreUnavailable
 
-SELECTION_MS = 3_000  # how long a request waits for a database that is away
-OPERATION_MS = 5_000
+SELECTION_MS = 3_000  # how long a database that is away is waited for
+OPERATION_MS = 5_000  # of a request, for which somebody waits
+UNHURRIED_MS = 600_000  # of what runs in the background: no query is as slow, a connection that is dead is given up
 CERTIFICATE, PASSPHRASE = "tlscertificatekeyfile", "tlscertificatekeyfilepassword"
 FILES = {"tlscafile", "tlscrlfile", CERTIFICATE}  # options of MONGODB_URI, whose case does not count
 
@@ -88,9 +91,15 @@ def connected(uri: str) -> MongoClient:
             journal=True,  # what was acknowledged survives a power cut
             serverSelectionTimeoutMS=SELECTION_MS,
             timeoutMS=OPERATION_MS,
+            socketTimeoutMS=UNHURRIED_MS,  # counts in place of timeoutMS where this is lifted: see `unhurried`
         )
     except (ConfigurationError, ValueError, OSError) as error:  # OSError: of a file that TLS needs
         raise SettingsError(f"MONGODB_URI cannot be used: {_words(error, uri)}.") from None
+
+
+def unhurried() -> AbstractContextManager[None]:
+    """A block of this thread in which an operation may take UNHURRIED_MS, for jobs and for commands."""
+    return pymongo.timeout(0)
 
 
 def unavailable(error: PyMongoError) -> StoreUnavailable:

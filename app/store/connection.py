@@ -16,7 +16,7 @@ from pymongo.database import Database
 from pymongo.errors import NotPrimaryError, PyMongoError
 
 from app.errors import SettingsError, StoreUnavailable
-from app.store.connecting import connected
+from app.store.connecting import SELECTION_MS, connected
 from app.store.embedded import EmbeddedMongo
 from app.store.installation import installation_id
 from config import Settings
@@ -38,6 +38,7 @@ class Connection:
         self._embedded = None if self._uri else EmbeddedMongo(settings.data_dir)
         self._client: MongoClient | None = None
         self._lock = threading.Lock()
+        self._closed = False
         self._installation: str | None = None
         self._failure, self._failed_at = Exception(), -RETRY_SECONDS
 
@@ -75,8 +76,12 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Disconnect; stop the embedded server if nobody else uses it."""
+        """Disconnect for good; stop the embedded server if nobody else uses it.
+
+        Whatever is still at work then, such as a poll that hangs, must not start it again.
+        """
         with self._lock:
+            self._closed = True
             if self._client is not None:
                 self._client.close()
                 self._client = None
@@ -86,11 +91,16 @@ class Connection:
     @property
     def database(self) -> Database:
         with self._lock:
-            if self._client is None:
+            if self._closed:
+                raise StoreUnavailable("Driftwatch has disconnected from the database: it ends.")
+            if self._client is None or not self._client.topology_description.has_writable_server():
                 if time.monotonic() - self._failed_at < RETRY_SECONDS:
                     raise self._failure
                 try:
-                    self._client = self._connect()
+                    if self._client is None:
+                        self._client = self._connect()
+                    else:
+                        _require_answer(self._client)
                 except (PyMongoError, StoreUnavailable, SettingsError) as error:
                     self._failure, self._failed_at = error, time.monotonic()
                     raise
@@ -99,7 +109,7 @@ class Connection:
     def _connect(self) -> MongoClient:
         client = connected(self._embedded.join() if self._embedded else self._uri)
         try:
-            client.admin.command("ping")
+            _require_answer(client)
             if not client.is_primary:  # what follows would be tried again for INDEX_SECONDS
                 raise NotPrimaryError("not primary")
             database = client.get_default_database(DATABASE)
@@ -109,3 +119,13 @@ class Connection:
             client.close()
             raise
         return client
+
+
+def _require_answer(client: MongoClient) -> None:
+    """Wait for a sign of life no longer than SELECTION_MS, which pymongo itself ignores where timeoutMS is set.
+
+    Raises:
+        PyMongoError: there is none.
+    """
+    with pymongo.timeout(SELECTION_MS / 1_000):
+        client.admin.command("ping")

@@ -8,7 +8,7 @@ processes. Who runs a job holds a lease on it; when a lease runs out (the proces
 from __future__ import annotations
 
 from collections.abc import Collection as Several
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -106,14 +106,15 @@ class Jobs:
                 return _job(taken)
         return None
 
-    def renew(self, job: Job) -> Job | None:
-        """Prolong the lease; None where it is lost (it ran out and somebody else has the job)."""
-        taken = self._collection.find_one_and_update(
-            {"_id": ObjectId(job.id), "state": JobState.RUNNING, "owner": job.owner},
-            {"$set": _lease(job.owner)},
-            return_document=ReturnDocument.AFTER,
-        )
-        return _job(taken) if taken else None
+    def renew(self, jobs: Sequence[Job]) -> dict[str, Job]:
+        """Prolong the leases of jobs, all at once.
+
+        Returns:
+            id → the job as it stands now, of those whose lease was not lost (it ran out, and the job was taken again).
+        """
+        held = {"$or": [_held(job) for job in jobs]}
+        self._collection.update_many(held, {"$set": _leased()})
+        return {job.id: job for job in map(_job, self._collection.find(held))}
 
     def note(self, job: Job, **progress: object) -> None:
         """Keep how far a job is, for whoever waits for it."""
@@ -127,9 +128,7 @@ class Jobs:
             changes["attempt"] = 0  # it was put down, it did not take its program down
         else:
             changes |= {"active": False, "ended_at": datetime.now(UTC)}
-        self._collection.update_one(
-            {"_id": ObjectId(job.id), "state": JobState.RUNNING, "owner": job.owner}, {"$set": changes}
-        )
+        self._collection.update_one(_held(job), {"$set": changes})
 
     def cancel(self, kind: str, run: int | None) -> None:
         """Stop the jobs of a kind that work on a run: queued ones at once, running ones as soon as they notice."""
@@ -150,7 +149,7 @@ class Jobs:
         ended = {"active": False, "ended_at": datetime.now(UTC), "owner": ""}
         given_up = self._collection.update_many(
             {**lost, "$or": [{"local": True}, {"cancel": True}]},
-            {"$set": {"state": JobState.FAILED, "why": "The program that did it was ended.", **ended}},
+            {"$set": {"state": JobState.FAILED, "why": "Its program was ended, or lost the database.", **ended}},
         )
         queued = self._collection.update_many(lost, {"$set": {"state": JobState.QUEUED, "owner": ""}})
         return given_up.modified_count + queued.modified_count
@@ -209,8 +208,17 @@ class Jobs:
         }
 
 
+def _held(job: Job) -> dict[str, Any]:
+    """What finds a job while the lease stands under which it was taken; its owner may have lost and taken it again."""
+    return {"_id": ObjectId(job.id), "state": JobState.RUNNING, "owner": job.owner, "attempt": job.attempt}
+
+
 def _lease(owner: str) -> dict[str, Any]:
-    return {"owner": owner, "leased_until": datetime.now(UTC) + timedelta(seconds=LEASE_SECONDS)}
+    return {"owner": owner, **_leased()}
+
+
+def _leased() -> dict[str, Any]:
+    return {"leased_until": datetime.now(UTC) + timedelta(seconds=LEASE_SECONDS)}
 
 
 def _job(document: Mapping[str, Any]) -> Job:

@@ -238,11 +238,12 @@ class Labels:
     def of_items(self, items: Iterable[tuple[int, Any]]) -> dict[tuple[int, Any], list[LabelEvent]]:
         """(run, place) → all events, by seq, of each of some items; without what people were shown."""
         events: dict[tuple[int, Any], list[LabelEvent]] = {where: [] for where in items}
-        runs = sorted({run for run, _ in events})
-        for document in self._collection.find({"run": {"$in": runs}}, dict.fromkeys(_SHOWN, 0)):
-            where = document["run"], self._subsystem.place_of(document)
-            if where in events:
-                events[where].append(self._event(document))
+        if not events:  # MongoDB refuses an $or of nothing
+            return {}
+        these = {"$or": [self._subsystem.identity(*where) for where in events]}
+        for document in self._collection.find(these, dict.fromkeys(_SHOWN, 0)):
+            event = self._event(document)
+            events[event.run, event.place].append(event)
         return {where: sorted(said, key=lambda event: event.seq) for where, said in events.items()}
 
     def count_all(self) -> int:
@@ -250,9 +251,14 @@ class Labels:
         return count_all(self._collection)
 
     def stamp(self) -> str:
-        """Changes whenever anything is said: what is made of all labels hangs on it."""
+        """Changes whenever anything is said, and again once it is on its item: what is made of all labels hangs on it.
+
+        Items change after their events are there: what is made of them in between is of another stamp than what is
+        made afterwards. So what waits is counted last.
+        """
         newest = self._collection.find_one({}, {"_id": 1}, sort=[("at", DESCENDING), ("_id", DESCENDING)])
-        return f"{self.count_all()}-{newest and newest['_id']}"
+        said = f"{self.count_all()}-{newest and newest['_id']}"
+        return f"{said}-{count_to(self._collection, {'projected': False}, 0, 'projected_1')}"
 
     # --- documents ---
 

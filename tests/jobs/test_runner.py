@@ -1,10 +1,34 @@
+import subprocess
+import sys
 import threading
+from contextlib import contextmanager
 
-from pymongo.errors import AutoReconnect, OperationFailure
+import pytest
+from bson import ObjectId
+from pymongo.errors import AutoReconnect, ExecutionTimeout, OperationFailure, PyMongoError
 from waiting import PATIENCE, wait_until
 
 from app.domain.jobs import JobState
+from app.jobs import compare, delete, drift, evaluate, explain, fetch, reevaluate, train
 from app.jobs.runner import Runner
+from app.store import connecting
+from config import ROOT
+
+
+@contextmanager
+def running(runner, *hanging):
+    """A runner at work until the block is left; the events are set then, for what hangs until they are."""
+    runner.start()
+    try:
+        yield runner
+    finally:
+        for event in hanging:
+            event.set()
+        runner.stop()
+
+
+def has_ended(store, job):
+    return lambda: not store.jobs.get(job.id).active
 
 
 def test_stopping_waits_for_its_jobs_and_none_that_adds_another_meanwhile_holds_it_up(driftwatch):
@@ -12,8 +36,9 @@ def test_stopping_waits_for_its_jobs_and_none_that_adds_another_meanwhile_holds_
 
     class Handler:
         def __call__(self, job, work):
-            wait_until(lambda: not runner._scheduler.running)
+            wait_until(lambda: runner._stopping.is_set())
             runner.every(60, lambda: None)
+            runner.do(job)
             done.append(job.kind)
 
     runner = Runner(driftwatch.store, {"slow": Handler()})
@@ -25,6 +50,154 @@ def test_stopping_waits_for_its_jobs_and_none_that_adds_another_meanwhile_holds_
     stopping.join(PATIENCE)
     assert not stopping.is_alive()
     assert done == ["slow"]
+
+
+def test_leases_are_renewed_while_all_that_is_done_regularly_hangs(driftwatch):
+    store, hanging, reached = driftwatch.store, threading.Event(), threading.Semaphore(0)
+
+    def leased_until(job):
+        return store.jobs._collection.find_one({"_id": ObjectId(job.id)})["leased_until"]
+
+    def handler(job, work):
+        begun = leased_until(job)
+        wait_until(lambda: leased_until(job) > begun)
+
+    def hang():
+        reached.release()
+        hanging.wait()
+
+    runner = Runner(store, {"slow": handler})
+    with running(runner, hanging):
+        for _ in range(5):  # polls, imports that are written
+            runner.every(1, hang)
+        for _ in range(5):
+            assert reached.acquire(timeout=PATIENCE)
+        job = store.jobs.ask("slow", None, "slow", "tests")
+        wait_until(has_ended(store, job))
+    assert store.jobs.get(job.id).state is JobState.DONE
+
+
+def test_fetching_waits_for_no_other_lane(driftwatch):
+    store, hanging = driftwatch.store, threading.Event()
+    others = [each for each in (compare, delete, drift, evaluate, explain, reevaluate, train)]
+    handlers = {each.KIND: lambda job, work: hanging.wait() for each in others}
+    runner = Runner(store, handlers | {fetch.KIND: lambda job, work: None})
+    with running(runner, hanging):
+        for each in others:
+            store.jobs.ask(each.KIND, None, each.LANE, "tests")
+        lanes = {each.LANE for each in others}
+        wait_until(lambda: len(store.jobs._collection.distinct("lane", {"state": "running"})) == len(lanes))
+        job = store.jobs.ask(fetch.KIND, 1, fetch.LANE, "tests")
+        runner.wake()
+        wait_until(has_ended(store, job))
+        assert sum(job.state is JobState.RUNNING for job in store.jobs.active()) == len(lanes)
+
+
+def test_a_job_that_was_put_down_since_its_lease_was_not_renewed_is_taken_up_again(driftwatch):
+    store, times = driftwatch.store, []
+
+    def handler(job, work):
+        times.append(job)
+        if len(times) == 1:
+            work.renewed -= 1_000
+            assert work.over
+
+    with running(Runner(store, {"slow": handler})):
+        job = store.jobs.ask("slow", None, "slow", "tests")
+        wait_until(has_ended(store, job))
+    assert store.jobs.get(job.id).state is JobState.DONE
+    assert len(times) == 2
+
+
+@pytest.fixture
+def hurried(make_app, monkeypatch):
+    """An application whose requests may wait a second for an operation."""
+    monkeypatch.setattr(connecting, "OPERATION_MS", 1_000)
+    return make_app().extensions["driftwatch"]
+
+
+def test_a_query_that_is_slower_than_a_page_may_wait_for_is_no_trouble_to_a_job(hurried):
+    collection, found = hurried.store.jobs._collection, []
+    slow = {"$where": "sleep(2000) || true"}  # a document takes two seconds
+
+    def handler(job, work):
+        found.append(collection.find_one(slow))
+
+    def regular():
+        if collection.find_one(slow):
+            found.append("regularly")
+
+    runner = Runner(hurried.store, {"slow": handler})
+    with running(runner):
+        job = hurried.store.jobs.ask("slow", None, "slow", "tests")
+        runner.every(60, regular)
+        wait_until(lambda: len(found) == 2)
+        wait_until(has_ended(hurried.store, job))
+    assert hurried.store.jobs.get(job.id).state is JobState.DONE
+    with pytest.raises(PyMongoError) as refused:  # while somebody waits for a page
+        collection.find_one(slow)
+    assert refused.value.timeout
+
+
+def test_a_query_that_takes_too_long_all_the_same_is_tried_again(driftwatch):
+    store, times = driftwatch.store, []
+
+    def handler(job, work):
+        times.append(job)
+        if len(times) == 1:
+            raise ExecutionTimeout("operation exceeded time limit", 50)
+
+    runner = Runner(store, {"slow": handler})
+    with running(runner):
+        job = store.jobs.ask("slow", None, "slow", "tests")
+        wait_until(lambda: times and not runner._working)
+        assert store.jobs.get(job.id).active
+        store.jobs.expire(runner.owner)  # rather than wait until the lease runs out
+        wait_until(has_ended(store, job))
+    assert store.jobs.get(job.id).state is JobState.DONE
+    assert len(times) == 2
+
+
+ENDS_WHILE_A_POLL_HANGS = """
+import threading
+from app.jobs.runner import Runner
+polled = threading.Event()
+def poll():
+    polled.set()
+    threading.Event().wait()
+runner = Runner(None, {})
+runner.every(60, poll)
+polled.wait()
+runner.stop()
+print("stopped")
+"""
+
+
+def test_a_program_ends_while_a_poll_hangs():
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDS_WHILE_A_POLL_HANGS], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")
+
+
+def test_what_still_hangs_when_the_program_ends_does_not_connect_to_the_database_again(driftwatch, caplog):
+    store, hanging, tried = driftwatch.store, threading.Event(), []
+
+    def poll():
+        hanging.wait()
+        try:
+            store.ping()
+        except Exception as error:
+            tried.append(str(error))
+            raise
+
+    driftwatch.start()
+    driftwatch.runner.every(60, poll)
+    driftwatch.close()
+    hanging.set()
+    wait_until(lambda: tried)
+    assert "it ends" in tried[0]
+    assert "poll" not in caplog.text
 
 
 class Refused:

@@ -20,6 +20,7 @@ from app.store.indexes import make_indexes
 from app.store.items import Items
 from app.store.labels import LabelQuery, Labels
 from app.store.runs import Runs
+from app.subsystems.dt import DT
 from app.web.labels.label_lists import EVENT_SORTS
 
 RUNS = 40
@@ -200,6 +201,23 @@ def test_a_page_of_labels_far_on_reads_only_its_own_rows(labels, sort, by):
     assert len(found) == 5
     assert read["docsExamined"] == 5
     assert "fromMultiPlanner" not in read
+
+
+def test_a_page_of_disputes_reads_the_events_of_its_own_items_alone(driftwatch):
+    labels, (first, second, *_) = driftwatch.store.labels, DT.places()
+    common = {"subsystem": "dt", "kind": "label", "reason": "", "by": "ann", "at": START, "bad": []}
+    labels._collection.insert_many(
+        common | DT.identity(run, place) | {"seq": seq, "key": f"{run}-{place}-{seq}"}
+        for run in (1, 2)
+        for place in DT.places()
+        for seq in (2, 1)
+    )
+    wanted = [(1, first), (2, second)]
+    found, read = profiled(labels._collection, lambda: labels.of_items(wanted))
+    assert {where: [event.seq for event in said] for where, said in found.items()} == {key: [1, 2] for key in wanted}
+    assert read["docsExamined"] == 4
+    assert labels.of_items([(3, first)]) == {(3, first): []}
+    assert labels.of_items([]) == {}
 
 
 def test_after_mongod_was_killed_what_is_paged_through_and_decided_by_is_counted(make_app, tmp_path):

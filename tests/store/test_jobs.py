@@ -63,15 +63,27 @@ def test_a_lost_lease_puts_the_job_back_and_its_old_owner_can_do_nothing_more(jo
     assert jobs.requeue_lost() == 1
     new = jobs.claim("new")
     assert (new.id, new.attempt) == (old.id, 2)
-    assert jobs.renew(old) is None
+    assert jobs.renew([old]) == {}
     jobs.end(old, JobState.DONE)
     assert jobs.get(new.id).state is JobState.RUNNING
+
+
+def test_who_lost_a_job_and_took_it_again_cannot_end_it_by_what_was_left_of_the_first_time(jobs):
+    jobs.ask("fetch", 1, "dqm", "ann")
+    first = jobs.claim("here")
+    lease_runs_out(jobs, first)
+    jobs.requeue_lost()
+    again = jobs.claim("here")
+    jobs.end(first, JobState.DONE)
+    assert set(jobs.renew([first, again])) == {again.id}
+    assert jobs.renew([first]) == {}
+    assert jobs.get(again.id).state is JobState.RUNNING
 
 
 def test_a_renewed_lease_is_kept(jobs):
     jobs.ask("fetch", 1, "dqm", "ann")
     job = jobs.claim("here")
-    assert jobs.renew(job).state is JobState.RUNNING
+    assert jobs.renew([job])[job.id].state is JobState.RUNNING
     assert jobs.requeue_lost() == 0
 
 
@@ -82,7 +94,7 @@ def test_cancelling_ends_a_queued_job_and_tells_a_running_one(jobs):
     jobs.ask("fetch", 1, "dqm", "ann")
     running = jobs.claim("here")
     jobs.cancel("fetch", 1)
-    assert jobs.renew(running).cancel
+    assert jobs.renew([running])[running.id].cancel
 
 
 def test_a_job_that_only_its_program_can_do_is_not_given_to_another(jobs):

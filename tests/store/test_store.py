@@ -1,12 +1,14 @@
+import re
 import threading
 import time
 
 import pytest
+from mongods import mongod
 from pymongo.errors import ServerSelectionTimeoutError
 
 from app.errors import SettingsError
 from app.store import Store
-from app.store.connecting import SELECTION_MS
+from app.store.connecting import SELECTION_MS, unhurried
 from app.subsystems.dt import DT
 from config import Settings
 
@@ -32,6 +34,29 @@ def test_many_who_wait_for_a_database_that_is_away_wait_once_not_one_after_anoth
     for thread in threads:
         thread.join()
     assert time.monotonic() - begun < 3 * SELECTION_MS / 1000  # 8 times in a row would be 8
+
+
+def waited_for(store):
+    """The seconds that pymongo itself says it has waited for a server."""
+    with pytest.raises(ServerSelectionTimeoutError) as caught:
+        store.ping()
+    return float(re.search(r"Timeout: ([\d.]+)s", str(caught.value))[1])
+
+
+def test_a_database_that_is_away_is_waited_for_as_long_as_is_said():
+    assert waited_for(Store(Settings(mongodb_uri=AWAY), DT)) <= SELECTION_MS / 1000
+
+
+@pytest.mark.slow
+def test_one_that_goes_away_later_is_waited_for_no_longer(tmp_path):
+    with mongod(tmp_path / "db") as address:
+        store = Store(Settings(mongodb_uri=f"mongodb://{address}/x"), DT)
+        store.ping()
+    assert waited_for(store) <= SELECTION_MS / 1000
+    with unhurried():
+        store._connection._failed_at = -1_000  # or it would not be asked for again
+        assert waited_for(store) <= SELECTION_MS / 1000
+    store.close()
 
 
 def test_a_database_that_was_away_is_used_once_it_is_there(mongodb):

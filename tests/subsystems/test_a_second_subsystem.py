@@ -1,6 +1,7 @@
 """A subsystem that the program was not written for, beside the drift tubes on one database."""
 
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 from pymongo import MongoClient
@@ -11,8 +12,11 @@ from app.domain.items import ItemQuery
 from app.domain.judgement import Verdict
 from app.domain.labels import Seen
 from app.domain.runs import RunState
+from app.domain.thresholds import SetThreshold
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
+from app.jobs.runner import Work
+from app.registry import Registry
 from app.subsystems.dt import DT
 from config import ROOT
 
@@ -111,3 +115,46 @@ def test_another_model_is_put_into_use_for_one_alone_and_runs_are_scored_again_b
     assert toy.store.runs.get(RUN).model == "toy-2"
     assert toy.store.items.get(RUN, Region(1, 1)).judgement.verdicts[0] is Verdict.BAD
     assert [past.model for past in toy.store.past_scores.of_item(RUN, Region(1, 1), but="toy-2")] == ["toy-1"]
+
+
+def set_threshold(store, score):
+    store.thresholds.add(SetThreshold("toy-1", "shifter", score, None, "why", "eva", datetime.now(UTC)))
+
+
+def test_a_threshold_that_is_set_while_a_run_is_judged_counts_for_all_of_it_or_for_nothing(dt, monkeypatch):
+    toy = dt.of("toy")
+    dt.start()
+    fetched(toy)
+    store, models = toy.store, toy.models
+    half = [one.place for one in store.items.of_run(RUN) if one.judgement][::2]
+    old = {"$set": {"model": "toy-2", "state": "unscored"}}
+    for place in half:  # these are judged anew, the others get new verdicts from their scores
+        store.items._collection.update_one(TOY.identity(RUN, place), old)
+    set_threshold(store, 0.7)
+    bad_from = models.bad_from
+
+    def and_then_another_is_set(name):
+        threshold = bad_from(name)
+        monkeypatch.setattr(models, "bad_from", bad_from)
+        set_threshold(store, 0.8)
+        return threshold
+
+    monkeypatch.setattr(models, "bad_from", and_then_another_is_set)
+    assert toy.scoring.score(RUN, Work())
+    assert store.items.thresholds(RUN) == {0.7}
+    assert toy.scoring.facts(RUN)["threshold"] == 0.7
+    assert {reason for one in store.items.of_run(RUN) if one.judgement for reason in one.judgement.reasons} == {
+        "",
+        "score 1.00 ≥ 0.7",
+    }
+
+
+def test_only_the_last_few_models_stay_loaded(dt, monkeypatch):
+    monkeypatch.setattr("app.registry.MOST_LOADED", 1)
+    toy = dt.of("toy")
+    models = Registry(toy.store, dt.settings.model_dir / "toy", dt.settings.data_dir / "models" / "toy")
+    card = models.scorer("toy-1").card
+    assert models.scorer("toy-1").card is card
+    assert models.scorer("toy-2").version == "toy-2"
+    assert models.scorer("toy-1").card is not card
+    assert models.scorer("toy-1").card == card

@@ -79,6 +79,21 @@ def test_the_uncertain_share_is_that_of_the_list_behind_it(loaded, items):
                 assert listed(client, link) == uncertain
 
 
+def test_a_label_that_is_not_on_its_item_yet_when_the_page_is_made_is_there_once_it_is(make_app, sign_in, monkeypatch):
+    app = make_app()
+    driftwatch, client = app.extensions["driftwatch"], app.test_client()
+    load(driftwatch, {A: {3: 0.92}}, 100)
+    summary, _ = driftwatch.store.items.summary(100)
+    driftwatch.store.runs.update(100, summary=summary)
+    seen = Seen.of(driftwatch.store.items.get(100, A))
+    with monkeypatch.context() as patch:  # as where the program is killed there, or the page made at the same moment
+        patch.setattr(driftwatch.labelling, "_project", lambda run, place: None)
+        driftwatch.labelling.submit("ann", 100, A, [3], "a-key-of-ann-1", seen)
+    assert "Nobody labelled a chamber like this" in client.get("/data/statistics/").text
+    driftwatch.labelling.reconcile()
+    assert "Nobody labelled a chamber like this" not in client.get("/data/statistics/").text
+
+
 def test_labels_say_what_a_score_means(make_app, sign_in):
     app = make_app()
     driftwatch, client = app.extensions["driftwatch"], app.test_client()
