@@ -86,7 +86,7 @@ class Settings(Given):
         None,
         min_length=32,
         repr=False,
-        description="signs sessions; at least 32 characters, the same for all processes; if not set, a file in DATA_DIR",
+        description="signs sessions; 32 characters or more, the same for all processes; if not set, a file in DATA_DIR",
     )
     driftwatch_user: str | None = Field(
         None, description="account that commands act for, if it is not named like the system's user"
@@ -120,7 +120,7 @@ class Settings(Given):
     dqm_ca_bundle: Annotated[Path, AfterValidator(_readable)] | None = Field(
         None,
         description="PEM file of the authorities that sign the server's certificate, or a hashed folder (c_rehash) "
-        "of such files, as /etc/grid-security/certificates",
+        "of such files, such as /etc/grid-security/certificates",
     )
     dqm_cert: ReadableFile | None = Field(None, description="PEM file of the client certificate")
     dqm_key: ReadableFile | None = Field(
@@ -138,7 +138,7 @@ class Settings(Given):
     dqm_backoff: float = Field(
         0.5, ge=0, le=60, description="seconds before the first retry, doubled for each further one, with jitter"
     )
-    dqm_retry_after_max: Seconds = Field(30, description="longest Retry-After, in seconds, that is obeyed")
+    dqm_retry_after_max: Seconds = Field(30, description="longest Retry-After, in seconds, that is obeyed in full")
     dqm_run_deadline: Seconds = Field(900, description="seconds allowed for fetching one run")
     dqm_max_reply_bytes: int = Field(
         2_000_000, ge=1_000, le=100_000_000, description="largest reply accepted, in bytes"
