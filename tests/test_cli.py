@@ -38,7 +38,7 @@ def test_fetch_wait_fetches_here_and_runs_lists_it(run_command, app, make_app):
     )
     listed = json.loads(run_command("runs", "--json").output)
     assert (listed["number"], listed["state"], listed["done"]) == (RUN, "finished", 250)
-    assert run_command("fetch", str(RUN)).output == f"run {RUN}: is there already\n"
+    assert run_command("fetch", str(RUN)).output == f"run {RUN}: already there\n"
 
 
 def test_fetch_of_several_runs_without_wait_only_asks(run_command, driftwatch):

@@ -1,4 +1,4 @@
-"""The commands about data in and out: `flask export`, `flask import`."""
+"""The commands `flask export` and `flask import`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ NAME_OF_OUTCOME = {
 
 @command("export")
 @click.argument("kinds", nargs=-1, required=True, metavar="KIND…")
-@click.option("--out", "path", type=click.Path(path_type=Path), required=True, help="File to write; - for the output.")
+@click.option(
+    "--out", "path", type=click.Path(path_type=Path), required=True, help="File to write; - for standard output."
+)
 @click.option("--format", "form", default="jsonl", show_default=True, help="csv, jsonl or parquet.")
 @click.option("--runs", metavar="FIRST-LAST", help="Only of these runs.")
-@click.option("--most-bad", type=Whole(), help=f"Bad chambers that a good run may have; {MOST_BAD} if not given.")
+@click.option("--most-bad", type=Whole(), help=f"Largest number of bad chambers in a good run; {MOST_BAD} by default.")
 @click.option(
     "--lumisections",
     type=click.Path(path_type=Path),
@@ -45,11 +47,11 @@ def export(
     most_bad: int | None,
     lumisections: Path | None,
 ) -> None:
-    """Write what is kept to a file that other programs read, and that `flask import` reads back.
+    """Export data to a file for other programs and for `flask import`.
 
     KIND is one or more of runs, histograms, models, thresholds, labels, scores, past_scores, problems; or all; or
-    training-2018, the format of the study of 2018; or good-runs, as JSON: the good lumisections of each run where
-    --lumisections gives them, else a list of runs. Several kinds, and CSV, become a zip with a manifest.
+    training-2018, the format of the 2018 study; or good-runs, as JSON: the good lumisections of each run if
+    --lumisections gives them, otherwise a list of runs. Several kinds, and CSV, are written as a zip with a manifest.
     """
     by = acting(driftwatch, "export")
     between = run_range(runs) if runs else None
@@ -65,7 +67,7 @@ def export(
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file; it has its name once it is whole."""
+    """Write a file, renaming it into place when it is complete."""
     if str(path) == "-":
         for piece in pieces:
             sys.stdout.buffer.write(piece)
@@ -86,13 +88,13 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
 
 @command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Only say, line by line, what would be done.")
-@click.option("--keep-going", is_flag=True, help="Import the good rows though others are bad or in conflict.")
+@click.option("--dry-run", is_flag=True, help="Only report, line by line, what would be done.")
+@click.option("--keep-going", is_flag=True, help="Import the good rows even if others are bad or in conflict.")
 def import_file(driftwatch: Driftwatch, file: Path, dry_run: bool, keep_going: bool) -> None:
-    """Add what is in FILE to the database: what `flask export` wrote, or the training format of 2018.
+    """Add the contents of FILE to the database: an export of `flask export`, or the 2018 training format.
 
-    Nothing that is there is changed. All of FILE is checked first; if one row is bad, or something else stands in its
-    place, nothing is imported and the exit status is 1.
+    Existing data are never changed. All of FILE is checked first; if a row is bad, or conflicts with what is there,
+    nothing is imported and the exit status is 1.
     """
     by = acting(driftwatch, "import_data")
     checked = driftwatch.importing.check(file, file.name, by)
@@ -122,4 +124,4 @@ def _sentence(row: CheckedRow) -> str:
 
 def _summary(checked: Import) -> str:
     counts = {words: checked.total(outcome) for outcome, words in NAME_OF_OUTCOME.items()}
-    return ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "There is no row in the file"
+    return ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "The file has no rows"

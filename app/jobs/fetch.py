@@ -1,6 +1,6 @@
-"""Fetching a run: what is missing of it comes from a source, is stored as it arrives, and is scored in one batch.
+"""Fetching a run: what is missing is read from a source, stored as it arrives, and scored in one batch.
 
-Every step can be repeated: after a crash the job asks for what is not stored and scores what has no scores.
+All steps are repeatable: after a crash the job fetches what is not stored and scores what has no scores.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from app.store import Store
 log = logging.getLogger(__name__)
 
 KIND = "fetch"
-LANE = "dqm"  # one run at a time: the server bears 16 requests at once, not 16 a run
-BATCH = 25  # items written at once
-SETTLED = timedelta(hours=1)  # what is the same after so long does not grow any more: a layer counts each second
-FIRST_WAIT = timedelta(minutes=10)  # before the server is asked again by itself; then twice as long, and so on
-ASKED_FOR = timedelta(days=3)  # no longer: no run lasts so long
-# Why a chamber is missing now that may be had later.
+LANE = "dqm"  # one run at a time: the server tolerates 16 parallel requests, not 16 per run
+BATCH = 25  # items per write
+SETTLED = timedelta(hours=1)  # histograms unchanged for this long do not grow any more: a layer counts every second
+FIRST_WAIT = timedelta(minutes=10)  # before the first automatic refetch; doubled for each further one
+ASKED_FOR = timedelta(days=3)  # then stop: no run lasts this long
+# Reasons that may pass: the chamber may be available later.
 HEALING = frozenset({Reason.NO_ANSWER, Reason.SERVER_ERROR, Reason.DEADLINE, Reason.NOT_JSON, Reason.REFUSED})
-BATCH_SECONDS = 0.4  # an item waits no longer than this to be written, while others arrive
+BATCH_SECONDS = 0.4  # longest time an item waits to be written while others arrive
 
 
 class Fetching:
     """The handler of fetch jobs.
 
     Args:
-        open_source: job → where its histograms come from; called when a job needs it. Raises OtherSource where the run
-            came from elsewhere: nothing is fetched then, and what is there is scored.
-        scoring: scores what arrived.
-        project: run → what people said of its items before, put on those that arrived now.
+        open_source: job → the source of its histograms; called when a job needs it. Raises OtherSource if the run
+            came from elsewhere: then nothing is fetched, and stored items are scored.
+        scoring: scores the items that arrived.
+        project: applies earlier labels of a run to the items that arrived.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Fetching:
             why = str(error)
         except OtherSource:
             why = self._interrupted(job.run)
-        if work.stop.is_set() and job.local:  # nobody else can read the file
+        if work.stop.is_set() and job.local:  # no other process can read the file
             self._conclude(job.run, self._interrupted(job.run))
         if not work.over:
             self._project(job.run)
@@ -71,7 +71,7 @@ class Fetching:
     def _interrupted(self, run: int) -> str:
         try:
             origin = self._store.runs.get(run).origin
-        except NotFound:  # it was deleted, and nobody asks
+        except NotFound:  # it was deleted and not requested again
             return ""
         return origin.interrupted(run) if origin else ""
 
@@ -81,7 +81,7 @@ class Fetching:
         known = self._store.runs.get(run)
         again = bool(job.args.get("again")) and bool(stored)
         wanted = places if again else [place for place in places if place not in stored]
-        if not wanted or (known.origin and known.origin.kind is SourceKind.IMPORT):  # the file has no more
+        if not wanted or (known.origin and known.origin.kind is SourceKind.IMPORT):  # the file has nothing more
             return
         source = self._open_source(job)
         started = datetime.now(UTC)
@@ -90,7 +90,7 @@ class Fetching:
         if not self._store.runs.update(run, **begun, **counts):
             work.stop.set()
             return
-        # Asked before the histograms: had the run ended by then, nothing of them is of its midst.
+        # Check before fetching the histograms: if the run had ended by then, they are complete.
         may_grow = source.may_grow(run, work.stop)
         if again:
             settled = self._fetch_again(source, known, work)
@@ -126,15 +126,15 @@ class Fetching:
                 write()
 
     def _fetch_again(self, source: Source, known: Run, work: Work) -> bool:
-        """Ask for all of a run once more, and keep what comes in place of what is there; never less for more.
+        """Fetch all of a run again and replace what is stored. A failed refetch never discards stored items.
 
-        The server zeroes its histograms from time to time. So what has fewer hits in all than is stored is not kept.
+        The server resets its histograms from time to time, so a refetch with fewer hits in total is discarded.
 
         Returns:
-            Whether all is as it was, `SETTLED` ago.
+            Whether nothing has changed for `SETTLED`.
 
         Raises:
-            SourceDown: what is stored stays.
+            SourceDown: stored items stay.
         """
         items, run = self._store.items, known.number
         came = list(source.fetch(run, self._store.subsystem.places(), work.stop))
@@ -147,16 +147,16 @@ class Fetching:
         new = [(place, one) for place, one in came if place not in before]
         items.store(run, [*new, *([] if fewer else changed)], source.name, source.simulated)
         if fewer:
-            log.info("run %d: the server has fewer hits than before, which stay", run)
+            log.info("run %d: the server has fewer hits than are stored; the stored histograms stay", run)
         return not changed and known.started_at is not None and datetime.now(UTC) - known.started_at >= SETTLED
 
     def _conclude(self, run: int, why: str) -> None:
         facts = self._scoring.facts(run)
         done, missing = facts["done"], facts["missing"]
-        # A server that is away when what was missing is asked for again takes nothing from what is there.
+        # A server that is down while missing items are refetched never discards stored ones.
         state = RunState.FAILED if why and not self._scoring.is_whole(facts) else RunState.FINISHED
         if not why and not done and set(facts["reasons"]) == {Reason.ABSENT}:
-            state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."
+            state, why = RunState.NOT_FOUND, f"The server has no histograms of run {run}."
             self._store.items.remove_missing(run)
             facts, missing = facts | {"missing": 0, "summary": {}, "reasons": {}}, 0
         again = self._ask_again_at(run, state, facts["reasons"])
@@ -164,7 +164,7 @@ class Fetching:
         log.info("run %d: %s, %d stored, %d missing %s", run, state, done, missing, why)
 
     def _ask_again_at(self, run: int, state: RunState, reasons: Iterable[str]) -> datetime | None:
-        """When the server is to be asked again for what may be there by then: each time after twice as long."""
+        """When to poll the server again for what may be there by then: at doubling intervals."""
         try:
             known = self._store.runs.get(run)
         except NotFound:

@@ -1,7 +1,7 @@
-"""Takes jobs from the store and does them in threads of this process.
+"""Takes jobs from the store and executes them in threads of this process.
 
-Any number of processes may have a runner; the store's leases see to it that each job is done by one. A process that is
-killed loses its leases, and another (or the same, started again) goes on where the job stood.
+Any number of processes may have a runner; the store's leases ensure that each job is done by one. A killed process
+loses its leases, and another one (or the same, restarted) resumes its jobs.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from app.store.jobs import LEASE_SECONDS
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1
-THREADS = 4  # fetching takes one (its lane admits no second); deletions need not wait for it
-MOST_ATTEMPTS = 5  # a job that kills its process this often is given up
-SAFE_LEASE_SECONDS = LEASE_SECONDS * 2 / 3  # beyond this we do not trust that the lease is still ours
+THREADS = 4  # fetching takes one (its lane allows no second); deletions need not wait for it
+MOST_ATTEMPTS = 5  # a job that kills its process this often is abandoned
+SAFE_LEASE_SECONDS = LEASE_SECONDS * 2 / 3  # after this, do not trust that the lease is still ours
 
 
 @dataclass(eq=False)
 class Work:
-    """A handler's view of its job: when `over` is true it should put its work away and return."""
+    """A handler's view of its job: once `over` is true it should save its work and return."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     renewed: float = field(default_factory=time.monotonic)
 
     @property
     def over(self) -> bool:
-        """Cancelled, the process is stopping, or the lease may be somebody else's."""
+        """The job is cancelled, the process is stopping, or the lease may have been lost."""
         return self.stop.is_set() or time.monotonic() - self.renewed > SAFE_LEASE_SECONDS
 
 
 class Handler(Protocol):
-    """Does one kind of job. Called again after a crash: must go on from what is stored."""
+    """Does one kind of job. Called again after a crash: must resume from what is stored."""
 
     def __call__(self, job: Job, work: Work) -> None: ...
 
     def failed(self, job: Job, why: str) -> None:
-        """Tell the reader that the job was given up."""
+        """Record that the job was abandoned."""
 
 
 class BySubsystem:
@@ -74,16 +74,16 @@ class BySubsystem:
 
 
 class _Scheduler(BackgroundScheduler):
-    """One whose thread survives that it is shut down while it hands out a job."""
+    """A pool whose threads survive a shutdown while it hands out a job."""
 
     def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
-        """Forget a job, also one that the shutdown forgot first."""
+        """Forget a job, even if the shutdown forgot it first."""
         with contextlib.suppress(JobLookupError):
             super().remove_job(job_id, jobstore)
 
 
 class Runner:
-    """Claims and does jobs until it is stopped."""
+    """Claims and executes jobs until it is stopped."""
 
     def __init__(self, store: Store, handlers: Mapping[str, Handler], only: Collection[str] | None = None) -> None:
         """Make a runner for all jobs, or only for those with the given ids."""
@@ -95,10 +95,10 @@ class Runner:
         self._pools = {"default": ThreadPoolExecutor(2), "work": ThreadPoolExecutor(THREADS)}
         defaults = {"misfire_grace_time": None, "coalesce": True}
         self._scheduler = _Scheduler(executors=self._pools, job_defaults=defaults, timezone=UTC)
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns when a tick takes over a second
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # warns when a tick takes more than a second
 
     def also(self, only: Collection[str]) -> None:
-        """Do these jobs too, where the runner is not for all jobs anyway."""
+        """Do these jobs too, unless the runner is for all jobs anyway."""
         if self._only is not None:
             self._only = {*self._only, *only}
 
@@ -108,7 +108,7 @@ class Runner:
         self.every(TICK_SECONDS, self._tick)
 
     def every(self, seconds: float, function: Callable[[], None]) -> None:
-        """Call a function now and then every so many seconds."""
+        """Call a function now, and then at an interval in seconds."""
         self._scheduler.add_job(function, "interval", seconds=seconds, next_run_time=datetime.now(UTC))
 
     def wake(self) -> None:
@@ -117,7 +117,7 @@ class Runner:
             self._scheduler.add_job(self._tick)
 
     def do(self, job: Job) -> None:
-        """Do a job that this runner owns already, in a thread."""
+        """Do a job that this runner already owns, in a thread."""
         work = Work()
         with self._lock:
             if self._stopping:
@@ -126,20 +126,20 @@ class Runner:
         self._scheduler.add_job(self._run, args=(job, work), executor="work")
 
     def stop(self) -> None:
-        """Tell all jobs to put their work away, wait for them, and give them back for somebody else to take."""
+        """Tell all jobs to save their work, wait for them, and release them for others to take."""
         with self._lock:
             self._stopping = True
             working = list(self._working.values())
         for _, work in working:
             work.stop.set()
         if self._scheduler.running:
-            # To wait here would be to hold a lock that a job needs which adds another: neither would ever end.
+            # Waiting here would hold a lock needed by jobs that add further ones: a deadlock.
             self._scheduler.shutdown(wait=False)
             for pool in self._pools.values():
                 pool.shutdown()
 
     def _expire_dead_neighbours(self) -> None:
-        """Free the jobs of programs that were killed on this machine, rather than wait until their leases run out."""
+        """Release the jobs of programs killed on this machine at once, before their leases expire."""
         for owner in self._store.jobs.owners():
             node, pid, _ = owner.rsplit(":", 2)
             if node == platform.node() and not Path(f"/proc/{pid}").exists():
@@ -156,7 +156,7 @@ class Runner:
                 self.do(job)
         except (PyMongoError, DriftwatchError) as error:
             why = unavailable(error) if isinstance(error, PyMongoError) else error
-            log.warning("the job queue is out of reach: %s", why)
+            log.warning("the job queue cannot be reached: %s", why)
             self._revive()
 
     def _revive(self) -> None:
@@ -178,7 +178,7 @@ class Runner:
         try:
             self._do(job, work)
         except PyMongoError as error:
-            # Nothing can be written now. The lease runs out, and the job is taken up again.
+            # Nothing can be written now. The lease expires, and the job is taken again.
             log.warning("%s: %s (%s)", job, unavailable(error), error)
         finally:
             with self._lock:
@@ -190,7 +190,7 @@ class Runner:
         handler = self._handlers[job.kind]
         try:
             if job.attempt > MOST_ATTEMPTS:
-                raise DriftwatchError(f"Given up: its program was ended {MOST_ATTEMPTS} times while it was under way.")
+                raise DriftwatchError(f"Abandoned: its program ended {MOST_ATTEMPTS} times while the job was running.")
             handler(job, work)
         except ConnectionFailure:
             raise
@@ -200,7 +200,7 @@ class Runner:
         except DriftwatchError as error:
             log.warning("%s failed: %s", job, error)
             self._fail(handler, job, str(error))
-        except Exception as error:  # the border: whatever it is must not end the runner
+        except Exception as error:  # border: no error may end the runner
             log.exception("%s failed unexpectedly", job)
             full = DiskFull.of(error) if isinstance(error, OSError) else None
             self._fail(handler, job, str(full or f"Unexpected error: {type(error).__name__}: {error}"))
@@ -210,7 +210,7 @@ class Runner:
     def _outcome(self, job: Job, work: Work) -> JobState:
         if not work.stop.is_set():
             return JobState.DONE
-        if job.local:  # nobody else could do it
+        if job.local:  # no other process could do it
             return JobState.CANCELLED
         return JobState.CANCELLED if self._store.jobs.get(job.id).cancel else JobState.QUEUED
 

@@ -29,10 +29,10 @@ def test_one_that_took_its_program_down_time_and_again_is_given_up_and_can_be_as
     driftwatch.start()
     wait_until(lambda: not driftwatch.store.jobs.get(job.id).active)
     page = client.get(f"/models/{PAIR[0]}/compare/?with={PAIR[1]}").text
-    assert "The last comparison failed: Given up: its program was ended 5 times while it was under way." in page
+    assert "The last comparison failed: Abandoned: its program ended 5 times while the job was running." in page
     assert driftwatch.compare(*PAIR, runs=1, by="eva", chambers=60).id != job.id
 
 
 def test_the_command_asks_for_another_model_than_the_one_in_use(app):
     ran = app.test_cli_runner().invoke(args=["models", "compare", PAIR[1]])
-    assert (ran.exit_code, "chamber-scan-1 is the one in use: name another" in ran.output) == (2, True)
+    assert (ran.exit_code, "chamber-scan-1 is the model in use: name another one" in ran.output) == (2, True)
