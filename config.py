@@ -1,6 +1,6 @@
 """The settings, read once from the environment, typed and checked: one sentence for each mistake.
 
-Every field is a variable of the same name in capitals; README.md lists them, and a test keeps that list true.
+Every field is a variable of the same name in capitals; docs/settings.md lists them, and a test keeps that list true.
 """
 
 from __future__ import annotations
@@ -68,37 +68,37 @@ class Settings(Given):
     data_dir: Path = Field(ROOT / "data", description="folder of the embedded database and the logs")
     mongodb_uri: Annotated[str, AfterValidator(_mongodb_uri)] | None = Field(
         None,
-        description="the database, such as mongodb://db.example.org/driftwatch; without it an embedded one is started",
+        description="the database, such as mongodb://db.example.org/driftwatch; if not set, an embedded one is started",
     )
     model_dir: Path = Field(ROOT / "models", description="folder of the models that ship with the program")
     trusted_hosts: str = Field(
-        "", description="host names, separated by commas, that the pages answer to besides HOST and localhost"
+        "", description="further host names, separated by commas, that the pages answer to besides HOST and localhost"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="least severe line that is logged"
+        "INFO", description="lowest severity that is logged"
     )
 
     # who may do what
     anonymous: Literal["viewer", "nobody"] = Field(
-        "viewer", description="what somebody who is not signed in may be: viewer, or nobody, who sees nothing"
+        "viewer", description="role of visitors who are not signed in: viewer, or nobody, who sees nothing"
     )
     secret_key: str | None = Field(
         None,
         min_length=32,
         repr=False,
-        description="signs sessions, 32 characters or more; the same for all processes; else a file in DATA_DIR",
+        description="signs sessions; 32 characters or more, the same for all processes; if not set, a file in DATA_DIR",
     )
     driftwatch_user: str | None = Field(
-        None, description="name of the account that commands act for, where it is not named like the system's user"
+        None, description="account that commands act for, if it is not named like the system's user"
     )
 
     # labelling
     uncertain_below: float = Field(
-        0.4, gt=0, le=0.5, description="certainty below which a chamber counts as uncertain; 0.5 is wholly certain"
+        0.4, gt=0, le=0.5, description="certainty below which a chamber counts as uncertain; 0.5 is fully certain"
     )
-    control_share: float = Field(0.1, ge=0, le=1, description="share of the queue that is drawn at random as a control")
+    control_share: float = Field(0.1, ge=0, le=1, description="share of the queue drawn at random as a control sample")
     second_opinions: float = Field(
-        0.0, ge=0, le=1, description="share of chambers that a second person labels without seeing the first label"
+        0.0, ge=0, le=1, description="share of chambers labelled by a second person who does not see the first label"
     )
 
     # models
@@ -106,47 +106,49 @@ class Settings(Given):
         0.05,  # 2.5 standard errors of low rate, the hardest kind, on 8,000 chambers
         ge=0,
         le=1,
-        description="how much less of a kind of fault than the model in use a model from labels may find, as a share",
+        description="largest share of a kind of fault that a model from labels may lose against the active one",
     )
     forgetting_chambers: int = Field(
-        8_000, ge=400, le=100_000, description="simulated chambers on which that is measured"
+        8_000, ge=400, le=100_000, description="simulated chambers on which this loss is measured"
     )
 
     # the DQM server
     dqm_url: Url | None = Field(
         None,
-        description="base of the DQM server: https://cmsweb.cern.ch/dqm/online; without it a demonstration is started",
+        description="URL of the DQM server: https://cmsweb.cern.ch/dqm/online; if not set, a demonstration is started",
     )
     dqm_ca_bundle: Annotated[Path, AfterValidator(_readable)] | None = Field(
         None,
-        description="PEM file of the authorities that sign the server's certificate, or a folder of such files with "
-        "their hashes (c_rehash), such as /etc/grid-security/certificates",
+        description="PEM file of the authorities that sign the server's certificate, or a hashed folder (c_rehash) "
+        "of such files, such as /etc/grid-security/certificates",
     )
     dqm_cert: ReadableFile | None = Field(None, description="PEM file of the client certificate")
     dqm_key: ReadableFile | None = Field(
         None, description="PEM file of the client certificate's key, without a passphrase"
     )
     dqm_proxy: ReadableFile | None = Field(
-        None, description="PEM file of a grid proxy (certificate and key in one), in place of DQM_CERT and DQM_KEY"
+        None, description="PEM file of a grid proxy (certificate and key in one), instead of DQM_CERT and DQM_KEY"
     )
-    dqm_parallel: int = Field(16, ge=1, le=16, description="requests at the same time; the server bears 16, never more")
+    dqm_parallel: int = Field(16, ge=1, le=16, description="parallel requests; the server tolerates at most 16")
     dqm_connect_timeout: Seconds = Field(5, description="seconds to wait for a connection")
-    dqm_read_timeout: Seconds = Field(30, description="seconds for one request, from sending it to its last byte")
-    dqm_retries: int = Field(4, ge=0, le=20, description="further tries of a request that may heal")
+    dqm_read_timeout: Seconds = Field(
+        30, description="seconds for one request, from sending it to the last byte of its reply"
+    )
+    dqm_retries: int = Field(4, ge=0, le=20, description="retries of a request that failed in a way that may pass")
     dqm_backoff: float = Field(
         0.5, ge=0, le=60, description="seconds before the first retry, doubled for each further one, with jitter"
     )
-    dqm_retry_after_max: Seconds = Field(30, description="longest Retry-After, in seconds, that is obeyed as it stands")
-    dqm_run_deadline: Seconds = Field(900, description="seconds that fetching one run may take")
+    dqm_retry_after_max: Seconds = Field(30, description="longest Retry-After, in seconds, that is obeyed in full")
+    dqm_run_deadline: Seconds = Field(900, description="seconds allowed for fetching one run")
     dqm_max_reply_bytes: int = Field(
-        2_000_000, ge=1_000, le=100_000_000, description="largest reply that is read, in bytes"
+        2_000_000, ge=1_000, le=100_000_000, description="largest reply accepted, in bytes"
     )
     dqm_poll_minutes: int = Field(
         0,
         ge=0,
         le=10_080,
-        description="fetch runs that the server lists and we lack, or of which more may be there by now, "
-        "every so many minutes; 0 is off",
+        description="minutes between two looks for runs that are new on the server or may have more data by now; "
+        "0 is off",
     )
 
     @model_validator(mode="after")

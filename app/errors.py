@@ -1,6 +1,6 @@
-"""Everything that can go wrong in a way that Driftwatch expects, each with the sentence a person will read.
+"""All expected errors, each with the sentence a person will read.
 
-Raised anywhere, caught only at the borders (a request, a job, a command). Not for programming errors.
+They are raised anywhere and caught only at the borders: a request, a job, a command. Not for programming errors.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from enum import StrEnum
 class DriftwatchError(Exception):
     """The base of every expected error: `str(error)` is one sentence for the person who caused it."""
 
-    status = 500  # of the HTTP answer, where a request caused it
+    status = 500  # of the HTTP response, if a request caused it
     code = "error"  # stable, for programs
 
 
 class SettingsError(DriftwatchError):
     """A setting from the environment cannot be used."""
 
-    status = 503  # nobody can be served until it is corrected
+    status = 503  # nothing can be served until it is corrected
     code = "settings"
 
 
 class InvalidInput(DriftwatchError):
-    """A value from outside is not what the field takes.
+    """A value from outside is not valid for its field.
 
     Args:
-        field: the name of the field, as the person who wrote the value knows it.
-        value: what was given; shortened for the message.
-        accepted: what would have been accepted, as the end of a sentence: "a whole number from 1 to 999,999".
+        field: the name of the field, as known to the person who entered the value.
+        value: the value, shortened for the message.
+        accepted: what is accepted, as the end of a sentence: "a whole number from 1 to 999,999".
     """
 
     status = 400
@@ -41,61 +41,61 @@ class InvalidInput(DriftwatchError):
 
 
 class FileTooLarge(DriftwatchError):
-    """A file is, or becomes when it is read, more than it may; the sentence names the bound."""
+    """A file exceeds a bound, as it is or when unpacked; the sentence names the bound."""
 
     status = 413
     code = "file-too-large"
 
 
 class GivenUp(DriftwatchError):
-    """Whoever asked for it is gone before it was done."""
+    """The client disconnected before the work was done."""
 
     status = 408
     code = "given-up"
 
 
 class NotFound(DriftwatchError):
-    """What was asked for is not in the database."""
+    """The requested object is not in the database."""
 
     status = 404
     code = "not-found"
 
 
 class Conflict(DriftwatchError):
-    """The request does not fit the state that the thing is in now."""
+    """The request does not fit the current state of the object."""
 
     status = 409
     code = "conflict"
 
 
 class OtherSource(Conflict):
-    """A run comes from one source, and was to be continued from another; the sentence names both."""
+    """A run from one source was to be continued from another; the sentence names both."""
 
     code = "other-source"
 
 
 class TooFewLabels(Conflict):
-    """A network cannot be trained from the labels that there are; the sentence says what is missing."""
+    """There are too few labels to train a network; the sentence says what is missing."""
 
     code = "too-few-labels"
 
 
 class SignInNeeded(DriftwatchError):
-    """Nobody is signed in, and what was asked for is not for everybody."""
+    """The request requires signing in."""
 
     status = 401
     code = "sign-in-needed"
 
 
 class SignInRefused(DriftwatchError):
-    """The name and the password, or the link, are not those of an account that may be used."""
+    """Name and password, or the link, do not belong to an enabled account."""
 
     status = 403
     code = "sign-in-refused"
 
 
 class TooManyAttempts(DriftwatchError):
-    """Signing in was tried too often.
+    """Too many failed attempts to sign in.
 
     Args:
         seconds: until it can be tried again.
@@ -110,7 +110,7 @@ class TooManyAttempts(DriftwatchError):
 
 
 class Forbidden(DriftwatchError):
-    """Who is signed in may not do this; the sentence says which role may."""
+    """The account's role does not permit this; the sentence names the role that does."""
 
     status = 403
     code = "forbidden"
@@ -124,14 +124,14 @@ class StoreUnavailable(DriftwatchError):
 
 
 class DiskFull(DriftwatchError):
-    """What should be kept cannot be written."""
+    """The disk is full or cannot be written to."""
 
     status = 507
     code = "disk-full"
 
     @classmethod
     def of(cls, error: OSError) -> DiskFull | None:
-        """The sentence for an error of the system, where it is one of these.
+        """The sentence for a system error of this kind; None for any other.
 
         >>> str(DiskFull.of(OSError(errno.ENOSPC, "No space left on device", "/data/x")))
         'Driftwatch cannot write to /data/x: no space left on device. Make room there, then try again.'
@@ -150,25 +150,25 @@ class ModelRefused(DriftwatchError):
 
 
 class NotExplained(DriftwatchError):
-    """Working out why the scores are as they are failed, and will not be tried again at once."""
+    """Explaining the scores failed recently and is not retried yet."""
 
     code = "not-explained"
 
 
 class Reason(StrEnum):
-    """Why a histogram is missing from a run. The values are stored and shown to programs; never reuse one."""
+    """Why a histogram is missing from a run. The values are stored and part of the API; never reuse one."""
 
     ABSENT = "absent"  # the server has no such histogram
     REFUSED = "refused"  # a sign-in page, or 401/403
-    NOT_JSON = "not_json"  # a dead renderer, an empty body
+    NOT_JSON = "not_json"  # renderer failed, empty body
     WRONG_SHAPE = "wrong_shape"  # not this chamber's geometry
-    NOT_FINITE = "not_finite"  # nan or inf among the counts
-    NEGATIVE = "negative"  # below zero, and not the −1 of "no cell"
-    NOT_WHOLE = "not_whole"  # a count with a fraction
+    NOT_FINITE = "not_finite"  # NaN or infinity among the counts
+    NEGATIVE = "negative"  # below zero, except the −1 of "no cell"
+    NOT_WHOLE = "not_whole"  # a fractional count
     TOO_LARGE = "too_large"  # a reply or a count beyond the limit
     SERVER_ERROR = "server_error"  # 5xx or 429, after all retries
     NO_ANSWER = "no_answer"  # a timeout or a broken connection, after all retries
-    DEADLINE = "deadline"  # the run's time was up before its turn came
+    DEADLINE = "deadline"  # the run's deadline passed before its turn
 
 
 REASON_WORDS = {
@@ -187,11 +187,11 @@ REASON_WORDS = {
 
 
 class UnusableHistogram(DriftwatchError):
-    """One histogram cannot be used; the run goes on without it.
+    """One histogram cannot be used; the run continues without it.
 
     Args:
-        reason: the kind, for counting and for programs.
-        detail: what exactly was seen, with the value at fault: one sentence without its full stop.
+        reason: the kind, for statistics and for programs.
+        detail: what exactly is wrong, with the value at fault: one sentence without its full stop.
     """
 
     status = 422
@@ -203,11 +203,11 @@ class UnusableHistogram(DriftwatchError):
 
 
 class SourceDown(DriftwatchError):
-    """The source as a whole refuses or does not answer: asking it for the other histograms is pointless.
+    """The whole source refuses or does not answer, so requesting the other histograms is pointless.
 
     Args:
         reason: REFUSED, SERVER_ERROR, NO_ANSWER or DEADLINE.
-        detail: one sentence that says what was tried and what came back.
+        detail: one sentence with what was tried and what came back.
     """
 
     status = 502

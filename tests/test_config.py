@@ -3,7 +3,7 @@ import re
 import pytest
 
 from app.errors import SettingsError
-from config import ROOT, Settings
+from config import Settings
 
 
 def test_without_any_variable_the_defaults_hold():
@@ -48,15 +48,3 @@ def test_a_certificate_without_its_key_is_a_mistake(tmp_path):
     certificate.touch()
     with pytest.raises(SettingsError, match=r"^DQM_KEY is not set, but"):
         Settings.from_environment({"DQM_CERT": str(certificate)})
-
-
-def test_the_readme_lists_every_setting_with_its_default():
-    readme = (ROOT / "README.md").read_text()
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", readme, flags=re.MULTILINE))
-    assert set(rows) == {name.upper() for name in Settings.model_fields}
-    for name, field in Settings.model_fields.items():
-        default = field.default
-        if name in ("data_dir", "model_dir"):
-            default = default.relative_to(ROOT)
-        expected = "–" if default in (None, "") else f"`{default}`"
-        assert rows[name.upper()] == expected, name

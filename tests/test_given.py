@@ -78,8 +78,8 @@ def test_an_argument_of_a_command_that_cannot_be_kept_or_is_no_plain_number_is_r
     run = app.test_cli_runner().invoke
     for arguments, said in (
         (["models", "show", "row\udcff"], "without control characters"),
-        (["evaluate-model", "--chambers", "1_000"], "no whole number"),
-        (["train", "--seed", "１２"], "no whole number"),
+        (["evaluate-model", "--chambers", "1_000"], "not a whole number"),
+        (["train", "--seed", "１２"], "not a whole number"),
         (["models", "threshold", "row-cnn-1", "--score", "nan"], "no number"),
         (["models", "threshold", "row-cnn-1", "--score", "1e-278", "--why", "x"], "0.000001 or more"),
     ):

@@ -1,6 +1,6 @@
-"""The commands: `flask fetch`, `runs`, `delete`, `demo-dqm`, `serve`, and those of `cli_…`.
+"""The commands about runs and servers (`flask fetch`, `runs`, `delete`, `demo-dqm`, `serve`); registers all commands.
 
-The same use cases as the pages; they work whether or not these are being served, on the same database.
+Commands share the pages' use cases and database, and work whether or not the pages are being served.
 """
 
 from __future__ import annotations
@@ -60,23 +60,31 @@ def init_app(app: Flask) -> None:
 @command("fetch")
 @click.argument("runs", nargs=-1)
 @click.option(
-    "--wait", is_flag=True, help="Wait until the runs are fetched and scored, doing it here if nobody else does."
+    "--wait",
+    is_flag=True,
+    help="Wait until the runs are fetched and scored; do the work here if no other process does.",
 )
 @click.option(
-    "--root", type=click.Path(path_type=Path), help="Read the runs from this DQM ROOT file, not from the server; waits."
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Read the runs from this DQM ROOT file instead of the server, and wait.",
 )
-@click.option("--again", is_flag=True, help="Fetch all of RUNS, also what is there; that stays until there is more.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Fetch all of RUNS again; stored histograms stay unless the new ones have at least as many hits.",
+)
 def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path | None, again: bool) -> None:
-    """Fetch and score RUNS, such as 302634-302640 305000. Of a run that is there, only what is missing.
+    """Fetch and score RUNS, such as 302634-302640 305000. Of runs that are already there, only what is missing.
 
-    A run is continued only from the source that it began with; of one that was perhaps still being taken when it was
-    fetched, all is fetched again.
+    A run is only continued from the source it was first fetched from. A run that may have been fetched before its end
+    is fetched again completely.
 
-    Exit status 1 if --wait was given and a run failed or is not on the server.
+    The exit status is 1 if --wait was given and a run failed or is not on the server.
     """
     by = acting(driftwatch, "fetch")
     if root and again:
-        raise click.UsageError("--again does not go with --root: what a file holds does not change.")
+        raise click.UsageError("--again cannot be combined with --root: the contents of a file do not change.")
     if root:
         _fetch_root(driftwatch, runs, root, by)
     if not runs:
@@ -89,9 +97,9 @@ def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path 
         _finish([_wait_for(driftwatch, run.number) for run in asked])
     for run in asked:
         if driftwatch.is_complete(run):
-            click.echo(f"run {run.number}: is there already")
+            click.echo(f"run {run.number}: already there")
         else:
-            click.echo(f"run {run.number}: asked for; a Driftwatch that serves pages fetches it (or use --wait)")
+            click.echo(f"run {run.number}: requested; a running `flask serve` fetches it (or use --wait)")
 
 
 def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path, by: str) -> None:
@@ -109,11 +117,11 @@ def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path, by: s
 
 
 def _wait_for(driftwatch: Driftwatch, number: int) -> Run:
-    """Show a run's progress until nobody works on it any more."""
+    """Show a run's progress until no job works on it any more."""
     while (run := driftwatch.store.runs.get(number)).busy:
         if sys.stderr.isatty():
             click.echo(f"\r{_sentence(run)}\033[K", nl=False, err=True)
-        if not driftwatch.store.jobs.active(number):  # it ended between two looks, or its program did
+        if not driftwatch.store.jobs.active(number):  # it, or its process, ended between two polls
             driftwatch.reconcile_runs()
             driftwatch.runner.also([job.id for job in driftwatch.store.jobs.active(number)])
         time.sleep(LOOK_SECONDS)
@@ -124,16 +132,16 @@ def _wait_for(driftwatch: Driftwatch, number: int) -> Run:
 
 
 def _finish(runs: list[Run]) -> None:
-    """End the command with the status that says whether all went well."""
+    """Exit with status 1 unless all runs succeeded."""
     if any(run.state is not RunState.FINISHED for run in runs):
         raise click.exceptions.Exit(1)
     raise click.exceptions.Exit(0)
 
 
 @command("runs")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as in the API.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, as in the API.")
 def list_runs(driftwatch: Driftwatch, as_json: bool) -> None:
-    """List the runs that were asked for, newest first."""
+    """List the requested runs, newest first."""
     acting(driftwatch, "view")
     found, page = 0, 100
     while batch := driftwatch.store.runs.find(skip=found, limit=page):
@@ -141,14 +149,14 @@ def list_runs(driftwatch: Driftwatch, as_json: bool) -> None:
             click.echo(RunOut.of(run).model_dump_json() if as_json else _sentence(run))
         found += len(batch)
     if not found and not as_json:
-        click.echo("No run was asked for yet. Try: flask fetch 302635 --wait", err=True)
+        click.echo("No run was requested yet. Try: flask fetch 302635 --wait", err=True)
 
 
 @command("delete")
 @click.argument("run")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(driftwatch: Driftwatch, run: str, yes: bool) -> None:
-    """Delete RUN with its histograms and scores, stopping what works on it. Asks first where a person can answer."""
+    """Delete RUN with its histograms and scores, and stop jobs that work on it. At a terminal, asks first."""
     by = acting(driftwatch, "delete_run")
     (number,) = run_numbers(run)
     known = driftwatch.store.runs.get(number)
@@ -163,7 +171,9 @@ def delete(driftwatch: Driftwatch, run: str, yes: bool) -> None:
     except NotFound:
         click.echo(f"run {number}: deleted")
     else:
-        raise click.ClickException(f"run {number} could not be deleted; it is marked, and will be tried again")
+        raise click.ClickException(
+            f"run {number} could not be deleted; it stays marked for deletion, and this is retried"
+        )
 
 
 def _sentence(run: Run) -> str:
@@ -177,7 +187,7 @@ def _sentence(run: Run) -> str:
     if run.missing:
         parts.append(f"{run.missing} missing ({', '.join(f'{n} {reason}' for reason, n in run.reasons.items())})")
     if run.unsettled:
-        parts.append("perhaps still being taken when it was fetched")
+        parts.append("may have been fetched before its end")
     return ", ".join(parts) + (f": {run.why}" if run.why else "")
 
 
@@ -191,15 +201,19 @@ def _at_a_terminal() -> bool:
 @command("demo-dqm")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=Whole(0, 65_535), default=8081, show_default=True, help="0 takes a free one.")
-@click.option("--latency", type=Number(), default=0.0, show_default=True, help="Seconds from a request to its reply.")
-@click.option("--jitter", type=Number(), default=0.0, show_default=True, help="Up to so many seconds more, at random.")
+@click.option(
+    "--latency", type=Number(), default=0.0, show_default=True, help="Seconds between a request and its reply."
+)
+@click.option(
+    "--jitter", type=Number(), default=0.0, show_default=True, help="Random delay of up to this many further seconds."
+)
 @click.option(
     "--fault",
     "faults",
     multiple=True,
     metavar="KIND[=SHARE[:TRIES]]",
-    help="Let this share of the chambers fail in this way, for so many tries or for ever; may be repeated. "
-    "A wrong kind lists all.",
+    help="Let this share of the chambers fail in this way, for a number of tries or for ever; repeatable. "
+    "An unknown kind lists all kinds.",
 )
 @click.option("--until-stdin-ends", is_flag=True, hidden=True)
 def demo_dqm(
@@ -211,7 +225,7 @@ def demo_dqm(
     faults: tuple[str, ...],
     until_stdin_ends: bool,
 ) -> None:
-    """Serve simulated runs as the DQM server does. Prints its base URL first: what DQM_URL takes."""
+    """Serve simulated runs as the DQM server does. First prints its base URL, for DQM_URL."""
     from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault
 
     options = DemoOptions(latency=latency, jitter=jitter, faults=tuple(Fault.parse(fault) for fault in faults))

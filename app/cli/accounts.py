@@ -24,9 +24,9 @@ def users_group() -> None:
 @click.argument("name")
 @click.option("--role", type=ROLES, required=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, for scripts.")
-@click.option("--no-password", is_flag=True, help="Make none: its person gets in by a link (flask users link).")
+@click.option("--no-password", is_flag=True, help="Set none: the account is entered by a link (flask users link).")
 def add_user(driftwatch: Driftwatch, name: str, role: str, password_stdin: bool, no_password: bool) -> None:
-    """Make an account; asks for its password."""
+    """Create an account; asks for its password."""
     by = acting(driftwatch, "users")
     password = None if no_password else _password(password_stdin)
     account = driftwatch.accounts.add(name, Role(role), by, password)
@@ -47,7 +47,7 @@ def list_users(driftwatch: Driftwatch) -> None:
 @click.argument("name")
 @click.argument("role", type=ROLES)
 def set_role(driftwatch: Driftwatch, name: str, role: str) -> None:
-    """Give an account another role."""
+    """Change an account's role."""
     account = driftwatch.accounts.set_role(name, Role(role), by=acting(driftwatch, "users"))
     click.echo(f"{account.name}: {account.role}")
 
@@ -55,7 +55,7 @@ def set_role(driftwatch: Driftwatch, name: str, role: str) -> None:
 @command("disable")
 @click.argument("name")
 def disable_user(driftwatch: Driftwatch, name: str) -> None:
-    """Let an account in no more; what it did stays under its name."""
+    """Disable an account; what it did stays under its name."""
     account = driftwatch.accounts.disable(name, by=acting(driftwatch, "users"))
     click.echo(f"{account.name}: disabled")
 
@@ -63,7 +63,7 @@ def disable_user(driftwatch: Driftwatch, name: str) -> None:
 @command("enable")
 @click.argument("name")
 def enable_user(driftwatch: Driftwatch, name: str) -> None:
-    """Let a disabled account in again."""
+    """Enable a disabled account."""
     account = driftwatch.accounts.enable(name, by=acting(driftwatch, "users"))
     click.echo(f"{account.name}: in use")
 
@@ -72,9 +72,9 @@ def enable_user(driftwatch: Driftwatch, name: str) -> None:
 @click.argument("name")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, for scripts.")
 def set_password(driftwatch: Driftwatch, name: str, password_stdin: bool) -> None:
-    """Give an account another password; its sessions end."""
+    """Set a new password for an account; ends its sessions."""
     by = acting(driftwatch, "users")
-    name = driftwatch.accounts.get(name).name  # before a password is asked for
+    name = driftwatch.accounts.get(name).name  # before asking for a password
     driftwatch.accounts.set_password(name, _password(password_stdin), by)
     click.echo(f"{name}: password changed")
 
@@ -90,8 +90,8 @@ def make_link(driftwatch: Driftwatch, name: str | None) -> None:
     host, port = driftwatch.settings.host, driftwatch.settings.port
     if is_loopback(host) and port:
         where = sign_in_url(host, port, token)
-    else:  # only its person knows by which address the pages are reached
-        where = f"/sign-in/link/{token}, after the address of the pages"
+    else:  # we do not know the address under which the pages are reached
+        where = f"/sign-in/link/{token}, appended to the address of the pages"
     click.echo(f"{name}, once, within {LINK_HOURS} hours: {where}")
 
 
@@ -100,7 +100,7 @@ for _command in (add_user, list_users, set_role, disable_user, enable_user, set_
 
 
 def sign_in_url(host: str, port: int, token: str) -> str:
-    """Address of a sign-in link on the pages that this machine serves."""
+    """Address of a sign-in link on the pages served by this machine."""
     host = f"[{host}]" if ":" in host else host
     with current_app.test_request_context(base_url=f"http://{host}:{port}"):
         return url_for("signin.link", token=token, _external=True)

@@ -1,4 +1,4 @@
-"""What every command shares: the program it works on, whom it acts for, and one sentence for whatever went wrong."""
+"""Shared by all commands: access to the program, the account they act for, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from app.driftwatch import Driftwatch
 from app.errors import DiskFull, DriftwatchError, SignInNeeded
 from app.store.connecting import unavailable, unhurried
 
-LOOK_SECONDS = 0.2  # between two looks at what the background is doing
+LOOK_SECONDS = 0.2  # between two polls of the background work
 
 
 def command(name: str) -> Callable:
-    """A command that gets the `Driftwatch`, puts it away at the end, and answers expected errors with one sentence."""
+    """A command that receives the `Driftwatch`, closes it at the end, and reports expected errors in one sentence."""
 
     def decorate(function: Callable) -> click.Command:
         @click.command(name)
@@ -52,7 +52,7 @@ def command(name: str) -> Callable:
 
 
 def acting(driftwatch: Driftwatch, action: str) -> str:
-    """Who runs this command, for `by` fields.
+    """The name of the account that this command acts for, for `by` fields.
 
     Raises:
         SignInNeeded: there is no account to act for.
@@ -68,7 +68,7 @@ def acting(driftwatch: Driftwatch, action: str) -> str:
 
 
 class Whole(click.ParamType):
-    """A whole number of a range, in plain digits: click's own takes 1_000, and numbers of any size."""
+    """An integer within a range, in plain digits: click's own also accepts 1_000, and numbers of any size."""
 
     name = "integer"
 
@@ -79,11 +79,13 @@ class Whole(click.ParamType):
         try:
             return given.within("it", given.whole_number(str(value)), self._allowed)
         except (ValueError, DriftwatchError):
-            self.fail(f"{value!r} is no whole number from {self._allowed[0]:,} to {self._allowed[-1]:,}.", param, ctx)
+            self.fail(
+                f"{value!r} is not a whole number from {self._allowed[0]:,} to {self._allowed[-1]:,}.", param, ctx
+            )
 
 
 class Number(click.ParamType):
-    """A finite number, plainly written; what it may be is said by what it is for."""
+    """A finite number in plain notation; its range is checked by whatever uses it."""
 
     name = "float"
 
@@ -91,11 +93,11 @@ class Number(click.ParamType):
         try:
             return given.number(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no number.", param, ctx)
+            self.fail(f"{value!r} is not a number.", param, ctx)
 
 
 def _require_sound(name: str, value: object) -> None:
-    """Refuse a text that could be neither kept nor shown: the shell gives any bytes. Paths may have such names."""
+    """Refuse text that cannot be stored or shown, since the shell passes any bytes. Paths are exempt."""
     for one in value if isinstance(value, tuple) else (value,):
         if isinstance(one, str):
             given.sound_text(name, one)

@@ -1,4 +1,4 @@
-"""The commands about models: `flask score`, `train`, `models`, `evaluate-model`, `simulate-labelling` and the like."""
+"""The commands about models: `flask score`, `train`, `models`, `evaluate-model`, `simulate-labelling` and others."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 @command("score")
 @click.argument("file", type=click.File("rb"))
-@click.option("--model", "name", help="Judge by this model of the model folder, not by the one in use.")
+@click.option("--model", "name", help="Score with this model from the model folder instead of the one in use.")
 def score(driftwatch: Driftwatch, file: BinaryIO, name: str | None) -> None:
-    """Judge the chambers in FILE (- for standard input); needs no database.
+    """Score the chambers in FILE (- for standard input); needs no database.
 
-    FILE has one JSON object a line: "wheel", "sector", "station", and "occupancy": 12 rows, the first layer 1, with -1
-    where no cell exists. Writes one object a line: the chamber, "scores" (12 numbers, null where a layer is absent or
-    unjudged), "verdicts" (12 words), "certainty", "findings" (what simple statistics find wrong, and where). A bad line
-    is reported with its number and the others are judged; the exit status is 1 then.
+    FILE has one JSON object per line: "wheel", "sector", "station", and "occupancy": 12 rows, the first being layer 1,
+    with -1 where no cell exists. Writes one object per line: the chamber, "scores" (12 numbers, null for layers that
+    are absent or not judged), "verdicts" (12 words), "certainty", "findings" (what simple statistics find wrong, and
+    where). A bad line is reported with its number and the others are scored; the exit status is then 1.
     """
     from app.subsystems.dt.learning.jsonlines import judged_lines
 
@@ -52,7 +52,7 @@ def score(driftwatch: Driftwatch, file: BinaryIO, name: str | None) -> None:
 
 
 def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
-    """A model by name: one that ships, else one of the database; without a name the one that ships as the default."""
+    """A model by name, shipped or from the database; without a name, the default of the shipped models."""
     from app.subsystems.dt.learning.scoring import Scorer
 
     shipped = driftwatch.settings.model_dir
@@ -65,29 +65,29 @@ def _scorer(driftwatch: Driftwatch, name: str | None) -> Scorer:
 
 
 @command("train")
-@click.option("--architecture", help="Which network to train; row-cnn, or from labels chamber-scan, if not given.")
+@click.option("--architecture", help="Network to train; by default row-cnn, or chamber-scan with --from-labels.")
 @click.option("--seed", type=Whole(), default=2018, show_default=True, help="The same seed gives the same network.")
-@click.option("--chambers", type=Whole(), help="Simulated chambers to learn from; 8000, or with labels 20000.")
+@click.option("--chambers", type=Whole(), help="Simulated chambers to train on; 8000, or 20000 with labels.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder to make; the next free name in the model folder, if not given. Not with --from-labels.",
+    help="Folder to create; by default the next free name in the model folder. Not with --from-labels.",
 )
-@click.option("--from-labels", is_flag=True, help="Learn from what people labelled besides; keep a candidate.")
-@click.option("--runs", default="", help="Labels of these runs only, such as 302634-302640.")
-@click.option("--resolved-only", is_flag=True, help="Only labels by which an expert ended a disagreement.")
+@click.option("--from-labels", is_flag=True, help="Also train on labels; store the result as a candidate.")
+@click.option("--runs", default="", help="Only labels of these runs, such as 302634-302640.")
+@click.option("--resolved-only", is_flag=True, help="Only labels by which an expert resolved a disagreement.")
 @click.option(
     "--simulated-weight",
     type=Number(),
-    help="How much all simulated layers count together, all labelled ones counting 1; 3, if not given.",
+    help="Total weight of all simulated layers relative to all labelled ones; 3 by default.",
 )
 @click.option(
     "--without",
     type=click.Choice([str(kind) for kind in DefectKind], case_sensitive=False),
     multiple=True,
     metavar="KIND",
-    help="Leave out a kind of fault, such as periodic: the network does not get to know it. May be given again. "
-    "Not with --from-labels: a candidate knows of the simulation what the model in use knows.",
+    help="Leave a kind of fault, such as periodic, out of the training; repeatable. "
+    "Not with --from-labels, which simulates the same kinds as for the model in use.",
 )
 def train(
     driftwatch: Driftwatch,
@@ -101,17 +101,21 @@ def train(
     simulated_weight: float | None,
     without: tuple[str, ...],
 ) -> None:
-    """Train a network on simulated chambers, or on these and on labels. It is not put into use by that.
+    """Train a network on simulated chambers, or on these and labels, without putting it into use.
 
-    From labels, what comes of it is kept in the database as a candidate. It is refused, and the exit status is 1, if it
-    finds less of a kind of simulated fault than the model in use, beyond FORGETTING_TOLERANCE.
+    With --from-labels the result is stored in the database as a candidate. It is refused, with exit status 1, if it
+    finds less of any kind of simulated fault than the model in use, beyond FORGETTING_TOLERANCE.
     """
     by = acting(driftwatch, "train")
     if from_labels:
         if out:
-            raise click.UsageError("--out does not go with --from-labels: the candidate is kept in the database.")
+            raise click.UsageError(
+                "--out cannot be combined with --from-labels: the candidate is stored in the database."
+            )
         if without:
-            raise click.UsageError("--without does not go with --from-labels: it is as for the model in use.")
+            raise click.UsageError(
+                "--without cannot be combined with --from-labels: the same kinds are left out as for the model in use."
+            )
         given: dict[str, Any] = {
             "architecture": architecture,
             "chambers": chambers,
@@ -136,7 +140,9 @@ def _train_from_labels(driftwatch: Driftwatch, plan: Plan, by: str) -> None:
     model = driftwatch.training.here(plan, by, report=_tell)
     click.echo(ModelOut.of(model).model_dump_json(indent=2))
     if model.refused:
-        raise click.ClickException(f"{model.name} is kept, but refused; flask models override lets it be activated.")
+        raise click.ClickException(
+            f"{model.name} is stored, but refused; flask models override allows it to be activated."
+        )
 
 
 def _tell(line: str) -> None:
@@ -145,11 +151,11 @@ def _tell(line: str) -> None:
 
 @click.group("models")
 def models_group() -> None:
-    """The registry of models: what there is, which is in use."""
+    """The registry of models: which there are, and which is in use."""
 
 
 @command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def list_models(driftwatch: Driftwatch, as_json: bool) -> None:
     """List the models, oldest first."""
     acting(driftwatch, "view")
@@ -175,22 +181,22 @@ def show_model(driftwatch: Driftwatch, name: str, markdown: bool) -> None:
 @command("add")
 @click.argument("folder", type=click.Path(path_type=Path))
 def add_model(driftwatch: Driftwatch, folder: Path) -> None:
-    """Keep the model of FOLDER, such as `flask train` makes, in the database, as a candidate."""
+    """Add the model in FOLDER, as made by `flask train`, to the database as a candidate."""
     click.echo(f"{driftwatch.models.add(folder, by=acting(driftwatch, 'import_model')).name}: added")
 
 
 @command("activate")
 @click.argument("name")
 def activate_model(driftwatch: Driftwatch, name: str) -> None:
-    """Put a model into use. What other models scored keeps those scores until it is re-evaluated."""
+    """Put a model into use. Runs scored by other models keep their scores until they are re-evaluated."""
     click.echo(f"{driftwatch.activate(name, by=acting(driftwatch, 'activate_model')).name}: in use")
 
 
 @command("override")
 @click.argument("name")
-@click.option("--reason", required=True, help="Why it may be used although it finds less; kept with the model.")
+@click.option("--reason", required=True, help="Why it may be used although it finds less; stored with the model.")
 def override_refusal(driftwatch: Driftwatch, name: str, reason: str) -> None:
-    """Let a model be activated that was refused."""
+    """Allow a refused model to be activated."""
     by = acting(driftwatch, "override_refusal")
     click.echo(f"{driftwatch.override_refusal(name, reason, by=by).name}: {driftwatch.models.get(name).state}")
 
@@ -198,24 +204,27 @@ def override_refusal(driftwatch: Driftwatch, name: str, reason: str) -> None:
 @command("retire")
 @click.argument("name")
 def retire_model(driftwatch: Driftwatch, name: str) -> None:
-    """Take a model out of the choice; its scores stay."""
+    """Retire a model; its scores stay."""
     click.echo(f"{driftwatch.retire(name, by=acting(driftwatch, 'retire_model')).name}: retired")
 
 
 @command("threshold")
 @click.argument("name")
-@click.option("--use", default=models.SHIFTER, show_default=True, help="Whose: shifter or alarm.")
-@click.option("--score", type=Number(), help="From which a layer is bad.")
+@click.option("--use", default=models.SHIFTER, show_default=True, help="Which threshold: shifter or alarm.")
+@click.option("--score", type=Number(), help="Score from which a layer is bad.")
 @click.option(
-    "--false-alarms", "rate", type=Number(), help="In place of a score: the share of good layers, such as 0.01."
+    "--false-alarms",
+    "rate",
+    type=Number(),
+    help="Instead of a score: the false-alarm rate among good layers, such as 0.01.",
 )
-@click.option("--why", default="", help="The reason, for those who come later.")
+@click.option("--why", default="", help="The reason, for the record.")
 def set_threshold(
     driftwatch: Driftwatch, name: str, use: str, score: float | None, rate: float | None, why: str
 ) -> None:
-    """Set from which score of a model a layer is bad. It holds for what is scored from then on.
+    """Set the score from which a layer is bad. It applies to runs scored from then on.
 
-    Runs that it scored before keep their verdicts until `flask reevaluate`, which computes nothing for that.
+    Earlier runs keep their verdicts until `flask reevaluate`, which renews them without computing scores.
     """
     by = acting(driftwatch, "set_threshold")
     if (score is None) == (rate is None):
@@ -233,17 +242,17 @@ def set_threshold(
 @command("compare")
 @click.argument("name")
 @click.argument("other", required=False)
-@click.option("--runs", type=Whole(), default=10, show_default=True, help="How many of the last runs to look at.")
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
+@click.option("--runs", type=Whole(), default=10, show_default=True, help="How many of the latest runs to include.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON instead of tables.")
 def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: int, as_json: bool) -> None:
-    """Compare two models, NAME and OTHER (the one in use, if not given), and keep the result for their page."""
+    """Compare model NAME with OTHER (by default the one in use), and store the result for their page."""
     from app.subsystems.dt.learning.evaluation_tables import of_comparison
     from app.subsystems.dt.learning.side_by_side import SideBySide
 
     by = acting(driftwatch, "compare_models")
     other = other or driftwatch.model
     if other == name:
-        raise click.UsageError(f"{name} is the one in use: name another to compare it with.")
+        raise click.UsageError(f"{name} is the model in use: name another one to compare it with.")
     job = driftwatch.compare(name, other, runs, by=by)
     driftwatch.start(only=[job.id])
     told = ""
@@ -269,9 +278,9 @@ def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: i
 
 @command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", help="What to call it; the file's name, if not given.")
+@click.option("--name", help="Its name; by default the name of the file.")
 def import_model(driftwatch: Driftwatch, file: Path, name: str | None) -> None:
-    """Keep the row network in a Keras 2 .h5 FILE, as a candidate. Nothing in the file is executed."""
+    """Add the row network in a Keras 2 .h5 FILE as a candidate. Nothing in the file is executed."""
     by = acting(driftwatch, "import_model")
     click.echo(f"{driftwatch.models.import_keras2(file, name, by=by).name}: added")
 
@@ -296,10 +305,10 @@ for _model_command in (
     "--chambers", type=Whole(1, MOST_CHAMBERS), default=4_000, show_default=True, help="Simulated chambers to test on."
 )
 @click.option("--seed", type=Whole(), default=302_635, show_default=True, help="The same seed gives the same test.")
-@click.option("--real", type=click.Path(path_type=Path), help="Labelled real chambers to test on besides, as JSON.")
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
+@click.option("--real", type=click.Path(path_type=Path), help="JSON file of labelled real chambers to test on as well.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON instead of tables.")
 @click.option("--pictures", type=click.Path(path_type=Path), help="Folder for the pictures, as SVG.")
-@click.option("--keep", is_flag=True, help="Keep figures and pictures in the database, for the model's page.")
+@click.option("--keep", is_flag=True, help="Store figures and pictures in the database, for the model's page.")
 def evaluate_model(
     driftwatch: Driftwatch,
     name: str | None,
@@ -310,10 +319,10 @@ def evaluate_model(
     pictures: Path | None,
     keep: bool,
 ) -> None:
-    """Compare MODEL (the one that ships in use, if not given) with the row network and with simpler methods.
+    """Compare MODEL (by default the shipped default) with the row network and with simpler methods.
 
-    All on the same simulated chambers, which no model was trained on. Needs no database for models that ship, unless
-    the result is kept.
+    All are tested on the same simulated chambers, on which no model was trained. Shipped models need no database,
+    unless the result is stored.
     """
     from app.subsystems.dt.learning import evaluation
     from app.subsystems.dt.learning import evaluation_pictures as drawn
@@ -323,7 +332,7 @@ def evaluate_model(
     scorers = [_scorer(driftwatch, name)]
     if keep:
         by = acting(driftwatch, "keep_evaluation")
-        driftwatch.models.get(scorers[0].version)  # before minutes are spent
+        driftwatch.models.get(scorers[0].version)  # before spending minutes
     if scorers[0].version != models.REFERENCE:
         scorers.append(_scorer(driftwatch, models.REFERENCE))
     labelled = read_labelled(real) if real else ()
@@ -344,13 +353,13 @@ def evaluate_model(
     "--chambers", type=Whole(1, MOST_CHAMBERS), default=800, show_default=True, help="Simulated chambers to draw."
 )
 @click.option("--seed", type=Whole(0, 2**30 - 1), default=302_635, help="The same seed gives the same test.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a method, in place of the table.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per method, instead of the table.")
 def evaluate_saliency(driftwatch: Driftwatch, name: str | None, chambers: int, seed: int, as_json: bool) -> None:
-    """Measure whether influences on the scores of MODEL (the one that ships in use, if not given) tell the truth.
+    """Measure how faithful the saliency maps of MODEL (by default the shipped default) are.
 
-    On simulated blocks of dead or noisy cells that the model finds: does the strongest cell lie in the block, and half
-    of the influence; does the score fall when the cells are replaced in order of their influence. For every method, the
-    one of 2018 and a random order. Needs no database for models that ship.
+    On simulated blocks of dead or noisy cells that the model finds: do the strongest cell and half of the influence
+    lie in the block, and does the score fall when cells are replaced in order of influence? Covers every method, the
+    one of 2018, and a random order. Shipped models need no database.
     """
     from app.subsystems.dt.learning import explanation_quality as truth
     from app.subsystems.dt.learning.evaluation_tables import aligned
@@ -371,24 +380,24 @@ def evaluate_saliency(driftwatch: Driftwatch, name: str | None, chambers: int, s
 
 @command("simulate-labelling")
 @click.option(
-    "--seeds", type=Whole(), default=5, show_default=True, help="How often all is repeated, with other runs and draws."
-)
-@click.option("--seed", type=Whole(), default=1, show_default=True, help="The first of them; the same gives the same.")
-@click.option(
-    "--runs", type=Whole(), default=40, show_default=True, help="Simulated runs; every other place of them is labelled."
+    "--seeds", type=Whole(), default=5, show_default=True, help="Number of repetitions, with different runs and draws."
 )
 @click.option(
-    "--rate", type=Number(), default=0.95, show_default=True, help="Share found at 1 % false alarms that is wanted."
+    "--seed", type=Whole(), default=1, show_default=True, help="The first seed; the same seed gives the same result."
 )
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of the table.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Where to write the curves, as SVG.")
+@click.option(
+    "--runs", type=Whole(), default=40, show_default=True, help="Simulated runs; every other place can be labelled."
+)
+@click.option("--rate", type=Number(), default=0.95, show_default=True, help="Goal: share found at 1 % false alarms.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON instead of the table.")
+@click.option("--picture", type=click.Path(path_type=Path), help="SVG file for the curves.")
 def simulate_labelling(
     driftwatch: Driftwatch, seeds: int, seed: int, runs: int, rate: float, as_json: bool, picture: Path | None
 ) -> None:
-    """Measure how many labels each strategy of the queue needs: uncertain, diverse, and random ones.
+    """Measure how many labels each queue strategy needs: certain, diverse and random.
 
-    On simulated runs with faults that the network was not taught; an oracle labels what a strategy asks for next, and
-    the network learns from it. Needs no database, and some minutes.
+    On simulated runs with faults that the network was not trained on; an oracle labels whatever a strategy selects
+    next, and the network learns from it. Takes some minutes; needs no database.
     """
     from app.subsystems.dt.learning import evaluation_pictures as pictures
     from app.subsystems.dt.learning import simulate_labelling as simulation
@@ -409,13 +418,13 @@ def simulate_labelling(
 
 @command("learning-curve")
 @click.argument("name", required=False, metavar="[MODEL]")
-@click.option("--runs", default="", help="Labels of these runs only, such as 302634-302640.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a point, in place of the table.")
+@click.option("--runs", default="", help="Only labels of these runs, such as 302634-302640.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per point, instead of the table.")
 def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json: bool) -> None:
-    """Tell whether more labels would help: fit MODEL (the one in use, if not given) to more and more of them.
+    """Find out whether more labels would help: fit MODEL (by default the one in use) to more and more of them.
 
-    To nested subsets of the labelled chambers of the training part; measured on those of the test part. MODEL must not
-    have learnt from labels. Changes nothing.
+    MODEL is fitted to nested subsets of the labelled chambers of the training part and measured on those of the test
+    part. It must not have been trained on labels. Changes nothing.
     """
     from app.ml.split import Part
     from app.subsystems.dt.learning import learning_curve as curve

@@ -20,13 +20,13 @@ LISTED = 20
 
 @command("reevaluate")
 @click.argument("runs", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every run that is loaded.")
-@click.option("--wait", is_flag=True, help="Wait until it is over, doing it here if nobody else does.")
+@click.option("--all", "every", is_flag=True, help="All loaded runs.")
+@click.option("--wait", is_flag=True, help="Wait until it is over; do the work here if no other process does.")
 def reevaluate(driftwatch: Driftwatch, runs: tuple[str, ...], every: bool, wait: bool) -> None:
-    """Have RUNS, such as 302634-302640 305000, scored again by the model in use, the newest first.
+    """Score RUNS, such as 302634-302640 305000, again with the model in use, newest first.
 
-    What that model said of them before is taken, not computed. Exit status 1 if --wait was given and it did not end
-    with every run scored.
+    Scores that this model gave earlier are reused, not recomputed. The exit status is 1 if --wait was given and not
+    all runs were scored.
     """
     by = acting(driftwatch, "reevaluate")
     if bool(runs) == every:
@@ -41,13 +41,13 @@ def reevaluate(driftwatch: Driftwatch, runs: tuple[str, ...], every: bool, wait:
 
 @click.group("reevaluations")
 def reevaluations_group() -> None:
-    """Re-evaluations: how far they are; pauses, resumes or cancels the one that is not over."""
+    """Re-evaluations: show their progress; pause, resume or cancel the current one."""
 
 
 @command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as in the API.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, as in the API.")
 def list_reevaluations(driftwatch: Driftwatch, as_json: bool) -> None:
-    """List the last ones, newest first."""
+    """List the latest ones, newest first."""
     acting(driftwatch, "view")
     for one in driftwatch.store.reevaluations.newest(LISTED):
         click.echo(ReevaluationOut.of(one).model_dump_json() if as_json else _sentence(one))
@@ -55,19 +55,19 @@ def list_reevaluations(driftwatch: Driftwatch, as_json: bool) -> None:
 
 @command("pause")
 def pause(driftwatch: Driftwatch) -> None:
-    """Begin no further run."""
+    """Start no further run."""
     _change(driftwatch, driftwatch.reevaluations.pause)
 
 
 @command("resume")
 def resume(driftwatch: Driftwatch) -> None:
-    """Go on; a Driftwatch that serves pages does the work."""
+    """Continue; a running `flask serve` does the work."""
     _change(driftwatch, driftwatch.reevaluations.resume)
 
 
 @command("cancel")
 def cancel(driftwatch: Driftwatch) -> None:
-    """End it; what it has done stays."""
+    """End it; finished runs stay as they are."""
     _change(driftwatch, driftwatch.reevaluations.cancel)
 
 
@@ -84,7 +84,7 @@ def _change(driftwatch: Driftwatch, change: Callable[[str, str], Reevaluation]) 
 
 
 def _wait_for(driftwatch: Driftwatch, asked: Reevaluation) -> Reevaluation:
-    """Do the jobs of a re-evaluation here, if nobody else does, until it is over or somebody pauses it."""
+    """Do a re-evaluation's jobs here, unless another process does, until it is over or paused."""
     driftwatch.start(only=[])
     while (asked := driftwatch.store.reevaluations.get(asked.id)).state is ReevaluationState.RUNNING:
         if sys.stderr.isatty():

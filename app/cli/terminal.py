@@ -1,6 +1,6 @@
-"""What is printed where the terminal, or the file that stands for it, cannot take every character, such as in Latin-1.
+"""Printing to terminals and files that cannot encode every character, such as Latin-1.
 
-Without this a single `…` would end the program with a UnicodeEncodeError, in the midst of putting its work away.
+Without this a single `…` would end the program with a UnicodeEncodeError while it shuts down.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _PLAIN = {"…": "...", "–": "-", "—": "-", "−": "-", "─": "-", "×": "x
 
 
 def let_output_take_everything() -> None:
-    """From now on a character that cannot be printed is printed as one like it, or as JSON would escape it."""
+    """From now on, print characters that cannot be encoded as a similar one, or as a JSON escape."""
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not what a test or a WSGI server puts there
+        if isinstance(stream, io.TextIOWrapper):  # not a stand-in by a test or a WSGI server
             stream.reconfigure(errors="plain")
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """A handler of errors, as `codecs` takes it.
+    """An error handler for `codecs`.
 
     >>> codecs.register_error("plain", _plain)
     >>> print("10 %–12 % … é \\U0001f600".encode("ascii", errors="plain").decode())

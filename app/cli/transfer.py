@@ -31,7 +31,7 @@ NAME_OF_OUTCOME = {
 @click.option("--format", "form", default="jsonl", show_default=True, help="csv, jsonl or parquet.")
 @click.option("--runs", metavar="FIRST-LAST", help="Only of these runs.")
 @click.option(
-    "--most-bad", type=Whole(), help=f"Bad items that a good run may have; {MOST_BAD:.0%} of all if not given."
+    "--most-bad", type=Whole(), help=f"Largest number of bad items in a good run; {MOST_BAD:.0%} of all by default."
 )
 @click.option(
     "--lumisections",

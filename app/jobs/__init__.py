@@ -1,1 +1,1 @@
-"""What runs in the background: fetching, scoring and deleting runs; and the runner that takes such jobs."""
+"""Background work: fetching, scoring and deleting runs, and more; and the runner that executes such jobs."""

@@ -1,6 +1,6 @@
 """Comparing two models in the background: on the frozen sets, on all labels, and on the last runs.
 
-Nothing is kept until all of it is there; a job that was killed begins again.
+Nothing is stored until the result is complete; a killed job starts over.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ LANE = "compare"  # one at a time: each takes all cores
 
 
 def about(model: str, other: str) -> str:
-    """What tells one such job from another."""
+    """The key that distinguishes such jobs."""
     return f"{model}|{other}"
 
 
 class _Stopped(Exception):
-    """Somebody asked for it to stop, or this program ends."""
+    """The comparison was cancelled, or this program is ending."""
 
 
 class Comparing:
@@ -46,4 +46,4 @@ class Comparing:
         self._store.comparisons.keep(pair, figures, drawn, job.by)
 
     def failed(self, job: Job, why: str) -> None:
-        """The job keeps why, for its page."""
+        """Nothing to do: the job stores the reason, for its page."""

@@ -1,6 +1,6 @@
-"""Deleting a run: its items, their earlier scores, what explains them, then the run itself.
+"""Deleting a run: its items, their past scores and influences, then the run itself.
 
-What people did stays in the record of events.
+What people did stays in the audit trail.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LANE = "delete"  # one at a time, each takes a moment: every lane has a thread
 
 
 class Deleting:
-    """The handler of delete jobs. It runs when no other job works on the run any more."""
+    """The handler of delete jobs. It runs once no other job works on the run."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -26,4 +26,4 @@ class Deleting:
         self._store.runs.remove(job.run)
 
     def failed(self, job: Job, why: str) -> None:
-        """The run stays marked as being deleted, and `Driftwatch.reconcile` asks again."""
+        """The run stays marked for deletion, and `Driftwatch.reconcile` queues the job again."""

@@ -1,8 +1,8 @@
-"""How far runs are from what their model was trained on: measured when a run is scored, or afterwards.
+"""Drift: how far runs are from their model's training data, measured when a run is scored, or afterwards.
 
-The reference of a model is made once, by a job, when there are runs that the model in use scored. It then measures the
-runs that were scored before there was a reference, from what is kept of them: no run is judged again. A job that was
-killed goes on where it stood, for what is measured is not measured again.
+A job makes the reference of a model once, when there are runs scored by the model in use. It then measures the runs
+scored before, from their stored scores and activations, without scoring them again. A killed job resumes where it
+stopped, because it skips runs that are measured.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from app.store import Store
 
 KIND = "drift"
 LANE = "drift"
-MOST_REFERENCES = 3  # in memory: of the model in use, and of those before it while runs are scored again
+MOST_REFERENCES = 3  # kept in memory: that of the model in use, and of earlier ones during a re-evaluation
 
 
 class Measuring:
-    """Measures single runs, for whichever job has scored them."""
+    """Measures single runs, for any job that scores them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -33,7 +33,7 @@ class Measuring:
         self._lock = threading.Lock()
 
     def measure(self, run: int, model: str) -> dict[str, Any] | None:
-        """Keep with each chamber how unlike anything seen it is; the run's drift, None where there is no reference."""
+        """Store each chamber's distance; return the run's drift, or None without a reference."""
         reference = self._reference(model)
         if reference is None:
             return None
@@ -46,7 +46,9 @@ class Measuring:
     def _reference(self, model: str) -> Any | None:
         with self._lock:
             known = self._references.get(model)
-        if known is None and (document := self._store.references.get(model)) is not None:  # else it may be made later
+        if (
+            known is None and (document := self._store.references.get(model)) is not None
+        ):  # otherwise it may be made later
             known = self._drift.of_document(document)
             with self._lock:
                 self._references[model] = known
@@ -58,7 +60,7 @@ class Measuring:
 
 
 class Drifting:
-    """The handler of the jobs, each of one model. The first one of a process imports TensorFlow."""
+    """The handler of drift jobs, each for one model. The first one in a process imports TensorFlow."""
 
     def __init__(self, store: Store, models: Registry, measuring: Measuring) -> None:
         self._store, self._models, self._measuring = store, models, measuring
@@ -75,21 +77,21 @@ class Drifting:
             runs.keep_drift(run, self._measuring.measure(run, model))
 
     def failed(self, job: Job, why: str) -> None:
-        """The job keeps why, and the page says it."""
+        """Nothing to do: the job stores the reason, and the page shows it."""
 
 
 class Drifts:
-    """What can be asked for.
+    """The requests that can be made.
 
     Args:
-        wake: has the background look for jobs.
+        wake: makes the background look for jobs.
     """
 
     def __init__(self, store: Store, models: Registry, wake: Callable[[], None]) -> None:
         self._store, self._models, self._wake = store, models, wake
 
     def ask(self, by: str) -> Job | None:
-        """Have measured what is not measured of the runs that the model in use scored; None where nothing is left."""
+        """Measure the unmeasured runs scored by the model in use; None if there are none."""
         model = self._models.active
         if self._store.runs.next_to_measure(model) is None:
             return None
@@ -98,10 +100,10 @@ class Drifts:
         return job
 
     def reconcile(self) -> None:
-        """The same while no job is at work, unless it failed before.
+        """The same while no other job is running, unless it failed before.
 
-        Where there is no reference, which takes TensorFlow to make, this waits until a run was scored by this program:
-        one that only serves pages is not made to import it.
+        If there is no reference yet, this waits until this program has scored a run: making one imports TensorFlow,
+        which a program that only serves pages should not do.
         """
         if self._store.subsystem.learning().drift is None:
             return
@@ -110,11 +112,11 @@ class Drifts:
             self.ask(by="drift")
 
     def under_way(self) -> bool:
-        """Whether runs of the model in use are being measured, or wait for it."""
+        """Whether runs of the model in use are being measured, or are queued for it."""
         last = self._store.jobs.last(KIND, None, self._models.active)
         return last is not None and last.active
 
     def failure(self) -> str:
-        """Why the last try failed; empty where it did not."""
+        """Why the last attempt failed; empty if it did not."""
         last = self._store.jobs.last(KIND, None, self._models.active)
         return last.why if last and last.state is JobState.FAILED else ""

@@ -1,6 +1,6 @@
-"""Evaluating a model in the background, in a process of its own: the result is kept for its page.
+"""Evaluating a model in the background, in a separate process; the result is stored for the model's page.
 
-Until it is whole, nothing is kept but how far it is. A job that was killed begins anew.
+Until the result is complete, only the progress is stored. A killed job starts over.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from app.registry import Registry
 from app.store import Store
 
 KIND = "evaluate"
-LANE = train.LANE  # one at a time with trainings: each takes two processors for minutes
+LANE = train.LANE  # never beside a training: each takes two processors for minutes
 
 log = logging.getLogger(__name__)
 
 
 class Evaluations:
-    """The handler of the jobs, each of one model."""
+    """The handler of evaluation jobs, each for one model."""
 
     def __init__(self, store: Store, models: Registry) -> None:
         self._store, self._models = store, models
@@ -43,4 +43,4 @@ class Evaluations:
             self._store.models.keep_evaluation(name, found["figures"], found["pictures"], job.by)
 
     def failed(self, job: Job, why: str) -> None:
-        """The job keeps why, for the model's page."""
+        """Nothing to do: the job stores the reason, for the model's page."""

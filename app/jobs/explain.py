@@ -1,6 +1,6 @@
-"""Explaining scores: influences are worked out for one item of a run, or for all, when somebody first asks for them.
+"""Explaining scores: influences are computed for one item of a run, or for all, when first requested.
 
-What is there is not worked out again, so that a job that was killed goes on where it stood.
+Existing influences are not recomputed, so a killed job resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _BAD = (Verdict.BAD, Verdict.EMPTY)
 
 
 def about(place: Any | None, model: str, method: Method) -> str:
-    """What tells one such job of a run from another."""
+    """The key that distinguishes such jobs of a run."""
     return f"{place or 'all'}:{model}:{method}"
 
 
 class Explaining:
-    """The handler of explain jobs. The first one of a process imports TensorFlow."""
+    """The handler of explain jobs. The first one in a process imports TensorFlow."""
 
     def __init__(self, store: Store, models: Registry) -> None:
         self._store, self._models = store, models
@@ -56,7 +56,7 @@ class Explaining:
             )
 
     def failed(self, job: Job, why: str) -> None:
-        """The job keeps why, and whoever asks again soon is told."""
+        """Nothing to do: the job stores the reason, and requests that follow soon are told."""
 
     def _items(self, run: int, place: Mapping[str, int] | None) -> list[Any]:
         if place is None:

@@ -1,10 +1,10 @@
-"""Re-evaluation: runs are scored again by the model in use, the newest first, each by a job of its own.
+"""Re-evaluation: runs are scored again with the model in use, newest first, each by its own job.
 
-A job works on its run, so that no fetch and no deletion of that run is at work meanwhile; when it is done it asks for
-the next. Which run is next follows from the runs: the newest one whose scores are not by the model in use, or whose
-verdicts are not of the threshold that stands for it. So a program that is killed goes on where it stood, and when
-another model comes into use in the midst, or another threshold is set, the re-evaluation goes on with that one and
-takes up again what it had done already. Where only the threshold is another one, nothing is computed.
+A job works on its run, so that run is neither fetched nor deleted meanwhile; when it is done it queues the next. The
+next run is the newest one whose scores are not by the model in use, or whose verdicts are not by its current
+threshold. So a killed program resumes where it stopped, and if another model comes into use meanwhile, or another
+threshold is set, the re-evaluation continues with that one, including the runs it had already done. Where only the
+threshold differs, no scores are computed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from app.store.runs import NOT_SCORED
 log = logging.getLogger(__name__)
 
 KIND = "reevaluate"
-LANE = "reevaluate"  # one run at a time: computing takes all cores
-MOST_FAILED = 20  # runs that cannot be scored; more are not the runs' fault
+LANE = "reevaluate"  # one run at a time: scoring takes all cores
+MOST_FAILED = 20  # runs that cannot be scored; with more, the runs are not to blame
 
 _RUNNING = (ReevaluationState.RUNNING,)
 _PAUSED = (ReevaluationState.PAUSED,)
@@ -37,13 +37,13 @@ _PAUSED = (ReevaluationState.PAUSED,)
 
 @dataclass(frozen=True)
 class Outlook:
-    """How many runs are not as a model would leave them.
+    """How many runs are outdated with respect to a model.
 
     Attributes:
-        other_model: their scores are not all by this model.
-        kept: those of them of which its scores are all kept, so that nothing must be computed.
-        other_threshold: their scores are by this model, and their verdicts of another threshold than the one that
-            stands for it, or nobody knows of which; nothing must be computed.
+        other_model: runs whose scores are not all by this model.
+        kept: those of them for which all its scores are stored, so that none must be computed.
+        other_threshold: runs with scores by this model, but verdicts by another threshold than the current one, or by
+            an unknown one; no scores must be computed.
     """
 
     other_model: int
@@ -52,21 +52,21 @@ class Outlook:
 
 
 class Reevaluations:
-    """What can be asked for.
+    """The requests that can be made.
 
     Args:
-        wake: has the background look for jobs.
+        wake: makes the background look for jobs.
     """
 
     def __init__(self, store: Store, models: Registry, wake: Callable[[], None]) -> None:
         self._store, self._models, self._wake = store, models, wake
 
     def begin(self, runs: Sequence[int] | None, by: str) -> Reevaluation:
-        """Have runs scored again by the model in use; None for all. The same asked for twice is one.
+        """Score runs again with the model in use; None for all. Requesting the same twice gives one re-evaluation.
 
         Raises:
             NotFound: one of the runs is not loaded.
-            Conflict: another one is not over yet.
+            Conflict: another re-evaluation is not over yet.
         """
         if runs is not None:
             runs = sorted(set(runs), reverse=True)
@@ -75,16 +75,16 @@ class Reevaluations:
         made = self._store.reevaluations.begin(runs, by, self._models.active)
         if made is None:
             opened = self._store.reevaluations.opened()
-            if opened is None:  # it ended this very moment
+            if opened is None:  # it ended just now
                 return self.begin(runs, by)
             if opened.runs != runs:
                 raise Conflict("A re-evaluation of other runs is not over yet: wait for it, or cancel it.")
             return opened
-        self._record("re-evaluation asked for", made, by)
+        self._record("re-evaluation requested", made, by)
         return self.go_on(made.id) or self._store.reevaluations.get(made.id)
 
     def pause(self, reevaluation_id: str, by: str) -> Reevaluation:
-        """Begin no further run; the one at hand is finished.
+        """Start no further run; the current one is finished.
 
         Raises:
             NotFound: there is no such re-evaluation.
@@ -93,7 +93,7 @@ class Reevaluations:
         return self._change(reevaluation_id, _RUNNING, ReevaluationState.PAUSED, "re-evaluation paused", by)
 
     def resume(self, reevaluation_id: str, by: str) -> Reevaluation:
-        """Go on with one that was paused.
+        """Resume a paused re-evaluation.
 
         Raises:
             NotFound: there is no such re-evaluation.
@@ -103,7 +103,7 @@ class Reevaluations:
         return self.go_on(reevaluation_id) or changed
 
     def cancel(self, reevaluation_id: str, by: str) -> Reevaluation:
-        """End one; what it has done stays.
+        """End a re-evaluation; finished runs stay as they are.
 
         Raises:
             NotFound: there is no such re-evaluation.
@@ -112,9 +112,9 @@ class Reevaluations:
         return self._change(reevaluation_id, OPEN, ReevaluationState.CANCELLED, "re-evaluation cancelled", by)
 
     def go_on(self, reevaluation_id: str) -> Reevaluation | None:
-        """Queue the next run, or end it where none is left; None where it is not open any more.
+        """Queue the next run, or end the re-evaluation if none is left; None if it is not open any more.
 
-        A run that somebody else works on is left until that is over: fetching scores it anyway.
+        A run that another job works on is left until that is over: fetching scores it anyway.
         """
         known, model = self._store.reevaluations.get(reevaluation_id), self._models.active
         threshold, runs = self._models.bad_from(model), self._store.runs
@@ -136,13 +136,13 @@ class Reevaluations:
         return noted
 
     def reconcile(self) -> None:
-        """Go on where the next run was not asked for: its program was killed, or it waits for what others do."""
+        """Continue if the next run was not queued: its program was killed, or it waits for another job."""
         opened = self._store.reevaluations.opened()
         if opened and not any(job.args.get("reevaluation") == opened.id for job in self._store.jobs.active()):
             self.go_on(opened.id)
 
     def outlook(self, model: str) -> Outlook:
-        """What a re-evaluation by a model would have to do."""
+        """What a re-evaluation with a model would have to do."""
         other_model, other_threshold = self._store.runs.count_to_score(model, self._models.bad_from(model))
         return Outlook(other_model, self._store.runs.count_kept(model), other_threshold)
 
@@ -164,18 +164,18 @@ class Reevaluations:
 
 
 class Reevaluating:
-    """The handler of the jobs, each of one run."""
+    """The handler of re-evaluation jobs, each for one run."""
 
     def __init__(self, store: Store, scoring: Scoring, reevaluations: Reevaluations) -> None:
         self._store, self._scoring, self._reevaluations = store, scoring, reevaluations
 
     def __call__(self, job: Job, work: Work) -> None:
         asked = self._store.reevaluations.get(job.args["reevaluation"])
-        if asked.state is not ReevaluationState.RUNNING:  # paused or cancelled before this run was begun
+        if asked.state is not ReevaluationState.RUNNING:  # paused or cancelled before this run was started
             return
         try:
             computed = self._scoring.score(job.run, work)
-        except ModelRefused as error:  # it would be the same with every run
+        except ModelRefused as error:  # every run would fail in the same way
             self._store.reevaluations.change(asked.id, OPEN, ReevaluationState.FAILED, str(error))
             return
         if not work.over and self._store.runs.update(job.run, **self._facts(job.run)):
@@ -183,7 +183,7 @@ class Reevaluating:
         self._reevaluations.go_on(asked.id)
 
     def _facts(self, run: int) -> dict[str, Any]:
-        """What follows from the chambers; a run that lacked nothing but scores is finished by them."""
+        """The fields that follow from the chambers; a run that only lacked scores becomes finished."""
         facts, known = self._scoring.facts(run), self._store.runs.get(run)
         if known.state is RunState.FAILED and self._scoring.is_whole(facts):
             return facts | {"state": RunState.FINISHED, "why": "", "finished_at": datetime.now(UTC)}
@@ -193,6 +193,6 @@ class Reevaluating:
         return facts
 
     def failed(self, job: Job, why: str) -> None:
-        """The run is left as it is, and the next one taken."""
+        """Leave the run as it is and take the next one."""
         self._store.reevaluations.note_failed(job.args["reevaluation"], job.run, why)
         self._reevaluations.go_on(job.args["reevaluation"])

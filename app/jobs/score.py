@@ -1,8 +1,7 @@
-"""Scoring the chambers of a run that are stored, for every job that does it.
+"""Scoring the stored chambers of a run, for all jobs that do so.
 
-What the model in use said of them before is taken from what was kept, verdicts of another threshold are made anew from
-the scores, and only the rest is computed. Every step can be repeated. Not for which runs are scored: see `fetch` and
-`reevaluate`.
+Earlier scores by the model in use are reused, verdicts by another threshold are renewed from the scores, and only the
+rest is computed. All steps are repeatable. `fetch` and `reevaluate` decide which runs are scored.
 """
 
 from __future__ import annotations
@@ -17,18 +16,19 @@ from app.store import Store
 
 
 class Scoring:
-    """Scores runs by the model in use.
+    """Scores runs with the model in use.
 
     Args:
-        models: which that is, and its scorer; asked for when there is something to compute (it imports TensorFlow).
-        measuring: measures how far a run is from what its model was trained on, where that is known.
+        models: gives the model in use and its scorer, which is only made when there is something to compute (it
+            imports TensorFlow).
+        measuring: measures how far a run is from its model's training data, if there is a reference.
     """
 
     def __init__(self, store: Store, models: Registry, measuring: Measuring) -> None:
         self._store, self._models, self._measuring = store, models, measuring
 
     def score(self, run: int, work: Work) -> bool:
-        """Give every stored chamber of a run the scores of the model in use, and verdicts of its threshold.
+        """Give every stored chamber of a run the scores of the model in use, and verdicts by its threshold.
 
         Returns:
             Whether any scores had to be computed.
@@ -48,12 +48,12 @@ class Scoring:
         return True
 
     def is_whole(self, facts: Mapping[str, Any]) -> bool:
-        """Whether by its `facts` a run lacks nothing: every chamber is scored, or known to be missing."""
+        """Whether a run is complete according to its `facts`: every chamber is scored, or known to be missing."""
         places, here = len(self._store.subsystem.places()), facts["done"] + facts["missing"]
         return bool(facts["done"]) and here >= places and not facts["summary"]["unscored"]
 
     def facts(self, run: int) -> dict[str, Any]:
-        """What the run's document says of its chambers, as they are now: the fields of `Run` that follow from them."""
+        """The fields of `Run` that follow from its chambers, as they are now."""
         summary, reasons = self._store.items.summary(run)
         scored = summary["judged"] + summary["unjudged"]
         models, thresholds = self._store.items.models(run), self._store.items.thresholds(run)

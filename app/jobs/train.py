@@ -1,7 +1,6 @@
-"""Training from labels: a candidate is made in a process of its own, and added to the registry when it is whole.
+"""Training from labels: a separate process makes a candidate, which is added to the registry when complete.
 
-Until then nothing is kept but how far it is. A job that was killed begins anew; only a candidate that was added already
-is not made a second time.
+Until then only the progress is stored. A killed job starts over, unless its candidate was already added.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Training:
                 self._store.jobs.note(job, words=what["words"])
 
         folder = self._parent / job.id
-        shutil.rmtree(self._parent, ignore_errors=True)  # also what a program that was killed left
+        shutil.rmtree(self._parent, ignore_errors=True)  # also what a killed program left behind
         try:
             order = self.order(self._learning.plan_of(job.args), folder)
             self._store.jobs.note(job, labels=order.summary)
@@ -66,40 +65,40 @@ class Training:
             shutil.rmtree(folder, ignore_errors=True)
 
     def failed(self, job: Job, why: str) -> None:
-        """The job keeps why."""
+        """Nothing to do: the job stores the reason."""
 
     def require_enough(self, plan: Plan) -> None:
-        """Refuse a plan for which there are too few labels, as far as can be told without looking at histograms.
+        """Refuse a plan with too few labels, as far as can be told without the histograms.
 
         Raises:
-            TooFewLabels: and what is missing.
+            TooFewLabels: with what is missing.
         """
         self._learning.require_enough(self._store, plan)
 
     def order(self, plan: Plan, folder: Path) -> Order:
-        """All that it takes to carry out a plan, collected now.
+        """Everything needed to carry out a plan, as of now.
 
         Args:
-            folder: where the model's folder will be made.
+            folder: where the model's folder will be created.
 
         Raises:
-            TooFewLabels: and what is missing.
+            TooFewLabels: with what is missing.
         """
         made = folder / self._models.free_name(plan.architecture)
         active = self._models.folder(self._models.active)
         return self._learning.order(self._store, plan, made, active, self._settings)
 
     def add(self, order: Order, found: Found, by: str) -> Model:
-        """Keep what was made as a candidate; refused if it forgot too much."""
+        """Store the result as a candidate, refused if it forgot too much."""
         model = self._models.add_candidate(order.folder, found, by)
         self._store.events.record("model trained", None, by, model=model.name)
         return model
 
     def here(self, plan: Plan, by: str, report: Callable[[str], None]) -> Model:
-        """Make and keep a candidate now, in this process.
+        """Make and store a candidate now, in this process.
 
         Raises:
-            TooFewLabels: and what is missing.
+            TooFewLabels: with what is missing.
         """
         with tempfile.TemporaryDirectory() as folder:
             order = self.order(plan, Path(folder))

@@ -1,6 +1,6 @@
 """Where histograms come from: the DQM server over HTTP, a run's DQM ROOT file, the demonstration server.
 
-Every source yields what it has and the reason for what it has not; none decides what a missing histogram means.
+Every source yields what it has, and a reason for what it lacks; none decides what a missing histogram means.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ from typing import Any, Protocol
 from app.domain.origin import Origin
 from app.errors import UnusableHistogram
 
-Fetched = tuple[Any, Any | UnusableHistogram]  # a place, and what the subsystem makes of its histogram
+Fetched = tuple[Any, Any | UnusableHistogram]  # a place, and its histogram as the subsystem encodes it
 
 
 class Source(Protocol):
-    """Something that has the histograms of runs."""
+    """A provider of histograms of runs."""
 
     name: str  # for the record: which server or file
-    origin: Origin  # what a run is continued from, and from nothing else
-    simulated: bool  # what it gave is simulated, as far as it was asked
+    origin: Origin  # a run is continued only from the same kind
+    simulated: bool  # whether what it has delivered so far is simulated
 
     def may_grow(self, run: int, stop: threading.Event) -> bool:
-        """Whether what it has of a run now may not be all: it was perhaps still being taken."""
+        """Whether its data of a run may be incomplete because the run may still be in progress."""
         ...
 
     def fetch(self, run: int, places: Sequence[Any], stop: threading.Event) -> Iterator[Fetched]:
         """Yield each of `places` exactly once, in order of arrival; end early, without error, once `stop` is set.
 
         Raises:
-            SourceDown: asking on is pointless; what arrived before was yielded.
+            SourceDown: further requests are pointless; what arrived before was yielded.
         """
         ...
 
 
 class Server(Source, Protocol):
-    """A source that is asked again and again."""
+    """A source that can be polled."""
 
     def runs(self) -> list[int]:
-        """The runs that it lists, in ascending order.
+        """The runs it lists, in ascending order.
 
         Raises:
-            SourceDown: no list came, or it cannot be understood.
+            SourceDown: no list arrived, or it cannot be parsed.
         """
         ...
 
     def close(self) -> None:
-        """End what is under way; nothing can be fetched afterwards."""
+        """Abort requests in progress; nothing can be fetched afterwards."""
         ...

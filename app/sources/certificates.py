@@ -23,13 +23,13 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 
 @dataclass(frozen=True)
 class Certificates:
-    """What one server is shown and held to.
+    """The certificates used with one server.
 
     Attributes:
-        authorities: PEM file of the authorities that are trusted, in place of the usual public ones, or a folder of
-            such files, each named by the hash of its subject; None is those.
-        certificate: PEM file of the client certificate, or a grid proxy with the key in it; None shows nothing.
-        key: PEM file of the key, where it has a file of its own.
+        authorities: PEM file of the trusted authorities, replacing the public ones, or a folder of such files, each
+            named by the hash of its subject; None for the public ones.
+        certificate: PEM file of the client certificate, or a grid proxy that includes the key; None for no certificate.
+        key: PEM file of the key, if it is in a separate file.
     """
 
     authorities: Path | None = None
@@ -40,8 +40,8 @@ class Certificates:
     def of(cls, settings: Settings, url: str, environment: Mapping[str, str] | None = None) -> Certificates:
         """The certificates for `url`.
 
-        A server without TLS is shown nothing. Without DQM_CERT and DQM_PROXY, the grid's own convention holds: the
-        proxy that X509_USER_PROXY names, else /tmp/x509up_u<uid>, if it is a file of ours.
+        A server without TLS gets none. Without DQM_CERT and DQM_PROXY, the grid's convention applies: the proxy named
+        by X509_USER_PROXY, otherwise /tmp/x509up_u<uid>, if the file is ours.
         """
         if not url.startswith("https://"):
             return cls()
@@ -51,11 +51,11 @@ class Certificates:
         return cls(settings.dqm_ca_bundle, settings.dqm_proxy or _grid_proxy(environment))
 
     def check(self) -> None:
-        """Load the files once, so that a mistake in one is a sentence and not a failed handshake.
+        """Load the files once, to report a mistake in them as a sentence and not as a failed handshake.
 
         Raises:
-            SourceDown: a file is missing, is not PEM, does not fit the other, or its key has a passphrase; a folder
-                has no file named by a hash.
+            SourceDown: a file is missing or not PEM, certificate and key do not match, the key has a passphrase, or
+                the folder has no file named by a hash.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self.authorities and self.authorities.is_dir():
@@ -71,7 +71,7 @@ class Certificates:
                 ) from None
         if self.certificate:
             try:
-                # without a password function, OpenSSL would ask on the terminal and wait for ever
+                # without a password function, OpenSSL would prompt on the terminal and wait for ever
                 context.load_cert_chain(self.certificate, self.key, password=lambda: "")
             except OSError as error:
                 raise SourceDown(
@@ -82,7 +82,7 @@ class Certificates:
 
     @staticmethod
     def _check_folder(folder: Path) -> None:
-        """OpenSSL looks for the hash of a certificate's subject there, and does not tell where nothing is so named."""
+        """OpenSSL looks up certificates here by the hash of their subject, and does not report a folder without any."""
         try:
             hashed = any(_HASHED.fullmatch(file.name) and os.access(file, os.R_OK) for file in folder.iterdir())
         except OSError as error:
@@ -92,18 +92,18 @@ class Certificates:
         if not hashed:
             raise SourceDown(
                 Reason.NO_ANSWER,
-                f"The folder {folder} has no certificate that is named by its hash, such as 5443e9e3.0: "
-                f"openssl rehash {folder} makes the names, or set DQM_CA_BUNDLE to a PEM file.",
+                f"The folder {folder} has no certificate named by its hash, such as 5443e9e3.0: "
+                f"create these names with openssl rehash {folder}, or set DQM_CA_BUNDLE to a PEM file.",
             )
 
     @property
     def verify(self) -> str | bool:
-        """As requests takes it."""
+        """In the form that requests expects."""
         return str(self.authorities) if self.authorities else True
 
     @property
     def cert(self) -> str | tuple[str, str] | None:
-        """As requests takes it."""
+        """In the form that requests expects."""
         if self.certificate is None:
             return None
         return (str(self.certificate), str(self.key)) if self.key else str(self.certificate)
@@ -112,11 +112,11 @@ class Certificates:
 def _grid_proxy(environment: Mapping[str, str]) -> Path | None:
     named = environment.get("X509_USER_PROXY")
     path = Path(named) if named else Path(f"/tmp/x509up_u{os.getuid()}")
-    # anybody can put a file in /tmp: only one that is ours is shown as us
+    # anybody can put a file into /tmp: use only one that is ours
     if path.is_file() and path.stat().st_uid == os.getuid() and os.access(path, os.R_OK):
         return path
     if named:
-        log.warning("X509_USER_PROXY names %s, which is not a readable file of this user: no proxy is shown", path)
+        log.warning("X509_USER_PROXY names %s, which is not a readable file of this user: no proxy is used", path)
     return None
 
 

@@ -1,4 +1,4 @@
-"""The demonstration DQM server as a process of its own, for those who name no server in DQM_URL."""
+"""The demonstration DQM server in a separate process, used if DQM_URL is not set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STOP_SECONDS = 5
 
 
 class DemoProcess:
-    """A demonstration server that lives no longer than this process."""
+    """A demonstration server that never outlives this process."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
@@ -21,7 +21,7 @@ class DemoProcess:
         self._lock = threading.Lock()
 
     def url(self) -> str:
-        """Its base URL; it is started when first asked for.
+        """Its base URL; the server starts at the first call.
 
         Raises:
             DriftwatchError: it did not start.
@@ -47,7 +47,7 @@ class DemoProcess:
             self._process = None
 
     def _start(self) -> None:
-        # It ends when its standard input does: also when we are killed.
+        # It ends when its standard input closes, even if we are killed.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", "wsgi", "demo-dqm", "--port", "0", "--until-stdin-ends"],
             cwd=ROOT,
@@ -55,9 +55,9 @@ class DemoProcess:
             stdout=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # Ctrl-C in the terminal is for us
+            start_new_session=True,  # Ctrl-C in the terminal is ours to handle
         )
         assert self._process.stdout  # a pipe
-        self._url = self._process.stdout.readline().strip()  # the command prints it first
+        self._url = self._process.stdout.readline().strip()  # the command prints its URL first
         if not self._url.startswith("http"):
-            raise DriftwatchError(f"The demonstration DQM server did not start: {self._url or 'it said nothing'}.")
+            raise DriftwatchError(f"The demonstration DQM server did not start: {self._url or 'it printed nothing'}.")

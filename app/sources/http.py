@@ -1,6 +1,6 @@
-"""One GET on one thread's own connection, with every limit that requests does not keep by itself.
+"""One GET on a connection of one thread, with all limits that requests itself does not enforce.
 
-Not for retries or many requests at once: see `parallel`.
+Not for retries or parallel requests: see `parallel`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from config import Settings
 
 log = logging.getLogger(__name__)
 
-CHUNK = 65_536  # bytes; what one read takes at most, and so what a compressed reply can grow by unseen
-_NO_REQUEST = (  # raised before anything is sent: by the URL, never by a reply
+CHUNK = 65_536  # bytes per read at most, and so the most by which a compressed reply can grow unchecked
+_NO_REQUEST = (  # raised before anything is sent, because of the URL, never of a reply
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidURL,
@@ -43,16 +43,16 @@ _MAY_HEAL = {408, 425, 429} | set(range(500, 600))
 
 
 class Failed(Exception):
-    """One try of one request brought nothing that can be used.
+    """One attempt at a request gave nothing usable.
 
     Args:
-        reason: the kind, as a missing histogram is recorded.
-        detail: what was seen, as the end of a sentence.
-        heals: whether another try can end otherwise.
-        wait: seconds that the server asks us to wait (Retry-After), where it does.
-        timed_out: the try ended because its time was up.
-        unreachable: no connection came about, so the server as a whole is meant, not this request.
-        final: every further request will end in the same way, if none has ended otherwise.
+        reason: the kind, as recorded for the missing histogram.
+        detail: what happened, as the end of a sentence.
+        heals: whether a retry may succeed.
+        wait: seconds that the server asks us to wait (Retry-After), if it does.
+        timed_out: the attempt timed out.
+        unreachable: no connection was made, so the whole server is affected, not this request.
+        final: every further request will fail in the same way, unless one has succeeded before.
     """
 
     def __init__(
@@ -72,19 +72,19 @@ class Failed(Exception):
 
 
 class Line:
-    """One thread's session, which another thread may cut at any time: what stalls then ends at once.
+    """One thread's session, which another thread may cut at any time, so that a stalled request ends at once.
 
     Of the environment only HTTP_PROXY, HTTPS_PROXY and NO_PROXY count, and never for this machine itself. requests'
-    `trust_env` is off, because it would also send passwords from ~/.netrc, and let REQUESTS_CA_BUNDLE stand in for
-    DQM_CA_BUNDLE, besides looking all of that up for every request. Cookies are not kept. Redirects are not followed:
-    the DQM server has none, so one comes from a front end that wants a sign-in.
+    `trust_env` is off because it would also send passwords from ~/.netrc, let REQUESTS_CA_BUNDLE replace
+    DQM_CA_BUNDLE, and look all of that up for every request. Cookies are not kept. Redirects are not followed: the
+    DQM server has none, so a redirect comes from a front end that requires a sign-in.
     """
 
     def __init__(self, settings: Settings, base_url: str, certificates: Certificates) -> None:
         self._settings = settings
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._deadline: float | None = None  # of the request under way, on time.monotonic's clock
+        self._deadline: float | None = None  # of the current request, by time.monotonic
         self._cut = self._ended = False
         self._session = _Session()
         self._session.trust_env = False
@@ -101,11 +101,11 @@ class Line:
         """The body of a reply with status 200, decompressed, its last byte within DQM_READ_TIMEOUT.
 
         Args:
-            url: what to ask for.
-            limit: bytes that the decompressed body may have. The Content-Length is not believed.
+            url: what to get.
+            limit: largest decompressed body, in bytes. The Content-Length is not trusted.
 
         Raises:
-            Failed: anything else, whatever the reply made the libraries below raise.
+            Failed: in any other case, whatever exception the reply caused in the libraries below.
         """
         deadline = time.monotonic() + self._settings.dqm_read_timeout
         timeouts = (self._settings.dqm_connect_timeout, self._settings.dqm_read_timeout)
@@ -118,33 +118,33 @@ class Line:
                     body = self._body(reply, deadline, limit)
             except Failed:
                 raise
-            except Exception as error:  # odd replies make the libraries raise nearly anything
+            except Exception as error:  # odd replies make the libraries raise almost anything
                 raise self._late() if self._cut else _failure(error) from error
-            if self._cut:  # a body without a length ends where it was cut
+            if self._cut:  # a body without a length ends where we cut it
                 raise self._late()
         _check_not_a_page(body)
         return body
 
     def cut_if_late(self, now: float) -> None:
-        """Cut the request under way if its deadline has passed (headers that drip escape every other limit)."""
+        """Cut the current request if its deadline has passed (slowly dripping headers escape all other limits)."""
         with self._lock:
             if self._deadline is not None and now > self._deadline:
                 self._cut_locked()
 
     def end(self) -> None:
-        """Cut the request under way, if there is one, and allow no other. It fails in its own thread."""
+        """Cut the current request, if any, and allow no further one. It fails in its own thread."""
         with self._lock:
             self._ended = True
             if self._deadline is not None:
                 self._cut_locked()
 
     def close(self) -> None:
-        """Close the connection. Only for the line's own thread."""
+        """Close the connection. Call only from the line's own thread."""
         self._session.close()
 
     @cached_property
     def _template(self) -> requests.PreparedRequest:
-        """Headers and sign-in, the same for every request: preparing them each time would be a third of its cost."""
+        """Headers and credentials, the same for all requests: preparing them each time would be a third of the cost."""
         return self._session.prepare_request(requests.Request("GET", self._base_url))
 
     @contextlib.contextmanager
@@ -168,8 +168,8 @@ class Line:
     def _cut_locked(self) -> None:
         self._cut = True
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # it is closed already
-                # the plain socket's shutdown, not the TLS one's, which would change an object that a thread is using
+            with contextlib.suppress(OSError):  # already closed
+                # the plain socket's shutdown: that of TLS would change an object in use by another thread
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _body(self, reply: requests.Response, deadline: float, limit: int) -> bytes:
@@ -189,11 +189,11 @@ class Line:
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: even with redirects off, requests would read the whole body of one to prepare the next request."""
+        """None: even with redirects off, requests would read a redirect's whole body to prepare the next request."""
 
 
 class _Adapter(HTTPAdapter):
-    """For one server. Tells `opened` of each socket, which urllib3 keeps to itself until the headers have come."""
+    """For one server. Reports each socket to `opened`; urllib3 does not expose it until the headers have arrived."""
 
     def __init__(self, opened: Callable[[socket.socket], None]) -> None:
         self._opened = opened
@@ -201,14 +201,14 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def get_connection_with_tls_context(self, *args, **kwargs) -> urllib3.HTTPConnectionPool:
-        if self._pool is None:  # always the same server: no need to look its pool up for each request
+        if self._pool is None:  # always the same server, so no need to look up its pool for each request
             pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
             pool.ConnectionCls = _telling(pool.ConnectionCls, self._opened)
             self._pool = pool
         return self._pool
 
     def close(self) -> None:
-        """Close the connection now; requests leaves that to the garbage collector."""
+        """Close the connection now; requests would leave that to the garbage collector."""
         if self._pool is not None:
             self._pool.close()
         super().close()
@@ -224,7 +224,7 @@ def _telling(connection_class: type, opened: Callable[[socket.socket], None]) ->
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be logged and shown.
+    """The URL in a form safe to log and show.
 
     >>> without_password("https://me:secret@dqm.example.org:8443/online")
     'https://dqm.example.org:8443/online'
@@ -234,7 +234,7 @@ def without_password(url: str) -> str:
 
 
 def proxies_for(url: str) -> dict[str, str]:
-    """The HTTP proxies that the environment names for this URL; none for this machine itself."""
+    """The HTTP proxies from the environment for this URL; none for this machine itself."""
     host = urlsplit(url).hostname or ""
     with contextlib.suppress(ValueError):
         if ip_address(host).is_loopback:
@@ -243,7 +243,7 @@ def proxies_for(url: str) -> dict[str, str]:
 
 
 def retry_after(value: str | None) -> float | None:
-    """The seconds that a Retry-After header asks for: a number or a date; None where it cannot be understood.
+    """The seconds requested by a Retry-After header, a number or a date; None if it cannot be parsed.
 
     >>> retry_after("120"), retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), retry_after("soon"), retry_after(None)
     (120.0, 0.0, None, None)
@@ -256,7 +256,7 @@ def retry_after(value: str | None) -> float | None:
         when = parsedate_to_datetime(value)
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
         return max(0.0, (when - datetime.now(UTC)).total_seconds())
-    except (ValueError, OverflowError, TypeError, IndexError):  # all of these, for one odd date or another
+    except (ValueError, OverflowError, TypeError, IndexError):  # odd dates raise all of these
         return None
 
 
@@ -277,16 +277,16 @@ def _check_status(reply: requests.Response) -> None:
 
 
 def _target(reply: requests.Response) -> str:
-    """Where a redirect leads, without its password and query, which may be private; words where it is no URL."""
+    """The target of a redirect, without password and query, which may be private; words if it is not a URL."""
     try:
         target = without_password(urljoin(reply.url, reply.headers["location"]))
     except ValueError:
-        return "what is no URL"
+        return "something that is not a URL"
     return _shown(target.partition("?")[0][:200])
 
 
 def _shown(text: str) -> str:
-    """Text from a reply as it may be logged, kept and printed: on one line, and with nothing that steers a terminal."""
+    """Text from a reply, safe to log, store and print: on one line, without terminal control characters."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
@@ -299,7 +299,7 @@ def _check_not_a_page(body: bytes) -> None:
 
 
 def _failure(error: Exception) -> Failed:
-    """What an exception of requests, urllib3 or the socket means."""
+    """Translate an exception of requests, urllib3 or the socket."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -335,7 +335,7 @@ def _failure(error: Exception) -> Failed:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it was made of, outermost first: libraries hide causes in `args` and `reason`."""
+    """The error and its causes, outermost first: libraries hide them in `args` and `reason`."""
     seen: set[int] = set()
     todo = [error]
     while todo:

@@ -1,6 +1,6 @@
-"""Many GETs from one server, a bounded number at once: retries, a deadline for all of them, and when to give up.
+"""Many GETs from one server, a bounded number in parallel, with retries, a common deadline and rules for giving up.
 
-Knows nothing of histograms: what a reply means is the caller's `read`. One request is `http`'s business.
+It knows nothing of histograms: the caller's `read` interprets replies. Single requests are the business of `http`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from config import Settings
 
 log = logging.getLogger(__name__)
 
-TICK = 0.1  # seconds between two looks at the clock and at `stop`
-LONGEST_BACKOFF = 60.0  # seconds; a server that needs longer is down
-TRIES_TIMED_OUT = 2  # of one request: each costs DQM_READ_TIMEOUT, and a stalled server would cost minutes
-FIRST_FAILURES = 5  # requests in succession that failed for good before anything was answered: the server is down
-LATER_FAILURES = 16  # the same, once something was answered: as many as are under way at once
-FIRST_REFUSALS = 3  # answers that want a sign-in, before any other: nobody gets in
+TICK = 0.1  # seconds between two checks of the clock and of `stop`
+LONGEST_BACKOFF = 60.0  # seconds; a server that takes longer is down
+TRIES_TIMED_OUT = 2  # per request: each costs DQM_READ_TIMEOUT, and a stalled server would cost minutes
+FIRST_FAILURES = 5  # consecutive requests that failed for good before any answer: the server is down
+LATER_FAILURES = 16  # the same after an answer: as many as run in parallel
+FIRST_REFUSALS = 3  # answers that require a sign-in, before any other: access is denied
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -38,7 +38,7 @@ Raised = TypeVar("Raised", bound=Exception)
 
 
 class Server:
-    """One DQM server as this process may use it: at most `dqm_parallel` requests at once, whoever asks."""
+    """One DQM server as used by this process: at most `dqm_parallel` requests at once over all callers."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         self.url = url
@@ -57,14 +57,14 @@ class Server:
         """Get every URL and yield what `read` makes of its reply, in order of arrival, each key once.
 
         Args:
-            urls: what to ask for.
-            read: makes the value; raises UnusableHistogram where it cannot, of which only NOT_JSON is asked for
-                again, or Failed where the reply tells of a failure.
+            urls: what to get.
+            read: converts a reply; raises UnusableHistogram if it cannot (only NOT_JSON is retried), or Failed if the
+                reply reports a failure.
             stop: ends the iteration, without error, within about a second.
-            limit: bytes of a reply; DQM_MAX_REPLY_BYTES if not given.
+            limit: largest reply in bytes; DQM_MAX_REPLY_BYTES if not given.
 
         Raises:
-            SourceDown: asking on is pointless; see `_Patience`. What had arrived was yielded before.
+            SourceDown: further requests are pointless; see `_Patience`. What had arrived was yielded before.
         """
         if self._closed.is_set():
             raise RuntimeError("this server's client was closed")
@@ -77,12 +77,12 @@ class Server:
             yield from work.outcomes(lambda: stop.is_set() or self._closed.is_set())
 
     def close(self) -> None:
-        """End what is under way, as `stop` does; nothing can be asked for afterwards."""
+        """Abort all requests, as `stop` does; no further ones are possible."""
         self._closed.set()
 
     @contextmanager
     def slot(self, over: threading.Event) -> Iterator[bool]:
-        """Wait for the right to send one request; False if all was `over` before it came."""
+        """Wait for a free slot to send one request; False if `over` was set first."""
         while not (given := self._slots.acquire(timeout=TICK)) and not over.is_set():
             pass
         try:
@@ -93,7 +93,7 @@ class Server:
 
 
 class _Work(Generic[Key, Value]):
-    """One call of `get_each`: worker threads that fill a queue, and the caller's thread that empties it and watches."""
+    """One call of `get_each`: worker threads fill a queue; the caller's thread empties it and supervises."""
 
     def __init__(
         self,
@@ -117,10 +117,10 @@ class _Work(Generic[Key, Value]):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run the workers inside the block. Afterwards no request is under way any more.
+        """Run the workers inside the block. No request is in progress afterwards.
 
-        A thread that is still in a TCP connect or a name look-up, which nothing can interrupt, ends by itself within
-        DQM_CONNECT_TIMEOUT, and holds nothing but its slot till then.
+        A thread inside a TCP connect or a name look-up, which cannot be interrupted, ends by itself within
+        DQM_CONNECT_TIMEOUT, and holds nothing but its slot until then.
         """
         threads = min(self._settings.dqm_parallel, len(self._todo))
         pool = ThreadPoolExecutor(threads, thread_name_prefix="dqm")
@@ -137,7 +137,7 @@ class _Work(Generic[Key, Value]):
             pool.shutdown(wait=not stuck)
             kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self._tally.items()))
             seconds = time.monotonic() - self._began
-            log.info("%s: %d asked for, %.2f s: %s", self._server.name, asked, seconds, kinds or "nothing arrived")
+            log.info("%s: %d requested, %.2f s: %s", self._server.name, asked, seconds, kinds or "nothing arrived")
 
     def outcomes(self, stopped: Callable[[], bool]) -> Iterator[tuple[Key, Value | UnusableHistogram]]:
         patience = _Patience(self._server, self._certificates, len(self._missing))
@@ -146,7 +146,7 @@ class _Work(Generic[Key, Value]):
             try:
                 key, outcome = self._arrived.get(timeout=TICK)
             except queue.Empty:
-                pass  # nothing yet: time to look at the clock
+                pass  # nothing yet: time to check the clock
             else:
                 yield self._yielded(key, outcome)
                 if patience.is_over(outcome):
@@ -171,7 +171,7 @@ class _Work(Generic[Key, Value]):
         return key, outcome
 
     def _rest(self) -> Iterator[tuple[Key, Value | UnusableHistogram]]:
-        """What has arrived by now; nothing new is begun."""
+        """What has arrived so far; starts nothing new."""
         self._over.set()
         while not self._arrived.empty():
             yield self._yielded(*self._arrived.get())
@@ -184,7 +184,7 @@ class _Work(Generic[Key, Value]):
     def _raise_from_workers(self) -> None:
         for worker in self._workers:
             if worker.done():
-                worker.result()  # raises what a worker died of: a mistake of ours, never the server's
+                worker.result()  # re-raises what ended a worker: a mistake of ours, never the server's
 
     def _work(self) -> None:
         line = Line(self._settings, self._server.url, self._certificates)
@@ -196,7 +196,7 @@ class _Work(Generic[Key, Value]):
                 except IndexError:
                     return
                 outcome = self._outcome(line, key, url)
-                if not self._is_over():  # otherwise it is what our own cut made of it
+                if not self._is_over():  # otherwise it results from our own cut
                     self._arrived.put((key, outcome))
         finally:
             line.close()
@@ -205,7 +205,7 @@ class _Work(Generic[Key, Value]):
         return self._over.is_set() or time.monotonic() >= self._deadline
 
     def _outcome(self, line: Line, key: Key, url: str) -> Value | UnusableHistogram | _Exhausted | None:
-        """What became of one request after all its tries; None if all was over before."""
+        """The outcome of one request after all its tries; None if all was over before."""
         timed_out = 0
         for tries in itertools.count(1):
             try:
@@ -232,7 +232,7 @@ class _Work(Generic[Key, Value]):
 
 @dataclass(frozen=True)
 class _Exhausted:
-    """A request that failed for good, and after how many tries."""
+    """A request that failed for good, and the number of its tries."""
 
     failed: Failed
     tries: int
@@ -243,7 +243,7 @@ class _Exhausted:
 
 
 def _bare(error: Raised) -> Raised:
-    """The error without its traceback and causes, which would keep the whole reply, and its connection, in memory."""
+    """The error without traceback and causes, which would keep the whole reply and its connection in memory."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
 
@@ -251,11 +251,11 @@ def _bare(error: Raised) -> Raised:
 class _Patience:
     """Decides when a server is down, from what has arrived so far.
 
-    - What ends every request alike (its certificate cannot be verified, it ends the TLS handshake), or no connection
-      after all tries of a request, when nothing was ever answered: at once.
-    - A sign-in in place of the first answers: at the third, or when all that was asked for is refused.
-    - Otherwise after FIRST_FAILURES requests in succession that failed for good, LATER_FAILURES once one was
-      answered. "Absent" and a histogram that cannot be used are answers.
+    - At once, if nothing was ever answered and either every request must fail alike (its certificate cannot be
+      verified, it ends the TLS handshake) or all tries of a request found no connection.
+    - If the first answers require a sign-in: at the third, or when everything requested is refused.
+    - Otherwise after FIRST_FAILURES consecutive requests that failed for good, or LATER_FAILURES once one was
+      answered. "Absent" and unusable histograms count as answers.
     """
 
     def __init__(self, server: Server, certificates: Certificates, asked: int) -> None:
@@ -278,13 +278,13 @@ class _Patience:
         return refused >= min(FIRST_REFUSALS, self._asked) or len(self._in_succession) >= FIRST_FAILURES
 
     def verdict(self) -> SourceDown:
-        """One sentence for the person: what was tried, what came back, what to do."""
+        """One sentence for the user: what was tried, what came back, what to do."""
         last, count = self._in_succession[-1], len(self._in_succession)
         failed = last.failed
         reason = Reason.SERVER_ERROR if failed.reason == Reason.NOT_JSON else failed.reason
         does = {Reason.REFUSED: "refuses", Reason.SERVER_ERROR: "fails", Reason.NO_ANSWER: "does not answer"}[reason]
         tries = f"tried {last.tries} times" if last.tries > 1 else ""
-        requests = f"{count} requests in succession" if count > 1 else ""
+        requests = f"{count} consecutive requests" if count > 1 else ""
         evidence = ", ".join(filter(None, (requests, tries)))
         seen = f"{failed.detail} ({evidence})" if evidence else failed.detail
         return SourceDown(reason, f"{self._server.name} {does}: {seen}; {self._advice(failed)}.")
@@ -292,9 +292,9 @@ class _Patience:
     def _advice(self, failed: Failed) -> str:
         shown = self._certificates.certificate
         if "cannot be verified" in failed.detail:
-            return "set DQM_CA_BUNDLE to a PEM file of the authority that signed it, or to a folder that has it"
+            return "set DQM_CA_BUNDLE to a PEM file of the authority that signed it, or to a folder with such a file"
         if failed.reason == Reason.REFUSED and shown:
-            return f"the client certificate in {shown} was shown: renew it, or ask for access"
+            return f"the client certificate in {shown} was used: renew it, or request access"
         if failed.reason == Reason.REFUSED:
             return "a client certificate is needed: set DQM_CERT and DQM_KEY, or DQM_PROXY"
         if failed.unreachable:
@@ -303,9 +303,9 @@ class _Patience:
 
 
 def pause(settings: Settings, tries: int, wanted: float | None = None) -> float:
-    """Seconds to wait after a number of tries: exponential backoff with full jitter, or what the server wants.
+    """Seconds to wait after a number of tries: exponential backoff with full jitter, or what the server asks for.
 
-    Full jitter (uniform between 0 and the backoff) keeps 16 threads that failed together from coming back together:
+    Full jitter (uniform between 0 and the backoff) keeps 16 threads that failed together from retrying together:
     M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 
     >>> settings = Settings(dqm_backoff=0.5, dqm_retry_after_max=30)

@@ -90,7 +90,7 @@ def test_the_page_says_when_the_server_is_away_and_goes_on_when_it_is_back(page,
 def test_a_row_that_left_the_filter_still_tells_how_it_ended(page, app, driftwatch, serve):
     driftwatch.store.runs.request(302634, "tests", 250)
     page.goto(f"{serve(app)}/fetch/?state=waiting")
-    driftwatch.store.runs.update(302634, state=RunState.NOT_FOUND, why="The server has no histogram of run 302634.")
+    driftwatch.store.runs.update(302634, state=RunState.NOT_FOUND, why="The server has no histograms of run 302634.")
     expect(page.locator("#run-302634 .state")).to_have_text("not found on the server")
 
 

@@ -114,7 +114,7 @@ def test_a_run_that_the_server_does_not_have_is_not_found_and_leaves_no_chambers
     driftwatch.ask_for_run(1, by="ann")
     run = finished(driftwatch, 1)
     assert (run.state, run.done, run.missing) == (RunState.NOT_FOUND, 0, 0)
-    assert "no histogram of run 1" in run.why
+    assert "no histograms of run 1" in run.why
     assert driftwatch.store.items.of_run(1) == []
 
 

@@ -728,7 +728,7 @@ def test_a_server_that_fails_every_request_is_left_after_the_first_few(serve, na
     server = serve(HEALING[name])
     error, found = down(jsonfairy(server))
     assert error.reason == (Reason.NO_ANSWER if name == "a connection that breaks" else Reason.SERVER_ERROR)
-    assert "requests in succession, tried 3 times" in str(error)
+    assert "consecutive requests, tried 3 times" in str(error)
     assert len(found) < 60
     assert len(server.paths) < 180
 

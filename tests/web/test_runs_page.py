@@ -22,7 +22,7 @@ def several(driftwatch):
     states = {
         302634: {"state": RunState.FINISHED, "done": 250, "summary": {"bad_items": 7}, "model": driftwatch.model},
         302635: {"state": RunState.FINISHED, "done": 249, "missing": 1, "summary": {"bad_items": 2}},
-        302636: {"state": RunState.NOT_FOUND, "why": "The server has no histogram of run 302636."},
+        302636: {"state": RunState.NOT_FOUND, "why": "The server has no histograms of run 302636."},
         302637: {"state": RunState.FETCHING, "done": 140, "missing": 2, "rate": 54.0},
         302638: {"state": RunState.FAILED, "why": "The server <b>refused</b>."},
     }
