@@ -59,6 +59,7 @@ class Views:
         instead: endpoint → what answers it for this subsystem, in place of what answers it for the others.
         item: the pages of its items, in place of the plain ones.
         run_picture: of a run's items, beside the list of those that are bad; None where there is none.
+        styles: sheets of `static` that its pages need.
         api: parts of the API.
         commands: of the command line.
     """
@@ -67,5 +68,6 @@ class Views:
     instead: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     item: ItemPages | None = None
     run_picture: RunPicture | None = None
+    styles: Sequence[str] = ()
     api: Sequence[Blueprint] = ()
     commands: Sequence[click.Command] = ()

@@ -1,4 +1,4 @@
-// A label that the server did not take, since the chamber had changed: shows both, and lets the person decide.
+// A label that the server did not take, since the item had changed: shows both, and lets the person decide.
 import { uuid } from "../shared/api.js";
 
 const dialog = document.querySelector("#conflict-dialog");

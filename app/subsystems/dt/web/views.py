@@ -21,5 +21,6 @@ VIEWS = Views(
     pages=(chamber_page.blueprint, trends.blueprint, influence_pages.blueprint, statistics.blueprint),
     item=chamber_page.PAGES,
     run_picture=RunPicture("dt/_map.html", {str(view): words for view, words in VIEW_WORDS.items()}, _run_picture),
+    styles=("dt/chamber.css", "dt/saliency.css"),
     api=(chamber_api.blueprint, influence_api.blueprint),
 )
