@@ -1,4 +1,4 @@
-"""What of the pages, the API and the commands is a subsystem's own, as the rest of the program adds it to its own."""
+"""A subsystem's own pages, parts of the API and commands, which the program adds to the common ones."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class ItemPages:
     """The pages of one item.
 
     Attributes:
-        show: endpoint of its page, for `url_for` with the run and the keys of its place; `?part=item` is what of it
-            differs from one item to the next.
-        picture: endpoint of its picture in small.
+        show: endpoint of its page, for `url_for` with the run and the keys of its place; `?part=item` is the part
+            that differs between items.
+        picture: endpoint of its thumbnail.
         find: endpoint of the form that finds one.
-        show_again: (run, place, `StaleLabel`, answer that was refused, comment) → the page of an item that changed
-            while somebody looked at it, with that answer to be given again or not.
-        scripts: of `static`, that a page for labelling needs besides.
-        answer_keys, look_keys: the keys by which one answers, and by which one looks: (keys, what they do).
+        show_again: (run, place, `StaleLabel`, refused answer, comment) → the page of an item that changed while
+            somebody looked at it, with that answer to be confirmed or changed.
+        scripts: further scripts in `static` for the labelling page.
+        answer_keys, look_keys: the keys for answering, and for looking: (keys, what they do).
     """
 
     show: str
@@ -37,14 +37,14 @@ class ItemPages:
 
 @dataclass(frozen=True)
 class Views:
-    """What a subsystem adds.
+    """The views that a subsystem adds.
 
     Attributes:
-        pages: of its own, at addresses that no other has.
-        instead: endpoint → what answers it for this subsystem, in place of what answers it for the others.
-        item: the pages of its items, in place of the plain ones.
+        pages: its own pages, at addresses used by no other subsystem.
+        instead: endpoint → the view for this subsystem, replacing the common one.
+        item: the pages of its items, replacing the plain ones.
         api: parts of the API.
-        commands: of the command line.
+        commands: commands of the command line.
     """
 
     pages: Sequence[Blueprint] = ()
