@@ -322,7 +322,7 @@ def twice(file):
             "its keras_version is 1.2.2, and only files of Keras 2",
         ),
         (lambda file: file.attrs.update(keras_version="3.3.3"), "its keras_version is 3.3.3"),
-        (lambda file: file.attrs.update(backend="theano"), "its backend is theano, whose weights have a different layout"),
+        (lambda file: file.attrs.update(backend="theano"), "backend is theano, whose weights have a different layout"),
         (lambda file: file.attrs.update(model_config=3), "its attribute model_config is not a text"),
         (lambda file: file.attrs.update(model_config="x" * 1_000_001), "is not a text of at most 1,000,000 bytes"),
         (lambda file: file.attrs.update(model_config="{"), "its model_config is not JSON: Expecting property name"),

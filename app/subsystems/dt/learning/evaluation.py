@@ -1,7 +1,8 @@
-"""Networks against the yardsticks, in one run, on the same layers: what `flask evaluate-model` does.
+"""Networks against yardsticks, in one run on the same layers: the work of `flask evaluate-model`.
 
-Chambers are compared, never single layers: those that a yardstick is fitted to are others than those it is tested on,
-and so are those that any network was trained on (see `labelled`). Not for showing it: see `tables` and `pictures`.
+Samples are split by chamber, never by layer: test chambers differ from those to which yardsticks are fitted, and from
+those on which any network was trained (see `known_chambers`). Not for display: see `evaluation_tables` and
+`evaluation_pictures`.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ from app.subsystems.dt.verdict import judge_before
 SEED = 302_635
 LEAST_CHAMBERS = 50  # with fewer, there can be no bad layer
 FALSE_ALARMS = (0.001, 0.01, 0.05)  # shares of the good layers
-SHOWN = FALSE_ALARMS.index(0.01)  # the one of the tables by kind and statistics
-BAND = tuple(np.geomspace(LEAST_FALSE_ALARMS, 1, 25).tolist())  # where the interval of a ROC is worked out
-OWN = "own"  # the threshold that a rule brings with it
+SHOWN = FALSE_ALARMS.index(0.01)  # the one used in the tables by kind and statistics
+BAND = tuple(np.geomspace(LEAST_FALSE_ALARMS, 1, 25).tolist())  # where the interval of a ROC is computed
+OWN = "own"  # a rule's own threshold
 
 # Hits a cell of the chamber where it is alive: from, to. The last is the promise of the issue: from 6 up.
 STATISTICS = {
@@ -62,7 +63,7 @@ class _Part(BaseModel):
 
 
 class Found(_Part):
-    """What a method finds when at most this share of all good layers is flagged."""
+    """The share that a method finds when at most this share of all good layers is flagged."""
 
     false_alarms: float
     found: Interval
@@ -105,15 +106,15 @@ class Called(_Part):
 
 
 class AtThreshold(_Part):
-    """What a threshold means: the confusion matrix, and the false alarms at each level of statistics.
+    """The meaning of a threshold: the confusion matrix, and the false alarms at each level of statistics.
 
     Attributes:
-        use: whose threshold; "own" for that of a rule.
+        use: what the threshold is for; "own" for that of a rule.
         score: from which a layer is called bad.
         found, missed: bad layers called bad, and good.
         false_alarms, passed: good layers called bad, and good.
         by_statistics: the share of good layers called bad.
-        by_kind: of the bad layers of each kind at each level of statistics. Nothing where an earlier version wrote it.
+        by_kind: for bad layers of each kind at each level of statistics. Empty if written by an earlier version.
     """
 
     use: str
@@ -126,11 +127,11 @@ class AtThreshold(_Part):
     by_kind: tuple[Called, ...] = ()
 
     def called_bad(self, kind: str = ALL_KINDS, statistics: str = ALL) -> float | None:
-        """The share of these bad layers that is called bad; None where there are none."""
+        """The share of these bad layers that is called bad; None if there are none."""
         return next((one.share for one in self.by_kind if (one.kind, one.statistics) == (kind, statistics)), None)
 
     def good_called_bad(self, statistics: str = ALL) -> float | None:
-        """The share of the good layers that is called bad; None where there are none."""
+        """The share of good layers that is called bad; None if there are none."""
         return next((one.share for one in self.by_statistics if one.statistics == statistics), None)
 
 
@@ -233,10 +234,10 @@ class Comparison(_Part):
     Attributes:
         chambers: of the set.
         good, bad: layers that count.
-        ambiguous: judged layers that do not count, since they are neither good nor bad, or it is not known.
-        unjudged: layers left out because their chamber has too few hits to tell.
-        kinds: that some bad layer has.
-        places: words for the parts of the detector in which some bad layer is; groups of all statistics.
+        ambiguous: judged layers that do not count, because they are neither good nor bad, or unknown.
+        unjudged: layers left out because their chamber has too few hits.
+        kinds: those of any bad layer.
+        places: the parts of the detector with any bad layer, in words; groups of all statistics.
     """
 
     chambers: int
@@ -260,7 +261,7 @@ class Comparison(_Part):
         return [level for level in LEVELS if level in seen]
 
     def network(self, name: str) -> Method | None:
-        """The network of this name; None where it is not compared."""
+        """The network with this name; None if it is not compared."""
         return next((method for method in self.methods if method.name == name and method.network), None)
 
     def behind(self, method: Method) -> list[str]:
@@ -272,7 +273,7 @@ class Comparison(_Part):
 
     @property
     def statistics(self) -> Method | None:
-        """The simple statistics; None where an earlier version wrote the comparison without them."""
+        """The simple statistics; None if an earlier version wrote the comparison without them."""
         return next((method for method in self.methods if method.name == STATISTICS_NAME), None)
 
 
@@ -281,7 +282,7 @@ def _less(ours: float | None, theirs: float | None) -> bool:
 
 
 class Evaluation(_Part):
-    """What `evaluate` found; the same seed, models and simulator give the same."""
+    """The result of `evaluate`; the same seed, models and simulator give the same."""
 
     simulator_version: int
     seed: int
@@ -299,7 +300,7 @@ class Evaluation(_Part):
 
     @classmethod
     def readable(cls, text: str | bytes) -> Evaluation | None:
-        """The same; None where another version of the program wrote it in a way that this one cannot read."""
+        """The same; None if it was written by another version in a form that this one cannot read."""
         try:
             return cls.from_json(text)
         except ValidationError:
@@ -324,7 +325,7 @@ def evaluate(
         chambers: how many to simulate for the test.
         seed: of that simulation, of what the yardsticks are fitted to, and of the bootstrap.
         real: labelled real chambers, compared apart.
-        report: told what is going on, a line at a time.
+        report: receives progress messages, one line at a time.
 
     Raises:
         InvalidInput: the seed or the number of chambers is out of range, or two networks have one name.
@@ -405,7 +406,7 @@ def _places(one: LabelledChamber) -> tuple[str, str]:
 
 
 class _Layers:
-    """What is true of the layers that count; arrays of one length."""
+    """The truth about the layers that count; arrays of one length."""
 
     def __init__(
         self,
@@ -423,7 +424,7 @@ class _Layers:
 def _scores(
     labelled: Sequence[LabelledChamber], scorers: Sequence[Scorer], others: Sequence[Yardstick]
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, int]:
-    """Scores (n, 12) by method; which layers are judged, bool (n, 12); hits a cell (n,); how many are unjudged."""
+    """Scores (n, 12) by method; the judged layers, bool (n, 12); hits per cell (n,); the number of unjudged layers."""
     scores: dict[str, list[np.ndarray]] = {
         name: [] for name in (*(s.version for s in scorers), *(o.name for o in others))
     }
