@@ -1,11 +1,11 @@
-"""Which distance tells best what a model has never seen: the figures of docs/drift.md.
+"""Which distance best detects what a model has never seen: the figures of docs/drift.md.
 
     .venv/bin/python -m bench.drift [MODEL] [REAL]
 
-For the model that ships in use, or another: the share of chambers beyond the distance that 99 % of ordinary simulated
-chambers keep below, and the area under the ROC curve against these, for several distances of the last hidden layer.
-The chambers are ordinary ones, those with faults as in training, and ones changed in ways that the simulator never
-draws; REAL is a file of labelled real chambers as `flask evaluate-model --real` takes it. No bound to hold.
+For the shipped default model, or another: the share of chambers beyond the distance that 99 % of ordinary simulated
+chambers stay below, and the area under the ROC curve against these, for several distances of the last hidden layer.
+The chambers are ordinary ones, ones with faults as in training, and ones changed in ways that the simulator never
+draws; REAL is a file of labelled real chambers as for `flask evaluate-model --real`. There is no bound.
 """
 
 from __future__ import annotations

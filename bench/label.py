@@ -2,9 +2,9 @@
 
     .venv/bin/python -m bench.label
 
-On a run of simulated chambers, with a MongoDB and a server of its own on loopback. The time runs from the key stroke to
-the frame after the next chamber was put into the page; beside it what loading its page anew takes in the same browser,
-and the ratio of the two. The bound is 100 ms for the median; the exit status is 1 where it does not hold.
+Uses a run of simulated chambers, with a separate MongoDB and server on loopback. The time is taken from the key stroke
+to the frame after the next chamber was put into the page, and compared with reloading its page in the same browser. The
+bound is 100 ms for the median; the exit status is 1 if it does not hold.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LABELS = 40
 PAUSE = 2_000  # ms between two labels: a person who looks at the chamber takes longer
 BOUND = 100  # ms
 
-# Resolves with ms from the key to the first frame that can show the next chamber.
+# Resolves with the ms from the key to the first frame that can show the next chamber.
 SUBMIT = """() => new Promise((resolve) => {
   const before = document.querySelector("#item");
   const begin = performance.now();

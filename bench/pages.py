@@ -2,16 +2,16 @@
 
     .venv/bin/python -m bench.pages [--runs N] [--times N] [--only TEXT] [--folder FOLDER]
 
-In an embedded server of its own, a few simulated runs are fetched, scored, labelled and explained by the program. Two
-databases are then filled with copies of them, each under a number of its own and with certainties that differ a little:
-100 runs and N, with all indexes. Two applications in this process, one on each, are asked for every page in turn, round
-after round. Before every fourth round a chamber is labelled and a run gets another summary, so that what is kept in
-memory of all labels, or of all runs, is made anew. The first answer of each page is shown for itself. The bounds: a
-median of 200 ms and 95 in 100 below 500 ms with N runs, a median of at most 3 times that with 100 runs, and memory that
-grows by at most a tenth while the pages are asked for; the exit status is 1 where one does not hold. Whatever answers
-to GET and is not asked for is listed with the reason: nothing is left out in silence.
+In a separate embedded server, a few simulated runs are fetched, scored, labelled and explained by the program. Two
+databases are then filled with copies of them, each with its own number and slightly different certainties: 100 runs and
+N, with all indexes. Two applications in this process, one for each, are requested to serve every page in turn, round
+after round. Before every fourth round a chamber is labelled and a run gets a new summary, which invalidates everything
+cached over all labels, or over all runs. The first answer of each page is shown separately. The bounds are a median of
+200 ms and a 95th percentile below 500 ms with N runs, a median of at most 3 times that with 100 runs, and memory that
+grows by at most a tenth while the pages are requested; the exit status is 1 if one does not hold. GET addresses that
+are not measured are listed with the reason: nothing is omitted silently.
 
-With `--folder` the databases stay there (4 GB for 10,000 runs), and are used again.
+With `--folder` the databases stay there (4 GB for 10,000 runs) and are reused.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ from config import Settings
 FEW, MANY, TIMES = 100, 10_000, 20
 TEMPLATES = range(302_601, 302_605)  # the simulated runs that are copied
 FIRST = 300_000  # the first copy's number
-LABELS, SECOND_OPINIONS = 4, 0.25  # labelled chambers a run; the share of them that a second person labels
+LABELS, SECOND_OPINIONS = 4, 0.25  # labelled chambers per run; the share of them labelled by a second person
 PROBLEMS = 12
-EXPLAINED = 20  # the newest runs, of which the influences are copied too
+EXPLAINED = 20  # the newest runs, whose influences are copied too
 BEFORE = "row-cnn-1"  # the model that scored the templates first
-RESCORED = 1_000  # the newest runs, of which what that one said is copied too
+RESCORED = 1_000  # the newest runs, whose past scores by that model are copied too
 AT_ONCE, IN_FLIGHT = 5_000, 2  # documents inserted by one request, and requests
 CHANGED = 4  # in one round of so many
 MINUTES = 10  # between two runs, and so between their labels
-PATIENCE = 600  # seconds for what the background has to make
+PATIENCE = 600  # seconds to wait for the background
 MEDIAN, P95, RATIO, GROWTH = 200, 500, 3.0, 1.1  # the bounds: ms, ms
 
-# What is copied for each run, with the fields that differ from copy to copy; all else is copied once.
+# Copied for each run, with the fields that differ between copies; everything else is copied once.
 VARIED = {
     "items": ("rank", "draw"),
     "labels": ("key", "at"),
@@ -74,15 +74,15 @@ VARIED = {
     "jobs": ("key", "asked_at", "ended_at"),
     "runs": ("requested_at", "started_at", "finished_at", "changed_at", "kept"),
 }
-NEWEST = {"influences": EXPLAINED, "past_scores": RESCORED}  # what only so many of the newest runs have
+NEWEST = {"influences": EXPLAINED, "past_scores": RESCORED}  # only for this many of the newest runs
 
 RUN = "/run/{run}/"
 CHAMBER = "/eval/{run}/-1/7/2"
 API = "/api/v1"
 API_CHAMBER = f"{API}/runs/{{run}}/chambers/-1/7/2"
 
-# What is asked for: endpoint → addresses. {run} is the newest one, {middle} another, {model} the model in use,
-# {deep} the last page of a list that has as many rows as can be paged through.
+# The requests: endpoint → addresses. {run} is the newest one, {middle} another, {model} the model in use, {deep} the
+# last page that can be reached in a long list.
 PAGES: Mapping[str, tuple[str, ...]] = {
     "overview.index": ("/",),
     "account.show": ("/account/",),
@@ -373,7 +373,7 @@ def copies(made: Database, collection: str, count: int) -> Iterator[RawBSONDocum
                     fields[name] = value if i >= count - RESCORED else []
                 elif name == "draw":
                     fields[name] = draw.random()
-                else:  # a rank: beyond 0.5 it is no certainty
+                else:  # a rank: above 0.5 it is not a certainty
                     fields[name] = value * (1 - 0.01 * draw.random()) if value < 0.5 else value
             yield RawBSONDocument(joined(bson.encode(fields), rest))
 
@@ -419,7 +419,7 @@ def measured(apps: Sequence[Flask], counts: Sequence[int], args: argparse.Namesp
 def change(driftwatch: Driftwatch, count: int, i: int) -> None:
     """What happens all the time: somebody labels a chamber, and a run gets another summary.
 
-    So nothing that is made of all labels or of all runs is still in memory when it is asked for again.
+    This invalidates everything cached over all labels or all runs.
     """
     number = FIRST + count - 2 - i
     item = next(item for item in driftwatch.store.items.of_run(number) if item.waiting and item.judgement)

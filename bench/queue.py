@@ -2,11 +2,12 @@
 
     .venv/bin/python -m bench.queue [CHAMBERS]
 
-In an embedded server of its own, two databases of synthetic chambers without histograms; the least certain twentieth is
-labelled. Each strategy, and one run and one wheel only, is asked for in turn in the one and in the other. Two times are
-taken: the one atomic update that finds and leases the chamber, and all that `Labelling.claim` does (also what it says
-of why this one: it counts to 10,000). The bounds: with a million chambers the update takes at most 1.5 times as long as
-with 10,000, and reads at most 20 index keys for each. Medians; the exit status is 1 when a bound does not hold.
+A separate embedded server has two databases of synthetic chambers without histograms, the least certain twentieth of
+them labelled. Each strategy, and the limits to one run and one wheel, are requested alternately from the two. Two times
+are taken: that of the atomic update that finds and leases the chamber, and that of the whole `Labelling.claim`
+(including its explanation, for which it counts to 10,000). The bounds: with a million chambers the update takes at most
+1.5 times as long as with 10,000, and reads at most 20 index keys each. Medians are compared; the exit status is 1 if a
+bound does not hold.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def filled(uri: str, count: int, folder: Path) -> Driftwatch:
     begin = time.perf_counter()
     with MongoClient(uri) as client:
         items, batch = client.get_default_database()["items"], []
-        # What stands in the documents, and follows from no label here, is not worked out anew.
+        # Fields of the documents that follow from no label here are not recomputed.
         client.get_default_database()["upgrades"].insert_one({"_id": "contamination"})
         for document in documents(count):
             batch.append(document)

@@ -2,11 +2,11 @@
 
     .venv/bin/python -m bench.saliency [MODEL]
 
-For the model that ships in use, or another, from the counts of 250 simulated chambers to the influence of their cells;
-the chambers one by one, and in batches as the job takes them. The bounds, for the default method: a chamber in 100 ms
-and a run in 5 s, by the clock on two idle cores; and at least 10 times faster than the way of the program of 2018: one
-call a layer and sample, twenty samples a layer (measured on a few layers and multiplied). The processor's time is shown
-beside the clock's, for a machine that does other things meanwhile. The exit status is 1 when a bound does not hold.
+For the shipped default model, or another, from the counts of 250 simulated chambers to the influence of their cells,
+chamber by chamber, and in batches as in the job. The bounds, for the default method: a chamber in 100 ms and a run in
+5 s of wall time on two idle cores; and at least 10 times faster than the 2018 program: one call per layer and sample,
+twenty samples per layer (measured on a few layers and extrapolated). CPU time is shown beside wall time, for busy
+machines. The exit status is 1 if a bound does not hold.
 """
 
 from __future__ import annotations

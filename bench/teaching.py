@@ -2,17 +2,17 @@
 
     .venv/bin/python -m bench.teaching [CHAMBERS]
 
-For each of three kinds a network is trained without it, on CHAMBERS simulated chambers (8,000 if not given), and put
-into use in a database of its own. 20 simulated runs, in which a sixth of the chambers have a fault of that kind, are
-scored; an oracle labels what the queue gives, in its own order. After 50, 100, 200 and 300 labels a candidate is made
-of them as `flask train --from-labels` does. Measured is what each calls bad as shipped, on fresh chambers with 6 hits a
-cell or more: of the kind, of the other kinds, and of the good layers; beside it the same of the model that ships, which
-was taught all. Then the same with a kind of which the simulator is in doubt, dead pairs, where the oracle calls every
-one bad, by the number of their cells.
+For each of three kinds, a network is trained without it, on CHAMBERS simulated chambers (8,000 by default), and put
+into use in a separate database. 20 simulated runs, in which a sixth of the chambers have a fault of that kind, are
+scored; an oracle labels what the queue hands out, in its order. After 50, 100, 200 and 300 labels a candidate is made
+as by `flask train --from-labels`. The share that each calls bad at its shipped threshold is measured on new chambers
+with 6 hits per cell or more: for the kind, for the other kinds, and for good layers; and compared with the shipped
+model, which was trained on all kinds. Then the same is done with a kind that the simulator is unsure of, dead pairs, of
+which the oracle calls every one bad, by the number of their cells.
 
-The bounds, with 300 labels: 95 % of each kind is found (not of pairs of 2 cells, which 47 bins hardly tell from one);
-of no other kind is less found by more than FORGETTING_TOLERANCE; the candidate is not refused; at most a fifth of the
-labels are left out. The exit status is 1 where a bound does not hold. Takes an hour and more, so it is not in
+The bounds, with 300 labels: 95 % of each kind is found (except pairs of 2 cells, which 47 bins hardly distinguish from
+single ones); no other kind loses more than FORGETTING_TOLERANCE; the candidate is not refused; at most a fifth of the
+labels are left out. The exit status is 1 if a bound does not hold. It takes more than an hour, so it is not part of
 `make bench`.
 """
 
@@ -50,14 +50,14 @@ LEFT_OUT = (DefectKind.PERIODIC, DefectKind.SCATTERED, DefectKind.NOISY_BLOCK)
 DOUBTED = DefectKind.DEAD_PAIR
 CHAMBERS = 8_000
 RUNS = range(302_640, 302_660)
-SHARE = 0.2  # of the chambers of these runs have the kind
+SHARE = 0.2  # share of the chambers of these runs that have the kind
 LABELS = (50, 100, 200, 300)
 FRESH, OTHERS = 1_500, 8_000  # chambers: with the kind, and of the frozen test set
 LEAST_HITS = 6  # a cell
 HARDEST = "2 cells"
 FOUND, MOST_LEFT_OUT = 0.95, 0.2  # the bounds
 SEED = 11
-_RUNS, _FRESH = 4, 5  # streams of `evaluation_seed` that nothing else has
+_RUNS, _FRESH = 4, 5  # streams of `evaluation_seed` used by nothing else
 
 Known = dict[tuple[int, Chamber], SimulatedChamber]
 

@@ -980,7 +980,7 @@ def test_an_odd_entry_in_the_list_of_runs_costs_no_other(serve, caplog, odd):
     )
     assert odd in body
     assert jsonfairy(serve(lambda request: request.answer(body))).runs() == [279794, 302635]
-    assert "1 entries in the list of runs are no runs, such as " in caplog.text
+    assert "1 entries in the list of runs are not runs, such as " in caplog.text
 
 
 @pytest.mark.parametrize("odd", ["5", "null", "{}", '{"items": 5}', '{"items": null}', "[]"])
