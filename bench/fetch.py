@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def serve(pipe: Connection) -> None:
-    """The demonstration server, in a process of its own, until told to stop."""
+    """The demonstration server, in a separate process, until told to stop."""
     with DemoServer(DemoOptions(latency=LATENCY)) as server:
         pipe.send(server.url)
         pipe.recv()
@@ -90,7 +90,7 @@ def run_with_aiohttp(url: str) -> None:
 
 
 def check(found: dict[Chamber, object]) -> None:
-    """A bench of something that failed would be worth nothing."""
+    """Timing something that failed would be worthless."""
     usable = sum(isinstance(value, Occupancy) for value in found.values())
     if usable != len(all_chambers()):
         raise SystemExit(f"only {usable} of {len(all_chambers())} histograms arrived")

@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def make(driftwatch: Driftwatch, file: Path, size: int) -> int:
-    """Write the file, and note the runs that it is of; how many histograms are in it."""
+    """Write the file and register its runs; returns the number of histograms."""
     for number in TEMPLATES:
         driftwatch.store.runs.request(number, "bench", len(driftwatch.subsystem.places()))
         found = [(chamber, simulated.occupancy) for chamber, simulated in simulate_run(number).items()]
@@ -78,7 +78,7 @@ def make(driftwatch: Driftwatch, file: Path, size: int) -> int:
 
 
 def flask(folder: Path, rows: int, what: str, *arguments: str) -> None:
-    """Run a command on the database in a folder, and print what it took."""
+    """Run a command on the database in a folder, and print its time and memory."""
     begin = time.perf_counter()
     with (folder / "said.txt").open("w") as said:
         command = [sys.executable, "-m", "flask", *arguments]

@@ -265,7 +265,7 @@ def _wait(driftwatch: Driftwatch) -> None:
 
 
 def label(driftwatch: Driftwatch, number: int) -> None:
-    """Labels of a run's least certain chambers; who is asked for a second opinion says otherwise now and then."""
+    """Labels of a run's least certain chambers; second opinions differ now and then."""
     items = [item for item in driftwatch.store.items.of_run(number) if item.judgement and item.judgement.certainty]
     items.sort(key=lambda item: item.judgement.certainty)
     for i, item in enumerate(items[:LABELS]):
@@ -282,7 +282,7 @@ def submit(driftwatch: Driftwatch, person: str, item: Any, bad: list[int]) -> No
 
 
 def filled(uri: str, count: int, folder: Path) -> Flask:
-    """An application on a database with so many runs."""
+    """An application on a database with this many runs."""
     name = f"runs_{count}"
     settings = Settings(mongodb_uri=f"{uri}{name}", data_dir=folder, second_opinions=SECOND_OPINIONS)
     app, begin = create_app(settings), time.perf_counter()
@@ -308,7 +308,7 @@ def filled(uri: str, count: int, folder: Path) -> Flask:
 
 
 def is_made(uri: str, name: str) -> bool:
-    """Whether a database is there already, and whole; what is there of it else is put away."""
+    """Whether a complete database is already there; an incomplete one is removed."""
     with MongoClient(uri) as client:
         if client["made"]["databases"].find_one({"_id": name}) is None:
             client.drop_database(name)
@@ -323,7 +323,7 @@ def note_made(uri: str, name: str) -> None:
 
 @contextmanager
 def hurrying(client: MongoClient) -> Iterator[None]:
-    """The server with memory for what it inserts and for the indexes that it makes; as it was, afterwards."""
+    """Give the server more memory for inserting and indexing; restore it afterwards."""
     names = ("wiredTigerEngineRuntimeConfig", "maxIndexBuildMemoryUsageMegabytes", "journalCommitInterval")
     before = {name: client.admin.command("getParameter", 1, **{name: 1})[name] for name in names[1:]}
     before[names[0]] = f"cache_size={round(CACHE_GIGABYTES * 1024)}M"
@@ -347,7 +347,7 @@ def insert(database: Database, collection: str, documents: Iterator[RawBSONDocum
 
 
 def copies(made: Database, collection: str, count: int) -> Iterator[RawBSONDocument]:
-    """The documents of so many runs, each run copied from one of the templates."""
+    """The documents of this many runs, each copied from one of the templates."""
     draw, now = random.Random(count), datetime.now(UTC)
     number = "_id" if collection == "runs" else "run"
     templates: dict[int, list[tuple[dict[str, Any], bytes]]] = {run: [] for run in TEMPLATES}
@@ -379,7 +379,7 @@ def copies(made: Database, collection: str, count: int) -> Iterator[RawBSONDocum
 
 
 def joined(first: bytes, rest: bytes) -> bytes:
-    """One BSON document with the fields of two: encoding 2.5 million of them anew would take most of an hour."""
+    """One BSON document with the fields of two: encoding 2.5 million of them again would take most of an hour."""
     body = first[4:-1] + rest[4:]
     return (len(body) + 4).to_bytes(4, "little") + body
 
@@ -388,7 +388,7 @@ def joined(first: bytes, rest: bytes) -> bytes:
 
 
 def measured(apps: Sequence[Flask], counts: Sequence[int], args: argparse.Namespace) -> bool:
-    """Ask for every page in turn, and print what it took; whether all bounds hold."""
+    """Request every page in turn and print its times; returns whether all bounds hold."""
     complain_of_forgotten(apps[0])
     clients = [signed_in(app) for app in apps]
     pages = [page for addresses in PAGES.values() for page in addresses if args.only in page]
@@ -417,7 +417,7 @@ def measured(apps: Sequence[Flask], counts: Sequence[int], args: argparse.Namesp
 
 
 def change(driftwatch: Driftwatch, count: int, i: int) -> None:
-    """What happens all the time: somebody labels a chamber, and a run gets another summary.
+    """Ordinary activity: somebody labels a chamber, and a run gets a new summary.
 
     This invalidates everything cached over all labels or all runs.
     """
@@ -429,7 +429,7 @@ def change(driftwatch: Driftwatch, count: int, i: int) -> None:
 
 
 def complain_of_forgotten(app: Flask) -> None:
-    """Raises ValueError where something answers to GET that is neither asked for nor left out."""
+    """Raises ValueError if a GET address is neither measured nor excluded."""
     known = {rule.endpoint for rule in app.url_map.iter_rules() if "GET" in rule.methods}
     if different := known ^ (PAGES.keys() | LEFT_OUT.keys()):
         raise ValueError(f"neither asked for nor left out, or not there: {', '.join(sorted(different))}")
@@ -444,7 +444,7 @@ def signed_in(app: Flask) -> FlaskClient:
 
 
 def ask(client: FlaskClient, count: int, page: str) -> float:
-    """Milliseconds of one page, to its last byte; without end where it fails, as where the database takes too long.
+    """Milliseconds for one page, to its last byte; infinite if it fails, for example on a timeout of the database.
 
     Raises:
         RuntimeError: it is not there.
@@ -462,7 +462,7 @@ def ask(client: FlaskClient, count: int, page: str) -> float:
 
 
 def judged(page: str, first: float, few: list[float], many: list[float]) -> bool:
-    """Print a page's figures; whether its bounds hold."""
+    """Print a page's figures; returns whether its bounds hold."""
     median, before = statistics.median(many), statistics.median(few)
     p95, ratio = statistics.quantiles(many, n=20, method="inclusive")[-1], median / before
     held = median <= MEDIAN and p95 <= P95 and ratio <= RATIO
@@ -472,7 +472,7 @@ def judged(page: str, first: float, few: list[float], many: list[float]) -> bool
 
 
 def memory() -> float:
-    """MB that this process has in memory."""
+    """Memory of this process in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 

@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def filled(uri: str, count: int, folder: Path) -> Driftwatch:
-    """A database with so many chambers."""
+    """A database with this many chambers."""
     begin = time.perf_counter()
     with MongoClient(uri) as client:
         items, batch = client.get_default_database()["items"], []
@@ -132,7 +132,7 @@ def documents(count: int) -> Iterator[dict[str, Any]]:
 
 
 def update(driftwatch: Driftwatch, order: Order, limits: dict[str, Any]) -> float:
-    """Seconds that it takes to take one; it is given back."""
+    """Seconds to take one; it is released again."""
     wanted = Wanted(driftwatch.model, **limits)
     also = {"draw": {"$gte": random.random() * 0.9}} if order is Order.DRAW else None
     begin = time.perf_counter()
@@ -143,7 +143,7 @@ def update(driftwatch: Driftwatch, order: Order, limits: dict[str, Any]) -> floa
 
 
 def claim(driftwatch: Driftwatch, strategy: Strategy) -> float:
-    """The same for all that a claim does."""
+    """The same for a whole claim."""
     begin = time.perf_counter()
     claimed = driftwatch.labelling.claim(PERSON, strategy)
     seconds = time.perf_counter() - begin
@@ -154,7 +154,7 @@ def claim(driftwatch: Driftwatch, strategy: Strategy) -> float:
 def compared(
     name: str, few: Driftwatch, many: Driftwatch, timed: Callable[[Driftwatch], float], has_bound: bool
 ) -> bool:
-    """Time both in turn; whether the bound holds."""
+    """Time both alternately; returns whether the bound holds."""
     times = {driftwatch: [] for driftwatch in (few, many)}
     for _ in range(REPETITIONS):
         for driftwatch, seconds in times.items():
@@ -168,7 +168,7 @@ def compared(
 
 
 def examined(driftwatch: Driftwatch, order: Order, limits: dict[str, Any]) -> int:
-    """Index keys that are read to find the next one."""
+    """Index keys read to find the next one."""
     queue, wanted = driftwatch.store.queue, Wanted(driftwatch.model, **limits)
     found = queue._collection.find(queue._free(PERSON, wanted, datetime.now(UTC), order)).sort(*order.value)
     explained = found.hint(queue._index(wanted, order)).limit(1).explain()

@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def taken(explainer: Explainer, occupancies: Sequence[Occupancy], method: Method) -> tuple[float, float]:
-    """Seconds by the clock and on the processor, for a run in the batches of the job."""
+    """Wall and CPU time in seconds for a run, in the batches of the job."""
     given = fresh(occupancies)
     begin, clock = time.process_time(), time.perf_counter()
     for start in range(0, len(given), BATCH):
@@ -80,7 +80,7 @@ def taken(explainer: Explainer, occupancies: Sequence[Occupancy], method: Method
 
 
 def one_call_a_layer_and_sample(folder, scorer: Scorer, occupancies: Sequence[Occupancy]) -> float:
-    """Seconds for a run: the mean gradient of noisy copies of each layer, one by one, each traced by no graph."""
+    """Seconds for a run: the mean gradient of noisy copies of each layer, one by one, without tracing a graph."""
     tf = tensorflow()
     network = keras().saving.load_model(folder / MODEL_FILE, compile=False)
     bins = layer_bins(occupancies)

@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def fresh(occupancies: Sequence[Occupancy]) -> list[Occupancy]:
-    """The same histograms as they come from a source: with nothing worked out yet."""
+    """The same histograms as fresh from a source, with nothing cached."""
     return [Occupancy(occupancy.chamber, occupancy.counts) for occupancy in occupancies]
 
 

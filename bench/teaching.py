@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def taught(kind: DefectKind, chambers: int) -> bool:
-    """Teach one kind; whether the bounds hold."""
+    """Teach one kind; returns whether the bounds hold."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         base = Path(folder) / "models" / "chamber-scan-90"
@@ -97,7 +97,7 @@ def taught(kind: DefectKind, chambers: int) -> bool:
 
 
 def filled(driftwatch: Driftwatch, scorer: Scorer, kind: DefectKind) -> Known:
-    """Store and score the runs; what they are made of. Of some places there are fewer chambers than runs."""
+    """Store and score the runs; returns their chambers. Some places have fewer chambers than there are runs."""
     drawn = only(len(RUNS) * 320, evaluation_seed(SEED, _RUNS), SHARE, kind)
     drawn[::5] = simulate_chambers(len(drawn[::5]), evaluation_seed(SEED + 1, _RUNS), ORDINARY)
     of_place: dict[Chamber, int] = defaultdict(int)
@@ -118,12 +118,12 @@ def filled(driftwatch: Driftwatch, scorer: Scorer, kind: DefectKind) -> Known:
 
 
 def only(count: int, seed: int, faulty: float, kind: DefectKind) -> list[SimulatedChamber]:
-    """Chambers of which a share has faults of this kind, and none of another."""
+    """Chambers, a share of them with faults of this kind and no other."""
     return simulate_chambers(count, seed, faulty, {*FAULTS, DOUBTED} - {kind})
 
 
 def said(one: SimulatedChamber, kind: DefectKind) -> np.ndarray:
-    """bool (12,): what the oracle calls bad, the more likely where the simulator is in doubt."""
+    """bool (12,): the layers that the oracle calls bad; the more likely label if the simulator is unsure."""
     bad = np.nan_to_num(one.bad) >= 0.5
     if kind is DOUBTED:
         for defect in one.defects:
@@ -133,7 +133,7 @@ def said(one: SimulatedChamber, kind: DefectKind) -> np.ndarray:
 
 
 def label(driftwatch: Driftwatch, known: Known, kind: DefectKind, number: int) -> int:
-    """Have the oracle label so many chambers as the queue gives them; how many of them have a bad layer."""
+    """Let the oracle label this many chambers from the queue; returns how many of them have a bad layer."""
     faulty = 0
     for _ in range(number):
         given = driftwatch.labelling.claim("oracle")
@@ -157,7 +157,7 @@ def candidate_of(
     others: Sequence,
     chambers: int,
 ) -> bool:
-    """Make a candidate of the labels that there are, print a line, and say whether the bounds hold for it."""
+    """Make a candidate from the labels, print a line, and return whether it satisfies the bounds."""
     begun = time.perf_counter()
     try:
         order = driftwatch.training.order(Plan(chambers=chambers), Path(folder) / str(number))
@@ -181,7 +181,7 @@ def candidate_of(
 
 
 class Measured:
-    """What a model calls bad, as shipped, of layers in chambers with enough hits.
+    """The shares that a model calls bad at its shipped threshold, of layers in chambers with enough hits.
 
     Attributes:
         sizes: of the kind; of dead pairs by the number of cells.
@@ -220,7 +220,7 @@ class Measured:
 
 
 def called_bad(scorer: Scorer, occupancies: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """bool (n, 12) each: called bad, and counted at all."""
+    """bool (n, 12) each: called bad, and counted."""
     bad = np.array([judgement.verdicts for judgement in scorer.judge(occupancies)]) == Verdict.BAD
     before = judge_before(occupancies, layer_bins(occupancies))
     return bad, before.open & (before.rates >= LEAST_HITS)[:, None]

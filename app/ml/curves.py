@@ -102,7 +102,7 @@ def areas(good: np.ndarray, bad: np.ndarray) -> np.ndarray:
         good, bad: float (…, groups), from `Ranking.above`.
 
     Returns:
-        float64 (…); NaN where there is no good layer or no bad one.
+        float64 (…); NaN without good or without bad layers.
     """
     goods, bads = good[..., -1], bad[..., -1]
     here = np.diff(bad, axis=-1, prepend=0)

@@ -30,7 +30,7 @@ DEEPEST = 20  # groups within groups; Keras writes four
 LINKS = {"SoftLink": "a soft link", "ExternalLink": "a link into another file"}
 CPU_SECONDS = 5  # of the reading process; starting takes 0.3, the largest network 0.1 more
 WALL_SECONDS = 120  # the same on a busy machine
-MEMORY = 2 << 30  # bytes of addresses, of which the largest network takes an eighth
+MEMORY = 2 << 30  # bytes of address space; the largest network takes an eighth
 # What h5py raises on damaged files, found by flipping bits; MemoryError for a bogus size.
 DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError)
 

@@ -58,7 +58,7 @@ class Superlayers:
     Attributes:
         chambers: int (s,), which chamber of the batch each belongs to.
         numbers: int (s,), 0, 1 or 2: superlayer 1, 2 or 3.
-        counts: float64 (s, 4, length), hits a cell from cell 1 on; 0 where no cell is.
+        counts: float64 (s, 4, length), hits per cell from cell 1 on; 0 where no cell exists.
         cells: bool (s, 4, length), which cells exist.
         hot: bool (s, 4, length), single cells far above their neighbours: no measure of anything.
         dead: bool (s, 4, length), a few isolated dead cells: likewise.
@@ -144,7 +144,7 @@ def hot_cells(counts: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 
 def levels(batch: Superlayers) -> np.ndarray:
-    """Hits a cell of each layer: the 30th, 50th and 70th percentile of its running mean. float64 (s, 4, 3)."""
+    """Hits per cell of each layer: the 30th, 50th and 70th percentile of its running mean. float64 (s, 4, 3)."""
     return np.moveaxis(np.percentile(_running(batch), (30, 50, 70), axis=-1), 0, -1)
 
 

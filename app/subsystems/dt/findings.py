@@ -89,7 +89,7 @@ class _Searched:
     sums: np.ndarray  # float64 (s, 4): of the shape over these cells
     reference: np.ndarray  # float64 (s,): the rate of the siblings, over the shape; 0 where all are empty
     same: np.ndarray  # bool (s, 4): the layers that have it
-    own: np.ndarray  # float64 (s,): the same in hits a cell
+    own: np.ndarray  # float64 (s,): the same in hits per cell
 
 
 def findings(occupancies: Sequence[Occupancy]) -> list[tuple[Finding, ...]]:

@@ -58,7 +58,7 @@ def taps(cells: bytes, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
         cells: the bytes of a bool (12, columns): which cells exist.
 
     Returns:
-        int, int and float64 (564,): two indices into the flattened counts, and the share, NaN where no layer is.
+        int, int and float64 (564,): two indices into the flattened counts, and the share, NaN for absent layers.
     """
     left, right = np.zeros((2, LAYERS, BINS), int)
     share = np.full((LAYERS, BINS), np.nan)

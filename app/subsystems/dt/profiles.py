@@ -14,7 +14,7 @@ import numpy as np
 
 from app.subsystems.dt.geometry import LAYERS, Chamber
 
-LOWEST_RATE, HIGHEST_RATE = 0.3, 3_000.0  # hits a cell, mean of a chamber: what `any_rate` spans
+LOWEST_RATE, HIGHEST_RATE = 0.3, 3_000.0  # hits per cell, mean of a chamber: the range of `any_rate`
 
 # Mean hits per cell for |wheel| 0, 1, 2. Stations 1 to 3 as seen in run 302635. Station 4 is assumed: like
 # station 3, with more of the neutron background that fills the cavern.
@@ -112,7 +112,7 @@ def any_profile(chamber: Chamber, rate: float, rng: np.random.Generator) -> np.n
     )
     layers = layers + rng.normal(0, rng.uniform(0, 0.02), (LAYERS, 1)) * _by_layer(x)
     rough = rng.uniform(0, 0.02) if rng.random() < 0.8 else rng.uniform(0.02, 0.05)
-    cells = rng.normal(0, rough, (LAYERS, chamber.columns))  # seen in runs of more than 100 hits a cell
+    cells = rng.normal(0, rough, (LAYERS, chamber.columns))  # seen in runs of more than 100 hits per cell
     return _normalised(chamber, rate, logs, shares, layers + cells)
 
 

@@ -20,7 +20,7 @@ from app.subsystems.dt.preprocess import BINS
 # Hits per cell that a chamber needs to be judged. Below it, a layer that lost 30 % of its hits cannot be told from a
 # good one: compare a layer of 50 cells with its 3 siblings (given all their hits N, the layer's own are binomial with
 # N and 1/4) and call it bad where it has so few that a good one has as few in 1 % of cases. That test finds
-# 47 % of such losses at 1.4 hits a cell, 51 % at 1.5, 66 % at 2 and 95 % at 4. A test repeats the calculation.
+# 47 % of such losses at 1.4 hits per cell, 51 % at 1.5, 66 % at 2 and 95 % at 4. A test repeats the calculation.
 LEAST_HITS_A_CELL = 1.5
 
 # Hits that must be expected of a layer for it to be called empty: a good layer has none in exp(−10) = 0.005 %.

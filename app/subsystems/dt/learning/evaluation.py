@@ -43,7 +43,7 @@ SHOWN = FALSE_ALARMS.index(0.01)  # the one used in the tables by kind and stati
 BAND = tuple(np.geomspace(LEAST_FALSE_ALARMS, 1, 25).tolist())  # where the interval of a ROC is computed
 OWN = "own"  # a rule's own threshold
 
-# Hits a cell of the chamber where it is alive: from, to. The last is the promise of the issue: from 6 up.
+# Hits per cell of the chamber where it is alive: from, to. The last is the range for which bounds are promised.
 STATISTICS = {
     "< 2": (0.0, 2.0),
     "2–6": (2.0, 6.0),
@@ -136,14 +136,14 @@ class AtThreshold(_Part):
 
 
 class CurvePoint(_Part):
-    """What a score would mean as a threshold.
+    """The meaning of a score as a threshold.
 
     Attributes:
         score: from which a layer is called bad.
         false_alarms: share of the good layers called bad.
         found: share of the bad ones.
-        by_statistics: the first at each of `LEVELS`, in their order; None where there are no good layers.
-        down_to: the next lower score that a layer has, −1 if none: all above it and up to `score` mean the same.
+        by_statistics: the first at each of `LEVELS`, in order; None if there are no good layers.
+        down_to: the next lower score of a layer, −1 if none: all scores above it and up to `score` mean the same.
     """
 
     score: float
@@ -164,13 +164,14 @@ class Method(_Part):
     Attributes:
         name, words: what it is.
         network: whether it is one, whose scores are probabilities.
-        area: under the ROC curve, with its interval; None where the set lacks good or bad layers, as is `found` empty.
+        area: under the ROC curve, with its interval; None if the set lacks good or bad layers (`found` is then empty).
         roc: (share of good layers flagged, share of bad ones found), thinned.
-        band: of networks, the second with its interval at some of the first.
-        reliability, calibration_error: of networks, on the chambers of the set that are ordinary.
-        curve: of networks, what thresholds mean, by falling score; thinned. Nothing where an earlier version wrote it.
-        beside: of networks, the bad layers above the cut that has the false alarms of the simple statistics at their
-            own threshold, from 6 hits a cell up: by kind and statistics, as are those of the statistics themselves.
+        band: for networks, the second with its interval at some values of the first.
+        reliability, calibration_error: for networks, on the ordinary chambers of the set.
+        curve: for networks, the meaning of thresholds, by falling score; thinned. Empty if written by an earlier
+            version.
+        beside: for networks, the bad layers above the cut with the false alarms of the simple statistics at their own
+            threshold, from 6 hits per cell, by kind and statistics; and those of the statistics themselves.
     """
 
     name: str
@@ -189,38 +190,38 @@ class Method(_Part):
 
     @property
     def shipped(self) -> AtThreshold | None:
-        """At the threshold that a shifter meets; a rule's own. None for methods that only rank."""
+        """At the shifters' threshold, or a rule's own. None for methods that only rank."""
         return next((at for at in self.thresholds if at.use in (SHIFTER, OWN)), None)
 
     def beside_statistics(self, kind: str = ALL_KINDS, statistics: str = FROM_6) -> float | None:
-        """What is found at the false alarms of the simple statistics; None where there are no such layers."""
+        """The share found at the false alarms of the simple statistics; None if there are no such layers."""
         return next((one.share for one in self.beside if (one.kind, one.statistics) == (kind, statistics)), None)
 
     def meaning(self, score: float) -> CurvePoint | None:
-        """What a threshold means, to the resolution of the curve: never fewer false alarms than it would give.
+        """The meaning of a threshold, to the resolution of the curve: never understates its false alarms.
 
         Returns:
-            None where there is no curve.
+            None without a curve.
         """
         if not self.curve:
             return None
         if score > self.curve[0].score:
             none = tuple(None if share is None else 0.0 for share in self.curve[0].by_statistics)
             return CurvePoint(score=score, down_to=self.curve[0].score, false_alarms=0.0, found=0.0, by_statistics=none)
-        means = (point for point in self.curve if point.down_to < score)  # the first: or the next one that was kept
+        means = (point for point in self.curve if point.down_to < score)  # the first one, or the next one stored
         return next(means).model_copy(update={"score": score, "down_to": nextafter(score, -1)})
 
     def for_false_alarms(self, share: float) -> CurvePoint | None:
-        """The lowest threshold at which at most this share of the good layers is called bad; None if none is."""
+        """The lowest threshold at which at most this share of good layers is called bad; None if there is none."""
         return next((point for point in reversed(self.curve) if point.false_alarms <= share), None)
 
     def share(self, kind: str = ALL_KINDS, statistics: str = ALL) -> float | None:
-        """What is found at 1 % false alarms; None where there are no such layers."""
+        """The share found at 1 % false alarms; None if there are no such layers."""
         group = self._group(kind, statistics)
         return group.found[SHOWN] if group else None
 
     def layers(self, kind: str = ALL_KINDS, statistics: str = ALL) -> int:
-        """How many bad layers there are of a kind."""
+        """The number of bad layers of a kind."""
         group = self._group(kind, statistics)
         return group.layers if group else 0
 
@@ -265,7 +266,7 @@ class Comparison(_Part):
         return next((method for method in self.methods if method.name == name and method.network), None)
 
     def behind(self, method: Method) -> list[str]:
-        """The kinds of which a network finds less than the simple statistics, at their false alarms, from 6 hits up."""
+        """The kinds of which a network finds less than the simple statistics, at their false alarms, from 6 hits."""
         simple = self.statistics
         if simple is None:
             return []
@@ -458,7 +459,7 @@ def _thresholds(scorer: Scorer) -> dict[str, float]:
 def _allowed_beside(
     others: Sequence[Yardstick], scores: dict[str, np.ndarray], counts: np.ndarray, layers: _Layers
 ) -> int | None:
-    """How many good layers from 6 hits a cell up the simple statistics call bad; None where there are none."""
+    """The number of good layers from 6 hits per cell that the simple statistics call bad; None if there are none."""
     good = layers.levels[FROM_6] & ~layers.bad
     cuts = {other.name: other.threshold for other in others}
     if STATISTICS_NAME not in cuts or not good.any():
@@ -514,7 +515,7 @@ def _method(
 def _beside(
     name: str, network: bool, scores: np.ndarray, cuts: dict[str, float], layers: _Layers, allowed: int | None
 ) -> tuple[Called, ...]:
-    """Bad layers above the cut with so many false alarms from 6 hits a cell up; of the statistics, at their own cut."""
+    """Bad layers above the cut with this many false alarms from 6 hits per cell; the statistics, at their own cut."""
     if allowed is None or not (network or name == STATISTICS_NAME):
         return ()
     if name == STATISTICS_NAME:

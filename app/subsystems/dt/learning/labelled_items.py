@@ -110,7 +110,7 @@ class LabelledItem(Labelled):
 
     Attributes:
         occupancy: its histogram.
-        targets: float32 (12,): `bad`, the first entry for layer 1; NaN where there is no layer.
+        targets: float32 (12,): `bad`, the first entry for layer 1; NaN for absent layers.
         open: bool (12,): layers for a network to judge; the others are empty or have too few hits.
         weight: inverse propensity, mean 1 over all labelled items: the number of items of the labelled runs that it
             represents.

@@ -136,7 +136,7 @@ class Explainer:
         ]
 
     def logits_of(self, occupancies: Sequence[Occupancy]) -> np.ndarray:
-        """float32 (n, 12): log(P(bad) / P(good)) of the layers of chambers; NaN where no layer is."""
+        """float32 (n, 12): log(P(bad) / P(good)) of the layers of chambers; NaN for absent layers."""
         exists = ~np.isnan(layer_bins(occupancies)[..., 0])
         result = np.full(exists.shape, np.nan, np.float32)
         result[exists] = self.logits(self._inputs(occupancies)[exists])

@@ -32,7 +32,7 @@ ADDRESS = "/runs/<run>/chambers/<wheel>/<sector>/<station>"
 
 class InfluenceQuery(Asked):
     model: str | None = Field(None, max_length=200, description="the one that scored the chamber, if not given")
-    method: Method = Field(DEFAULT, description="how it is worked out")
+    method: Method = Field(DEFAULT, description="the method of computation")
 
 
 class InfluenceComing(BaseModel):
@@ -65,7 +65,7 @@ class InfluenceOut(BaseModel):
     station: int
     model: str
     method: Method
-    at: datetime = Field(description="when it was worked out")
+    at: datetime = Field(description="when it was computed")
     layers: list[LayerInfluence] = Field(description="those that exist, layer 1 first")
 
     @classmethod

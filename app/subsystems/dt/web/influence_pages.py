@@ -129,7 +129,7 @@ class _Wanted:
     def need(self) -> Explained:
         """
         Raises:
-            NotFound: it is not worked out.
+            NotFound: it is not computed yet.
         """
         if self.explained is None:
             raise NotFound(f"What pushed the scores of {self.item.place} in run {self.item.run} is not worked out yet.")
