@@ -20,11 +20,11 @@ test: lint
 	@sh deploy/need firefox
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
 
-# What needs no TensorFlow, no server and no browser: for between two edits.
+# The inner loop: lint, types, and the tests that need no TensorFlow, server or browser.
 check: lint
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow and not soak" -n auto --maxprocesses 4 -q
 
-# Many more cases of the tests that draw them at random.
+# Many more cases of the randomised tests.
 soak: $(VENV)/test.stamp
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m soak -n auto --maxprocesses 4 --durations 20
 
@@ -37,7 +37,7 @@ bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench.saliency
 	$(BIN)/python -m bench.pages
 
-# Renew the locked requirements from the short list in pyproject.toml.
+# Pin the requirements again, from the short list in pyproject.toml.
 lock:
 	sh deploy/make-venv $(VENV)/uv
 	$(VENV)/uv/bin/python -m pip install --quiet uv
@@ -53,13 +53,13 @@ $(BIN)/python:
 	@sh deploy/make-venv $(VENV)
 
 $(VENV)/run.stamp: requirements.txt | $(BIN)/python
-	@echo "Installing what Driftwatch needs (once, some 400 MB) …"
+	@echo "Installing what Driftwatch needs (once, about 400 MB) …"
 	$(PIP) install --require-hashes -r requirements.txt
 	@$(COMPILE)
 	@touch $@
 
 $(VENV)/test.stamp: tests/requirements.txt | $(BIN)/python
-	@echo "Installing what Driftwatch and its tests need (once, some 500 MB) …"
+	@echo "Installing what Driftwatch and its tests need (once, about 500 MB) …"
 	$(PIP) install --require-hashes -r tests/requirements.txt
 	@$(COMPILE)
 	@touch $@ $(VENV)/run.stamp

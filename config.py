@@ -58,7 +58,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class Settings(Given):
-    """What can be set. Frozen: made at start, passed to whoever needs it."""
+    """All settings. Frozen: read at start, and passed on."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -157,7 +157,7 @@ class Settings(Given):
             missing = "DQM_KEY" if self.dqm_key is None else "DQM_CERT"
             raise ValueError(f"{missing} is not set, but a client certificate needs both DQM_CERT and DQM_KEY")
         if self.dqm_cert and self.dqm_proxy:
-            raise ValueError("DQM_PROXY is set besides DQM_CERT; give one of the two")
+            raise ValueError("DQM_PROXY and DQM_CERT are both set; give only one of them")
         return self
 
     @classmethod
@@ -192,7 +192,7 @@ def _sentence(error: Mapping[str, Any], given: Mapping[str, str]) -> str:
 
 
 def _without_password(value: str) -> str:
-    """What stands before the last @ of a URL, or of what should be one, may be a name and a password.
+    """Hide what precedes the last @ of a URL, or of an attempt at one: it may be a name and a password.
 
     >>> _without_password("mongo://me:secret@db.example.org/x")
     'mongo://…@db.example.org/x'

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.disk
 
-Stores simulated runs with scores in an embedded server of its own, and compares with the obvious way to keep them: the
-histogram as an array of arrays in a document, without compression of ours (that is MongoDB's own in both).
+Stores simulated runs with scores in a separate embedded server, and compares this with the obvious format: histograms
+as nested arrays in documents, without our compression (MongoDB's own applies to both).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Which distance tells best what a model has never seen: the figures of docs/drift.md.
+"""Which distance best detects what a model has never seen: the figures of docs/drift.md.
 
     .venv/bin/python -m bench.drift [MODEL] [REAL]
 
-For the model that ships in use, or another: the share of chambers beyond the distance that 99 % of ordinary simulated
-chambers keep below, and the area under the ROC curve against these, for several distances of the last hidden layer.
-The chambers are ordinary ones, those with faults as in training, and ones changed in ways that the simulator never
-draws; REAL is a file of labelled real chambers as `flask evaluate-model --real` takes it. No bound to hold.
+For the shipped default model, or another: the share of chambers beyond the distance that 99 % of ordinary simulated
+chambers stay below, and the area under the ROC curve against these, for several distances of the last hidden layer.
+The chambers are ordinary ones, ones with faults as in training, and ones changed in ways that the simulator never
+draws; REAL is a file of labelled real chambers as for `flask evaluate-model --real`. There is no bound.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def kinds() -> dict[str, Sequence[Occupancy]]:
-    """The chambers by what was done to them."""
+    """The chambers, by how they were modified."""
     ordinary = simulate_chambers(COUNT, evaluation_seed(0, 0), ORDINARY)
     rng = np.random.default_rng(1)
 
@@ -87,19 +87,19 @@ def kinds() -> dict[str, Sequence[Occupancy]]:
 
 
 def drawn_anew(one: SimulatedChamber, factors: np.ndarray, rng: np.random.Generator) -> Occupancy:
-    """A chamber without its defects, but with other rates."""
+    """A chamber without its defects, but with modified rates."""
     counts = rng.poisson(one.expected * factors)
     return Occupancy(one.occupancy.chamber, np.where(one.occupancy.counts == NO_CELL, NO_CELL, counts))
 
 
 def embedded(scorer: Scorer, occupancies: Sequence[Occupancy]) -> np.ndarray:
-    """float64 (n, units), of the chambers that have an embedding."""
+    """float64 (n, units), for chambers with an embedding."""
     kept = [judgement.embedding for judgement in scorer.judge(occupancies) if judgement.embedding]
     return np.stack([np.frombuffer(embedding, np.float16) for embedding in kept]).astype(np.float64)
 
 
 def distances(seen: np.ndarray, scale: np.ndarray) -> Mapping[str, Distance]:
-    """The distances that are compared, by name."""
+    """The distances compared, by name."""
 
     def logarithm(vectors: np.ndarray) -> np.ndarray:
         return np.sign(vectors) * np.log1p(np.abs(vectors) / scale)
@@ -115,7 +115,7 @@ def distances(seen: np.ndarray, scale: np.ndarray) -> Mapping[str, Distance]:
 
 
 def nearest(vectors: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """float64 (n,): the Euclidean distance to the nearest of those seen."""
+    """float64 (n,): the Euclidean distance to the nearest one seen."""
     return np.array([np.sqrt(((seen - vector) ** 2).sum(axis=1).min()) for vector in vectors])
 
 

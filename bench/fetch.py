@@ -3,8 +3,8 @@
     .venv/bin/python -m bench.fetch
 
 Two bounds: wall time over the ideal, which is ceil(250 / 16) × 50 ms, at most 1.25; and over the same run with
-aiohttp, 16 requests at once, the same parsing and checks, at most 1.1. The two take turns, so that what else the
-machine does meets both. Medians are compared. The exit status is 1 when a bound does not hold.
+aiohttp, 16 requests at once, the same parsing and checks, at most 1.1. The two alternate, so that other load affects
+both. Medians are compared. The exit status is 1 if a bound does not hold.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
     server.start()
     url = here.recv()
     try:
-        with_requests(url), run_with_aiohttp(url)  # the server has simulated the run from now on
+        with_requests(url), run_with_aiohttp(url)  # from here on the server has simulated the run
         times = [(timed(with_requests, url), timed(run_with_aiohttp, url)) for _ in range(REPETITIONS)]
     finally:
         here.send("stop")
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def serve(pipe: Connection) -> None:
-    """The demonstration server, in a process of its own, until told to stop."""
+    """The demonstration server, in a separate process, until told to stop."""
     with DemoServer(DemoOptions(latency=LATENCY)) as server:
         pipe.send(server.url)
         pipe.recv()
@@ -90,7 +90,7 @@ def run_with_aiohttp(url: str) -> None:
 
 
 def check(found: dict[Chamber, object]) -> None:
-    """A bench of something that failed would be worth nothing."""
+    """Timing something that failed would be worthless."""
     usable = sum(isinstance(value, Occupancy) for value in found.values())
     if usable != len(all_chambers()):
         raise SystemExit(f"only {usable} of {len(all_chambers())} histograms arrived")

@@ -3,9 +3,9 @@
     .venv/bin/python -m bench.imports [--bytes N] [--write] [--folder FOLDER]
 
 The histograms of a few simulated runs are exported as JSON Lines and repeated under other run numbers until the file is
-as large as asked. `flask import FILE --dry-run` checks it in a process of its own, of which the peak of the memory is
-shown; with `--write` it is imported then. The database is an embedded one in FOLDER, removed afterwards if none is
-named; it takes some 5 GB while the rows of the file are kept aside.
+as large as requested. `flask import FILE --dry-run` checks it in a separate process, whose peak memory is shown; with
+`--write` it is then imported. The database is an embedded one in FOLDER, removed afterwards if no folder is given; it
+takes about 5 GB while the rows of the file are staged.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def make(driftwatch: Driftwatch, file: Path, size: int) -> int:
-    """Write the file, and note the runs that it is of; how many histograms are in it."""
+    """Write the file and register its runs; returns the number of histograms."""
     for number in TEMPLATES:
         driftwatch.store.runs.request(number, "bench", len(driftwatch.subsystem.places()))
         found = [(chamber, simulated.occupancy) for chamber, simulated in simulate_run(number).items()]
@@ -78,13 +78,13 @@ def make(driftwatch: Driftwatch, file: Path, size: int) -> int:
 
 
 def flask(folder: Path, rows: int, what: str, *arguments: str) -> None:
-    """Run a command on the database in a folder, and print what it took."""
+    """Run a command on the database in a folder, and print its time and memory."""
     begin = time.perf_counter()
     with (folder / "said.txt").open("w") as said:
         command = [sys.executable, "-m", "flask", *arguments]
         done = subprocess.run(command, env=os.environ | {"DATA_DIR": str(folder)}, stdout=said, check=False)
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000  # of the largest child so far
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000  # of the largest child process so far
     last = (folder / "said.txt").read_text().splitlines()[-1]
     print(
         f"{what}: {seconds:.0f} s, {rows / seconds:,.0f} rows a second, at most {peak:.0f} MB; status {done.returncode}"

@@ -2,9 +2,9 @@
 
     .venv/bin/python -m bench.label
 
-On a run of simulated chambers, with a MongoDB and a server of its own on loopback. The time runs from the key stroke to
-the frame after the next chamber was put into the page; beside it what loading its page anew takes in the same browser,
-and the ratio of the two. The bound is 100 ms for the median; the exit status is 1 where it does not hold.
+Uses a run of simulated chambers, with a separate MongoDB and server on loopback. The time is taken from the key stroke
+to the frame after the next chamber was put into the page, and compared with reloading its page in the same browser. The
+bound is 100 ms for the median; the exit status is 1 if it does not hold.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LABELS = 40
 PAUSE = 2_000  # ms between two labels: a person who looks at the chamber takes longer
 BOUND = 100  # ms
 
-# Resolves with ms from the key to the first frame that can show the next chamber.
+# Resolves with the ms from the key to the first frame that can show the next chamber.
 SUBMIT = """() => new Promise((resolve) => {
   const before = document.querySelector("#item");
   const begin = performance.now();
@@ -64,14 +64,14 @@ def main() -> int:
     ours, anew = statistics.median(swapped), statistics.median(loaded)
     print(f"{multiprocessing.cpu_count()} cores, {LABELS} labels")
     print(f"submit to the next chamber  {ours:7.1f} ms   median, from {min(swapped):.1f} to {max(swapped):.1f} ms")
-    print(f"its page loaded anew        {anew:7.1f} ms   median, from {min(loaded):.1f} to {max(loaded):.1f} ms")
-    print(f"      ours / loaded anew: {ours / anew:.2f}")
+    print(f"its page reloaded           {anew:7.1f} ms   median, from {min(loaded):.1f} to {max(loaded):.1f} ms")
+    print(f"      ours / reloaded: {ours / anew:.2f}")
     print(f"{'PASS' if ours <= BOUND else 'FAIL'}  submit to the next chamber: {ours:.1f} ms, at most {BOUND} ms")
     return 0 if ours <= BOUND else 1
 
 
 def fill(driftwatch: Driftwatch) -> None:
-    """250 chambers with scores as a network might give them."""
+    """250 chambers with plausible scores."""
     simulated = simulate_run(RUN)
     driftwatch.store.runs.request(RUN, "bench", len(simulated))
     driftwatch.store.items.store(RUN, [(place, one.occupancy) for place, one in simulated.items()], "bench")
@@ -87,7 +87,7 @@ def judgement(place: object, worst: float) -> Judgement:
 
 
 def measure(url: str, driftwatch: Driftwatch) -> tuple[list[float], list[float]]:
-    """Milliseconds of each label, and of each full load of a chamber's page."""
+    """Milliseconds for each label, and for each full load of a chamber's page."""
     driftwatch.accounts.add("bench", Role.ADMIN, by="bench")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -2,16 +2,16 @@
 
     .venv/bin/python -m bench.pages [--runs N] [--times N] [--only TEXT] [--folder FOLDER]
 
-In an embedded server of its own, a few simulated runs are fetched, scored, labelled and explained by the program. Two
-databases are then filled with copies of them, each under a number of its own and with certainties that differ a little:
-100 runs and N, with all indexes. Two applications in this process, one on each, are asked for every page in turn, round
-after round. Before every fourth round a chamber is labelled and a run gets another summary, so that what is kept in
-memory of all labels, or of all runs, is made anew. The first answer of each page is shown for itself. The bounds: a
-median of 200 ms and 95 in 100 below 500 ms with N runs, a median of at most 3 times that with 100 runs, and memory that
-grows by at most a tenth while the pages are asked for; the exit status is 1 where one does not hold. Whatever answers
-to GET and is not asked for is listed with the reason: nothing is left out in silence.
+In a separate embedded server, a few simulated runs are fetched, scored, labelled and explained by the program. Two
+databases are then filled with copies of them, each with its own number and slightly different certainties: 100 runs and
+N, with all indexes. Two applications in this process, one for each, are requested to serve every page in turn, round
+after round. Before every fourth round a chamber is labelled and a run gets a new summary, which invalidates everything
+cached over all labels, or over all runs. The first answer of each page is shown separately. The bounds are a median of
+200 ms and a 95th percentile below 500 ms with N runs, a median of at most 3 times that with 100 runs, and memory that
+grows by at most a tenth while the pages are requested; the exit status is 1 if one does not hold. GET addresses that
+are not measured are listed with the reason: nothing is omitted silently.
 
-With `--folder` the databases stay there (4 GB for 10,000 runs), and are used again.
+With `--folder` the databases stay there (4 GB for 10,000 runs) and are reused.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ from config import Settings
 FEW, MANY, TIMES = 100, 10_000, 20
 TEMPLATES = range(302_601, 302_605)  # the simulated runs that are copied
 FIRST = 300_000  # the first copy's number
-LABELS, SECOND_OPINIONS = 4, 0.25  # labelled chambers a run; the share of them that a second person labels
+LABELS, SECOND_OPINIONS = 4, 0.25  # labelled chambers per run; the share of them labelled by a second person
 PROBLEMS = 12
-EXPLAINED = 20  # the newest runs, of which the influences are copied too
+EXPLAINED = 20  # the newest runs, whose influences are copied too
 BEFORE = "row-cnn-1"  # the model that scored the templates first
-RESCORED = 1_000  # the newest runs, of which what that one said is copied too
+RESCORED = 1_000  # the newest runs, whose past scores by that model are copied too
 AT_ONCE, IN_FLIGHT = 5_000, 2  # documents inserted by one request, and requests
 CHANGED = 4  # in one round of so many
 MINUTES = 10  # between two runs, and so between their labels
-PATIENCE = 600  # seconds for what the background has to make
+PATIENCE = 600  # seconds to wait for the background
 MEDIAN, P95, RATIO, GROWTH = 200, 500, 3.0, 1.1  # the bounds: ms, ms
 
-# What is copied for each run, with the fields that differ from copy to copy; all else is copied once.
+# Copied for each run, with the fields that differ between copies; everything else is copied once.
 VARIED = {
     "items": ("rank", "draw"),
     "labels": ("key", "at"),
@@ -74,15 +74,15 @@ VARIED = {
     "jobs": ("key", "asked_at", "ended_at"),
     "runs": ("requested_at", "started_at", "finished_at", "changed_at", "kept"),
 }
-NEWEST = {"influences": EXPLAINED, "past_scores": RESCORED}  # what only so many of the newest runs have
+NEWEST = {"influences": EXPLAINED, "past_scores": RESCORED}  # only for this many of the newest runs
 
 RUN = "/run/{run}/"
 CHAMBER = "/eval/{run}/-1/7/2"
 API = "/api/v1"
 API_CHAMBER = f"{API}/runs/{{run}}/chambers/-1/7/2"
 
-# What is asked for: endpoint → addresses. {run} is the newest one, {middle} another, {model} the model in use,
-# {deep} the last page of a list that has as many rows as can be paged through.
+# The requests: endpoint → addresses. {run} is the newest one, {middle} another, {model} the model in use, {deep} the
+# last page that can be reached in a long list.
 PAGES: Mapping[str, tuple[str, ...]] = {
     "overview.index": ("/",),
     "account.show": ("/account/",),
@@ -265,7 +265,7 @@ def _wait(driftwatch: Driftwatch) -> None:
 
 
 def label(driftwatch: Driftwatch, number: int) -> None:
-    """Labels of a run's least certain chambers; who is asked for a second opinion says otherwise now and then."""
+    """Labels of a run's least certain chambers; second opinions differ now and then."""
     items = [item for item in driftwatch.store.items.of_run(number) if item.judgement and item.judgement.certainty]
     items.sort(key=lambda item: item.judgement.certainty)
     for i, item in enumerate(items[:LABELS]):
@@ -282,7 +282,7 @@ def submit(driftwatch: Driftwatch, person: str, item: Any, bad: list[int]) -> No
 
 
 def filled(uri: str, count: int, folder: Path) -> Flask:
-    """An application on a database with so many runs."""
+    """An application on a database with this many runs."""
     name = f"runs_{count}"
     settings = Settings(mongodb_uri=f"{uri}{name}", data_dir=folder, second_opinions=SECOND_OPINIONS)
     app, begin = create_app(settings), time.perf_counter()
@@ -308,7 +308,7 @@ def filled(uri: str, count: int, folder: Path) -> Flask:
 
 
 def is_made(uri: str, name: str) -> bool:
-    """Whether a database is there already, and whole; what is there of it else is put away."""
+    """Whether a complete database is already there; an incomplete one is removed."""
     with MongoClient(uri) as client:
         if client["made"]["databases"].find_one({"_id": name}) is None:
             client.drop_database(name)
@@ -323,7 +323,7 @@ def note_made(uri: str, name: str) -> None:
 
 @contextmanager
 def hurrying(client: MongoClient) -> Iterator[None]:
-    """The server with memory for what it inserts and for the indexes that it makes; as it was, afterwards."""
+    """Give the server more memory for inserting and indexing; restore it afterwards."""
     names = ("wiredTigerEngineRuntimeConfig", "maxIndexBuildMemoryUsageMegabytes", "journalCommitInterval")
     before = {name: client.admin.command("getParameter", 1, **{name: 1})[name] for name in names[1:]}
     before[names[0]] = f"cache_size={round(CACHE_GIGABYTES * 1024)}M"
@@ -347,7 +347,7 @@ def insert(database: Database, collection: str, documents: Iterator[RawBSONDocum
 
 
 def copies(made: Database, collection: str, count: int) -> Iterator[RawBSONDocument]:
-    """The documents of so many runs, each run copied from one of the templates."""
+    """The documents of this many runs, each copied from one of the templates."""
     draw, now = random.Random(count), datetime.now(UTC)
     number = "_id" if collection == "runs" else "run"
     templates: dict[int, list[tuple[dict[str, Any], bytes]]] = {run: [] for run in TEMPLATES}
@@ -373,13 +373,13 @@ def copies(made: Database, collection: str, count: int) -> Iterator[RawBSONDocum
                     fields[name] = value if i >= count - RESCORED else []
                 elif name == "draw":
                     fields[name] = draw.random()
-                else:  # a rank: beyond 0.5 it is no certainty
+                else:  # a rank: above 0.5 it is not a certainty
                     fields[name] = value * (1 - 0.01 * draw.random()) if value < 0.5 else value
             yield RawBSONDocument(joined(bson.encode(fields), rest))
 
 
 def joined(first: bytes, rest: bytes) -> bytes:
-    """One BSON document with the fields of two: encoding 2.5 million of them anew would take most of an hour."""
+    """One BSON document with the fields of two: encoding 2.5 million of them again would take most of an hour."""
     body = first[4:-1] + rest[4:]
     return (len(body) + 4).to_bytes(4, "little") + body
 
@@ -388,7 +388,7 @@ def joined(first: bytes, rest: bytes) -> bytes:
 
 
 def measured(apps: Sequence[Flask], counts: Sequence[int], args: argparse.Namespace) -> bool:
-    """Ask for every page in turn, and print what it took; whether all bounds hold."""
+    """Request every page in turn and print its times; returns whether all bounds hold."""
     complain_of_forgotten(apps[0])
     clients = [signed_in(app) for app in apps]
     pages = [page for addresses in PAGES.values() for page in addresses if args.only in page]
@@ -417,9 +417,9 @@ def measured(apps: Sequence[Flask], counts: Sequence[int], args: argparse.Namesp
 
 
 def change(driftwatch: Driftwatch, count: int, i: int) -> None:
-    """What happens all the time: somebody labels a chamber, and a run gets another summary.
+    """Ordinary activity: somebody labels a chamber, and a run gets a new summary.
 
-    So nothing that is made of all labels or of all runs is still in memory when it is asked for again.
+    This invalidates everything cached over all labels or all runs.
     """
     number = FIRST + count - 2 - i
     item = next(item for item in driftwatch.store.items.of_run(number) if item.waiting and item.judgement)
@@ -429,7 +429,7 @@ def change(driftwatch: Driftwatch, count: int, i: int) -> None:
 
 
 def complain_of_forgotten(app: Flask) -> None:
-    """Raises ValueError where something answers to GET that is neither asked for nor left out."""
+    """Raises ValueError if a GET address is neither measured nor excluded."""
     known = {rule.endpoint for rule in app.url_map.iter_rules() if "GET" in rule.methods}
     if different := known ^ (PAGES.keys() | LEFT_OUT.keys()):
         raise ValueError(f"neither asked for nor left out, or not there: {', '.join(sorted(different))}")
@@ -444,7 +444,7 @@ def signed_in(app: Flask) -> FlaskClient:
 
 
 def ask(client: FlaskClient, count: int, page: str) -> float:
-    """Milliseconds of one page, to its last byte; without end where it fails, as where the database takes too long.
+    """Milliseconds for one page, to its last byte; infinite if it fails, for example on a timeout of the database.
 
     Raises:
         RuntimeError: it is not there.
@@ -462,7 +462,7 @@ def ask(client: FlaskClient, count: int, page: str) -> float:
 
 
 def judged(page: str, first: float, few: list[float], many: list[float]) -> bool:
-    """Print a page's figures; whether its bounds hold."""
+    """Print a page's figures; returns whether its bounds hold."""
     median, before = statistics.median(many), statistics.median(few)
     p95, ratio = statistics.quantiles(many, n=20, method="inclusive")[-1], median / before
     held = median <= MEDIAN and p95 <= P95 and ratio <= RATIO
@@ -472,7 +472,7 @@ def judged(page: str, first: float, few: list[float], many: list[float]) -> bool
 
 
 def memory() -> float:
-    """MB that this process has in memory."""
+    """Memory of this process in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 

@@ -2,11 +2,12 @@
 
     .venv/bin/python -m bench.queue [CHAMBERS]
 
-In an embedded server of its own, two databases of synthetic chambers without histograms; the least certain twentieth is
-labelled. Each strategy, and one run and one wheel only, is asked for in turn in the one and in the other. Two times are
-taken: the one atomic update that finds and leases the chamber, and all that `Labelling.claim` does (also what it says
-of why this one: it counts to 10,000). The bounds: with a million chambers the update takes at most 1.5 times as long as
-with 10,000, and reads at most 20 index keys for each. Medians; the exit status is 1 when a bound does not hold.
+A separate embedded server has two databases of synthetic chambers without histograms, the least certain twentieth of
+them labelled. Each strategy, and the limits to one run and one wheel, are requested alternately from the two. Two times
+are taken: that of the atomic update that finds and leases the chamber, and that of the whole `Labelling.claim`
+(including its explanation, for which it counts to 10,000). The bounds: with a million chambers the update takes at most
+1.5 times as long as with 10,000, and reads at most 20 index keys each. Medians are compared; the exit status is 1 if a
+bound does not hold.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ def main() -> int:
 
 
 def filled(uri: str, count: int, folder: Path) -> Driftwatch:
-    """A database with so many chambers."""
+    """A database with this many chambers."""
     begin = time.perf_counter()
     with MongoClient(uri) as client:
         items, batch = client.get_default_database()["items"], []
-        # What stands in the documents, and follows from no label here, is not worked out anew.
+        # Fields of the documents that follow from no label here are not recomputed.
         client.get_default_database()["upgrades"].insert_one({"_id": "contamination"})
         for document in documents(count):
             batch.append(document)
@@ -131,7 +132,7 @@ def documents(count: int) -> Iterator[dict[str, Any]]:
 
 
 def update(driftwatch: Driftwatch, order: Order, limits: dict[str, Any]) -> float:
-    """Seconds that it takes to take one; it is given back."""
+    """Seconds to take one; it is released again."""
     wanted = Wanted(driftwatch.model, **limits)
     also = {"draw": {"$gte": random.random() * 0.9}} if order is Order.DRAW else None
     begin = time.perf_counter()
@@ -142,7 +143,7 @@ def update(driftwatch: Driftwatch, order: Order, limits: dict[str, Any]) -> floa
 
 
 def claim(driftwatch: Driftwatch, strategy: Strategy) -> float:
-    """The same for all that a claim does."""
+    """The same for a whole claim."""
     begin = time.perf_counter()
     claimed = driftwatch.labelling.claim(PERSON, strategy)
     seconds = time.perf_counter() - begin
@@ -153,7 +154,7 @@ def claim(driftwatch: Driftwatch, strategy: Strategy) -> float:
 def compared(
     name: str, few: Driftwatch, many: Driftwatch, timed: Callable[[Driftwatch], float], has_bound: bool
 ) -> bool:
-    """Time both in turn; whether the bound holds."""
+    """Time both alternately; returns whether the bound holds."""
     times = {driftwatch: [] for driftwatch in (few, many)}
     for _ in range(REPETITIONS):
         for driftwatch, seconds in times.items():
@@ -167,7 +168,7 @@ def compared(
 
 
 def examined(driftwatch: Driftwatch, order: Order, limits: dict[str, Any]) -> int:
-    """Index keys that are read to find the next one."""
+    """Index keys read to find the next one."""
     queue, wanted = driftwatch.store.queue, Wanted(driftwatch.model, **limits)
     found = queue._collection.find(queue._free(PERSON, wanted, datetime.now(UTC), order)).sort(*order.value)
     explained = found.hint(queue._index(wanted, order)).limit(1).explain()

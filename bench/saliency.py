@@ -2,11 +2,11 @@
 
     .venv/bin/python -m bench.saliency [MODEL]
 
-For the model that ships in use, or another, from the counts of 250 simulated chambers to the influence of their cells;
-the chambers one by one, and in batches as the job takes them. The bounds, for the default method: a chamber in 100 ms
-and a run in 5 s, by the clock on two idle cores; and at least 10 times faster than the way of the program of 2018: one
-call a layer and sample, twenty samples a layer (measured on a few layers and multiplied). The processor's time is shown
-beside the clock's, for a machine that does other things meanwhile. The exit status is 1 when a bound does not hold.
+For the shipped default model, or another, from the counts of 250 simulated chambers to the influence of their cells,
+chamber by chamber, and in batches as in the job. The bounds, for the default method: a chamber in 100 ms and a run in
+5 s of wall time on two idle cores; and at least 10 times faster than the 2018 program: one call per layer and sample,
+twenty samples per layer (measured on a few layers and extrapolated). CPU time is shown beside wall time, for busy
+machines. The exit status is 1 if a bound does not hold.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def taken(explainer: Explainer, occupancies: Sequence[Occupancy], method: Method) -> tuple[float, float]:
-    """Seconds by the clock and on the processor, for a run in the batches of the job."""
+    """Wall and CPU time in seconds for a run, in the batches of the job."""
     given = fresh(occupancies)
     begin, clock = time.process_time(), time.perf_counter()
     for start in range(0, len(given), BATCH):
@@ -80,7 +80,7 @@ def taken(explainer: Explainer, occupancies: Sequence[Occupancy], method: Method
 
 
 def one_call_a_layer_and_sample(folder, scorer: Scorer, occupancies: Sequence[Occupancy]) -> float:
-    """Seconds for a run: the mean gradient of noisy copies of each layer, one by one, each traced by no graph."""
+    """Seconds for a run: the mean gradient of noisy copies of each layer, one by one, without tracing a graph."""
     tf = tensorflow()
     network = keras().saving.load_model(folder / MODEL_FILE, compile=False)
     bins = layer_bins(occupancies)

@@ -2,12 +2,11 @@
 
     .venv/bin/python -m bench.score [MODEL]
 
-For the model in use, or another, all the way from the counts of 250 chambers to their judgements. The bounds: at least
-500 times faster than one `predict` a layer, which is how the program of 2018 did it (measured on 40 layers and
-multiplied); the row-only network at most 5 times its bare forward pass on inputs that are ready; and 60 ms for the run
-on two idle cores. Beside them the ratio to the row-only network on the same way. All take turns, so that what else the
-machine does meets all. Medians are compared; the processor's time is shown beside the clock's. The exit status is 1
-when a bound does not hold.
+For the shipped default model, or another, from the counts of 250 chambers to their verdicts. The bounds: at least 500
+times faster than one `predict` per layer, as in the 2018 program (measured on 40 layers and extrapolated); the row-only
+network at most 5 times its bare forward pass on prepared inputs; and 60 ms for the run on two idle cores. The ratio to
+the row-only network is also shown. All variants alternate, so that other load affects all. Medians are compared; CPU
+time is shown beside wall time. The exit status is 1 if a bound does not hold.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def main() -> int:
 
 
 def fresh(occupancies: Sequence[Occupancy]) -> list[Occupancy]:
-    """The same histograms as they come from a source: with nothing worked out yet."""
+    """The same histograms as fresh from a source, with nothing cached."""
     return [Occupancy(occupancy.chamber, occupancy.counts) for occupancy in occupancies]
 
 

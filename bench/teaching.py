@@ -2,17 +2,17 @@
 
     .venv/bin/python -m bench.teaching [CHAMBERS]
 
-For each of three kinds a network is trained without it, on CHAMBERS simulated chambers (8,000 if not given), and put
-into use in a database of its own. 20 simulated runs, in which a sixth of the chambers have a fault of that kind, are
-scored; an oracle labels what the queue gives, in its own order. After 50, 100, 200 and 300 labels a candidate is made
-of them as `flask train --from-labels` does. Measured is what each calls bad as shipped, on fresh chambers with 6 hits a
-cell or more: of the kind, of the other kinds, and of the good layers; beside it the same of the model that ships, which
-was taught all. Then the same with a kind of which the simulator is in doubt, dead pairs, where the oracle calls every
-one bad, by the number of their cells.
+For each of three kinds, a network is trained without it, on CHAMBERS simulated chambers (8,000 by default), and put
+into use in a separate database. 20 simulated runs, in which a sixth of the chambers have a fault of that kind, are
+scored; an oracle labels what the queue hands out, in its order. After 50, 100, 200 and 300 labels a candidate is made
+as by `flask train --from-labels`. The share that each calls bad at its shipped threshold is measured on new chambers
+with 6 hits per cell or more: for the kind, for the other kinds, and for good layers; and compared with the shipped
+model, which was trained on all kinds. Then the same is done with a kind that the simulator is unsure of, dead pairs, of
+which the oracle calls every one bad, by the number of their cells.
 
-The bounds, with 300 labels: 95 % of each kind is found (not of pairs of 2 cells, which 47 bins hardly tell from one);
-of no other kind is less found by more than FORGETTING_TOLERANCE; the candidate is not refused; at most a fifth of the
-labels are left out. The exit status is 1 where a bound does not hold. Takes an hour and more, so it is not in
+The bounds, with 300 labels: 95 % of each kind is found (except pairs of 2 cells, which 47 bins hardly distinguish from
+single ones); no other kind loses more than FORGETTING_TOLERANCE; the candidate is not refused; at most a fifth of the
+labels are left out. The exit status is 1 if a bound does not hold. It takes more than an hour, so it is not part of
 `make bench`.
 """
 
@@ -50,14 +50,14 @@ LEFT_OUT = (DefectKind.PERIODIC, DefectKind.SCATTERED, DefectKind.NOISY_BLOCK)
 DOUBTED = DefectKind.DEAD_PAIR
 CHAMBERS = 8_000
 RUNS = range(302_640, 302_660)
-SHARE = 0.2  # of the chambers of these runs have the kind
+SHARE = 0.2  # share of the chambers of these runs that have the kind
 LABELS = (50, 100, 200, 300)
 FRESH, OTHERS = 1_500, 8_000  # chambers: with the kind, and of the frozen test set
 LEAST_HITS = 6  # a cell
 HARDEST = "2 cells"
 FOUND, MOST_LEFT_OUT = 0.95, 0.2  # the bounds
 SEED = 11
-_RUNS, _FRESH = 4, 5  # streams of `evaluation_seed` that nothing else has
+_RUNS, _FRESH = 4, 5  # streams of `evaluation_seed` used by nothing else
 
 Known = dict[tuple[int, Chamber], SimulatedChamber]
 
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def taught(kind: DefectKind, chambers: int) -> bool:
-    """Teach one kind; whether the bounds hold."""
+    """Teach one kind; returns whether the bounds hold."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         base = Path(folder) / "models" / "chamber-scan-90"
@@ -97,7 +97,7 @@ def taught(kind: DefectKind, chambers: int) -> bool:
 
 
 def filled(driftwatch: Driftwatch, scorer: Scorer, kind: DefectKind) -> Known:
-    """Store and score the runs; what they are made of. Of some places there are fewer chambers than runs."""
+    """Store and score the runs; returns their chambers. Some places have fewer chambers than there are runs."""
     drawn = only(len(RUNS) * 320, evaluation_seed(SEED, _RUNS), SHARE, kind)
     drawn[::5] = simulate_chambers(len(drawn[::5]), evaluation_seed(SEED + 1, _RUNS), ORDINARY)
     of_place: dict[Chamber, int] = defaultdict(int)
@@ -118,12 +118,12 @@ def filled(driftwatch: Driftwatch, scorer: Scorer, kind: DefectKind) -> Known:
 
 
 def only(count: int, seed: int, faulty: float, kind: DefectKind) -> list[SimulatedChamber]:
-    """Chambers of which a share has faults of this kind, and none of another."""
+    """Chambers, a share of them with faults of this kind and no other."""
     return simulate_chambers(count, seed, faulty, {*FAULTS, DOUBTED} - {kind})
 
 
 def said(one: SimulatedChamber, kind: DefectKind) -> np.ndarray:
-    """bool (12,): what the oracle calls bad, the more likely where the simulator is in doubt."""
+    """bool (12,): the layers that the oracle calls bad; the more likely label if the simulator is unsure."""
     bad = np.nan_to_num(one.bad) >= 0.5
     if kind is DOUBTED:
         for defect in one.defects:
@@ -133,7 +133,7 @@ def said(one: SimulatedChamber, kind: DefectKind) -> np.ndarray:
 
 
 def label(driftwatch: Driftwatch, known: Known, kind: DefectKind, number: int) -> int:
-    """Have the oracle label so many chambers as the queue gives them; how many of them have a bad layer."""
+    """Let the oracle label this many chambers from the queue; returns how many of them have a bad layer."""
     faulty = 0
     for _ in range(number):
         given = driftwatch.labelling.claim("oracle")
@@ -157,7 +157,7 @@ def candidate_of(
     others: Sequence,
     chambers: int,
 ) -> bool:
-    """Make a candidate of the labels that there are, print a line, and say whether the bounds hold for it."""
+    """Make a candidate from the labels, print a line, and return whether it satisfies the bounds."""
     begun = time.perf_counter()
     try:
         order = driftwatch.training.order(Plan(chambers=chambers), Path(folder) / str(number))
@@ -181,7 +181,7 @@ def candidate_of(
 
 
 class Measured:
-    """What a model calls bad, as shipped, of layers in chambers with enough hits.
+    """The shares that a model calls bad at its shipped threshold, of layers in chambers with enough hits.
 
     Attributes:
         sizes: of the kind; of dead pairs by the number of cells.
@@ -220,7 +220,7 @@ class Measured:
 
 
 def called_bad(scorer: Scorer, occupancies: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """bool (n, 12) each: called bad, and counted at all."""
+    """bool (n, 12) each: called bad, and counted."""
     bad = np.array([judgement.verdicts for judgement in scorer.judge(occupancies)]) == Verdict.BAD
     before = judge_before(occupancies, layer_bins(occupancies))
     return bad, before.open & (before.rates >= LEAST_HITS)[:, None]

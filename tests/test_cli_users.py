@@ -67,7 +67,7 @@ def test_accounts_are_kept_by_commands(run_command, staff, driftwatch):
         (("disable", "nobody"), "There is no account 'nobody'"),
         (("password", "nobody"), "There is no account 'nobody'"),
         (("add", "x y", "--role", "viewer", "--no-password"), "1 to 40 letters"),
-        (("add", "boss", "--role", "viewer", "--no-password"), "There is an account boss already"),
+        (("add", "boss", "--role", "viewer", "--no-password"), "There is already an account boss"),
     ],
 )
 def test_what_cannot_be_done_says_why_and_ends_with_1(run_command, staff, arguments, sentence):

@@ -80,7 +80,7 @@ def test_an_argument_of_a_command_that_cannot_be_kept_or_is_no_plain_number_is_r
         (["models", "show", "row\udcff"], "without control characters"),
         (["evaluate-model", "--chambers", "1_000"], "not a whole number"),
         (["train", "--seed", "１２"], "not a whole number"),
-        (["models", "threshold", "row-cnn-1", "--score", "nan"], "no number"),
+        (["models", "threshold", "row-cnn-1", "--score", "nan"], "is not a number"),
         (["models", "threshold", "row-cnn-1", "--score", "1e-278", "--why", "x"], "0.000001 or more"),
     ):
         found = run(args=arguments)

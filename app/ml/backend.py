@@ -1,6 +1,6 @@
-"""TensorFlow and Keras, imported once and quietly: by the first job that needs them, never to serve a page.
+"""TensorFlow and Keras, imported once and quietly, by the first job that needs them and never to serve a page.
 
-The only place that says how they are set up. All else in `app.ml` calls `keras()` or `tensorflow()` inside functions.
+This is the only place that configures them. All other code calls `keras()` or `tensorflow()` inside functions.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 
-# Read by the libraries while they are imported; what the environment says already has precedence.
+# Read by the libraries on import; values already in the environment take precedence.
 _ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
-    "TF_CPP_MIN_LOG_LEVEL": "3",  # what matters is raised; what is logged is nothing that a person can act on
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # what matters is raised; users cannot act on what is logged
     "CUDA_VISIBLE_DEVICES": "-1",  # 786 parameters gain nothing from a GPU
 }
 _NOTES = (b"before absl::InitializeLog()", b"oneDNN custom operations", b"cpu_feature_guard", b"To enable the foll")
-THREADS = 2  # for one operation: a run takes milliseconds, and pages are served meanwhile
+THREADS = 2  # per operation: a run takes milliseconds, and pages are served meanwhile
 
 _lock = threading.Lock()
 
 
 def tensorflow() -> ModuleType:
-    """The module `tensorflow`, set up. The first call takes seconds."""
+    """The configured module `tensorflow`. The first call takes seconds."""
     with _lock:
         return _import()
 
 
 def is_imported() -> bool:
-    """Whether this program has imported TensorFlow: what can wait need not be the first to ask for it."""
+    """Whether this program has imported TensorFlow: work that can wait should not be the first to import it."""
     return "tensorflow" in sys.modules
 
 
@@ -68,9 +68,9 @@ def _import() -> ModuleType:
 
 @contextmanager
 def _notes_left_out() -> Iterator[None]:
-    """Keep two notes off the standard error that TensorFlow's C++ part writes at each start, whatever its log level.
+    """Suppress two notes that TensorFlow's C++ part writes to standard error at every start, whatever the log level.
 
-    Only the file descriptor can be turned aside. Whatever else is written there meanwhile comes out at the end.
+    Only the file descriptor can be redirected. Anything else written to it meanwhile is passed on at the end.
     """
     with tempfile.TemporaryFile() as aside:
         kept = os.dup(2)

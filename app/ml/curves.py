@@ -1,11 +1,11 @@
-"""What scores are worth: ROC, its area, what is found at a rate of false alarms, reliability. Numbers only.
+"""The quality of scores: ROC, its area, share found at a false-alarm rate, reliability. Numbers only.
 
-The curve and its area are scikit-learn's; the areas of 200 resamples are our own, in less than half of its time: the
-layers are sorted once, and a resample only counts them differently.
+The curve and its area come from scikit-learn; the areas of 200 resamples are our own, in less than half the time: the
+layers are sorted once, and a resample only weights them differently.
 
-A layer scores, is good or bad, and belongs to a chamber. Intervals come from drawing whole chambers again (the
-bootstrap of Efron 1979, by cluster): the layers of one chamber share profile, rate and often defects, so layers drawn
-one by one would give intervals that are too narrow. Not for making scores: see `yardsticks` and `scoring`.
+A layer has a score, is good or bad, and belongs to a chamber. Intervals come from resampling whole chambers (Efron's
+bootstrap of 1979, by cluster): the layers of a chamber share profile, rate and often defects, so resampling single
+layers would give intervals that are too narrow. Not for making scores: see `yardsticks` and `scoring`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 
 RESAMPLES = 200  # enough for the ends of a 95 % interval to within a tenth of its width
 CONFIDENCE = 0.95
-LEAST_FALSE_ALARMS = 1e-4  # where the drawn curve begins: a tenth of the least rate in the tables
-MOST_POINTS = 120  # of a curve that is kept
-MOST_LOG_ODDS = 12.0  # a score of 0.999994: beyond, thresholds are kept by what they flag alone
+LEAST_FALSE_ALARMS = 1e-4  # where the drawn curve begins: a tenth of the lowest rate in the tables
+MOST_POINTS = 120  # of a stored curve
+MOST_LOG_ODDS = 12.0  # a score of 0.999994: beyond it, points are chosen by the share flagged alone
 RELIABILITY_BINS = 10
 
 _AT_ONCE = 20  # resamples: 20 × 40,000 layers are 6 MB
@@ -27,7 +27,7 @@ _ROUNDING = 1e-9  # so that 0.29 × 100 allows 29 layers
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Layers from the highest score down; those of one score stand together, since no threshold parts them.
+    """Layers by falling score; layers with equal scores form a group, since no threshold separates them.
 
     Attributes:
         cuts: float (groups,), falling: the scores that occur.
@@ -73,7 +73,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure, and the interval that holds 95 % of its values when the chambers are drawn again."""
+    """A figure, and the interval that contains 95 % of its values when chambers are resampled."""
 
     value: float
     low: float
@@ -90,7 +90,7 @@ def area_under_roc(bad: np.ndarray, scores: np.ndarray) -> float:
     >>> area_under_roc(np.array([False, False, True, True]), np.array([0.1, 0.4, 0.4, 0.9]))
     0.875
     """
-    from sklearn.metrics import roc_auc_score  # slow to import, and no page needs it
+    from sklearn.metrics import roc_auc_score  # slow to import, and not needed by pages
 
     return float(roc_auc_score(bad, scores))
 
@@ -102,7 +102,7 @@ def areas(good: np.ndarray, bad: np.ndarray) -> np.ndarray:
         good, bad: float (…, groups), from `Ranking.above`.
 
     Returns:
-        float64 (…); NaN where there is no good layer or no bad one.
+        float64 (…); NaN without good or without bad layers.
     """
     goods, bads = good[..., -1], bad[..., -1]
     here = np.diff(bad, axis=-1, prepend=0)
@@ -112,14 +112,14 @@ def areas(good: np.ndarray, bad: np.ndarray) -> np.ndarray:
 
 
 def last_allowed(good: np.ndarray, false_alarms: float) -> np.ndarray:
-    """int (…): the last cut at which at most this share of the good layers is flagged; −1 if there is none."""
+    """int (…): the last cut at which at most this share of good layers is flagged; −1 if there is none."""
     return (good <= good[..., -1:] * false_alarms + _ROUNDING).sum(axis=-1) - 1
 
 
 def found_at(good: np.ndarray, bad: np.ndarray, false_alarms: float) -> np.ndarray:
-    """The share of the bad layers that is found when at most this share of the good ones is flagged.
+    """The share of bad layers found when at most this share of good ones is flagged.
 
-    A threshold is at a score or above it: where a score is shared by too many good layers, none of them is flagged.
+    A threshold flags a score with all its layers: if too many good layers share it, none of them is flagged.
     Arguments and NaN as for `areas`.
     """
     at = last_allowed(good, false_alarms)
@@ -129,13 +129,13 @@ def found_at(good: np.ndarray, bad: np.ndarray, false_alarms: float) -> np.ndarr
 
 
 def bootstrap(ranking: Ranking, chambers: np.ndarray, false_alarms: tuple[float, ...], seed: int) -> list[Interval]:
-    """The area, then what is found at each rate of false alarms, with intervals.
+    """The area, then the share found at each false-alarm rate, with intervals.
 
     Args:
         ranking: of layers of both kinds.
         chambers: int (layers,), which chamber each belongs to, from 0.
         false_alarms: the rates.
-        seed: of the resamples; the same seed draws the same chambers, so that methods are compared on the same ones.
+        seed: of the resamples; the same seed draws the same chambers, so that methods are compared on equal terms.
 
     Raises:
         ValueError: there are no good layers, or no bad ones.
@@ -151,7 +151,7 @@ def bootstrap(ranking: Ranking, chambers: np.ndarray, false_alarms: tuple[float,
         for i in range(0, RESAMPLES, _AT_ONCE)
     ]
     tail = (1 - CONFIDENCE) / 2
-    # A resample without any bad chamber says nothing: of those with four bad ones, one in fifty.
+    # A resample without bad chambers is meaningless: with four bad ones, one in fifty is.
     low, high = np.nanquantile(np.concatenate(parts, axis=1), (tail, 1 - tail), axis=1)
     return [Interval(*map(float, one)) for one in zip(value, low, high, strict=True)]
 
@@ -159,9 +159,9 @@ def bootstrap(ranking: Ranking, chambers: np.ndarray, false_alarms: tuple[float,
 def thinned(bad: np.ndarray, scores: np.ndarray) -> list[tuple[float, float]]:
     """The ROC: (share of good layers flagged, share of bad ones found), from (0, 0) to (1, 1), thinned evenly in log x.
 
-    Every point is one of the curve; a curve of few points is kept whole. Arguments as for `area_under_roc`.
+    All points are on the curve; a curve of few points is kept whole. Arguments as for `area_under_roc`.
     """
-    from sklearn.metrics import roc_curve  # slow to import, and no page needs it
+    from sklearn.metrics import roc_curve  # slow to import, and not needed by pages
 
     x, y, _ = roc_curve(bad, scores, drop_intermediate=False)
     kept = np.arange(len(x))
@@ -173,8 +173,8 @@ def thinned(bad: np.ndarray, scores: np.ndarray) -> list[tuple[float, float]]:
 
 
 def representative(ranking: Ranking) -> np.ndarray:
-    """int: some cuts of many, rising, that stand for the rest: evenly in the share of good layers flagged (log) and in
-    the score (log odds); of few cuts, all."""
+    """int: representative cuts, ascending, evenly spaced in the share of good layers flagged (log) and in the score
+    (log odds); all of them if there are few."""
     if len(ranking.cuts) <= 2 * MOST_POINTS:
         return np.arange(len(ranking.cuts))
     good, _ = ranking.above()
@@ -186,7 +186,7 @@ def representative(ranking: Ranking) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Bin:
-    """Layers whose scores lie in one tenth of 0…1; the last tenth includes 1. No layers, no figures."""
+    """Layers with scores in one tenth of 0…1; the last tenth includes 1. No figures without layers."""
 
     low: float
     high: float

@@ -1,11 +1,11 @@
-"""What a Keras 2 `.h5` file holds, read without trusting it: the config as JSON, and the weights. Not what they mean.
+"""Reads an untrusted Keras 2 `.h5` file: the config as JSON, and the weights. Not for what they mean.
 
-The layout is that of `keras.engine.saving` (Keras 2.0 to 2.15, also as tf.keras): the layers as JSON in the attribute
-`model_config`, the weights as data sets `model_weights/LAYER/…/kernel:0`. Links are not followed, so nothing outside of
-the file is opened; what a data set declares is compared with the file's size before it is read.
+The layout is that of `keras.engine.saving` (Keras 2.0 to 2.15, including tf.keras): the layers as JSON in the attribute
+`model_config`, the weights as data sets `model_weights/LAYER/…/kernel:0`. Links are not followed, so nothing outside
+the file is opened; the declared size of a data set is compared with that of the file before it is read.
 
-One flipped bit can make the HDF5 library crash or never return. So a process of its own does the reading, with limits:
-this module run as a script, which imports nothing of Driftwatch (see `app.limited`).
+A single flipped bit can make the HDF5 library crash or hang. The file is therefore read in a separate process with
+limits: this module run as a script, which imports nothing from Driftwatch (see `app.limited`).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 HDF5_BEGINS = b"\x89HDF\r\n\x1a\n"
 MOST_PARAMETERS = 10_000_000  # the network of 2018 has 786
 MOST_TEXT = 1_000_000  # bytes of an attribute; the config of six layers takes 3,000
-MOST_OBJECTS = 2_000  # groups and data sets; Keras writes about four a layer
+MOST_OBJECTS = 2_000  # groups and data sets; Keras writes about four per layer
 DEEPEST = 20  # groups within groups; Keras writes four
 LINKS = {"SoftLink": "a soft link", "ExternalLink": "a link into another file"}
-CPU_SECONDS = 5  # of the process that reads; starting takes 0.3, the largest network 0.1 more
-WALL_SECONDS = 120  # the same on a machine that has much else to do
-MEMORY = 2 << 30  # bytes of addresses, of which the largest network takes an eighth
-# What h5py raises on damaged files, found by flipping bits; MemoryError for a size that is not there.
+CPU_SECONDS = 5  # of the reading process; starting takes 0.3, the largest network 0.1 more
+WALL_SECONDS = 120  # the same on a busy machine
+MEMORY = 2 << 30  # bytes of address space; the largest network takes an eighth
+# What h5py raises on damaged files, found by flipping bits; MemoryError for a bogus size.
 DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError)
 
 Weights = dict[str, dict[str, np.ndarray]]  # float32, by layer, by weight: weights["conv1d_1"]["kernel"]
@@ -45,9 +45,9 @@ def read(path: Path) -> tuple[Any, Weights]:
     """The config of the network in a file, as JSON, and its weights.
 
     Raises:
-        Unfit: the file is damaged, not of Keras 2, or holds what it should not.
+        Unfit: the file is damaged, not from Keras 2, or has unexpected contents.
     """
-    from app import limited  # here, for the script does without it
+    from app import limited  # imported here, because the script does without it
 
     try:
         with path.open("rb") as file:
@@ -55,7 +55,7 @@ def read(path: Path) -> tuple[Any, Weights]:
     except OSError as error:
         raise Unfit(f"it cannot be read: {error.strerror}") from None
     if begins != HDF5_BEGINS:
-        raise Unfit(f"it is no HDF5 file: it begins with {begins!r}")
+        raise Unfit(f"it is not an HDF5 file: it begins with {begins!r}")
     try:
         done = subprocess.run(
             limited.command(Path(__file__), (path.absolute(),), limited.Limits(MEMORY, CPU_SECONDS)),
@@ -68,7 +68,7 @@ def read(path: Path) -> tuple[Any, Weights]:
     except subprocess.TimeoutExpired:
         raise Unfit(f"it is damaged: it was not read within {WALL_SECONDS} s") from None
     if done.returncode:
-        raise Unfit(f"it is damaged: the HDF5 library failed or did not come to an end (exit {done.returncode})")
+        raise Unfit(f"it is damaged: the HDF5 library failed or did not finish (exit {done.returncode})")
     head, _, numbers = done.stdout.partition(b"\n")
     found = json.loads(head)
     if "unfit" in found:
@@ -83,7 +83,7 @@ def read(path: Path) -> tuple[Any, Weights]:
 
 
 def _answer(path: Path) -> None:
-    """In a process of its own: write to the standard output a line of JSON, then all weights as float32."""
+    """Run in the separate process: write a line of JSON, then all weights as float32, to standard output."""
     import h5py
 
     weights: Weights = {}
@@ -104,24 +104,24 @@ def _answer(path: Path) -> None:
 
 
 def _why(error: BaseException) -> str:
-    """Why the library did not read it: a file that is sound may be in another program's hands."""
+    """Why the library did not read it: a sound file may be in use by another program."""
     if isinstance(error, BlockingIOError):
-        return "another program holds a lock on it, as one does that is writing it: try again when that is done"
+        return "another program has locked it, perhaps to write it: try again when that is done"
     if "already open for write" in str(error):
-        return "another program is writing it, or ended before it closed it: try again when it is written anew"
+        return "another program is writing it, or ended before closing it: try again when it has been rewritten"
     return f"it is damaged: {first_line(error)}"
 
 
 def _config(file: h5py.File) -> str:
-    """The JSON text of the config, of a file whose weights are laid out as they are today."""
+    """The JSON text of the config, from a file with today's layout of weights."""
     written_by, backend = _text(file, "keras_version"), _text(file, "backend")
     if written_by is None or not written_by.startswith("2."):
         raise Unfit(f"its keras_version is {short(written_by)}, and only files of Keras 2 are understood")
     if backend not in (None, "tensorflow"):
-        raise Unfit(f"its backend is {short(backend)}, whose weights are laid out otherwise than TensorFlow's")
+        raise Unfit(f"its backend is {short(backend)}, whose weights have a different layout from TensorFlow's")
     config = _text(file, "model_config")
     if config is None:
-        raise Unfit("it has no model_config, so only weights were saved in it and not the whole network")
+        raise Unfit("it has no model_config: only the weights were saved, not the whole network")
     return config
 
 
@@ -131,7 +131,7 @@ def _text(file: h5py.File, name: str) -> str | None:
     size = file.attrs.get_id(name).get_storage_size()
     value = file.attrs[name] if size <= MOST_TEXT else None
     if not isinstance(value, str | bytes) or len(value) > MOST_TEXT:
-        raise Unfit(f"its attribute {name} is no text of at most {MOST_TEXT:,} bytes")
+        raise Unfit(f"its attribute {name} is not a text of at most {MOST_TEXT:,} bytes")
     return value if isinstance(value, str) else value.decode()
 
 
@@ -142,11 +142,11 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text, object_hook=plain)
     except (ValueError, KeyError, RecursionError) as error:
-        raise Unfit(f"its model_config is no JSON: {first_line(error)}") from None
+        raise Unfit(f"its model_config is not JSON: {first_line(error)}") from None
 
 
 def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Each data set in the file with its path; refuses links and whatever lies outside of the file."""
+    """Each data set in the file with its path; refuses links and anything outside the file."""
     import h5py
 
     waiting, seen = [("", file)], 0
@@ -171,7 +171,7 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def _weights(datasets: Iterable[tuple[str, h5py.Dataset]], file_size: int) -> Weights:
-    """Those in `/model_weights`; whatever else there is, of the optimizer, stays unread."""
+    """The weights in `/model_weights`; anything else, such as the optimizer's state, is not read."""
     weights: Weights = {}
     parameters = 0
     for path, dataset in datasets:
@@ -181,7 +181,7 @@ def _weights(datasets: Iterable[tuple[str, h5py.Dataset]], file_size: int) -> We
         layer, weight = within[0], within[-1].removesuffix(":0")
         parameters += dataset.size or 0
         if dataset.dtype.kind != "f" or dataset.dtype.itemsize > 8:
-            raise Unfit(f"{short(path)} holds {dataset.dtype} and no floating-point numbers")
+            raise Unfit(f"{short(path)} holds {dataset.dtype}, not floating-point numbers")
         if dataset.chunks is not None:
             raise Unfit(f"{short(path)} is compressed or in chunks, which Keras does not write")
         if dataset.nbytes > file_size or parameters > MOST_PARAMETERS:
@@ -197,13 +197,13 @@ def _weights(datasets: Iterable[tuple[str, h5py.Dataset]], file_size: int) -> We
 
 
 def short(value: Any, limit: int = 60) -> str:
-    """A value of the file, fit for a sentence: one line, without control characters, not long."""
+    """A value from the file for use in a message: one short line without control characters."""
     text = value if isinstance(value, str) and value.isprintable() else json.dumps(value, default=repr)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says is wrong, without the list of everything it knows that often follows."""
+    """A library's error message, without the long list that often follows."""
     lines = str(error).splitlines() or [type(error).__name__]
     return short(lines[0].rstrip(" ."), 120)
 

@@ -1,8 +1,7 @@
 """Models on disk: a folder for each, named after its version, with `model.keras` and `card.json`.
 
-The card says what the model takes, how it was made and what it is worth; a file that is not its card's is refused.
-The text file `active` beside the folders names the one that is used unless another is asked for. Not for scoring: see
-`scoring`.
+The card describes the model's input, how it was made and how well it performs; a file that does not match its card is
+refused. The text file `active` beside the folders names the default model. Not for scoring: see `scoring`.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from app.errors import InvalidInput, ModelRefused
 
 LARGEST_CARD = 1_000_000  # bytes; ours have 5,000
-LARGEST_MODEL = 15_000_000  # bytes, as an import takes; the largest of ours has 200,000
+LARGEST_MODEL = 15_000_000  # bytes, as for an import; the largest of ours has 200,000
 MODEL_FILE, CARD_FILE, ACTIVE_FILE = "model.keras", "card.json", "active"
 SHIFTER = "shifter"  # the use whose threshold makes a layer bad on the pages
-ALARM = "alarm"  # the use whose threshold calls a person
-REFERENCE = "row-cnn-1"  # the network of 2018, which every other is compared with
+ALARM = "alarm"  # the use whose threshold alerts a person
+REFERENCE = "row-cnn-1"  # the network of 2018, with which all others are compared
 
-LEAST_THRESHOLD = 1e-6  # scores are of float32: what is less is 0 to a network and to a reader
+LEAST_THRESHOLD = 1e-6  # scores are float32: anything smaller is 0 for network and reader
 Share = Annotated[float, Field(ge=0, le=1)]
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 
@@ -35,57 +34,61 @@ class _Part(BaseModel):
 
 
 class PartCount(_Part):
-    """What one part of the labelled items has: chambers, and those of their layers that a network judges."""
+    """The contents of one part of the labelled items: chambers, and their layers that a network judges."""
 
     items: int = Field(0, description="chambers")
     runs: int = 0
     places: int = Field(0, description="different chambers, whatever the run")
     good: int = Field(0, description="layers")
     bad: int = Field(0, description="layers")
-    soft: int = Field(0, description="layers on which people disagree: learnt from as P(bad), not tested on")
+    soft: int = Field(0, description="layers on which people disagree: fitted as P(bad), not tested on")
     effective_items: float = Field(0, description="of inverse propensity weights w: (sum of w)² / sum of w²")
 
 
 class Composition(_Part):
-    """The labelled chambers that a model was made with, and what was left out of them."""
+    """The labelled chambers used to make a model, and those left out."""
 
-    split: str = Field(description="by which they were dealt to training, validation and test")
-    runs: str = Field(description="the range that was chosen; empty for all")
-    resolved_only: bool = Field(description="only those on which an expert ended a disagreement were chosen")
-    labelled: int = Field(description="chambers that fitted the choice")
+    split: str = Field(description="the split into training, validation and test")
+    runs: str = Field(description="the selected range; empty for all")
+    resolved_only: bool = Field(description="only chambers on which an expert resolved a disagreement were selected")
+    labelled: int = Field(description="chambers that match the selection")
     parts: dict[str, PartCount]
     left_out: dict[str, int] = Field(description="why → chambers")
-    layers_left_out: int = Field(description="judged before any network: empty, or of too few hits")
+    layers_left_out: int = Field(description="judged before any network: empty, or with too few hits")
     states: dict[str, int] = Field(description="labelled, disputed or resolved → chambers")
     people: dict[str, int] = Field(description="name → chambers with their label")
-    strategies: dict[str, int] = Field(description="how they were chosen for their first label → chambers")
-    drawn: int = Field(description="of these, drawn at random: as a control, or because somebody asked for that")
-    not_represented: int = Field(description="chambers of the same runs unlike any labelled one in what is chosen by")
-    digest: str = Field(description="tells one set from another")
+    strategies: dict[str, int] = Field(description="how they were selected for their first label → chambers")
+    drawn: int = Field(description="of these, drawn at random: as a control, or on request")
+    not_represented: int = Field(
+        description="chambers of the same runs unlike any labelled one in the selection variables"
+    )
+    digest: str = Field(description="identifies the set")
 
 
 class TrainedOn(_Part):
-    """Where the weights come from: enough to make them again."""
+    """The origin of the weights: enough to reproduce them."""
 
     simulator_version: int
     seed: int
-    chambers: int = Field(gt=0, description="simulated chambers, of which some are for validation and for the figures")
-    layers: int = Field(gt=0, description="layers that the weights were fitted to")
+    chambers: int = Field(gt=0, description="simulated chambers, including those for validation and for the figures")
+    layers: int = Field(gt=0, description="layers to which the weights were fitted")
     bad_layers: float = Field(gt=0, description="how many of them are bad; an ambiguous one counts by its probability")
-    left_out: str = Field(description="which layers the network was not shown, and why; which faults it was not taught")
-    without: tuple[str, ...] = Field((), description="kinds of fault that no simulated chamber had")
+    left_out: str = Field(description="layers not shown to the network, and why; faults left out of the training")
+    without: tuple[str, ...] = Field((), description="kinds of fault missing from the simulated chambers")
     command: str
-    labels: Composition | None = Field(None, description="what people labelled, where it went in")
+    labels: Composition | None = Field(None, description="the labels used, if any")
     simulated_weight: float | None = Field(
-        None, description="how much all simulated layers counted together, all labelled ones counting 1"
+        None, description="total weight of all simulated layers relative to all labelled ones"
     )
-    bad_weight: float | None = Field(None, description="how much a labelled bad layer counted, a good one counting 1")
-    went_on_from: str = Field("", description="the model whose weights it went on from; empty where it began anew")
-    contradicted: int = Field(0, description="simulated layers to learn from that gave way to what people say")
+    bad_weight: float | None = Field(None, description="weight of a labelled bad layer relative to a good one")
+    went_on_from: str = Field(
+        "", description="the model whose weights it started from; empty if it started from scratch"
+    )
+    contradicted: int = Field(0, description="simulated training layers overruled by labels")
 
 
 class Figures(_Part):
-    """What the model is worth on simulated chambers that it has not seen; ambiguous layers do not count."""
+    """The model's performance on simulated chambers it has not seen; ambiguous layers do not count."""
 
     layers: int
     bad_layers: int
@@ -94,22 +97,22 @@ class Figures(_Part):
 
 
 class Threshold(_Part):
-    """From which score a layer is bad, and how often that is wrong for a good layer."""
+    """The score from which a layer is bad, and its false-alarm rate."""
 
     score: float = Field(ge=LEAST_THRESHOLD, le=1)
-    false_alarms: Share | None = Field(description="of good layers, in simulation; nothing where nobody measured it")
-    false_alarms_by_hits: dict[str, Share] = Field({}, description="the same where a chamber has so many hits a cell")
+    false_alarms: Share | None = Field(description="share of good layers, in simulation; nothing if not measured")
+    false_alarms_by_hits: dict[str, Share] = Field({}, description="the same by hits per cell of the chamber")
 
 
 class Calibration(_Part):
-    """What was done to the network's log odds, and is part of its last layer: divided by one, raised by the other."""
+    """The calibration of the network's log odds, folded into its last layer: divided by one, shifted by the other."""
 
     temperature: float = Field(gt=0)
-    shift: float = Field(description="also for bad layers being rarer in ordinary data than in what it learnt from")
+    shift: float = Field(description="also accounts for bad layers being rarer in ordinary data than in training")
 
 
 class ReliabilityBin(_Part):
-    """Layers whose scores lie in one tenth."""
+    """Layers with scores in one tenth."""
 
     score: Share = Field(description="their mean")
     bad: Share = Field(description="how many of them are bad; an ambiguous one counts by its probability")
@@ -123,10 +126,12 @@ class Card(_Part):
     architecture: str
     takes: str
     parameters: int
-    trained_on: TrainedOn | None = Field(None, description="nothing where it was trained elsewhere: see `origin`")
+    trained_on: TrainedOn | None = Field(None, description="nothing if it was trained elsewhere: see `origin`")
     origin: str = Field("", description="where it comes from, if it was not trained here")
     figures: Figures | None = Field(None, description="on the kinds of fault that it was trained on")
-    figures_all_faults: Figures | None = Field(None, description="on every kind of fault, also those it cannot see")
+    figures_all_faults: Figures | None = Field(
+        None, description="on every kind of fault, including those it cannot see"
+    )
     figures_labelled: Figures | None = Field(None, description="on the labelled chambers of the test, as they come")
     calibration: Calibration | None = None
     reliability: list[ReliabilityBin] = Field([], description="on simulated chambers with as many faults as real ones")
@@ -150,7 +155,7 @@ def load_card(folder: Path) -> Card:
     """Read a model's card.
 
     Raises:
-        ModelRefused: no card, or one that cannot be understood, or one of another name than its folder.
+        ModelRefused: there is no card, it cannot be parsed, or its name differs from that of its folder.
     """
     path = folder / CARD_FILE
     try:
@@ -168,15 +173,15 @@ def load_card(folder: Path) -> Card:
             f"The card of the model {folder.name} cannot be used: {where}: {first['msg']} ({path})."
         ) from None
     if card.name != folder.name:
-        raise ModelRefused(f"The card in {folder} is that of {card.name}: a model's folder has its name.")
+        raise ModelRefused(f"The card in {folder} belongs to {card.name}: a model's folder must have its name.")
     return card
 
 
 def verified_file(folder: Path, card: Card) -> Path:
-    """The path of the model's file, once its contents are found to be those on the card.
+    """The path of the model's file, after checking it against the card.
 
     Raises:
-        ModelRefused: no file, another one, or one that is or becomes too large.
+        ModelRefused: the file is missing, does not match, or is too large, packed or unpacked.
     """
     path = folder / MODEL_FILE
     try:
@@ -196,10 +201,10 @@ def verified_file(folder: Path, card: Card) -> Path:
 
 
 def default_model(model_dir: Path) -> Path:
-    """The folder of the model in use: the one that `model_dir/active` names.
+    """The folder of the model in use, named by `model_dir/active`.
 
-    A file of its own, and not the card's word nor the newest folder: so that training a model never puts it in use, and
-    exactly one is.
+    A separate file, not a field of the card nor the newest folder, so that training a model never puts it into use, and
+    exactly one is in use.
 
     Raises:
         ModelRefused: the file is missing or names no model.
@@ -227,7 +232,7 @@ def named_model(model_dir: Path, name: str) -> Path:
 
 
 def is_name(text: str) -> bool:
-    """Whether a model can be called so: it becomes a folder's name, and stands in addresses and tables.
+    """Whether a name is valid for a model: it is used for a folder, in addresses and in tables.
 
     >>> is_name("row-cnn-1"), is_name("../row-cnn-1"), is_name("Row CNN")
     (True, False, False)
@@ -236,7 +241,7 @@ def is_name(text: str) -> bool:
 
 
 def free_folder(model_dir: Path, architecture: str) -> Path:
-    """Where the next model of an architecture goes: row-cnn-1, row-cnn-2, …"""
+    """The next free folder for a model of an architecture: row-cnn-1, row-cnn-2, …"""
     return next(folder for n in count(1) if not (folder := model_dir / f"{architecture}-{n}").exists())
 
 

@@ -1,7 +1,7 @@
-"""Minutes of work in a process of its own, which yields to all others: pages stay quick, and to stop it is easy.
+"""Minutes of work in a separate process at low priority, so that pages stay fast and it is easy to stop.
 
 `done_apart` starts the process, which is `python -m app.ml.worker_process`. It reads its task from standard input,
-reports progress on standard output, and ends when its standard input does, also when the parent was killed. Not for
+reports progress on standard output, and exits when its standard input closes, even if the parent was killed. Not for
 the tasks: a subsystem's `learning` has them.
 """
 
@@ -20,43 +20,43 @@ from typing import Any, Protocol
 from app.errors import DriftwatchError
 from config import ROOT
 
-LOOK_SECONDS = 0.2  # between two looks at whether it is to stop
-NICE = 10  # of Unix' 19: what serves pages has the processor first
+LOOK_SECONDS = 0.2  # between two checks whether to stop
+NICE = 10  # out of 19 on Unix: processes that serve pages come first
 
-Told = Mapping[str, Any]  # what a task tells of how far it is
+Told = Mapping[str, Any]  # progress reported by a task
 
 
 class Task(Protocol):
-    """What can be done apart: it can be pickled, and what it tells and gives is JSON."""
+    """Work for another process: it can be pickled, and its progress and result are JSON."""
 
     def __call__(self, tell: Callable[[Told], None]) -> Any: ...
 
 
 def done_apart(task: Task, told: Callable[[Told], None], is_over: Callable[[], bool]) -> Any | None:
-    """Do a task in a process of its own.
+    """Do a task in a separate process.
 
     Args:
-        told: called with what the task tells.
-        is_over: asked all the time; once it is so, the process is ended.
+        told: called with the progress of the task.
+        is_over: polled; once it is true, the process is ended.
 
     Returns:
-        what the task gave; None where it was to stop. What it wrote until then is for the caller to remove.
+        the task's result; None if it was stopped. The caller removes what it wrote until then.
 
     Raises:
-        DriftwatchError: the process failed, or was ended by somebody else.
+        DriftwatchError: the process failed, or was killed.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "app.ml.worker_process"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C in the terminal is for us
+        start_new_session=True,  # Ctrl-C in the terminal is ours to handle
     )
     watcher = threading.Thread(target=_end_when, args=(process, is_over), daemon=True)
     watcher.start()
     found, why = None, ""
     try:
-        with suppress(BrokenPipeError):  # it ended before it had read its task
+        with suppress(BrokenPipeError):  # it exited before reading its task
             pickle.dump(task, process.stdin)
             process.stdin.flush()
         for line in process.stdout:
@@ -72,7 +72,7 @@ def done_apart(task: Task, told: Callable[[Told], None], is_over: Callable[[], b
         with suppress(BrokenPipeError):
             process.stdin.close()
     if found is None and not is_over():
-        raise DriftwatchError(why or f"The process that did it ended by itself (code {process.returncode}).")
+        raise DriftwatchError(why or f"Its process exited unexpectedly (code {process.returncode}).")
     return None if is_over() else found
 
 
@@ -88,7 +88,7 @@ def _end_when(process: subprocess.Popen, is_over: Callable[[], bool]) -> None:
 
 def _main() -> None:
     os.nice(NICE)
-    task: Task = pickle.load(sys.stdin.buffer)  # from who started us, and nobody else
+    task: Task = pickle.load(sys.stdin.buffer)  # only from our parent
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:
         found = task(lambda told: _say(told=told))

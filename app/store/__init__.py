@@ -1,4 +1,4 @@
-"""What Driftwatch keeps, in MongoDB: runs, items, labels, models of each subsystem, jobs, and who did what."""
+"""What Driftwatch stores in MongoDB: each subsystem's runs, items, labels and models; jobs; the audit trail."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from config import Settings
 
 
 class Store:
-    """What is kept of one subsystem, and what all subsystems share: jobs, accounts, who did what.
+    """The data of one subsystem, and what all subsystems share: jobs, accounts, the audit trail.
 
-    Made without connecting: see `Connection`.
+    Created without connecting: see `Connection`.
     """
 
     def __init__(self, settings: Settings, subsystem: Subsystem, connection: Connection | None = None) -> None:
@@ -120,7 +120,7 @@ class Store:
 
     @property
     def installation(self) -> str:
-        """What tells this database from all others; asked for once."""
+        """The id of this database; queried once."""
         return self._connection.installation
 
     def ping(self) -> None:
@@ -145,7 +145,7 @@ class Store:
 
 
 def connection_of(settings: Settings, subsystems: Sequence[Subsystem]) -> Connection:
-    """A connection to a database that is made ready for some subsystems."""
+    """A connection that prepares its database for some subsystems."""
 
     def prepare(database: Database) -> None:
         for subsystem in subsystems:

@@ -1,6 +1,6 @@
-"""What people answered independently of each other, an item each: made from its events, for counting.
+"""The independent answers of people, one document per item, derived from its events, for counting.
 
-Not for what follows from it: see `app.domain.agreement`.
+Not for their interpretation: see `app.domain.agreement`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.subsystems import Subsystem
 
 
 class Answers:
-    """Those of the items of one subsystem that at least two people answered."""
+    """The answers on one subsystem's items that at least two people answered."""
 
     def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
         self._collection = collection
@@ -31,30 +31,30 @@ class Answers:
 
     def make_indexes(self) -> None:
         identity = IndexModel(["run", "subsystem", *self._subsystem.keys], unique=True)
-        # Counted by way, and listed, in the index alone.
+        # Counting and listing by way read the index only.
         ways = IndexModel(["subsystem", "way", "run", *self._subsystem.keys], name="ways")
         make_indexes(self._collection, [identity, ways])
 
     def keep(self, run: int, place: Any, seq: int, way: Way) -> None:
-        """Keep what was answered, unless that of newer events is there.
+        """Store an item's answers, unless those from newer events are there.
 
         Args:
-            seq: of the newest event that it is made from.
-            way: with fewer than two people the item does not count any more.
+            seq: of the newest event they are derived from.
+            way: with fewer than two people the item no longer counts.
         """
         older = {**self._subsystem.identity(run, place), "seq": {"$not": {"$gt": seq}}}
         kept = {"seq": seq, "way": _written(way) if len(way[1]) > 1 else ""}
         try:
             self._collection.update_one(older, {"$set": kept}, upsert=True)
         except DuplicateKeyError:
-            return  # that of newer events is there
+            return  # answers from newer events are there
 
     def remove_run(self, run: int) -> None:
-        """Forget what was answered on the items of a run."""
+        """Delete the answers on the items of a run."""
         self._collection.delete_many({"run": run, "subsystem": self._subsystem.name})
 
     def ways(self) -> Mapping[Way, int]:
-        """In which ways at least two people answered → of how many items; counted in an index."""
+        """way in which at least two people answered → number of items; counted in an index."""
         wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$gt": ""}}
         if aside := Runs(beside(self._collection, "runs")).set_aside():
             wanted["run"] = {"$nin": aside}
@@ -64,16 +64,16 @@ class Answers:
     def find(
         self, ways: Collected[Way], sort: str, descending: bool, skip: int, limit: int
     ) -> list[tuple[int, Any, Way]]:
-        """(run, place, way) of items that were answered in one of some ways.
+        """(run, place, way) of items answered in one of the given ways.
 
         Args:
-            sort: "run" or one of the keys of a place; among the same by run and place.
+            sort: "run" or one of the keys of a place; ties are ordered by run and place.
         """
         wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$in": [_written(way) for way in ways]}}
         if aside := Runs(beside(self._collection, "runs")).set_aside():
             wanted["run"] = {"$nin": aside}
         place = ("run", *self._subsystem.keys)
-        # All in one direction, as they lie in the index, way by way.
+        # All in one direction, in the order of the index, way by way.
         order = dict.fromkeys((sort, *place), DESCENDING if descending else ASCENDING)
         fields = {"_id": 0, **dict.fromkeys(("way", *place), 1)}
         found = self._collection.find(wanted, fields).sort(list(order.items())).hint("ways").skip(skip).limit(limit)
@@ -81,7 +81,7 @@ class Answers:
 
 
 def _written(way: Way) -> str:
-    """As text, the same for the same way: MongoDB groups texts in a quarter of the time of documents."""
+    """A canonical text of the way: MongoDB groups texts in a quarter of the time of documents."""
     parts, said = way
     return json.dumps([parts, sorted((name, [_one(*one) for one in sorted(answer)]) for name, answer in said)])
 

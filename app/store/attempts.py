@@ -1,4 +1,4 @@
-"""How often signing in was tried lately, seen by every process: the moving windows of `limits`, in our database."""
+"""Recent sign-in attempts, counted across processes: the moving windows of `limits`, in our database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 
 class Attempts:
-    """Counts attempts, by whom or from where."""
+    """Counts attempts by name or by address."""
 
     def __init__(self, database: Database) -> None:
         self._windows = database["sign_in_attempts"]
@@ -22,7 +22,7 @@ class Attempts:
         self._windows.create_index([("expireAt", ASCENDING)], expireAfterSeconds=0)
 
     def count(self, limit: RateLimitItem, who: str) -> bool:
-        """Count one more attempt; False, and not counted, where that would be more than the limit."""
+        """Count an attempt; False, without counting it, if it would exceed the limit."""
         return self._limiter.hit(limit, who)
 
     def free_at(self, limit: RateLimitItem, who: str) -> float:
@@ -34,10 +34,10 @@ class Attempts:
 
 
 class _Windows(MongoDBStorage):
-    """The storage of `limits` on the connection that we have, in place of one more."""
+    """The storage of `limits` on our own connection, instead of an additional one."""
 
-    STORAGE_SCHEME: Any = None  # not one that a URI can name
-    storage: Any = None  # it has no client of its own, which it would close when it goes
+    STORAGE_SCHEME: Any = None  # cannot be selected by a URI
+    storage: Any = None  # it has no client of its own to close
 
     def __init__(self, database: Database) -> None:
         super().__init__("", window_collection_name="sign_in_attempts")

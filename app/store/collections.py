@@ -1,4 +1,4 @@
-"""The names of collections: those of each subsystem, and those that all share."""
+"""The names of collections: those of each subsystem, and the shared ones."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from app.subsystems import Subsystem
 class Collections:
     """The collections of one subsystem, by what they hold: "items", "runs".
 
-    Each subsystem has its own, so that an index holds only what the lists of that subsystem sort by, and no query can
-    mix two of them. The names of one that was there before the others begin with nothing.
+    Each subsystem has its own, so that an index holds only what that subsystem's lists sort by, and no query can mix
+    two subsystems. The subsystem that was there first has no prefix.
     """
 
     database: Database
@@ -30,6 +30,6 @@ class Collections:
 
 
 def beside(collection: Collection, what: str) -> Collection:
-    """The collection of the same subsystem that holds something else."""
+    """The collection of the same subsystem with other contents."""
     prefix, dot, _ = collection.name.rpartition(".")
     return collection.database[prefix + dot + what]

@@ -1,5 +1,6 @@
-"""What comparing two models found, kept for their page: one for each pair, the newest. Not for the figures themselves:
-see `app.subsystems.dt.learning.side_by_side`.
+"""The results of comparing two models, stored for their page: the newest for each pair.
+
+Not for the figures themselves: see `app.subsystems.dt.learning.side_by_side`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ class Comparisons:
         self._kept = Figures(collection)
 
     def keep(self, pair: tuple[str, str], figures: str, pictures: Mapping[str, str], by: str) -> None:
-        """Keep what was found of a pair, in place of what was kept before."""
+        """Store the result for a pair, replacing the previous one."""
         self._kept.keep(_id(pair), figures, pictures, by)
 
     def get(self, pair: tuple[str, str]) -> KeptFigures | None:
-        """What was found of a pair; None where it was not compared."""
+        """The result for a pair; None if it was not compared."""
         return self._kept.get(_id(pair))
 
 

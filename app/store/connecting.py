@@ -1,6 +1,6 @@
-"""The connection to MongoDB, and one sentence for each way in which there is none: what is wrong, and what to correct.
+"""The connection to MongoDB, and one sentence for each way in which it fails: what is wrong, and how to correct it.
 
-Nothing here shows the password that MONGODB_URI holds. Not for the embedded server's own start: see `embedded`.
+Nothing here reveals the password in MONGODB_URI. Not for starting the embedded server: see `embedded`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ SELECTION_MS = 3_000  # how long a database that is away is waited for
 OPERATION_MS = 5_000  # of a request, for which somebody waits
 UNHURRIED_MS = 600_000  # of what runs in the background: no query is as slow, a connection that is dead is given up
 CERTIFICATE, PASSPHRASE = "tlscertificatekeyfile", "tlscertificatekeyfilepassword"
-FILES = {"tlscafile", "tlscrlfile", CERTIFICATE}  # options of MONGODB_URI, whose case does not count
+FILES = {"tlscafile", "tlscrlfile", CERTIFICATE}  # options of MONGODB_URI, case-insensitive
 
 _AGAIN = "Nothing was changed; try again in a moment."
 _NO_RIGHT, _NO_ACCOUNT, _NO_SPACE = 13, {11, 18, 8000}, 14031  # MongoDB's codes; 8000 is that of its cloud
-# What pymongo says when it finds no server to use → what to tell the person, with the groups put in.
+# pymongo's message when it finds no usable server → our message, with the groups filled in.
 _NO_SERVER = (
     (
         r"certificate verify failed: (?P<why>Hostname mismatch[^(]*?|IP address mismatch[^(]*?)\.? *\(",
@@ -54,46 +54,46 @@ _NO_SERVER = (
     ),
     (
         r'members available for replica set name "(?P<named>[^"]*)"|replica set named \'(?P<set>[^\']*)\'',
-        "No server that MONGODB_URI names belongs to the replica set {named}{set}; correct replicaSet there.",
+        "No server in MONGODB_URI belongs to the replica set {named}{set}; correct replicaSet there.",
     ),
     (
         r"server_type: RSGhost",
-        "The database's replica set has not been initiated, or leaves the server out; see to that (rs.initiate()), "
+        "The database's replica set has not been initiated, or leaves the server out; initiate it (rs.initiate()), "
         "or correct the host in MONGODB_URI.",
     ),
     (
         r"connection closed",
-        "The database closes every connection: it is starting or stopping, or it wants TLS (tls=true in MONGODB_URI) "
+        "The database closes every connection: it is starting or stopping, or requires TLS (tls=true in MONGODB_URI) "
         "or a client certificate (tlsCertificateKeyFile).",
     ),
     (
         r"(?P<host>[^\s,':]+):\d+: \[Errno -[25]\]",
         "There is no host {host}; correct MONGODB_URI.",
     ),
-    (r"available for writes", f"The database's replica set has no primary just now. {_AGAIN}"),
+    (r"available for writes", f"The database's replica set currently has no primary. {_AGAIN}"),
 )  # fmt: skip
 
 
 def connected(uri: str) -> MongoClient:
-    """A client. It has not asked the server for anything yet.
+    """A client that has not contacted the server yet.
 
     Raises:
-        SettingsError: what MONGODB_URI says cannot be used, such as a file that is not there.
+        SettingsError: MONGODB_URI cannot be used, for example because it names a missing file.
     """
     try:
         _check_files(uri)
-        split_options(urlsplit(uri).query or "appname=driftwatch", warn=False)  # MongoClient would leave odd ones out
+        split_options(urlsplit(uri).query or "appname=driftwatch", warn=False)  # MongoClient would ignore odd ones
         return MongoClient(
             uri,
             appname="driftwatch",
             tz_aware=True,
             w="majority",
-            journal=True,  # what was acknowledged survives a power cut
+            journal=True,  # acknowledged writes survive a power cut
             serverSelectionTimeoutMS=SELECTION_MS,
             timeoutMS=OPERATION_MS,
             socketTimeoutMS=UNHURRIED_MS,  # counts in place of timeoutMS where this is lifted: see `unhurried`
         )
-    except (ConfigurationError, ValueError, OSError) as error:  # OSError: of a file that TLS needs
+    except (ConfigurationError, ValueError, OSError) as error:  # OSError: from a file that TLS needs
         raise SettingsError(f"MONGODB_URI cannot be used: {_words(error, uri)}.") from None
 
 
@@ -103,7 +103,7 @@ def unhurried() -> AbstractContextManager[None]:
 
 
 def unavailable(error: PyMongoError) -> StoreUnavailable:
-    """The sentence for a database that is away, refuses, or fails."""
+    """The sentence for a database that is down, refuses, or fails."""
     return StoreUnavailable(_sentence(error))
 
 
@@ -131,20 +131,20 @@ def _refusal(error: OperationFailure) -> str:
     if error.code in _NO_ACCOUNT:
         return (
             "The database refuses the name or the password in MONGODB_URI; correct them, or authSource, "
-            "the database that keeps the account."
+            "the database that holds the account."
         )
     if error.code == _NO_RIGHT and "requires authentication" in said:
-        return "The database wants a name and a password; MONGODB_URI has none."
+        return "The database requires a name and a password; MONGODB_URI has none."
     if error.code == _NO_RIGHT:
         place = re.match(r"not authorized on (\S+)", said)
         return (
-            f"The account in MONGODB_URI may not do in the database {place[1] if place else ''} what Driftwatch does; "
+            f"The account in MONGODB_URI may not do what Driftwatch does in the database {place[1] if place else ''}; "
             "give it the role readWrite there."
         )
     if error.code == _NO_SPACE or "No space left on device" in said:
         return "The database's disk is full. Nothing was changed; make room there, then try again."
     name = details.get("codeName") or f"{type(error).__name__}, code {error.code}"
-    return f"The database cannot do what was asked of it ({name}). Nothing was changed; the log says more."
+    return f"The database failed to carry out an operation ({name}). Nothing was changed; see the log."
 
 
 def _check_files(uri: str) -> None:
@@ -154,7 +154,7 @@ def _check_files(uri: str) -> None:
         if not path.is_file() or not os.access(path, os.R_OK):
             raise ConfigurationError(f"its {name} is {path}, but must be the path of a file that can be read")
     if CERTIFICATE in options and PASSPHRASE not in options:
-        # without a password function, OpenSSL would ask on the terminal and wait for ever
+        # without a password function, OpenSSL would prompt on the terminal and wait for ever
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(options[CERTIFICATE], password=lambda: "")
         except ssl.SSLError:
@@ -165,6 +165,6 @@ def _check_files(uri: str) -> None:
 
 
 def _words(error: Exception, uri: str = "") -> str:
-    """What a library says, without the number of its line, and without quotations from a URI that has a password."""
+    """A library's message, without line numbers, and without quotations from a URI with a password."""
     said = re.sub(r" *\(_ssl\.c:\d+\)| Refer to docstring", "", str(error)).rstrip(".")
     return re.sub(r"(\"|').*\1", "…", said) if "@" in uri else said

@@ -1,7 +1,7 @@
-"""The connection of this process to its database, made at the first use.
+"""The connection of this process to its database, made on first use.
 
-It starts the embedded server where no other is named, upgrades what earlier versions kept, and makes the indexes.
-Connection errors reach the caller as pymongo raises them; `connecting.unavailable` makes them one sentence.
+It starts the embedded server if no other is configured, upgrades databases of earlier versions, and makes the indexes.
+Connection errors reach the caller as raised by pymongo; `connecting.unavailable` turns them into one sentence.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from app.store.embedded import EmbeddedMongo
 from app.store.installation import installation_id
 from config import Settings
 
-DATABASE = "driftwatch"  # where MONGODB_URI names none
+DATABASE = "driftwatch"  # if MONGODB_URI names none
 RETRY_SECONDS = 2.0  # after a failed connection, fail fast for this long
 INDEX_SECONDS = 3_600  # making an index over millions of items is not an ordinary operation
 
 
 class Connection:
-    """A database, connected to when it is first asked for.
+    """A database, connected to on first use.
 
     Args:
-        prepare: upgrades a database and makes its indexes; called with each that is connected to.
+        prepare: upgrades a database and makes its indexes; called for each database connected to.
     """
 
     def __init__(self, settings: Settings, prepare: Callable[[Database], None]) -> None:
@@ -44,24 +44,24 @@ class Connection:
 
     @property
     def installation(self) -> str:
-        """What tells this database from all others; asked for once."""
+        """The id of this database; queried once."""
         if self._installation is None:
             self._installation = installation_id(self.database)
         return self._installation
 
     def ping(self) -> None:
-        """Ask the server for a sign of life.
+        """Check that the server answers.
 
         Raises:
-            PyMongoError, StoreUnavailable, SettingsError: there is none.
+            PyMongoError, StoreUnavailable, SettingsError: it does not.
         """
         self.database.command("ping")
 
     def revive(self) -> None:
-        """Start the embedded server again if it died; nothing to do where the database is somebody else's.
+        """Restart the embedded server if it died; do nothing for other databases.
 
         Raises:
-            StoreUnavailable: it cannot be started. Until it can, that is what everybody is told.
+            StoreUnavailable: it cannot be started. Until it can, all users of the connection get this error.
         """
         if self._embedded is None:
             return

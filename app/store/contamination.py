@@ -1,8 +1,8 @@
-"""How far the label and the scores of an item disagree, worked out by the database in the update that changes either.
+"""The disagreement of an item's label and scores, computed by the database in the update that changes either.
 
-Contamination is the greatest |score − label| over the judged layers, the label of a layer being 1 where it is bad and
-0 else; `contaminated` is the first layer that has it. Both are absent where nobody labelled the item, where people
-disagree on it, and where it has no scores.
+Contamination is the greatest |score − label| over the judged layers, where the label of a layer is 1 if it is bad and 0
+otherwise; `contaminated` is the first layer that has it. Both are absent if the item is unlabelled, disputed or without
+scores.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from app.domain.labels import LabelState
 
 FIELDS = ("contamination", "contaminated", "contaminated_score", "contaminated_bad", "called_bad", "scored_and_said")
 
-# For each layer |score − label|, null where there is no score.
+# |score − label| for each layer, null without a score.
 _DISAGREEMENTS: dict[str, Any] = {
     "$map": {
         "input": {"$range": [0, {"$size": "$scores"}]},
@@ -36,11 +36,11 @@ _HAS_BOTH = {"$and": [_IS_LABELLED, {"$isArray": "$scores"}]}
 
 
 def _where_known(value: Any) -> dict[str, Any]:
-    """The value where there is a contamination; else the field is absent."""
+    """The value if there is a contamination; otherwise the field is absent."""
     return {"$cond": [{"$gt": ["$contamination", None]}, value, "$$REMOVE"]}
 
 
-# To be put at the end of an update's pipeline.
+# Append to the pipeline of an update.
 STAGES: tuple[dict[str, Any], ...] = (
     {
         "$set": {
@@ -48,7 +48,7 @@ STAGES: tuple[dict[str, Any], ...] = (
             "scored_and_said": {
                 "$cond": [
                     _HAS_BOTH,
-                    {"scores": "$scores", "bad": "$evaluation.bad"},  # one value, so that an index can have it
+                    {"scores": "$scores", "bad": "$evaluation.bad"},  # one value, so that it can be indexed
                     "$$REMOVE",
                 ]
             },

@@ -1,9 +1,9 @@
-"""A `mongod` of our own, for those who name no database in MONGODB_URI.
+"""An embedded `mongod`, used if MONGODB_URI is not set.
 
-All programs that use one DATA_DIR share one server: the first to join starts it, the last to leave stops it. Who uses
-it is told by a shared lock on a file, which the kernel takes back even from a program that was killed; a server that
-such a program left behind is taken over by the next. It listens on a Unix socket in DATA_DIR that only its owner can
-open, and on no port.
+All programs with the same DATA_DIR share one server: the first to join starts it, the last to leave stops it. Its users
+are tracked by a shared lock on a file, which the kernel releases even if a program is killed; the next program takes
+over a server left behind in this way. The server listens on a Unix socket in DATA_DIR that only its owner can open, and
+on no port.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from app.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 60  # 0.6 s as a rule; recovery after a power cut reads the journal first
-STOP_SECONDS = 30  # mongod writes a checkpoint before it ends; mostly below 0.5 s
-CACHE_GIGABYTES = 0.25  # the smallest that mongod takes; by default it would take half of the memory
-LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes
+START_SECONDS = 60  # usually 0.6 s; recovery after a power cut reads the journal first
+STOP_SECONDS = 30  # mongod writes a checkpoint before it exits; mostly below 0.5 s
+CACHE_GIGABYTES = 0.25  # the minimum that mongod accepts; by default it would take half of the memory
+LONGEST_SOCKET_PATH = 100  # the kernel accepts 107 bytes
 LOG_BYTES = 10_000_000
-PROBE_BYTES = 100_000  # more than a file system keeps within a directory's entry
+PROBE_BYTES = 100_000  # more than a file system stores within a directory entry
 NO_ROOM = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
 HINTS = {
     "libcurl.so.4": " Debian and Ubuntu have it in the package libcurl4.",
@@ -51,7 +51,7 @@ JOURNAL_MS = 10  # an acknowledged write waits for a third of this; the default 
 
 
 class EmbeddedMongo:
-    """One program's share in the embedded server of a data folder."""
+    """One program's use of the embedded server of a data folder."""
 
     def __init__(self, data_dir: Path) -> None:
         self.folder = data_dir.expanduser().resolve() / "mongodb"
@@ -62,13 +62,13 @@ class EmbeddedMongo:
         return f"mongodb://{quote_plus(str(self._socket))}/driftwatch"
 
     def join(self) -> str:
-        """Use the server, starting it if it is not up.
+        """Use the server, starting it if necessary.
 
         Returns:
             The URI to connect to.
 
         Raises:
-            StoreUnavailable: it cannot be started, and why.
+            StoreUnavailable: it cannot be started; says why.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -86,14 +86,14 @@ class EmbeddedMongo:
         return self.uri
 
     def leave(self) -> None:
-        """Stop using the server; the last to leave stops it, cleanly."""
+        """Stop using the server; the last to leave shuts it down cleanly."""
         if self._users_file is None:
             return
         with self._starting_or_stopping():
             try:
                 fcntl.flock(self._users_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                log.debug("embedded MongoDB stays up: others use it")
+                log.debug("embedded MongoDB stays up: other programs use it")
             else:
                 self._stop()
             self._forget()
@@ -109,7 +109,7 @@ class EmbeddedMongo:
     @property
     def _socket(self) -> Path:
         path = self.folder / "mongod.sock"
-        # bytes that are no text in this locale cannot be put into a URI
+        # bytes that are not text in this locale cannot be put into a URI
         if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH and str(path).isprintable():
             return path
         digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
@@ -135,7 +135,7 @@ class EmbeddedMongo:
 
     def _forget(self) -> None:
         if self._users_file is not None:
-            os.close(self._users_file)  # gives the lock back
+            os.close(self._users_file)  # releases the lock
             self._users_file = None
 
     def _answers(self) -> bool:
@@ -161,7 +161,7 @@ class EmbeddedMongo:
             *("--wiredTigerCacheSizeGB", str(CACHE_GIGABYTES), "--wiredTigerCollectionBlockCompressor", "zstd"),
             *("--journalCommitInterval", str(JOURNAL_MS), "--setParameter", "diagnosticDataCollectionEnabled=false"),
         ]
-        # A session of its own: Ctrl-C in the terminal is for us, and we stop the server when our work is put away.
+        # A session of its own: Ctrl-C in the terminal is ours to handle; we stop the server after saving our work.
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -181,27 +181,27 @@ class EmbeddedMongo:
         log.info("embedded MongoDB started (process %d, data in %s)", process.pid, self.folder)
 
     def _why_not(self, process: subprocess.Popen, log_file: Path, logged: int) -> str:
-        """Why the server ended as soon as it had begun: what the system said to it, else what it said itself."""
+        """Why the server exited right after starting: the system's error, otherwise its own."""
         said = process.communicate()[0].decode(errors="replace").strip()
         written = log_file.read_bytes()[logged:].decode(errors="replace") if log_file.exists() else ""
-        if process.returncode == -signal.SIGXFSZ:  # how the system ends who goes on beyond a limit (ulimit -f)
+        if process.returncode == -signal.SIGXFSZ:  # how the system ends a process that exceeds a limit (ulimit -f)
             said += os.strerror(errno.EFBIG)
         disk = next((words for words in NO_ROOM if words in said + written), "") or self._why_nothing_can_be_written()
         if disk:
             free = shutil.disk_usage(self.folder).free // 1_000_000
             return (
                 f"The embedded MongoDB cannot write to DATA_DIR, {self.folder.parent}: {disk[0].lower()}{disk[1:]} "
-                f"({free:,} MB are free). See to that, or set DATA_DIR to another folder."
+                f"({free:,} MB are free). Correct that, or set DATA_DIR to another folder."
             )
         hint = next((hint for words, hint in HINTS.items() if words in said), "")
         why = _gravest(said + "\n" + written) or f"exit status {process.returncode}"
         return (
             f"The embedded MongoDB could not start: {why}.{hint} Its log is {log_file}; "
-            "MONGODB_URI names a server of yours instead."
+            "set MONGODB_URI to use a server of your own instead."
         )
 
     def _why_nothing_can_be_written(self) -> str:
-        """What the system says to us when we write there; nothing where we can. A full disk takes no log either."""
+        """The system's error when we write there; empty if we can. A full disk takes no log either."""
         try:
             with tempfile.TemporaryFile(dir=self.folder / "db") as file:
                 file.write(b"x" * PROBE_BYTES)
@@ -213,24 +213,26 @@ class EmbeddedMongo:
     def _make_private(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid():
-            raise StoreUnavailable(f"{folder} belongs to somebody else; the database's socket cannot be put there.")
+            raise StoreUnavailable(f"{folder} belongs to another user; the database's socket cannot be created there.")
 
     def _stop(self) -> None:
         pid = self.pid
-        if pid is None or not self._answers():  # a pid whose server does not answer may be another program's by now
+        if (
+            pid is None or not self._answers()
+        ):  # the pid of a server that does not answer may belong to another program by now
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         while _is_alive(pid):
             if time.monotonic() > deadline:
-                log.warning("embedded MongoDB (process %d) still runs after %d s", pid, STOP_SECONDS)
+                log.warning("embedded MongoDB (process %d) is still running after %d s", pid, STOP_SECONDS)
                 return
             time.sleep(0.02)
         (self.folder / "mongod.pid").unlink(missing_ok=True)
         log.info("embedded MongoDB stopped")
 
 
-_ours: dict[int, subprocess.Popen] = {}  # servers started by this process: to be waited for, or they stay as zombies
+_ours: dict[int, subprocess.Popen] = {}  # servers started by this process: must be waited for, or they stay as zombies
 
 
 def _is_alive(pid: int) -> bool:
@@ -254,13 +256,13 @@ def _binary() -> Path:
             return binary
     kind = f"{sys.platform} on {platform.machine()}"
     raise StoreUnavailable(
-        f"There is no embedded MongoDB for {kind} (it comes for 64-bit Linux on Intel or AMD); "
-        "set MONGODB_URI to a server of yours."
+        f"There is no embedded MongoDB for {kind} (only for 64-bit Linux on Intel or AMD); "
+        "set MONGODB_URI to a server of your own."
     )
 
 
 def _gravest(said: str) -> str:
-    """The first line that says why, of MongoDB's own log (JSON) or of what the loader says; never a stack's frame."""
+    """The first line that gives a reason, from MongoDB's log (JSON) or the loader's message; never a stack frame."""
     plain = [line for line in said.splitlines() if line and not line.lstrip().startswith(("{", "Frame:", "BACKTRACE"))]
     for line in said.splitlines():
         with suppress(ValueError, AttributeError):

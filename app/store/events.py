@@ -1,4 +1,4 @@
-"""Who did what to what, and when: written once, never changed."""
+"""The audit trail: who did what to what, and when; written once, never changed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pymongo.database import Database
 
 
 class Events:
-    """The audit trail. Kept small: only what a person decided."""
+    """The audit trail. It is small: it records only decisions by people."""
 
     def __init__(self, database: Database, subsystem: str) -> None:
         self._collection, self._mine = database["events"], {"subsystem": subsystem}
 
     def upgrade(self) -> None:
-        """Say of what was noted before there were several subsystems that it was of this one."""
+        """Assign entries from before there were several subsystems to this one."""
         self._collection.update_many({"subsystem": {"$exists": False}}, {"$set": self._mine})
 
     def record(self, what: str, run: int | None, by: str, **details: object) -> None:
-        """Note that `by` did `what` ("run deleted") to a run, or to something that the details name."""
+        """Record that `by` did `what` ("run deleted") to a run, or to something named in the details."""
         self._collection.insert_one(
             {"at": datetime.now(UTC), "what": what, **self._mine, "run": run, "by": by, **details}
         )
@@ -30,7 +30,7 @@ class Events:
         return set(self._collection.distinct("run", {"what": what, **self._mine}))
 
     def of_models(self, name: str | None = None) -> list[dict[str, Any]]:
-        """What was done to one model, or to any, newest first: {"at", "what", "by", "model", "reason"}."""
+        """What was done to one model, or to any model, newest first: {"at", "what", "by", "model", "reason"}."""
         fields = {"_id": 0, "at": 1, "what": 1, "by": 1, "model": 1, "reason": 1}
         return list(
             self._collection.find({"model": name or {"$exists": True}, **self._mine}, fields).sort("at", DESCENDING)

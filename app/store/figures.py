@@ -1,4 +1,4 @@
-"""Figures and pictures that were worked out once and are kept for pages: the newest of each thing."""
+"""Precomputed figures and pictures, stored for pages: the newest of each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pymongo.collection import Collection
 
 @dataclass(frozen=True)
 class KeptFigures:
-    """What was found of a model, or of two side by side.
+    """The result for a model, or for two models side by side.
 
     Attributes:
-        figures: JSON, as the subsystem's evaluation or comparison writes it.
+        figures: JSON, as written by the subsystem's evaluation or comparison.
         pictures: name → SVG.
     """
 
@@ -26,21 +26,21 @@ class KeptFigures:
 
 
 class Figures:
-    """Those of one collection, each under the id of what they are of."""
+    """The figures in one collection, by the id of their subject."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
 
     def keep(self, of: Any, figures: str, pictures: Mapping[str, str], by: str) -> None:
-        """Keep what was found, in place of what was kept before."""
+        """Store a result, replacing the previous one."""
         kept = {"figures": figures, "pictures": dict(pictures), "at": datetime.now(UTC), "by": by}
         self._collection.replace_one({"_id": of}, kept, upsert=True)
 
     def get(self, of: Any) -> KeptFigures | None:
-        """What was found; None where nothing was kept."""
+        """The stored result; None if there is none."""
         kept = self._collection.find_one({"_id": of}, {"_id": 0})
         return KeptFigures(**kept) if kept else None
 
     def known(self) -> list[Any]:
-        """The ids of all of which something was kept."""
+        """The ids of all stored results."""
         return self._collection.distinct("_id")

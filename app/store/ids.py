@@ -1,4 +1,4 @@
-"""One document by the id that an address or a command gives, which may be no id at all."""
+"""One document by the id in an address or a command, which may be malformed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def by_id(collection: Collection, given: str, what: str, more: str = "") -> dict
     """The document with this id.
 
     Args:
-        what: what it is to a person: "job".
-        more: what a person is told besides where there is none.
+        what: the word for it in messages: "job".
+        more: appended to the message if there is none.
 
     Raises:
-        NotFound: there is none with this id, or it is no id.
+        NotFound: there is none with this id, or the id is malformed.
     """
     try:
         document = collection.find_one({"_id": ObjectId(given)})

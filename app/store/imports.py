@@ -1,9 +1,9 @@
-"""Imports under way: each row of a file as it was checked, kept aside until it is written or put away.
+"""Imports in progress: the checked rows of each file, staged until they are written or discarded.
 
-A file is checked into here first, wholly; only what is here is ever written. So an import that began to write can be
-finished by any process, whatever became of the one that began it, and needs its file no more. At most one writes at a
-time: a unique index holds that. Who checks or writes holds a lease. When it runs out, the next process puts away what
-was half checked, and goes on with what was half written.
+The whole file is first checked and staged here; only staged rows are ever written. So any process can finish an import
+that started to write, without its file, whatever happened to the process that started it. A unique index ensures that
+at most one import writes at a time. Checking and writing hold a lease. When it expires, the next process discards what
+was half checked, and completes what was half written.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from app.store.ids import by_id
 from app.store.indexes import in_pieces
 from app.store.items import DUPLICATE_KEY
 
-LEASE = timedelta(seconds=120)  # renewed with every batch that is written, and every few seconds of checking
-BYTES_AT_ONCE = 10_000_000  # of documents that are held in memory, or the last of them alone
-KEPT = timedelta(days=1)  # rows that were checked and not written
+LEASE = timedelta(seconds=120)  # renewed with every batch written, and every few seconds while checking
+BYTES_AT_ONCE = 10_000_000  # of documents held in memory, unless a single one is larger
+KEPT = timedelta(days=1)  # of rows that were checked but not written
 ENDED_KEPT_DAYS = 30
-LONG_SECONDS = 3_600  # for what touches each of millions of rows
+LONG_SECONDS = 3_600  # for operations on millions of rows
 
 
 class ImportState(StrEnum):
     CHECKING = "checking"
-    CHECKED = "checked"  # waits for somebody to say that it shall be written
+    CHECKED = "checked"  # waits for confirmation
     WRITING = "writing"
     DONE = "done"
 
@@ -43,8 +43,8 @@ class Outcome(StrEnum):
     """What an import would do with a row."""
 
     NEW = "new"  # it would be added
-    SAME = "same"  # it is there already
-    CONFLICT = "conflict"  # something else stands in its place, and stays
+    SAME = "same"  # it is already there
+    CONFLICT = "conflict"  # something else is in its place, and stays
     BAD = "bad"  # it cannot be used
 
 
@@ -57,7 +57,7 @@ class Import:
 
     Attributes:
         counts: kind → outcome → rows.
-        keep_going: the good rows were written though others are wrong.
+        keep_going: good rows are written even if others are wrong.
     """
 
     id: str
@@ -71,7 +71,7 @@ class Import:
 
     @property
     def waits(self) -> bool:
-        """It was checked, and nobody said yet that it shall be written."""
+        """It was checked, and waits for confirmation."""
         return self.state is ImportState.CHECKED
 
     def total(self, *outcomes: Outcome) -> int:
@@ -84,10 +84,10 @@ class CheckedRow:
     """A row of a file, and what an import would do with it.
 
     Attributes:
-        file, line: where it stands; the line, row or object, from 1.
-        title: what it is of; empty where that cannot be told.
+        file, line: its position; the line, row or object, from 1.
+        title: what it describes; empty if unknown.
         why: what is wrong, as a sentence.
-        keys: names of its place, of which no two rows may have the same.
+        keys: the names of its place; no two rows may share one.
         document: what would be added.
         size: of the document, in bytes.
     """
@@ -125,16 +125,16 @@ class Imports:
     # --- checking ---
 
     def begin(self, file: str, by: str) -> str:
-        """Begin to check a file; the import's id."""
+        """Start checking a file; returns the import's id."""
         document = {"file": file, "by": by, "at": datetime.now(UTC), "state": ImportState.CHECKING, "counts": {}}
         document |= _lease()
         return str(self._imports.insert_one(document).inserted_id)
 
     def keep(self, import_id: str, rows: Sequence[CheckedRow]) -> list[CheckedRow]:
-        """Keep checked rows aside.
+        """Stage checked rows.
 
         Returns:
-            Those that were not kept, because an earlier row of the file has one of their keys.
+            Those not staged because an earlier row of the file has one of their keys.
         """
         documents = [_row_document(import_id, row) for row in rows]
         try:
@@ -147,35 +147,35 @@ class Imports:
         return []
 
     def find_keys(self, import_id: str, keys: Sequence[str]) -> dict[str, CheckedRow]:
-        """key → the row kept aside that has it."""
+        """key → the staged row that has it."""
         found = self._rows.find({"import": ObjectId(import_id), "keys": {"$in": list(keys)}})
         return {key: row for row in map(_row, found) for key in row.keys}
 
     def checked(self, import_id: str) -> Import:
-        """Note that all of the file was checked."""
+        """Record that the whole file was checked."""
         changes = {"state": ImportState.CHECKED, "counts": self._counts(import_id)}
         self._imports.update_one({"_id": ObjectId(import_id)}, {"$set": changes})
         return self.get(import_id)
 
     def change(self, import_id: str, row_id: ObjectId, outcome: Outcome, why: str) -> None:
-        """Note that a row that was new has another outcome by now."""
+        """Record that a new row has another outcome by now."""
         changes = {"$set": {"outcome": outcome, "why": why}, "$unset": {"document": ""}}
         self._rows.update_one({"_id": row_id, "import": ObjectId(import_id)}, changes)
 
     def discard(self, import_id: str) -> None:
-        """Put an import away that nobody began to write."""
+        """Discard an import whose writing has not started."""
         state = {"$in": [ImportState.CHECKING, ImportState.CHECKED]}
         self._imports.delete_one({"_id": ObjectId(import_id), "state": state})
         self._put_away_rows(ObjectId(import_id))
 
     def discard_old(self) -> None:
-        """Put away what was checked and then forgotten, and what a process left that was ended in the midst of it."""
+        """Discard imports that were checked and then forgotten, or left half checked by a process that ended."""
         now = datetime.now(UTC)
         lost = {"state": ImportState.CHECKING, "leased_until": {"$not": {"$gte": now}}}
         forgotten = {"state": ImportState.CHECKED, "at": {"$lt": now - KEPT}}
         self._imports.delete_many({"$or": [lost, forgotten]})
         with pymongo.timeout(LONG_SECONDS):
-            for import_id in self._rows.distinct("import"):  # an import stands before its rows, and goes before them
+            for import_id in self._rows.distinct("import"):  # an import is created and deleted before its rows
                 self._put_away_rows(import_id)
 
     # --- reading ---
@@ -184,15 +184,15 @@ class Imports:
         """One import.
 
         Raises:
-            NotFound: there is none with this id, or not any more.
+            NotFound: there is none with this id, or no longer.
         """
-        kept = ", or not any more: what is not written is kept for a day"
+        kept = ", or no longer: unwritten imports are kept for a day"
         return _import(by_id(self._imports, import_id, "import", kept))
 
     def rows(
         self, import_id: str, outcome: Outcome | None = None, skip: int = 0, limit: int = 0
     ) -> Iterator[CheckedRow]:
-        """The rows of an import in the order of the file, or those with one outcome; a limit of 0 is none."""
+        """The rows of an import in file order, or those with one outcome; a limit of 0 means no limit."""
         wanted: dict[str, Any] = {"import": ObjectId(import_id)}
         index = ["import", "_id"]
         if outcome is not None:
@@ -203,10 +203,10 @@ class Imports:
         return map(_row, self._rows.find(wanted, {"document": 0}).sort(order).hint(order).skip(skip).limit(limit))
 
     def new(self, import_id: str, kind: str, at_once: int) -> Iterator[list[tuple[ObjectId, Mapping[str, Any]]]]:
-        """The documents of a kind that are to be added, in batches, each with the id of its row."""
+        """The documents of a kind to be added, in batches, each with the id of its row."""
         wanted = {"import": ObjectId(import_id), "outcome": Outcome.NEW, "kind": kind}
         last = ObjectId("0" * 24)
-        while True:  # not one cursor: a batch may take longer than a cursor that is idle lives
+        while True:  # not one cursor: a batch may take longer than the lifetime of an idle cursor
             found = self._rows.find({**wanted, "_id": {"$gt": last}}, {"document": 1, "size": 1}).sort("_id", ASCENDING)
             batch, held = [], 0
             for row in found.limit(at_once):
@@ -222,33 +222,33 @@ class Imports:
     # --- writing ---
 
     def begin_writing(self, import_id: str, keep_going: bool) -> None:
-        """From here on the import will be written to its end.
+        """Start writing; from here on the import will be completed.
 
         Raises:
-            Conflict: it was written already, or another is being written.
+            Conflict: it was already written, or another one is being written.
         """
         changes = {"state": ImportState.WRITING, "keep_going": keep_going, **_lease()}
         wanted = {"_id": ObjectId(import_id), "state": ImportState.CHECKED}
         try:
             begun = self._imports.update_one(wanted, {"$set": changes}).modified_count
         except DuplicateKeyError:
-            raise Conflict("Another import is being written; try again when that is done.") from None
+            raise Conflict("Another import is being written; try again when it is done.") from None
         if not begun:
             raise Conflict(f"This import is {self.get(import_id).state}; it is written once.")
 
     def renew(self, import_id: str) -> bool:
-        """Prolong the lease; False where the import was put away meanwhile."""
+        """Extend the lease; False if the import was discarded meanwhile."""
         return bool(self._imports.update_one({"_id": ObjectId(import_id)}, {"$set": _lease()}).matched_count)
 
     def take_lost(self) -> Import | None:
-        """Take over an import whose process was ended while it wrote, if there is one."""
+        """Take over an import whose process ended while writing, if there is one."""
         lost = {"state": ImportState.WRITING, "leased_until": {"$lt": datetime.now(UTC)}}
         after = ReturnDocument.AFTER
         taken = self._imports.find_one_and_update(lost, {"$set": _lease()}, return_document=after)
         return _import(taken) if taken else None
 
     def end(self, import_id: str) -> None:
-        """Note that all is written; the rows are not needed any more."""
+        """Record that everything is written; the rows are no longer needed."""
         changes = {"state": ImportState.DONE, "ended_at": datetime.now(UTC), "counts": self._counts(import_id)}
         wanted = {"_id": ObjectId(import_id), "state": ImportState.WRITING}
         if self._imports.update_one(wanted, {"$set": changes}).modified_count:
@@ -267,7 +267,7 @@ class Imports:
         return counts
 
     def _put_away_rows(self, import_id: ObjectId) -> None:
-        """Put away the rows of an import that is over, or that is not there any more."""
+        """Discard the rows of an import that is over, or gone."""
         over = ImportState.DONE
         if self._imports.find_one({"_id": import_id, "state": {"$ne": over}}, {"_id": 1}) is None:
             with pymongo.timeout(LONG_SECONDS):

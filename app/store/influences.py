@@ -1,7 +1,7 @@
-"""Why items scored as they did: for each item, model and method one document, beside the scores that it explains.
+"""Influences, which explain the scores of items: one document per item, model and method.
 
-An influence is of one state of its item. Fetched or scored anew, the item has none any more: what is kept of before is
-never given out, and is replaced when somebody asks.
+An influence belongs to one state of its item. Once the item is refetched or rescored, the stored influence is never
+returned, and is replaced on the next request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.domain.items import Item
 from app.subsystems import Subsystem
 
 _ARRAYS = {"cells": 2, "around": 1, "bins": 2, "logit": 1, "expected": 1}  # the fields of an Influence, and their axes
-_STATE = ("fetched_at", "scored_at")  # of the item that was explained
+_STATE = ("fetched_at", "scored_at")  # of the explained item
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,8 @@ class Explained:
 
     Attributes:
         bad: the layers that this model calls bad or empty.
-        strength: how far the layer of these that is pushed most is pushed to bad, in logits; None where none is bad.
-        fetched_at, scored_at: of the item, when this was worked out.
+        strength: the strongest push of one of these layers towards bad, in logits; None if none is bad.
+        fetched_at, scored_at: of the item, when this was computed.
     """
 
     run: int
@@ -46,7 +46,7 @@ class Explained:
 
     @classmethod
     def of(cls, item: Item, model: str, method: Method, influence: Influence, bad: Iterable[int]) -> Explained:
-        """What was worked out now of an item."""
+        """An influence on an item, computed now."""
         bad = tuple(bad)
         rows = [layer - 1 for layer in bad]
         pushes = influence.cells[rows].clip(min=0).sum(axis=1) + influence.around[rows].clip(min=0)
@@ -75,19 +75,19 @@ class Influences:
         )
 
     def keep(self, those: Sequence[Explained]) -> None:
-        """Keep influences, in place of what there was of the same items, models and methods."""
+        """Store influences, replacing those of the same items, models and methods."""
         replacements = [ReplaceOne(self._identity(one), self._document(one), upsert=True) for one in those]
         if replacements:
             self._collection.bulk_write(replacements, ordered=False)
 
     def get(self, item: Item, model: str, method: Method) -> Explained | None:
-        """The influence on the scores of an item as it is now; None where there is none yet."""
+        """The influence on the current scores of an item; None if there is none yet."""
         state = {name: getattr(item, name) for name in _STATE}
         found = self._collection.find_one(self._of_item(item.run, item.place, model, method) | state)
         return self._explained(found) if found else None
 
     def missing(self, run: int, items: Iterable[Item], model: str, method: Method) -> list[Item]:
-        """Those of a run's items that have a histogram, and no influence that is of their present state."""
+        """The items of a run that have a histogram, but no influence for their current state."""
         fields = dict.fromkeys((*self._subsystem.keys, *_STATE), 1) | {"_id": 0}
         kept = {
             self._subsystem.place_of(d): tuple(d[name] for name in _STATE)
@@ -97,21 +97,21 @@ class Influences:
         return [item for item in with_histogram if kept.get(item.place) != (item.fetched_at, item.scored_at)]
 
     def largest(self, run: int, model: str, method: Method, skip: int = 0, limit: int = 24) -> list[Explained]:
-        """A page of a run's items that have a bad layer: those first whose worst layer is pushed to bad most."""
+        """A page of a run's items with bad layers, strongest push towards bad first."""
         order = [("strength", DESCENDING), *((key, ASCENDING) for key in self._subsystem.keys)]
         found = self._collection.find(self._ranked(run, model, method)).sort(order).skip(skip).limit(limit)
         return [self._explained(d) for d in found]
 
     def count(self, run: int, model: str, method: Method) -> int:
-        """How many items `largest` has, all pages together."""
+        """The number of items of `largest` over all pages."""
         return self._collection.count_documents(self._ranked(run, model, method))
 
     def remove_run(self, run: int) -> int:
-        """Delete all influences of a run; how many there were."""
+        """Delete all influences of a run; returns their number."""
         return self._collection.delete_many({"run": run, "subsystem": self._subsystem.name}).deleted_count
 
     def runs(self) -> list[int]:
-        """Numbers of the runs that have influences."""
+        """The numbers of the runs that have influences."""
         return self._collection.distinct("run")
 
     # --- documents ---

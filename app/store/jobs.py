@@ -1,8 +1,8 @@
-"""What runs in the background, as documents: any process may ask for a job, any that has a runner may take it.
+"""Background jobs as documents: any process may queue a job, any process with a runner may take it.
 
-A job that is queued or running has a key, and a key has at most one such job: asking twice runs it once. Of a lane,
-and of a run of a subsystem, at most one job runs at a time: two unique indexes hold that, whatever the number of
-processes. Who runs a job holds a lease on it; when a lease runs out (the process was killed), the job is queued again.
+A queued or running job has a key, and each key has at most one such job: requesting it twice runs it once. Two unique
+indexes ensure that, over all processes, at most one job runs per lane and per run of a subsystem. Whoever runs a job
+holds a lease on it; when the lease expires (the process was killed), the job is queued again.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from pymongo.errors import DuplicateKeyError
 from app.domain.jobs import Job, JobState
 from app.store.ids import by_id
 
-LEASE_SECONDS = 30  # renewed every second; a machine that sleeps longer has lost its job
-KEEP_DAYS = 30  # ended jobs, for looking up what happened
+LEASE_SECONDS = 30  # renewed every second; a machine that sleeps longer loses its jobs
+KEEP_DAYS = 30  # ended jobs, kept to look up what happened
 
 
 class Jobs:
-    """The queue: jobs are asked for, and found, by subsystem; a runner takes those of all."""
+    """The queue: jobs are queued and found by subsystem; a runner takes those of all."""
 
     def __init__(self, database: Database, subsystem: str) -> None:
         self._collection, self._subsystem = database["jobs"], subsystem
         self._mine = {"subsystem": subsystem}
 
     def upgrade(self) -> None:
-        """Say of the jobs of the time before there were several subsystems that they are of this one."""
+        """Assign jobs from before there were several subsystems to this one."""
         old = {"subsystem": {"$exists": False}}
         key = {"$concat": [self._subsystem, ":", "$key"]}
         self._collection.update_many(old, [{"$set": {"subsystem": self._subsystem, "key": key}}])
@@ -57,24 +57,24 @@ class Jobs:
         self._collection.create_index("ended_at", expireAfterSeconds=KEEP_DAYS * 86_400)
 
     def ask(self, kind: str, run: int | None, lane: str, by: str, about: str = "", **args: object) -> Job:
-        """Queue a job; where the same is queued or running already, that one.
+        """Queue a job; if the same is already queued or running, return that one.
 
         Args:
-            run: the run that it works on, if it is one.
-            about: what tells it from other jobs of this kind (that work on the run).
+            run: the run that it works on, if any.
+            about: distinguishes it from other jobs of this kind (on the run).
         """
         document = self._new(kind, run, lane, by, args, about) | {"state": JobState.QUEUED}
         try:
             self._collection.insert_one(document)
         except DuplicateKeyError:
             existing = self._collection.find_one({"key": document["key"], "active": True})
-            if existing is None:  # it ended this very moment
+            if existing is None:  # it ended just now
                 return self.ask(kind, run, lane, by, about, **args)
             return _job(existing)
         return _job(document)
 
     def begin(self, kind: str, run: int, lane: str, by: str, owner: str, **args: object) -> Job | None:
-        """Make a job that only `owner` can do, and take it at once; None while another works on the run."""
+        """Create a job that only `owner` can do, and take it at once; None while another one works on the run."""
         document = self._new(kind, run, lane, by, args) | {"state": JobState.RUNNING, "local": True} | _lease(owner)
         try:
             self._collection.insert_one(document)
@@ -86,8 +86,8 @@ class Jobs:
         """Take the oldest queued job whose lane and run are free, if there is one.
 
         Args:
-            owner: the name under which the lease is kept.
-            only: the ids of the jobs that are wanted; any, where it is None.
+            owner: the holder of the lease.
+            only: the ids of the jobs to choose from; None for all.
         """
         busy = self._collection.distinct("lane", {"state": JobState.RUNNING})
         wanted: dict[str, Any] = {"state": JobState.QUEUED, "lane": {"$nin": busy}}
@@ -117,15 +117,15 @@ class Jobs:
         return {job.id: job for job in map(_job, self._collection.find(held))}
 
     def note(self, job: Job, **progress: object) -> None:
-        """Keep how far a job is, for whoever waits for it."""
+        """Store a job's progress, for whoever waits for it."""
         changes = {f"progress.{name}": value for name, value in progress.items()}
         self._collection.update_one({"_id": ObjectId(job.id)}, {"$set": changes})
 
     def end(self, job: Job, state: JobState, why: str = "") -> None:
-        """Give a job back: ended, or QUEUED again because this process stops. Nothing happens to a lost one."""
+        """Release a job: ended, or QUEUED again because this process stops. A lost job is left alone."""
         changes: dict[str, Any] = {"state": state, "why": why, "owner": "", "leased_until": None}
         if state is JobState.QUEUED:
-            changes["attempt"] = 0  # it was put down, it did not take its program down
+            changes["attempt"] = 0  # it was released, it did not kill its program
         else:
             changes |= {"active": False, "ended_at": datetime.now(UTC)}
         self._collection.update_one(_held(job), {"$set": changes})
@@ -135,7 +135,7 @@ class Jobs:
         self._cancel({**self._mine, "kind": kind, "run": run})
 
     def cancel_one(self, job_id: str) -> None:
-        """The same for one job; nothing happens to one that has ended."""
+        """The same for one job; an ended job is left alone."""
         self._cancel({"_id": ObjectId(job_id)})
 
     def _cancel(self, wanted: Mapping[str, Any]) -> None:
@@ -144,7 +144,7 @@ class Jobs:
         self._collection.update_many({**wanted, "state": JobState.RUNNING}, {"$set": {"cancel": True}})
 
     def requeue_lost(self) -> int:
-        """Queue again the jobs whose lease ran out, and fail those that nobody else can do; how many there were."""
+        """Requeue jobs whose lease expired, and fail those that no other owner can do; returns their number."""
         lost = {"state": JobState.RUNNING, "leased_until": {"$lt": datetime.now(UTC)}}
         ended = {"active": False, "ended_at": datetime.now(UTC), "owner": ""}
         given_up = self._collection.update_many(
@@ -155,12 +155,12 @@ class Jobs:
         return given_up.modified_count + queued.modified_count
 
     def expire(self, owner: str) -> None:
-        """End the leases of an owner that is known to be dead."""
+        """End the leases of an owner known to be dead."""
         held = {"state": JobState.RUNNING, "owner": owner}
         self._collection.update_many(held, {"$set": {"leased_until": datetime.now(UTC) - timedelta(seconds=1)}})
 
     def owners(self) -> list[str]:
-        """Who holds a lease now."""
+        """The current holders of leases."""
         return self._collection.distinct("owner", {"state": JobState.RUNNING})
 
     def get(self, job_id: str) -> Job:
@@ -177,12 +177,12 @@ class Jobs:
         return [_job(d) for d in self._collection.find(wanted).sort("asked_at", ASCENDING)]
 
     def last(self, kind: str, run: int | None, about: str = "") -> Job | None:
-        """The newest of the jobs that were the same, ended or not."""
+        """The newest job with this key, ended or not."""
         found = self._collection.find_one({"key": self._key(kind, run, about)}, sort=[("asked_at", DESCENDING)])
         return _job(found) if found else None
 
     def newest(self, kind: str, limit: int) -> list[Job]:
-        """The last jobs of a kind, ended or not, newest first."""
+        """The latest jobs of a kind, ended or not, newest first."""
         return [
             _job(d)
             for d in self._collection.find({**self._mine, "kind": kind}).sort("asked_at", DESCENDING).limit(limit)

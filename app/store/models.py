@@ -1,7 +1,7 @@
-"""The registry: every model that this database knows, with its card, its file (in GridFS) and its state.
+"""The registry: every model in this database, with its card, its file (in GridFS) and its state.
 
-Which one is active stands in one place, a pointer: so exactly one is, whatever happens. A version is never changed and
-never deleted: scores name it. Not for reading model files: see `app.ml.models`.
+A single pointer names the active model, so exactly one is active, whatever happens. A version is never changed or
+deleted, because scores refer to it. Not for reading model files: see `app.ml.models`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from app.errors import Conflict, NotFound
 from app.store.collections import Collections
 from app.store.figures import Figures, KeptFigures
 
-POINTER = "@active"  # no model can have this name
+POINTER = "@active"  # not a valid name of a model
 
 
 class Models:
-    """The models of one subsystem. Their files lie together, by what is in them."""
+    """The models of one subsystem. Their files are shared and addressed by content."""
 
     def __init__(self, collections: Collections) -> None:
         self._collection: Collection = collections["models"]
@@ -41,14 +41,14 @@ class Models:
         refused: bool = False,
         works: bool = False,
     ) -> Model:
-        """Keep a model as a candidate, or as one that is refused; the same model again is no change.
+        """Store a model as a candidate, or as refused; storing the same model again changes nothing.
 
         Args:
             check: what it forgot.
-            works: it has judged already.
+            works: it is known to work.
 
         Raises:
-            Conflict: there is another model of this name.
+            Conflict: there is another model with this name.
         """
         sha256 = card["sha256"]
         if not self._collection.database["model_files.files"].find_one({"filename": sha256}):
@@ -69,7 +69,7 @@ class Models:
             known = self.get(name)
             if known.sha256 != sha256:
                 raise Conflict(
-                    f"There is another model {name} already (sha256 {known.sha256[:12]}…); give this one a new name."
+                    f"There is already another model {name} (sha256 {known.sha256[:12]}…); give this one a new name."
                 ) from None
         return self.get(name)
 
@@ -85,7 +85,7 @@ class Models:
         """One model.
 
         Raises:
-            NotFound: there is none of this name; says which there are.
+            NotFound: there is none with this name; says which there are.
         """
         document = self._collection.find_one({"_id": name}) if name != POINTER else None
         if document is None:
@@ -100,7 +100,7 @@ class Models:
         return [_model(document, active) for document in found]
 
     def keep_evaluation(self, name: str, figures: str, pictures: Mapping[str, str], by: str) -> None:
-        """Keep what a model is worth, in place of what was kept before.
+        """Store the evaluation of a model, replacing the previous one.
 
         Raises:
             NotFound: there is no such model.
@@ -109,20 +109,20 @@ class Models:
         self._evaluations.keep(name, figures, pictures, by)
 
     def evaluation(self, name: str) -> KeptFigures | None:
-        """What was kept of a model; None where it was not evaluated."""
+        """The stored evaluation of a model; None if it was not evaluated."""
         return self._evaluations.get(name)
 
     def evaluated(self) -> set[str]:
-        """The models of which something was kept."""
+        """The models with a stored evaluation."""
         return set(self._evaluations.known())
 
     def active_name(self) -> str | None:
-        """The model whose scores are shown and ranked by; None in a database that is new."""
+        """The model whose scores are shown and ranked by; None in a new database."""
         pointer = self._collection.find_one({"_id": POINTER})
         return pointer["name"] if pointer else None
 
     def activate(self, name: str) -> Model:
-        """Put a model into use in place of the one that is; a retired one comes back by this.
+        """Activate a model, replacing the active one; this also brings back a retired model.
 
         Raises:
             NotFound: there is no such model.
@@ -130,22 +130,22 @@ class Models:
         """
         if self.get(name).refused:
             raise Conflict(
-                f"The model {name} is refused: it finds less than the one that was in use; override that first."
+                f"The model {name} is refused: it finds less than the model that was in use; override that first."
             )
         self._collection.update_one({"_id": name}, {"$set": {"retired": False}})
         self._collection.update_one({"_id": POINTER}, {"$set": {"name": name}}, upsert=True)
         return self.get(name)
 
     def note_works(self, name: str) -> None:
-        """Note that a model was loaded and has judged."""
+        """Record that a model was loaded and has scored."""
         self._collection.update_one({"_id": name}, {"$set": {"works": True}})
 
     def activate_first(self, name: str) -> None:
-        """Put a model into use where none is."""
+        """Activate a model if none is active."""
         self._collection.update_one({"_id": POINTER}, {"$setOnInsert": {"name": name}}, upsert=True)
 
     def override(self, name: str, reason: str, by: str) -> Model:
-        """Let a refused model be a candidate.
+        """Turn a refused model into a candidate.
 
         Raises:
             NotFound: there is no such model.
@@ -158,19 +158,19 @@ class Models:
         return self.get(name)
 
     def with_sha256(self, sha256: str) -> Model | None:
-        """The model that has this file, if there is one."""
+        """The model with this file, if there is one."""
         document = self._collection.find_one({"sha256": sha256})
         return _model(document, self.active_name()) if document else None
 
     def retire(self, name: str) -> Model:
-        """Take a model out of the choice. Its scores stay.
+        """Retire a model. Its scores stay.
 
         Raises:
             NotFound: there is no such model.
             Conflict: it is the active one.
         """
         if self.get(name).state is ModelState.ACTIVE:
-            raise Conflict(f"The model {name} is in use; activate another first.")
+            raise Conflict(f"The model {name} is in use; activate another one first.")
         self._collection.update_one({"_id": name}, {"$set": {"retired": True}})
         return self.get(name)
 

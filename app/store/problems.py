@@ -1,4 +1,4 @@
-"""Known problems of places: kept as documents, and noted on the items that they cover."""
+"""Known problems of places: stored as documents, and noted on the items that they cover."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Problems:
         self._collection = collection
         self._subsystem = subsystem
         self._items = beside(collection, "items")
-        # In no index: there are few problems. Of parts and cells the lowest counts, or the highest where descending.
+        # No index: there are few problems. Parts and cells sort by their lowest value, or by the highest if descending.
         self._parts = f"{subsystem.part}s"  # the field that has them
         fields = (self._parts, "cells", "text", "since", "until", "at")
         self.SORTS = {subsystem.item: subsystem.keys} | {name: (name,) for name in fields}
@@ -35,7 +35,7 @@ class Problems:
         self._collection.create_index("ended_at")
 
     def add(self, problem: Problem) -> Problem:
-        """Keep a new problem under an id of its own, and note it on the items."""
+        """Store a new problem under its own id, and note it on the items."""
         document = {
             "subsystem": self._subsystem.name,
             **self._subsystem.at(problem.place),
@@ -54,7 +54,7 @@ class Problems:
         return self.get(str(problem_id))
 
     def end(self, problem_id: str, until: int, by: str) -> Problem | None:
-        """Say with which run a problem ended; None where somebody said so already."""
+        """Record the run with which a problem ended; None if that is already recorded."""
         changes = {"until": until, "ended_by": by, "ended_at": datetime.now(UTC)}
         wanted = {"_id": ObjectId(problem_id), "until": None}
         if not self._collection.update_one(wanted, {"$set": changes}).modified_count:
@@ -64,7 +64,7 @@ class Problems:
         return problem
 
     def note_run(self, run: int) -> None:
-        """Note the problems on the items of a run that is new."""
+        """Note the problems on the items of a new run."""
         for problem in self.find(run=run, limit=0):
             self._note(problem.place, run=run)
 
@@ -93,10 +93,10 @@ class Problems:
         sort: str = "at",
         descending: bool = True,
     ) -> list[Problem]:
-        """Problems, newest first unless asked otherwise: of places with these keys, covering a run.
+        """Problems, by default newest first: of places with these keys, covering a run.
 
         Args:
-            limit: at most so many; 0 for all.
+            limit: the largest number returned; 0 for all.
             sort: one of `SORTS`.
         """
         order = [(name, DESCENDING if descending else ASCENDING) for name in (*self.SORTS[sort], "_id")]
@@ -107,12 +107,12 @@ class Problems:
         return self._collection.count_documents(self._filter(place, run))
 
     def stamp(self) -> str:
-        """Changes whenever a problem is noted or ended."""
+        """A value that changes whenever a problem is added or ended."""
         newest = [self._collection.find_one({}, {key: 1}, sort=[(key, DESCENDING)]) for key in ("at", "ended_at")]
         return "-".join(str(d and d.get(key)) for d, key in zip(newest, ("at", "ended_at"), strict=True))
 
     def _note(self, place: Any, **which: int) -> None:
-        """Set `known` of the items of a place: of those that a problem covers, and of no others."""
+        """Set `known` of exactly those items of a place that a problem covers."""
         wanted = {"subsystem": self._subsystem.name, **self._subsystem.at(place), **which}
         problems = self.of_place(place)
         while True:
@@ -122,7 +122,7 @@ class Problems:
             ]
             self._items.update_many(wanted, [{"$set": {"known": {"$or": covering}}}])
             noted, problems = problems, self.of_place(place)
-            if noted == problems:  # else somebody else noted something meanwhile, and may have been the first to write
+            if noted == problems:  # otherwise another problem was noted meanwhile, and may have been written first
                 return
 
     def _filter(self, place: Mapping[str, int] | None, run: int | None) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""Who holds which item: leases, taken by one atomic update each, and what decides whether an item is to be had.
+"""Who holds which item: leases, each taken by one atomic update, and the conditions for an item to be available.
 
-An item waits (`waiting`) while it wants a label. It is free while its lease, `held_until`, has run out: time alone
-decides, nobody has to clean up. The indexes hold only items that wait, in the orders in which they are given out, so
-that the next one is found at once however many there are. Not for why an item is chosen: see `app.labelling.queue`.
+An item waits (`waiting`) while it needs a label. It is free once its lease, `held_until`, has expired: time alone
+decides, so nothing needs to be cleaned up. The indexes hold only waiting items, in the orders in which they are handed
+out, so that the next one is found at once however many there are. Not for why an item is chosen: see
+`app.labelling.queue`.
 
-A lease is a person's, and within that of the tabs of a browser that show the item: `held_tabs`, none of them where it
-was claimed by something else. A tab that is closed ends a lease only where no other holds it.
+A lease belongs to a person, and within that to the browser tabs that show the item: `held_tabs`, which is empty if it
+was not claimed by a tab. Closing a tab ends a lease only if no other tab holds it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from app.store.items import FREE, Items
 from app.store.runs import Runs
 from app.subsystems import Subsystem
 
-LEASE = timedelta(minutes=10)  # a page that is used renews it; one that was left gives its item back so soon
+LEASE = timedelta(minutes=10)  # renewed by a page in use; an abandoned page releases its item after this time
 MOST_COUNTED = 10_000
 
 _JUDGED = {"$lte": 0.5}  # ranks of items with a certainty
@@ -37,7 +38,7 @@ Where = tuple[int, Any]  # (run, place)
 
 
 class Order(Enum):
-    """In which order items are given out: the field, its direction, and the index that has it."""
+    """An order in which items are handed out: the field, its direction, and its index."""
 
     RANK = ("rank", ASCENDING)
     WORST = ("worst", DESCENDING)
@@ -48,13 +49,12 @@ class Order(Enum):
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which items are asked for.
+    """Which items are requested.
 
     Attributes:
-        model: scored by this one.
+        model: scored by this model.
         first_key: of places whose first key has this value.
-        labelled: those with a label that the network contradicts and that nobody rechecked, in place of those that
-            wait.
+        labelled: items whose label the network contradicts and nobody has rechecked, instead of waiting items.
     """
 
     model: str
@@ -66,24 +66,24 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds items: a person, in a tab of a browser; "" for a program, or a page without scripts."""
+    """Who holds items: a person, in a browser tab; "" for a program, or a page without scripts."""
 
     person: str
     tab: str = ""
 
     @property
     def alone(self) -> dict[str, Any]:
-        """A filter: it is the person's, and no other tab holds it."""
+        """Filter: held by the person, and by no other tab."""
         return {"held_by": self.person, "held_tabs": {"$not": {"$elemMatch": {"$ne": self.tab}}}}
 
     @property
     def elsewhere(self) -> dict[str, Any]:
-        """A filter: somebody else's, or another tab's."""
+        """Filter: held by another person, or by another tab."""
         others = {"held_tabs": {"$elemMatch": {"$ne": self.tab}}}
         return {"$or": [{"held_by": {"$ne": self.person}}, others]}
 
     def released(self, *ended: str) -> list[dict[str, Any]]:
-        """An update that ends these fields of a lease where no other tab is left that holds it."""
+        """An update that clears these fields of a lease if no other tab holds it."""
         left = {"$setDifference": [{"$ifNull": ["$held_tabs", []]}, [self.tab]]}
         end = {field: FREE if field == "held_until" else "$$REMOVE" for field in ended}
         is_over = {"$eq": ["$held_tabs", []]}
@@ -113,8 +113,8 @@ class Queue:
             "queue_draw": ("draw", keys[0], "rank"),
             "queue_unlike": ("unlike", keys[0]),
         }
-        # All that is counted by stands in the index: even what all its items have in common would else be looked up.
-        # Not who holds an item: few are held, and a lease would have to be written into every index.
+        # The index holds every field counted by; otherwise even fields common to all its items would be looked up.
+        # Except the holder: few items are held, and every lease would have to be written into every index.
         orders = {name: ("subsystem", "waiting", "model", *fields, "known") for name, fields in orders.items()}
         waiting, held = {"waiting": True}, {"held_by": {"$exists": True}}
         indexes = [
@@ -133,10 +133,10 @@ class Queue:
         chosen: Mapping[str, Any],
         also: Mapping[str, Any] | None = None,
     ) -> Item | None:
-        """Take the first item that is to be had; None where there is none.
+        """Take the first available item; None if there is none.
 
         Args:
-            chosen: kept with the lease.
+            chosen: stored with the lease.
             also: a further condition: {"_id": …}, {"draw": {"$gte": 0.3}}.
         """
         now = datetime.now(UTC)
@@ -152,7 +152,7 @@ class Queue:
         return self._items.item(document) if document else None
 
     def take_this(self, holder: Holder, wanted: Wanted, where: Where, chosen: Mapping[str, Any]) -> Item | None:
-        """Take one certain item; None where it is not to be had any more."""
+        """Take a particular item; None if it is no longer available."""
         now = datetime.now(UTC)
         document = self._collection.find_one_and_update(
             {**self._free(holder.person, wanted, now), **self._subsystem.identity(*where)},
@@ -163,15 +163,15 @@ class Queue:
         return self._items.item(document) if document else None
 
     def held(self, holder: Holder, in_any_tab: bool = False) -> list[Item]:
-        """What a person holds in this tab and no other, or in any, with histograms, longest held first."""
+        """The items that a person holds in this tab only, or in any tab, with histograms, longest held first."""
         mine = {"held_by": holder.person} if in_any_tab else holder.alone
         wanted = {**mine, "held_until": {"$gt": datetime.now(UTC)}}
         found = self._collection.find(wanted, {"embedding": 0}).sort("held_at", ASCENDING)
         return [self._items.item(document) for document in found]
 
     def renew(self, holder: Holder, items: Iterable[Where]) -> list[Where]:
-        """Prolong leases for this tab too, also those that ran out but that nobody else took; of which items the person
-        has one now."""
+        """Extend leases, also for this tab, even expired ones that nobody else took; returns the items that the person
+        now holds."""
         mine = self._mine(holder.person, items)
         if mine is None:
             return []
@@ -183,8 +183,8 @@ class Queue:
         return [(item.run, item.place) for item in map(self._items.item, found)]
 
     def release(self, holder: Holder, items: Iterable[Where]) -> None:
-        """End a person's leases on these items, or on all of a tab where none is named, unless another tab has them
-        too; a page that was only loaded again takes them up by `renew`."""
+        """End a person's leases on these items, or on all items of a tab if none is named, unless another tab holds
+        them too; a page that was merely reloaded takes them up again by `renew`."""
         mine = self._mine(holder.person, items)
         if mine is None and holder.tab:
             mine = {"held_by": holder.person, "held_tabs": holder.tab}
@@ -192,28 +192,28 @@ class Queue:
             self._collection.update_many(mine, holder.released("held_until"))
 
     def release_others(self, holder: Holder, kept: Iterable[Where]) -> None:
-        """The same with all of a person's leases but those on these items."""
+        """The same for all of a person's leases except those on these items."""
         keep = [self._subsystem.identity(*where) for where in kept]
         but = {"$nor": keep} if keep else {}
         ended = ("held_until", "held_by", "held_at", "chosen")
         self._collection.update_many({"held_by": holder.person, **but}, holder.released(*ended))
 
     def note_rank(self, person: str, where: Where, rank: Mapping[str, Any]) -> None:
-        """Add to what is kept of how an item was chosen, while the person holds it."""
+        """Add to the record of how an item was chosen, while the person holds it."""
         changes = {f"chosen.{name}": value for name, value in rank.items()}
         self._collection.update_one({**self._subsystem.identity(*where), "held_by": person}, {"$set": changes})
 
     # --- what there is ---
 
     def free(self, person: str, wanted: Wanted, limit: int) -> list[tuple[Where, bytes | None]]:
-        """The least certain items that a person could take, with their embeddings."""
+        """The least certain items available to a person, with their embeddings."""
         fields = dict.fromkeys(("run", "embedding", *self._subsystem.keys), 1)
         found = self._collection.find(self._free(person, wanted, datetime.now(UTC)), fields)
         found = found.sort(*Order.RANK.value).hint(self._index(wanted, Order.RANK)).limit(limit)
         return [(self._where(document), document.get("embedding")) for document in found]
 
     def embeddings(self, items: Iterable[Where], model: str) -> list[bytes]:
-        """The embeddings that this model made of some items; of those that have one."""
+        """This model's embeddings of some items, as far as they have one."""
         wanted = [self._subsystem.identity(*where) for where in items]
         if not wanted:
             return []
@@ -221,44 +221,44 @@ class Queue:
         return [document["embedding"] for document in found]
 
     def is_any_free(self, person: str, wanted: Wanted) -> bool:
-        """Whether there is anything to take for a person."""
+        """Whether any item is available to a person."""
         return self._collection.find_one(self._free(person, wanted, datetime.now(UTC)), {"_id": 1}) is not None
 
     def count(self, wanted: Wanted, order: Order, **bounds: Any) -> int:
-        """How many items are asked for, whoever holds them; to `MOST_COUNTED`.
+        """The number of requested items, whoever holds them, up to `MOST_COUNTED`.
 
         Args:
-            order: whose field the bounds are of.
+            order: the one whose field the bounds apply to.
             bounds: further conditions: rank={"$lt": 0.4}.
         """
         return self._count({**self._asked_for(wanted, order), **bounds}, self._index(wanted, order))
 
     def count_by_run(self, wanted: Wanted, runs: Iterable[int], below: float) -> dict[int, int]:
-        """run → how many items are asked for with a certainty below this; of those that have any."""
+        """run → number of requested items with a certainty below this; only runs that have any."""
         filters = self._asked_for(wanted) | {"rank": {"$lt": below}, "run": {"$in": list(runs)}}
         stages = [{"$match": filters}, {"$group": {"_id": "$run", "items": {"$sum": 1}}}]
         return {d["_id"]: d["items"] for d in self._collection.aggregate(stages, hint="queue_run")}
 
     def count_held(self, holder: Holder, wanted: Wanted) -> int:
-        """How many items others, or other tabs, hold that are asked for and that this person could have else."""
+        """The number of requested items that this person could take if others, or other tabs, did not hold them."""
         held = {"held_until": {"$gte": datetime.now(UTC)}, **holder.elsewhere}
         filters = {**self._free(holder.person, wanted, datetime.now(UTC)), **held}
         return self._collection.count_documents(filters, limit=MOST_COUNTED)
 
     def count_passed(self, person: str, wanted: Wanted) -> int:
-        """How many of the items that are asked for this person skipped, or labelled and may not label again."""
+        """The number of requested items that this person skipped, or has labelled and may not label again."""
         passed = {"$or": [{"skipped_by": person}, {"labelled_by": person}]}
         return self._collection.count_documents({**self._asked_for(wanted), **passed}, limit=MOST_COUNTED)
 
     def count_of_other_models(self, model: str) -> int:
-        """How many items wait that this model has not scored; to `MOST_COUNTED`."""
+        """The number of waiting items that this model has not scored, up to `MOST_COUNTED`."""
         wanted = {"waiting": True, "rank": _JUDGED, "model": {"$ne": model}, "subsystem": self._subsystem.name}
         if aside := self._runs.set_aside():
             wanted["run"] = {"$nin": aside}
         return self._count(wanted, "queue_rank")
 
     def count_all_held(self) -> int:
-        """How many items are held now, by anybody."""
+        """The number of items held now, by anybody."""
         held = {"held_by": {"$exists": True}, "held_until": {"$gt": datetime.now(UTC)}}
         return self._collection.count_documents(held)
 
@@ -267,14 +267,14 @@ class Queue:
     def keep_labels(
         self, run: int, place: Any, projection: Projection, newest: LabelEvent, taken_up: Mapping[str, Any] | None
     ) -> None:
-        """Keep what follows from an item's events, unless what follows from newer ones is there.
+        """Store what follows from an item's events, unless the result of newer ones is there.
 
-        A lease ends by what its holder says, and anybody's by a label that leaves nothing to do.
+        An answer ends its author's lease; a label that leaves nothing to do ends anybody's.
 
         Args:
             newest: the last of the events.
-            taken_up: of an event that withdrew another: how the item had been chosen. Whoever withdrew it holds the
-                item again, unless somebody else holds it.
+            taken_up: for an event that withdrew another one: how the item had been chosen. Whoever withdrew it holds
+                the item again, unless somebody else holds it.
         """
         evaluation, name = projection.evaluation, {"$literal": newest.by}
         stage = {
@@ -318,10 +318,10 @@ class Queue:
     def _asked_for(self, wanted: Wanted, order: Order = Order.RANK) -> dict[str, Any]:
         filters: dict[str, Any] = {"model": wanted.model, "subsystem": self._subsystem.name}
         if wanted.labelled:
-            # Where a second opinion is wanted, the first must not be shown.
+            # If a second opinion is wanted, the first must not be shown.
             filters |= {"labelled": True, "waiting": False, "recheck": True, "contamination": {"$gte": 0}}
         else:
-            known = order in (Order.WORST, Order.UNLIKE)  # by what not every item has
+            known = order in (Order.WORST, Order.UNLIKE)  # by fields that not every item has
             filters |= {"waiting": True} | ({order.value[0]: {"$gte": 0}} if known else {"rank": _JUDGED})
         if wanted.run is not None:
             filters["run"] = wanted.run
@@ -340,7 +340,7 @@ class Queue:
         return filters
 
     def _index(self, wanted: Wanted, order: Order) -> str:
-        """The index that has the items in this order, or the few of one run."""
+        """The index with the items in this order, or with those of one run."""
         if wanted.labelled:
             return "labelled_by_contamination" if wanted.run is None else "labelled_by_run"
         if wanted.run is not None:

@@ -1,7 +1,7 @@
-"""Re-evaluations: which runs somebody wants scored again by the model in use, and how far that is.
+"""Re-evaluations: requests to score runs again with the model in use, and their progress.
 
-Which runs are left follows from the runs themselves, so nothing here can be lost or count twice. One at most is open:
-a unique index holds that. Not for doing it: see `app.jobs.reevaluate`.
+The runs that remain follow from the runs themselves, so nothing here can be lost or count twice. A unique index ensures
+that at most one is open. Not for doing it: see `app.jobs.reevaluate`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Reevaluation:
     """One re-evaluation.
 
     Attributes:
-        runs: those asked for; None for all.
-        model: by which it goes on, or ended.
-        done, total: runs whose scores are by this model and whose verdicts are of its threshold, and all that are asked
-            for and have chambers; as of the last run that was scored.
-        computed, restored: runs that had chambers to compute, and those of which its scores were there or kept.
+        runs: the requested ones; None for all.
+        model: the current one, or the last one if it is over.
+        done, total: runs whose scores are by this model and whose verdicts are by its threshold, and all requested
+            ones that have chambers; as of the last run scored.
+        computed, restored: runs with scores to compute, and runs whose scores were there or stored.
         failed: run → why it could not be scored by this model.
-        why: it failed as a whole, one sentence.
+        why: why it failed as a whole, one sentence.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Reevaluation:
 
 
 class Reevaluations:
-    """All of them, the newest first."""
+    """All re-evaluations, newest first."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -76,7 +76,7 @@ class Reevaluations:
         self._collection.create_index("asked_at")
 
     def begin(self, runs: Sequence[int] | None, by: str, model: str) -> Reevaluation | None:
-        """Open one; None while another is open."""
+        """Open a re-evaluation; None while another one is open."""
         document: dict[str, Any] = {"runs": runs, "by": by, "asked_at": datetime.now(UTC), "model": model}
         document |= {"state": ReevaluationState.RUNNING, "open": True}
         try:
@@ -88,14 +88,14 @@ class Reevaluations:
     def change(
         self, reevaluation_id: str, states: Several[ReevaluationState], state: ReevaluationState, why: str = ""
     ) -> Reevaluation | None:
-        """Bring one from one of some states to another; None where it is in none of these."""
+        """Change the state of one, if it is in one of the given states; otherwise None."""
         changes: dict[str, Any] = {"state": state, "open": state in OPEN, "why": why}
         if state not in OPEN:
             changes["ended_at"] = datetime.now(UTC)
         return self._update(reevaluation_id, {"$set": changes}, state={"$in": list(states)})
 
     def note(self, reevaluation_id: str, model: str, done: int, total: int) -> Reevaluation | None:
-        """Keep how far one is by a model; what failed by another model is forgotten. None where it is not open."""
+        """Store the progress with a model; failures by another model are forgotten. None if it is not open."""
         self._update(reevaluation_id, {"$set": {"failed": []}}, model={"$ne": model})
         return self._update(reevaluation_id, {"$set": {"model": model, "done": done, "total": total}}, open=True)
 
@@ -104,7 +104,7 @@ class Reevaluations:
         self._update(reevaluation_id, {"$inc": {what: 1}})
 
     def note_failed(self, reevaluation_id: str, run: int, why: str) -> None:
-        """Keep why a run could not be scored."""
+        """Store why a run could not be scored."""
         self._update(reevaluation_id, {"$push": {"failed": {"run": run, "why": why}}})
 
     def get(self, reevaluation_id: str) -> Reevaluation:
@@ -121,7 +121,7 @@ class Reevaluations:
         return _reevaluation(found) if found else None
 
     def newest(self, limit: int) -> list[Reevaluation]:
-        """The last ones that were asked for."""
+        """The latest requests."""
         return [_reevaluation(d) for d in self._collection.find().sort("asked_at", DESCENDING).limit(limit)]
 
     def _update(self, reevaluation_id: str, changes: Mapping[str, Any], **where: Any) -> Reevaluation | None:

@@ -1,4 +1,4 @@
-"""One document a run: its state, how far it is, what came of it. Its chambers are `items`."""
+"""One document per run: its state, progress and results. Its chambers are in `items`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from app.store.indexes import count_all, count_to, in_index, make_indexes
 
 NOT_SCORED = "Its histograms were imported, and are not scored yet."  # why a run from a file is not finished
 
-AT_ONCE = 100_000  # runs of one answer: more than there are
+AT_ONCE = 100_000  # runs per answer: more than there are
 
-# Kept with the counts of a run, and read for many runs at once only.
+# Stored with the counts of a run, and only read for many runs at once.
 PACKED = ("worst_scores", "certainties")
 NOT_PACKED = {f"summary.{name}": 0 for name in PACKED}
 
@@ -29,10 +29,10 @@ _NEWEST = [("_id", DESCENDING)]
 
 
 class Runs:
-    """The runs that somebody asked for."""
+    """The requested runs."""
 
     SORTS = ("number", "state", "requested_at", "finished_at", "missing", "bad_items", "model")
-    DRIFT = ("model", "unlike", "chambers", "scores", "distances", "hits")  # by what the measured ones can be sorted
+    DRIFT = ("model", "unlike", "chambers", "scores", "distances", "hits")  # sort keys of measured runs
     _ORDERS: Mapping[str, tuple[str, ...]] = {
         "number": ("_id",),
         "bad_items": ("summary.bad_items", "_id"),
@@ -42,7 +42,7 @@ class Runs:
         self._collection = collection
 
     def make_indexes(self) -> None:
-        # A run's document is large. So what a list passes over, and what is counted over all runs, is so in an index.
+        # Documents of runs are large, so lists skip rows, and totals count runs, in an index.
         listed = {f"list_{sort}": (*fields, "state") for sort, fields in self._ORDERS.items() if sort != "state"}
         measured = {f"drifted_{name}": dict.fromkeys((f"drift.{name}", "_id", "drift.model")) for name in self.DRIFT}
         fields = listed | {name: tuple(keys) for name, keys in measured.items()}
@@ -50,7 +50,7 @@ class Runs:
             "list_state": ("state", "_id"),
             "changed": ("changed_at", "_id"),
             "drifted": ("_id", "drift.model"),
-            "scored": ("model", "threshold", "done"),  # how far a re-evaluation is
+            "scored": ("model", "threshold", "done"),  # progress of a re-evaluation
             "measured": ("model", "drift.model", "done"),
             "kept": ("kept", "model", "done"),
             "simulated": ("simulated", "done", "_id"),
@@ -61,12 +61,12 @@ class Runs:
         make_indexes(self._collection, [IndexModel(list(names), name=name) for name, names in fields.items()], gone)
 
     def request(self, number: int, by: str, total: int, origin: Origin | None = None, by_itself: bool = False) -> None:
-        """Note that a run is wanted: a new one, or what is missing of a known one.
+        """Record the request for a new run, or for what is missing of a known one.
 
-        Where nothing of it is here yet, it may come from this source; otherwise from the one that it began with.
+        A run without any data may come from this source; others only from their first source.
 
         Args:
-            by_itself: nobody asked for it just now.
+            by_itself: requested automatically, not by a person.
 
         Raises:
             Conflict: it is being deleted.
@@ -91,7 +91,7 @@ class Runs:
         """Set fields of a run unless it is being deleted.
 
         Returns:
-            False where it is being deleted or is gone: whoever works on it should stop.
+            False if it is being deleted or is gone: whoever works on it should stop.
         """
         if "summary" in changes:
             changes["changed_at"] = datetime.now(UTC)
@@ -99,7 +99,7 @@ class Runs:
         return self._collection.update_one(wanted, {"$set": changes}).matched_count == 1
 
     def mark_deleting(self, number: int) -> None:
-        """From here on nobody but the deletion writes to this run.
+        """Mark a run as being deleted: from here on only the deletion writes to it.
 
         Raises:
             NotFound: there is no such run.
@@ -108,14 +108,14 @@ class Runs:
             raise not_loaded(number)
 
     def remove(self, number: int) -> None:
-        """Forget a run that is marked as being deleted."""
+        """Remove a run that is marked as being deleted."""
         self._collection.delete_one({"_id": number, "state": RunState.DELETING})
 
     def get(self, number: int) -> Run:
         """One run.
 
         Raises:
-            NotFound: nobody asked for it yet.
+            NotFound: it was never requested.
         """
         document = self._collection.find_one({"_id": number}, NOT_PACKED)
         if document is None:
@@ -131,10 +131,10 @@ class Runs:
         limit: int = 20,
         together: bool = False,
     ) -> list[Run]:
-        """A page of runs, newest first unless asked otherwise.
+        """A page of runs, by default newest first.
 
         Args:
-            together: for what is made of several: without those to be set aside.
+            together: for results over several runs: leave out runs that are set aside.
         """
         order = [(key, DESCENDING if descending else ASCENDING) for key in self._ORDERS[sort]]
         index = "list_state" if state and sort == "number" else f"list_{sort}"
@@ -148,11 +148,11 @@ class Runs:
         return count_to(self._collection, _filter(state), 0, "list_state") if state else count_all(self._collection)
 
     def any(self) -> bool:
-        """Whether anybody asked for a run yet."""
+        """Whether any run was ever requested."""
         return self._collection.find_one({}, {"_id": 1}) is not None
 
     def count_by_model(self) -> dict[str, int]:
-        """model → how many runs it scored, and no other since."""
+        """model → number of runs whose current scores are by it."""
         stages: list[dict[str, Any]] = [
             {"$match": {"model": {"$gt": ""}}},
             {"$group": {"_id": "$model", "runs": {"$sum": 1}}},
@@ -162,35 +162,35 @@ class Runs:
     def count_scored(
         self, among: Sequence[int] | None = None, model: str | None = None, threshold: float | None = None
     ) -> int:
-        """How many runs have chambers, and whose scores are by this model if one is named.
+        """The number of runs with chambers, and with scores by this model if one is named.
 
         Args:
-            among: only of these runs.
-            threshold: only those whose verdicts were made at it.
+            among: only these runs.
+            threshold: only runs whose verdicts are by this threshold.
         """
         wanted = {name: value for name, value in (("model", model), ("threshold", threshold)) if value is not None}
         wanted = in_index(_with_items(among) | wanted, "model")
         return count_to(self._collection, wanted, 0, "scored" if among is None else None)
 
     def count_to_score(self, model: str, threshold: float) -> tuple[int, int]:
-        """How many runs have scores of another model, and how many of this one have verdicts of another threshold."""
+        """The numbers of runs with scores by another model, and with verdicts by another threshold of this one."""
         others = {"model": {"$ne": model}}, {"model": model, "threshold": {"$ne": threshold}}
         by_model, by_threshold = (count_to(self._collection, _with_items(None) | o, 0, "scored") for o in others)
         return by_model, by_threshold
 
     def count_kept(self, model: str) -> int:
-        """How many runs are scored by another model while the scores by this one are all kept."""
+        """The number of runs scored by another model for which all scores by this one are stored."""
         wanted = _with_items(None) | {"kept": model, "model": {"$ne": model}}
         return count_to(self._collection, wanted, 0, "kept")
 
     def next_to_score(
         self, among: Sequence[int] | None, model: str, threshold: float, but: Iterable[int]
     ) -> int | None:
-        """The newest run that nobody works on and whose scores are not by this model, or whose verdicts are not of this
-        threshold; None where there is none.
+        """The newest run that no job works on and whose scores are not by this model, or whose verdicts are not by this
+        threshold; None if there is none.
 
         Args:
-            among: only of these runs.
+            among: only these runs.
             but: none of these.
         """
         wanted = _with_items(among) | {"state": {"$nin": sorted(BUSY)}}
@@ -199,16 +199,16 @@ class Runs:
         return found["_id"] if found else None
 
     def next_to_measure(self, model: str) -> int | None:
-        """The newest run that this model scored and whose drift is not measured; None where there is none."""
+        """The newest run scored by this model whose drift is not measured; None if there is none."""
         found = self._collection.find_one(_to_measure(model), {"_id": 1}, sort=_NEWEST)
         return found["_id"] if found else None
 
     def count_to_measure(self, model: str) -> int:
-        """How many runs this model scored whose drift is not measured."""
+        """The number of runs scored by this model whose drift is not measured."""
         return count_to(self._collection, _to_measure(model), 0, "measured")
 
     def keep_drift(self, number: int, drift: Mapping[str, Any]) -> None:
-        """Keep the drift of a run, unless another model scored it meanwhile."""
+        """Store the drift of a run, unless another model scored it meanwhile."""
         self._collection.update_one({"_id": number, "model": drift["model"]}, {"$set": {"drift": drift}})
 
     def with_drift(
@@ -220,7 +220,7 @@ class Runs:
         sort: str = "number",
         descending: bool = True,
     ) -> list[Run]:
-        """A page of the runs of a range whose drift is measured, newest first unless asked otherwise.
+        """A page of the measured runs in a range, by default newest first.
 
         Args:
             sort: "number" or one of `DRIFT`.
@@ -232,32 +232,32 @@ class Runs:
         return [_run(d) for d in found]
 
     def drifts(self, first: int, last: int, most: int) -> list[tuple[int, Mapping[str, Any]]]:
-        """(number, drift) of the newest runs of a range whose drift is measured, oldest first; no more of the runs."""
+        """(number, drift) of the newest measured runs in a range, oldest first."""
         found = self._collection.find(self._drifted(first, last), {"drift": 1}, batch_size=most)
         return [(d["_id"], d["drift"]) for d in found.sort(_NEWEST).hint("drifted").limit(most)][::-1]
 
     def count_with_drift(self, first: int, last: int) -> int:
-        """How many runs `with_drift` has, all pages together."""
+        """The number of runs of `with_drift` over all pages."""
         return count_to(self._collection, self._drifted(first, last), 0, "drifted")
 
     def busy(self) -> list[Run]:
-        """Runs on which somebody should be at work."""
+        """Runs that a job should be working on."""
         return [_run(d) for d in self._collection.find({"state": {"$in": sorted(BUSY)}}, NOT_PACKED)]
 
     def newest(self, state: RunState = RunState.FINISHED) -> Run | None:
-        """The finished run with the highest number; of those that are not set aside."""
+        """The finished run with the highest number, except those set aside."""
         found = self.find(state, limit=1, together=True)
         return found[0] if found else None
 
     def near(self, number: int, model: str, each_side: int) -> list[Run]:
-        """Finished runs that a model scored, the nearest by number before and after a run; simulated ones if it is."""
+        """Finished runs scored by a model, nearest by number before and after a run; simulated ones if that one is."""
         wanted = {"state": RunState.FINISHED, "model": model, "simulated": self.is_simulated(number)}
         before = self._collection.find({**wanted, "_id": {"$lt": number}}, NOT_PACKED).sort("_id", DESCENDING)
         after = self._collection.find({**wanted, "_id": {"$gt": number}}, NOT_PACKED).sort("_id", ASCENDING)
         return [_run(d) for found in (before, after) for d in found.hint("_id_").limit(each_side)]
 
     def beside(self, number: int) -> tuple[int | None, int | None]:
-        """The finished runs before and after a run, by number; None where there is none."""
+        """The finished runs before and after a run, by number; None if there is none."""
 
         def first(bounds: Mapping[str, int], direction: int) -> int | None:
             wanted = {"_id": bounds, "state": RunState.FINISHED}
@@ -267,49 +267,49 @@ class Runs:
         return first({"$lt": number}, DESCENDING), first({"$gt": number}, ASCENDING)
 
     def stamp(self) -> str:
-        """Changes whenever a run gets another summary or is deleted: what is drawn of all runs hangs on it."""
+        """A value that changes whenever a run gets a new summary or is deleted, for caching pictures of all runs."""
         newest = self._collection.find_one({}, {"changed_at": 1}, sort=[("changed_at", DESCENDING)])
         at = newest and newest.get("changed_at")
         return f"{count_all(self._collection)}-{at.timestamp() if at else 0}"
 
     def summaries(self, names: Sequence[str], first: int, last: int, model: str | None = None) -> list[list[Any]]:
-        """Of the finished runs from `first` to `last`, by number: [number, a value for each name of the summary].
+        """The finished runs from `first` to `last`, by number: [number, a value for each name of the summary].
 
         Args:
-            model: only those that it scored.
+            model: only runs scored by it.
         """
         wanted: dict[str, Any] = {"_id": self._between(first, last), "state": RunState.FINISHED}
         if model is not None:
             wanted["model"] = model
-        # An array a run: read in half the time of documents with names.
+        # One array per run: read in half the time of documents with names.
         values = {"_id": 0, "v": ["$_id", *(f"$summary.{name}" for name in names)]}
         stages = [{"$match": wanted}, {"$sort": {"_id": 1}}, {"$project": values}]
         return [d["v"] for d in self._collection.aggregate(stages, hint="_id_", batchSize=AT_ONCE)]
 
     def upgrade(self, summarise: Callable[[int], tuple[Mapping[str, Any], Mapping[str, int]]]) -> None:
-        """Give runs of the time before there were trends a summary that has what these read."""
+        """Backfill the summary fields that trends read, for runs of earlier versions."""
         old = {"state": RunState.FINISHED, "summary.worst_scores": {"$exists": False}}
         for d in list(self._collection.find(old, {"_id": 1})):
             summary, _ = summarise(d["_id"])
             self._collection.update_one({"_id": d["_id"], **old}, {"$set": {"summary": summary}})
 
     def upgrade_threshold(self, model: str, threshold: float) -> None:
-        """Give runs of the time before they knew their threshold the only one that their model ever had."""
+        """Backfill the threshold of runs of earlier versions, if their model only ever had one."""
         old = {"model": model, "threshold": {"$exists": False}}
         self._collection.update_many(old, {"$set": {"threshold": threshold}})
 
     def _between(self, first: int, last: int) -> dict[str, Any]:
-        """Numbers of runs in a range that are not set aside; one run alone is mixed with none."""
+        """Numbers of the runs in a range that are not set aside; a single run mixes with no other."""
         aside = self.set_aside() if first != last else []
         return {"$gte": first, "$lte": last} | ({"$nin": aside} if aside else {})
 
     def _drifted(self, first: int, last: int) -> dict[str, Any]:
         return {"_id": self._between(first, last), "drift.model": {"$gt": ""}}
 
-    # --- simulated runs, which are mixed with no others ---
+    # --- simulated runs, never mixed with others ---
 
     def simulated(self) -> list[int]:
-        """The numbers of the runs that come from a demonstration."""
+        """The numbers of the runs from a demonstration."""
         found = self._collection.find({"simulated": True}, {"_id": 1}, batch_size=AT_ONCE).hint("simulated")
         return [d["_id"] for d in found]
 
@@ -317,10 +317,10 @@ class Runs:
         return self._collection.find_one({"_id": number, "simulated": True}, {"_id": 1}) is not None
 
     def set_aside(self) -> list[int]:
-        """The simulated runs, where there are others with chambers; else none.
+        """The simulated runs, if there are real ones with chambers; otherwise none.
 
-        Whatever is made of several runs (lists, the queue, statistics, trends, drift, comparisons) is made without
-        these: of real runs alone, or, where there is nothing but a demonstration, of that.
+        All results over several runs (lists, the queue, statistics, trends, drift, comparisons) leave these out: they
+        use real runs only, or, if there is only a demonstration, that.
         """
         if self._collection.find_one({"simulated": True}, {"_id": 1}, hint="simulated") is None:
             return []
@@ -328,13 +328,13 @@ class Runs:
         return self.simulated() if self._collection.find_one(real, {"_id": 1}, hint="simulated") else []
 
     def upgrade_sources(self, simulated: Collected[int]) -> list[int]:
-        """Give runs of the time before they kept their kind of source the one that its name tells.
+        """Backfill the kind of source of runs of earlier versions, from its name.
 
         Args:
-            simulated: the runs of which some items come from a demonstration.
+            simulated: the runs with items from a demonstration.
 
         Returns:
-            The runs that are simulated.
+            The simulated runs.
         """
         for d in list(self._collection.find({"simulated": {"$exists": False}}, {"source": 1, "done": 1})):
             origin = told_by(d.get("source"), d.get("done", 0))
@@ -344,19 +344,19 @@ class Runs:
         return self._collection.distinct("_id", {"simulated": True})
 
     def to_ask_again(self, now: datetime) -> list[int]:
-        """The runs that are due to be asked for again, those first that wait longest."""
+        """The runs that are due to be refetched, longest waiting first."""
         due = {"ask_again_at": {"$lte": now}, "state": {"$nin": sorted(BUSY)}}
         return [d["_id"] for d in self._collection.find(due, {"_id": 1}).sort("ask_again_at", ASCENDING)]
 
     def upgrade_asking_again(self) -> None:
-        """Have asked for again what was not found or failed in the time when nothing was asked for again."""
+        """Schedule refetches of runs not found or failed in versions without automatic refetching."""
         now = datetime.now(UTC)
         servers = [str(kind) for kind in (SourceKind.DQM, SourceKind.DEMONSTRATION)]
         old = {"state": {"$in": [RunState.NOT_FOUND, RunState.FAILED]}, "source_kind": {"$in": servers}}
         self._collection.update_many(old, {"$set": {"ask_again_at": now, "first_asked_at": now}})
 
     def known(self, numbers: list[int]) -> set[int]:
-        """Those of the given runs that we have."""
+        """The given runs that are stored."""
         return {d["_id"] for d in self._collection.find({"_id": {"$in": numbers}}, {"_id": 1})}
 
 
@@ -365,7 +365,7 @@ def not_loaded(number: int) -> NotFound:
 
 
 def being_deleted(number: int) -> Conflict:
-    return Conflict(f"Run {number} is being deleted; ask for it again when it is gone.")
+    return Conflict(f"Run {number} is being deleted; request it again when it is gone.")
 
 
 def _with_items(among: Sequence[int] | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Thresholds that an expert set for a model after its card was written: who, when, why. Only ever added.
+"""Thresholds set by experts after a model's card was written: who, when, why. They are only ever added.
 
-A model's card is never changed; the newest threshold of a use stands in place of the card's. Not for what a threshold
-means: see `app.subsystems.dt.learning.evaluation`.
+A model's card never changes; the newest threshold of a use replaces that of the card. Not for what a threshold means:
+see `app.subsystems.dt.learning.evaluation`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.domain.thresholds import SetThreshold
 
 
 class Thresholds:
-    """The thresholds that were set, of all models."""
+    """The thresholds set for all models."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
@@ -24,16 +24,16 @@ class Thresholds:
         self._collection.create_indexes([IndexModel([("model", 1), ("at", DESCENDING), ("_id", DESCENDING)])])
 
     def add(self, threshold: SetThreshold) -> None:
-        """Keep one; it stands from now on."""
+        """Store a threshold; it applies from now on."""
         self._collection.insert_one(asdict(threshold))
 
     def of(self, model: str) -> list[SetThreshold]:
-        """All that were set for a model, newest first."""
+        """All thresholds set for a model, newest first."""
         order = [("at", DESCENDING), ("_id", DESCENDING)]
         return [SetThreshold(**d) for d in self._collection.find({"model": model}, {"_id": 0}).sort(order)]
 
     def models(self) -> set[str]:
-        """The models of which any was ever set."""
+        """The models for which any was ever set."""
         return set(self._collection.distinct("model"))
 
     def standing(self, model: str) -> dict[str, SetThreshold]:

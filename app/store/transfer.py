@@ -1,7 +1,7 @@
-"""Whole documents, kind by kind, for exports and imports: read in a stable order, found again, and added.
+"""Whole documents, by kind, for exports and imports: read in a stable order, looked up, and added.
 
-Adding never changes what is there: whatever stands in a document's place wins, and adding twice is adding once. So an
-import that was cut short is finished by doing it again. Not for what the documents mean: see `app.transfer.kinds`.
+Adding never changes what is there: an existing document wins, and adding twice is the same as adding once. So an
+interrupted import is finished by repeating it. Not for what the documents mean: see `app.transfer.kinds`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from app.subsystems import Subsystem
 
 Document = Mapping[str, Any]
 
-AT_ONCE = 500  # runs of which the labelled chambers are read in one go
+AT_ONCE = 500  # runs whose labelled chambers are read together
 
-# Others are named like their kind.
+# The others are named like their kind.
 _COLLECTIONS = {"histograms": "items", "scores": "items", "thresholds": "model_thresholds"}
 
 
@@ -45,7 +45,7 @@ class Transfer:
         """Every document of a kind, by run and place, or by id.
 
         Args:
-            runs: only of these runs, from the first to the last.
+            runs: only runs in this range, first to last.
         """
         if kind == "models":
             yield from self._models()
@@ -72,9 +72,9 @@ class Transfer:
         yield from in_pieces(self._of(kind), filters[kind], order, without)
 
     def known(self, kind: str, filters: Sequence[Document]) -> list[dict[str, Any]]:
-        """The documents that any of some filters finds, without files, embeddings and what is packed.
+        """The documents that match any of some filters, without files, embeddings and packed fields.
 
-        Filters by the same fields are one query, told its index: to choose one takes the database longer than to look.
+        Filters by the same fields become one query with an index hint: choosing an index takes longer than the query.
         """
         by_fields: dict[tuple[str, ...], list[Document]] = {}
         for one in filters:
@@ -82,13 +82,13 @@ class Transfer:
         found: dict[Any, dict[str, Any]] = {}
         for fields, alike in by_fields.items():
             if sought := [one for one in alike if one.get("_id") not in found]:
-                index = None if kind == "thresholds" else _index(fields)  # of these few there is none for it
+                index = None if kind == "thresholds" else _index(fields)  # none exists for these few
                 wanted, without = {"$or": _merged(sought)}, {"embedding": 0, **NOT_PACKED}
                 found |= {document["_id"]: document for document in self._of(kind).find(wanted, without, hint=index)}
         return list(found.values())
 
     def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
-        """(run, bad layers by the model, what people say) of each item that somebody labelled."""
+        """(run, bad layers by the model, label) of each labelled item."""
         mine = {"subsystem": self._subsystem.name}
         labelled = Labels(self._collections["labels"], self._subsystem).runs(*(runs or ()))
         for first in range(0, len(labelled), AT_ONCE):
@@ -101,7 +101,7 @@ class Transfer:
     # --- adding ---
 
     def add(self, kind: str, documents: Sequence[Document]) -> None:
-        """Add documents; those in whose place something stands are passed over."""
+        """Add documents; skip those whose place is taken."""
         if kind == "models":
             for document in documents:
                 self._add_model(document)
@@ -118,7 +118,7 @@ class Transfer:
                 raise
 
     def _item(self, document: Document) -> dict[str, Any]:
-        """An item without scores, which nobody said anything of."""
+        """An item without scores and labels."""
         state = ItemState.MISSING if "missing" in document else ItemState.UNSCORED
         item = {**new_item(), "state": state, "rank": RANK[state], "model": None, **document}
         if "occupancy" in document:
@@ -127,7 +127,7 @@ class Transfer:
         return item
 
     def _scores(self, document: Document) -> UpdateOne:
-        """One update of an item that has a histogram and no scores; with what people said of it, as far as known."""
+        """One update of an item with a histogram and no scores; with its label, if known."""
         fields = self._scored(document)
         identity = self._identity(fields)
         stage = {name: {"$literal": value} for name, value in fields.items() if name not in identity}
@@ -136,7 +136,7 @@ class Transfer:
         return UpdateOne(wanted, [{"$set": stage}, *contamination.STAGES])
 
     def _scored(self, document: Document) -> dict[str, Any]:
-        """Scores with what follows from them."""
+        """Scores with the fields derived from them."""
         packed = self._subsystem.pack_scores(document["scores"])
         return {"rank": RANK.get(document["state"]), "part_scores": packed, **document}
 
@@ -176,12 +176,12 @@ def _from_to(runs: tuple[int, int]) -> dict[str, int]:
 
 
 def _index(fields: Sequence[str]) -> str:
-    """The name of the index by some fields."""
+    """The name of the index on these fields."""
     return "_id_" if list(fields) == ["_id"] else "_".join(f"{name}_1" for name in fields)
 
 
 def _merged(filters: Sequence[Document]) -> list[dict[str, Any]]:
-    """Fewer filters by the same fields that find the same: those that differ in one field only are one.
+    """Equivalent but fewer filters on the same fields: those that differ in only one field are merged.
 
     >>> _merged([{"run": 1, "sector": 3}, {"run": 1, "sector": 4}, {"run": 2, "sector": 5}])
     [{'run': 1, 'sector': {'$in': [3, 4]}}, {'run': 2, 'sector': {'$in': [5]}}]
@@ -195,5 +195,5 @@ def _merged(filters: Sequence[Document]) -> list[dict[str, Any]]:
 
 
 def _threshold(document: Document) -> UpdateOne:
-    """One update that adds a threshold where none was set for the same model and use at the same time."""
+    """One update that adds a threshold unless one was set for the same model and use at the same time."""
     return UpdateOne({name: document[name] for name in ("model", "use", "at")}, {"$setOnInsert": document}, upsert=True)

@@ -1,4 +1,4 @@
-"""What later versions keep besides: given to the documents of earlier ones at the first start, before anything else."""
+"""Upgrades of databases from earlier versions: fields added by later ones are backfilled at the first start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.subsystems import Subsystem
 
 
 def upgrade(collections: Collections, subsystem: Subsystem) -> None:
-    """Upgrade what is kept of a subsystem: each step once in a database's life, and harmless a second time."""
+    """Upgrade the data of a subsystem: each step runs once per database, and is harmless if repeated."""
     items, runs = Items(collections["items"], subsystem), Runs(collections["runs"])
 
     def trends() -> None:
@@ -26,7 +26,7 @@ def upgrade(collections: Collections, subsystem: Subsystem) -> None:
     def thresholds() -> None:
         was_set = Thresholds(collections["model_thresholds"]).models()
         for model in Models(collections).all():
-            if model.name not in was_set:  # else nobody knows which stood when
+            if model.name not in was_set:  # otherwise it is unknown which applied when
                 runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
 
     def sources() -> None:

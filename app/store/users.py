@@ -1,4 +1,4 @@
-"""Accounts, and the one-time links by which somebody without a password gets in."""
+"""Accounts, and one-time links to sign in without a password."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.errors import Conflict, NotFound
 
 
 class Users:
-    """One document an account; its name is the `_id`. Links are kept by their hash."""
+    """One document per account; its name is the `_id`. Links are stored by their hash."""
 
     def __init__(self, database: Database) -> None:
         self._users: Collection = database["users"]
@@ -26,23 +26,23 @@ class Users:
         self._links.create_index([("expires_at", ASCENDING)], expireAfterSeconds=0)
 
     def add(self, name: str, role: Role, password: str | None, stamp: str, by: str) -> Account:
-        """Keep a new account; `password` is its hash.
+        """Store a new account; `password` is its hash.
 
         Raises:
-            Conflict: there is one of this name.
+            Conflict: there is already one with this name.
         """
         document = {"role": role, "disabled": False, "password": password, "stamp": stamp}
         try:
             self._users.insert_one({"_id": name, **document, "created_at": datetime.now(UTC), "created_by": by})
         except DuplicateKeyError:
-            raise Conflict(f"There is an account {name} already.") from None
+            raise Conflict(f"There is already an account {name}.") from None
         return self.get(name)
 
     def get(self, name: str) -> Account:
         """One account.
 
         Raises:
-            NotFound: there is none of this name.
+            NotFound: there is none with this name.
         """
         account = self.find(name)
         if account is None:
@@ -63,7 +63,7 @@ class Users:
         return [document["_id"] for document in self._users.find(wanted, {"_id": 1}).sort("_id", ASCENDING)]
 
     def password(self, name: str) -> str | None:
-        """The hash of an account's password; None where there is no such account, or no password."""
+        """The hash of an account's password; None if there is no such account, or no password."""
         document = self._users.find_one({"_id": name}, {"password": 1})
         return document["password"] if document else None
 
@@ -71,24 +71,24 @@ class Users:
         """Set fields of an account.
 
         Raises:
-            NotFound: there is none of this name.
+            NotFound: there is none with this name.
         """
         self._users.update_one({"_id": name}, {"$set": changes})
         return self.get(name)
 
     def renew_hash(self, name: str, old: str, new: str) -> None:
-        """Put a better hash of the same password in place of the old one, if it is still there."""
+        """Replace the hash of a password by a better one of the same, if the old one is still there."""
         self._users.update_one({"_id": name, "password": old}, {"$set": {"password": new}})
 
     def add_link(self, sha256: str, name: str, stamp: str, expires_at: datetime) -> None:
         self._links.insert_one({"_id": sha256, "name": name, "stamp": stamp, "expires_at": expires_at})
 
     def link_owner(self, sha256: str) -> Account | None:
-        """Whose link this is; None where it is none, was used, is too old, or its account is not as it was then."""
+        """The owner of a link; None if it is invalid, used or expired, or if its account has changed since."""
         return self._owner(self._links.find_one(_usable(sha256)))
 
     def use_link(self, sha256: str) -> Account | None:
-        """`link_owner`, and the link is used up."""
+        """`link_owner`, using up the link."""
         return self._owner(self._links.find_one_and_delete(_usable(sha256)))
 
     def _owner(self, link: Mapping[str, Any] | None) -> Account | None:

@@ -1,4 +1,4 @@
-"""The parts of the detector, a package each. The rest of the program knows them through this table alone."""
+"""The subsystems of the detector, one package each. The rest of the program knows them only through this table."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from app.subsystems.subsystem import Subsystem
 __all__ = ["DEFAULT", "SUBSYSTEMS", "Subsystem"]
 
 SUBSYSTEMS: tuple[Subsystem, ...] = (DT,)
-DEFAULT = DT  # where nobody names one
+DEFAULT = DT  # if none is named

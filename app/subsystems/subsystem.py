@@ -1,4 +1,4 @@
-"""What the rest of the program knows of a subsystem: this one type."""
+"""The type through which the rest of the program knows a subsystem."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class Subsystem:
 
     Attributes:
         name: short, stored with each item: "dt".
-        title: as people call it: "drift tubes".
-        item: what an item is called, in one word: "chamber".
-        place: the frozen type that says which item of a run is meant, made by keywords from `keys`.
-        keys: its fields, in the order in which items are sorted. The queue can be narrowed by the first.
+        title: its usual name: "drift tubes".
+        item: the word for an item: "chamber".
+        place: the frozen type that identifies an item of a run, constructed with the keywords in `keys`.
+        keys: its fields, in the sort order of items. The queue can be narrowed by the first.
         path: the same, in the order of addresses and files: /302635/<wheel>/<sector>/<station>/.
-        allowed: the values that each of them can have.
-        part: what a part is called, in one word: lists are sorted by "layer_1".
+        allowed: the allowed values of each key.
+        part: the word for a part: lists are sorted by "layer_1".
         vocabulary: the classes of items and parts.
-        most_parts: how many an item has at most.
-        places: all items that a run has.
+        most_parts: the largest number of parts of an item.
+        places: all items of a run.
         place_name: a place in short, for tables: "W−1 S7 MB2".
         place_words: the same in full: "wheel −1, sector 7, station 2".
         decode: (place, bytes) → the histogram that the store kept: has `place`, `hits` and `to_bytes`.
@@ -110,16 +110,16 @@ class Subsystem:
         return {key: getattr(place, key) for key in self.keys}
 
     def in_path(self, place: Any) -> dict[str, Any]:
-        """A place as parts of an address, or columns of a file."""
+        """A place as segments of an address, or columns of a file."""
         return {key: getattr(place, key) for key in self.path}
 
     @cached_property
     def part_names(self) -> tuple[str, ...]:
-        """Of all parts that an item can have, as columns and orders: "layer_1", …"""
+        """The names of all possible parts, as columns and sort keys: "layer_1", …"""
         return tuple(f"{self.part}_{number}" for number in range(1, self.most_parts + 1))
 
     def questions(self, place: Any) -> list[int]:
-        """What a person is asked of an item: its parts, and itself as `WHOLE` where that has classes of its own."""
+        """What is labelled on an item: its parts, and itself as `WHOLE` if items have classes of their own."""
         parts = list(self.parts(place)) if self.vocabulary.of_parts else []
         return [WHOLE, *parts] if self.vocabulary.of_items else parts
 
@@ -127,16 +127,16 @@ class Subsystem:
         """An answer from outside: see `Vocabulary.check`.
 
         Raises:
-            InvalidInput: the place has no such part, or the part no such class.
+            InvalidInput: the place has no such part, or the part has no such class.
         """
         return self.vocabulary.check(field, given, self.questions(place), f"{self.part}s of this {self.item}")
 
     def identity(self, run: int, place: Any) -> dict[str, Any]:
-        """The filter that finds what is kept of one item of a run."""
+        """The filter that finds the documents of one item of a run."""
         return {"run": run, "subsystem": self.name, **self.at(place)}
 
     def place_of(self, document: Mapping[str, Any]) -> Any:
-        """The place whose fields a document has; always the same object, which keeps what follows from its fields."""
+        """The place in a document's fields; always the same object, which caches what follows from them."""
         place = self.place(**{key: document[key] for key in self.keys})
         return self._same.get(place, place)
 

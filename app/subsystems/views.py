@@ -1,4 +1,4 @@
-"""What of the pages, the API and the commands is a subsystem's own, as the rest of the program adds it to its own."""
+"""A subsystem's own pages, parts of the API and commands, which the program adds to the common ones."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class ItemPages:
     """The pages of one item.
 
     Attributes:
-        show: endpoint of its page, for `url_for` with the run and the keys of its place; `?part=item` is what of it
-            differs from one item to the next.
-        picture: endpoint of its picture in small.
+        show: endpoint of its page, for `url_for` with the run and the keys of its place; `?part=item` is the part
+            that differs between items.
+        picture: endpoint of its thumbnail.
         find: endpoint of the form that finds one.
-        show_again: (run, place, `StaleLabel`, answer that was refused, comment) → the page of an item that changed
-            while somebody looked at it, with that answer to be given again or not.
-        scripts: of `static`, that a page for labelling needs besides.
-        answer_keys, look_keys: the keys by which one answers, and by which one looks: (keys, what they do).
+        show_again: (run, place, `StaleLabel`, refused answer, comment) → the page of an item that changed while
+            somebody looked at it, with that answer to be confirmed or changed.
+        scripts: further scripts in `static` for the labelling page.
+        answer_keys, look_keys: the keys for answering, and for looking: (keys, what they do).
     """
 
     show: str
@@ -52,7 +52,7 @@ class RunPicture:
 
 @dataclass(frozen=True)
 class Views:
-    """What a subsystem adds.
+    """The views that a subsystem adds.
 
     Attributes:
         pages: of its own, at addresses that no other has.
@@ -61,7 +61,7 @@ class Views:
         run_picture: of a run's items, beside the list of those that are bad; None where there is none.
         styles: sheets of `static` that its pages need.
         api: parts of the API.
-        commands: of the command line.
+        commands: commands of the command line.
     """
 
     pages: Sequence[Blueprint] = ()

@@ -257,8 +257,8 @@ def test_another_number_of_outputs_is_refused(path, units):
         (np.full(8, np.nan, "f4"), "/model_weights/dense_1/dense_1/bias:0 holds a number that is not finite"),
         (np.full(8, 1e300), "holds a number that is not finite"),  # as float32
         (np.full(8, 3e38, "f4"), "it gives nan for a score"),
-        (np.zeros(8, int), "holds int64 and no floating-point numbers"),
-        (np.full(8, b"x"), "holds |S1 and no floating-point numbers"),
+        (np.zeros(8, int), "holds int64, not floating-point numbers"),
+        (np.full(8, b"x"), "holds |S1, not floating-point numbers"),
         (np.zeros((8, 1), "f4"), "the bias of the layer dense_1 has the shape [8, 1], but must have [8]"),
         (h5py.Empty("f4"), "it is damaged"),
         (h5py.SoftLink("/optimizer_weights/Adam/iterations:0"), "dense_1/bias:0 is a soft link"),
@@ -315,18 +315,18 @@ def twice(file):
         (crowd, "it holds more than 2,000 objects"),
         (twice, "the layer dense_1 has two weights that are called bias"),
         (lambda file: file.move("model_weights/dense_1", "away"), "the layer dense_1 has the weights none"),
-        (lambda file: file.attrs.pop("model_config"), "it has no model_config, so only weights were saved in it"),
+        (lambda file: file.attrs.pop("model_config"), "it has no model_config: only the weights were saved"),
         (lambda file: file.attrs.pop("keras_version"), "its keras_version is null"),
         (
             lambda file: file.attrs.update(keras_version=b"1.2.2"),
             "its keras_version is 1.2.2, and only files of Keras 2",
         ),
         (lambda file: file.attrs.update(keras_version="3.3.3"), "its keras_version is 3.3.3"),
-        (lambda file: file.attrs.update(backend="theano"), "its backend is theano, whose weights are laid out"),
-        (lambda file: file.attrs.update(model_config=3), "its attribute model_config is no text"),
-        (lambda file: file.attrs.update(model_config="x" * 1_000_001), "is no text of at most 1,000,000 bytes"),
-        (lambda file: file.attrs.update(model_config="{"), "its model_config is no JSON: Expecting property name"),
-        (lambda file: file.attrs.update(model_config="[" * 30_000), "its model_config is no JSON: maximum recursion"),
+        (lambda file: file.attrs.update(backend="theano"), "backend is theano, whose weights have a different layout"),
+        (lambda file: file.attrs.update(model_config=3), "its attribute model_config is not a text"),
+        (lambda file: file.attrs.update(model_config="x" * 1_000_001), "is not a text of at most 1,000,000 bytes"),
+        (lambda file: file.attrs.update(model_config="{"), "its model_config is not JSON: Expecting property name"),
+        (lambda file: file.attrs.update(model_config="[" * 30_000), "its model_config is not JSON: maximum recursion"),
         (lambda file: file.attrs.update(model_config=np.bytes_(b"\xff{}")), "it is damaged: 'utf-8' codec"),
     ],
 )
@@ -354,8 +354,8 @@ def test_a_config_nested_deeply_is_refused_at_any_depth(path, made, depth):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "it is no HDF5 file: it begins with b''"),
-        (b"PK\x03\x04 a .keras file", r"it is no HDF5 file: it begins with b'PK\x03\x04 a .'"),
+        (b"", "it is not an HDF5 file: it begins with b''"),
+        (b"PK\x03\x04 a .keras file", r"it is not an HDF5 file: it begins with b'PK\x03\x04 a .'"),
         (b"\x89HDF\r\n\x1a\n", "it is damaged: "),
     ],
 )
@@ -374,7 +374,7 @@ def test_a_file_that_is_being_written_is_not_called_damaged(path, libver):
     with h5py.File(path, "w", libver=libver) as file:
         file["a"] = 1
         file.flush()
-        assert "another program holds a lock on it, as one does that is writing it: try again" in refusal(path)
+        assert "another program has locked it, perhaps to write it: try again" in refusal(path)
 
 
 def test_a_file_that_its_writer_never_closed_is_not_called_damaged(path, tmp_path):
@@ -382,7 +382,7 @@ def test_a_file_that_its_writer_never_closed_is_not_called_damaged(path, tmp_pat
         file["a"] = 1
         file.flush()
         path.write_bytes((tmp_path / "open.h5").read_bytes())
-    assert "another program is writing it, or ended before it closed it" in refusal(path)
+    assert "another program is writing it, or ended before closing it" in refusal(path)
 
 
 @pytest.fixture(scope="module")
@@ -404,7 +404,7 @@ def test_one_flipped_bit_that_makes_the_hdf5_library_loop_is_refused(path, made)
     flipped = bytearray(path.read_bytes())
     flipped[flipped.index(b"kernel:0\x13" + bytes(7) + b"\x11") + 16] ^= 0x40
     path.write_bytes(flipped)
-    assert "it is damaged: the HDF5 library failed or did not come to an end" in refusal(path)
+    assert "it is damaged: the HDF5 library failed or did not finish" in refusal(path)
 
 
 @settings(max_examples=40, deadline=None)

@@ -47,5 +47,5 @@ def test_too_few_labels_or_a_model_that_learnt_from_labels_are_refused(scorer, l
     labels = Composition.model_construct(split="split 1")
     trained_on = scorer.card.trained_on.model_copy(update={"labels": labels})
     taught.card = scorer.card.model_copy(update={"trained_on": trained_on})
-    with pytest.raises(Conflict, match="learnt from labels"):
+    with pytest.raises(Conflict, match="was trained on labels"):
         learning_curve(taught, labelled[:25], labelled[25:])

@@ -289,7 +289,7 @@ def test_a_fetch_leaves_one_line_in_the_log(serve, caplog):
     server = serve(only_one(lambda request: request.answer('{"hist": "unsupported type"}')))
     fetched(jsonfairy(server))
     (record,) = caplog.records
-    assert re.search(r"40 asked for, [\d.]+ s: absent 1, good 39$", record.getMessage())
+    assert re.search(r"40 requested, [\d.]+ s: absent 1, good 39$", record.getMessage())
 
 
 # ---- what cannot be used: a reason on that chamber, and no second try
@@ -980,7 +980,7 @@ def test_an_odd_entry_in_the_list_of_runs_costs_no_other(serve, caplog, odd):
     )
     assert odd in body
     assert jsonfairy(serve(lambda request: request.answer(body))).runs() == [279794, 302635]
-    assert "1 entries in the list of runs are no runs, such as " in caplog.text
+    assert "1 entries in the list of runs are not runs, such as " in caplog.text
 
 
 @pytest.mark.parametrize("odd", ["5", "null", "{}", '{"items": 5}', '{"items": null}', "[]"])
@@ -1084,7 +1084,7 @@ def test_a_server_whose_authority_is_not_in_the_folder_is_not_asked(tls_server, 
 def test_a_folder_without_hashes_says_how_to_make_them(tls_server, folder_of):
     folder = folder_of("authority", rehash=False)
     error, _ = down(jsonfairy(tls_server(), dqm_ca_bundle=folder))
-    assert f"openssl rehash {folder} makes the names" in str(error)
+    assert f"create these names with openssl rehash {folder}" in str(error)
 
 
 def test_a_bundle_that_has_gone_since_the_start_is_named(tls_server, pem, tmp_path):
@@ -1124,7 +1124,7 @@ def test_a_server_that_wants_a_client_certificate_and_gets_none_is_left_with_wha
 def test_a_stranger_s_client_certificate_is_refused_and_named(tls_server, pem):
     shown = {"dqm_cert": pem / "stranger.pem", "dqm_key": pem / "stranger.key"}
     error, _ = down(jsonfairy(tls_server(client_needed=True), dqm_ca_bundle=pem / "authority.pem", **shown))
-    assert f"the client certificate in {pem / 'stranger.pem'} was shown" in str(error)
+    assert f"the client certificate in {pem / 'stranger.pem'} was used" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,11 @@ def a_database() -> str:
         ),
         (f"nobody:{WRONG}@", "authSource=admin", "refuses the name or the password in MONGODB_URI"),
         (f"admin:{PASSWORD}@", "", "refuses the name or the password in MONGODB_URI; correct them, or authSource"),
-        ("", "", "wants a name and a password; MONGODB_URI has none"),
-        (f"reader:{PASSWORD}@", "authSource=admin", "what Driftwatch does; give it the role readWrite there"),
+        ("", "", "requires a name and a password; MONGODB_URI has none"),
+        (f"reader:{PASSWORD}@", "authSource=admin", "; give it the role readWrite there"),
         (f"reader:{PASSWORD}@", "authSource=admin&authMechanism=MONGODB-X509", "MONGODB_URI cannot be used: "),
         ("", "tls=true", "does not speak TLS, or ends its handshake; correct tls"),
-        ("", "replicaSet=nope", "No server that MONGODB_URI names belongs to the replica set nope"),
+        ("", "replicaSet=nope", "No server in MONGODB_URI belongs to the replica set nope"),
     ],
 )
 def test_a_server_with_accounts_says_what_to_correct(guarded, who, options, sentence):
@@ -98,7 +98,7 @@ def test_a_server_with_accounts_says_what_to_correct(guarded, who, options, sent
     assert sentence in seen
     assert "try again" not in seen
     if who.startswith("reader") and "give it" in seen:
-        assert f"may not do in the database {database} what" in seen
+        assert f"may not do what Driftwatch does in the database {database};" in seen
 
 
 def test_who_may_read_and_write_is_let_in(guarded):
@@ -110,7 +110,7 @@ def test_who_may_read_and_write_is_let_in(guarded):
 def test_a_server_with_tls_says_what_to_correct(with_tls, pem):
     authority, client = f"tlsCAFile={pem / 'authority.pem'}", f"tlsCertificateKeyFile={pem / 'client.pem'}"
     for options, sentence in (
-        ("", "it wants TLS (tls=true in MONGODB_URI) or a client certificate (tlsCertificateKeyFile)"),
+        ("", "requires TLS (tls=true in MONGODB_URI) or a client certificate (tlsCertificateKeyFile)"),
         ("tls=true", "certificate cannot be verified (self-signed certificate in certificate chain); set tlsCAFile"),
         (f"tls=true&tlsCAFile={pem / 'stranger.pem'}&{client}", "certificate cannot be verified (self-signed"),
         (f"tls=true&{authority}", "or a client certificate (tlsCertificateKeyFile)"),
@@ -190,7 +190,7 @@ def test_what_the_database_cannot_do_is_not_called_away():
         (WriteError("x", 28, {"errmsg": full, "code": 28}), "The database's disk is full"),
         (
             OperationFailure("x", 2, {"errmsg": "x", "codeName": "BadValue"}),
-            "cannot do what was asked of it (BadValue)",
+            "failed to carry out an operation (BadValue)",
         ),
         (AutoReconnect("x"), "does not answer (AutoReconnect)"),
         (OperationFailure("x", 50, {"errmsg": "x"}), "does not answer (OperationFailure)"),
@@ -225,7 +225,7 @@ def test_rights_that_are_taken_away_meanwhile_are_told_of_by_the_next_request(gu
         admin.admin.command("revokeRolesFromUser", database, roles=["readWriteAnyDatabase"])
         answer = client.get("/fetch/")
         assert answer.status_code == 503
-        assert f"may not do in the database {database} what Driftwatch does" in answer.text
+        assert f"may not do what Driftwatch does in the database {database};" in answer.text
         admin.admin.command("grantRolesToUser", database, roles=["readWriteAnyDatabase"])
 
 

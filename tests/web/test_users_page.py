@@ -28,7 +28,7 @@ def test_an_admin_adds_somebody_and_the_link_lets_them_in(client, anonymous, dri
     ("given", "status", "words"),
     [
         ({"name": "a b", "role": "shifter"}, 400, "1 to 40 letters"),
-        ({"name": "tests", "role": "shifter"}, 409, "There is an account tests already."),
+        ({"name": "tests", "role": "shifter"}, 409, "There is already an account tests."),
         ({"name": "ann", "role": "king"}, 400, "one of viewer, shifter, expert, admin"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The drift tubes of CMS: 250 chambers of up to 12 layers. All that is particular to them lives in this package."""
+"""The drift tubes of CMS: 250 chambers of up to 12 layers. Everything specific to them is in this package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _explain(occupancies: Sequence[Occupancy]) -> list[list[dict[str, Any]]]:
-    from app.subsystems.dt.findings import findings  # heavier than what serving a page needs
+    from app.subsystems.dt.findings import findings  # heavier than what pages need
 
     return [
         [

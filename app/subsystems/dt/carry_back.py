@@ -1,8 +1,8 @@
-"""Influence on what a network takes, carried back to the cells of the picture. Not for the influence itself: see
-`app.subsystems.dt.learning.saliency`.
+"""Carries influence on a network's inputs back to the cells.
 
-The sum over a layer is kept, cells that do not exist get none, and what a network knows of a layer through its siblings
-or the other superlayers is told apart, not smeared over the layer's own cells.
+The sum over a layer is preserved, missing cells get none, and what a network knows of a layer through its siblings or
+other superlayers is reported separately, not spread over the layer's own cells. Not for the influence itself: see
+`app.subsystems.dt.learning.saliency`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Carried = tuple[np.ndarray, np.ndarray]  # float64 (12, columns) on the cells, (
 
 
 def as_expected(occupancy: Occupancy, expected: np.ndarray) -> Occupancy:
-    """The chamber if every cell saw what is expected: not whole counts, and never stored.
+    """The chamber with every cell at its expectation: fractional counts, never stored.
 
     Args:
         expected: float (12, columns), of `findings.expected_hits`.
@@ -32,7 +32,7 @@ def as_expected(occupancy: Occupancy, expected: np.ndarray) -> Occupancy:
 def rows_to_cells(
     occupancies: Sequence[Occupancy], baselines: Sequence[Occupancy], influence: np.ndarray, way: np.ndarray
 ) -> list[Carried]:
-    """Of a network that sees a layer's row alone: by the weights with which the cells make the bins.
+    """For a network that sees only a layer's row: by the weights of the cells in each bin.
 
     Args:
         influence: float (n, 12, 47), of each bin.
@@ -51,17 +51,16 @@ def rows_to_cells(
 def residuals_to_cells(
     occupancies: Sequence[Occupancy], baselines: Sequence[Occupancy], influence: np.ndarray, way: np.ndarray
 ) -> list[Carried]:
-    """Of a network that sees a layer in its chamber: each thing it is given goes to the cells that it is made of.
+    """For a network that sees a layer in its chamber: each input's influence goes to the cells it is computed from.
 
-    Among these, to those that see less than is expected if the thing is less than it should be, or else to those that
-    see more, by how far they are off in standard deviations; the least and the greatest of a bin to the one cell that
-    it is. The siblings' deviations, the superlayer's curve and level and what is compared with other superlayers stay
-    with the surroundings.
+    If the input is too low, to the cells below their expectation, otherwise to those above, in proportion to their
+    deviation in standard deviations; the minimum and maximum of a bin go to their cell alone. The siblings' deviations,
+    the superlayer's curve and level, and comparisons with other superlayers stay with the surroundings.
 
     Args:
         baselines: the same chambers `as_expected`.
-        influence: float (n, 12, 51, 15), of each thing in `residuals.layer_residuals`, or of the first 49 rows of it.
-        way: the same shape, these things less those of the baselines.
+        influence: float (n, 12, 51, 15), for each input in `residuals.layer_residuals`, or for its first 49 rows.
+        way: the same shape, these inputs minus those of the baselines.
     """
     return [_residuals_to_cells(*one) for one in zip(occupancies, baselines, influence, way, strict=True)]
 
@@ -76,7 +75,7 @@ _OF_LOW_CELLS, _OF_HIGH_CELLS = [30, 31, 32, 33, *range(38, 45), 52, 53, 56, 57,
 _PATTERNS = [(8, 16), (9, 17), (10, 18)]  # facts about every 2nd, 4th, 8th cell
 _SIX_LEAST, _SIX_GREATEST = [11, 19], [12, 20]
 _DEAD, _LOW = [13, 14], [15]
-_LEAST_WEIGHT = 1e-6  # of a cell that is as expected
+_LEAST_WEIGHT = 1e-6  # of a cell at its expectation
 
 
 def _residuals_to_cells(occupancy: Occupancy, baseline: Occupancy, influence: np.ndarray, way: np.ndarray) -> Carried:
@@ -125,13 +124,13 @@ def _residuals_to_cells(occupancy: Occupancy, baseline: Occupancy, influence: np
 
 
 def _lowest_phase(x: np.ndarray, expected: np.ndarray, step: int) -> np.ndarray:
-    """Every so-manieth cell, where these see the least of what is expected."""
+    """The cells of a period, at the offset where they see least relative to their expectation."""
     ratios = [(x[at::step].sum() + 0.5) / (expected[at::step].sum() + 0.5) for at in range(step)]
     return np.arange(int(np.argmin(ratios)), x.size, step)
 
 
 def _share_out(into: np.ndarray, weight: np.ndarray, cells: np.ndarray, influence: float) -> None:
-    if not weight[cells].sum():  # none such, or columns beyond the layer's end
+    if not weight[cells].sum():  # none, or columns beyond the layer's end
         cells = np.arange(weight.size)
     into[cells] += influence * weight[cells] / weight[cells].sum()
 

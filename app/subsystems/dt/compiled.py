@@ -1,8 +1,8 @@
-"""How the loops over layers and cells are compiled: by Numba, at the first use on a machine, and kept beside the file.
+"""Compilation of the loops over layers and cells: by Numba, on first use on a machine, cached beside the file.
 
-A loop is compiled with all that it calls; a change in another file would not be noticed. So loops that call each other
-stand in one file. They hold no interpreter's lock, so that two threads are twice as fast. Importing this imports Numba,
-which no page needs.
+A loop is compiled with everything it calls, and changes in other files are not noticed, so loops that call each other
+are in one file. They release the interpreter lock, so two threads are twice as fast. Importing this imports Numba,
+which pages do not need.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ import numba
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    reordered = {"reassoc", "contract", "nsz", "nnan"}  # several cells in one step; the same bits each time; no NaN
+    reordered = {"reassoc", "contract", "nsz", "nnan"}  # several cells per step; bit-identical results; no NaN
     return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=reordered)(function)

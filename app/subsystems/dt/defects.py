@@ -1,8 +1,8 @@
-"""What goes wrong in a chamber, and which of it makes a layer bad.
+"""The defects of a chamber, and which of them make a layer bad.
 
-A defect multiplies the expected hits of some cells by a factor; the label follows from the factors of all
-defects of a chamber together, by one rule (`label`), however they were drawn. Not for good chambers: see
-`profiles`; not for drawing defects: see `faults`.
+A defect multiplies the expected hits of some cells by a factor; a single rule (`label`) derives the label from the
+combined factors of all defects of a chamber, however they were drawn. Not for good chambers: see `profiles`; not for
+drawing defects: see `faults`.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import numpy as np
 from app.subsystems.dt.geometry import LAYERS, Chamber
 
 # The rule. Between the two figures of a pair the label is a probability, linear in between.
-BLOCK_CELLS = 6  # so many adjacent cells make a block; 2 to 5 are ambiguous, 1 is good
+BLOCK_CELLS = 6  # this many adjacent cells make a block; 2 to 5 are ambiguous, 1 is good
 LOW_BLOCK = (0.4, 0.7)  # of the expected hits: a block is bad up to the first, good from the second
 LOW_LAYER = (0.82, 0.9)  # of the siblings' rate, for a whole layer: likewise; 0.83 was seen at 3,450 V, a known fault
 NOISY_BLOCK = (3.0, 2.0)  # times the expected hits: bad from the first, good up to the second
 SCATTERED_DEAD = (0.15, 0.07)  # of the cells of a layer: likewise; 2 % a chamber can mean 3 of 47 in a layer
 PATTERN_CELLS = 4  # dead cells in equal steps that make a pattern
-# Fewer cells than a block, but dead at the same place in several layers of a superlayer: experts call each bad.
+# Fewer cells than a block, but dead at the same place in several layers of a superlayer: experts call each layer bad.
 SHARED_CELLS = 3  # adjacent dead cells, or more
 SHARED_LAYERS = 3  # of the superlayer's four, or all of them
-SHARED_WITHIN = 1  # cells by which the places may differ, counted along the cells that a layer has
+SHARED_WITHIN = 1  # cells by which the places may differ, counted along the existing cells of a layer
 DEAD_CELL = (0.2, 0.4)  # of the expected hits: a cell of a shared block is dead up to the first, alive from the second
 
 _ALONE = np.array((0, 0.1, 0.15, 0.25, 0.4, 1))  # P(bad) of 1 to 6 adjacent cells; of 4, experts called real ones good
 
 
 class DefectKind(StrEnum):
-    """What went wrong. The values are stored in the figures of models; never reuse one."""
+    """The kinds of defect. The values are stored in the figures of models; never reuse one."""
 
     DEAD_BLOCK = "dead_block"  # adjacent cells without hits, or with few
     DEAD_HALF = "dead_half"  # half of a superlayer, in all its layers
@@ -54,15 +54,15 @@ HARMLESS = frozenset({DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW
 
 @dataclass(frozen=True)
 class Defect:
-    """One thing wrong with a chamber.
+    """One defect of a chamber.
 
     Attributes:
-        kind: what it is called.
+        kind: its kind.
         layers: the layers 1–12 that share it.
-        first_cell, last_cell: its extent, counted from 1 as the histogram's x bins are; in each layer only
-            the cells that it has.
-        factor: what it makes of the expected hits: 0 dead, 0.7 voltage, 20 noisy.
-        cells: the cells concerned, where they are not all from the first to the last.
+        first_cell, last_cell: its extent, counted from 1 like the histogram's x bins; in each layer only the existing
+            cells.
+        factor: multiplies the expected hits: 0 dead, 0.7 voltage, 20 noisy.
+        cells: the cells concerned, if not all from the first to the last.
     """
 
     kind: DefectKind
@@ -74,10 +74,10 @@ class Defect:
 
 
 def factors(chamber: Chamber, defects: Sequence[Defect]) -> np.ndarray:
-    """What the defects together make of the expected hits.
+    """The combined factor of the defects on the expected hits.
 
     Returns:
-        float64 (12, columns): the product of their factors; 1 where nothing is wrong or no cell is.
+        float64 (12, columns): the product of their factors; 1 without defects or where no cell exists.
     """
     result = np.ones((LAYERS, chamber.columns))
     for defect in defects:
@@ -93,10 +93,10 @@ def factors(chamber: Chamber, defects: Sequence[Defect]) -> np.ndarray:
 def label(chamber: Chamber, defects: Sequence[Defect]) -> np.ndarray:
     """P(bad) of each layer by the rule above.
 
-    LOW_STATISTICS does not count: few hits in the whole chamber are nothing that is wrong with a layer.
+    LOW_STATISTICS does not count: few hits in the whole chamber are not a fault of a layer.
 
     Returns:
-        float32 (12,): 0 good, 1 bad, in between for what is ambiguous, NaN where the layer does not exist.
+        float32 (12,): 0 good, 1 bad, in between ambiguous, NaN where the layer does not exist.
 
     >>> chamber = Chamber(wheel=0, station=1, sector=1)
     >>> label(chamber, [Defect(DefectKind.DEAD_BLOCK, (2, 3), 17, 32, 0.0)])
@@ -129,7 +129,7 @@ def label(chamber: Chamber, defects: Sequence[Defect]) -> np.ndarray:
 def _adjacent(
     cells: np.ndarray, limits: tuple[float, float], widest: np.ufunc, worst: Callable[..., np.ndarray]
 ) -> np.ndarray:
-    """P(bad), (12,), of the worst run of 2 to 6 adjacent cells: each cell of a run is at least as far off."""
+    """P(bad), (12,), of the worst sequence of 2 to 6 adjacent cells, each of which is at least as far off."""
     levels, run = [], cells
     for number in range(2, BLOCK_CELLS + 1):
         run = widest(run[:, :-1], cells[:, number - 1 :])
@@ -138,7 +138,7 @@ def _adjacent(
 
 
 def _shared(chamber: Chamber, cells: np.ndarray) -> np.ndarray:
-    """P(bad), (12,), of the best block of dead cells that at least three layers of a superlayer share."""
+    """P(bad), (12,), of the clearest block of dead cells shared by at least three layers of a superlayer."""
     existing = _in_order(chamber)
     factor = np.where(existing >= 0, np.take_along_axis(cells, np.maximum(existing, 0), axis=1), 1)
     dead = np.lib.stride_tricks.sliding_window_view(_ramp(factor, DEAD_CELL), SHARED_CELLS, axis=1).min(axis=-1)

@@ -1,9 +1,9 @@
-"""How many hits each cell should have, told from the chamber itself: a smooth profile that its defects do not move.
+"""The expected hits of each cell, derived from the chamber itself: a smooth profile unaffected by its defects.
 
-The four layers of a superlayer share one profile, smooth along the layer. It is a spline fitted to all four, without
-the cells that do not follow it. Where all four share a defect, which cells are the odd ones is a matter of where one
-starts: it is fitted from all cells, from the highest and from the lowest, and the fit is kept that explains the counts
-best with the fewest odd stretches and the most ordinary rate. Not for saying what is wrong: see `findings`.
+The four layers of a superlayer share one profile, smooth along the layer: a spline fitted to all four, excluding cells
+that do not follow it. If all four share a defect, which cells are outliers depends on the starting point: the spline is
+fitted starting from all cells, from the highest and from the lowest, and the fit is chosen that explains the counts
+best with the fewest outlying stretches and the most ordinary rate. Not for what is wrong: see `findings`.
 
 Sources: P. Eilers and B. Marx, Flexible smoothing with B-splines and penalties, Statistical Science 11 (1996) 89;
 for the roots of counts, F. Anscombe, Biometrika 35 (1948) 246.
@@ -22,17 +22,17 @@ from app.subsystems.dt.histogram import Occupancy
 
 SUPERLAYERS, SHARING = 3, 4  # superlayers of a chamber, layers of a superlayer
 
-_INTERVALS = 6  # of the spline: 8 to 16 cells each, so that it cannot follow the edges of a dead block
+_INTERVALS = 6  # intervals of the spline: 8 to 16 cells each, so that it cannot follow the edges of a dead block
 _BEND = 0.15  # typical second difference of the spline's coefficients, log(hits): the bumps of real profiles
-_SLOPE = 0.35  # typical first difference: the tilts of real profiles; holds an end that the fit must leave out
+_SLOPE = 0.35  # typical first difference: the tilts of real profiles; constrains ends that the fit must exclude
 _STEPS = 4  # of Newton's method, from a constant: further ones change nothing visible
 _STEPS_AGAIN = 2  # the same, from the fit before
-_ROUNDS = 4  # of fitting and leaving out what does not follow the fit
+_ROUNDS = 4  # rounds of fitting and excluding outliers
 
-_ODD_AT_ALL_SIGMAS = 3.2  # where no cell is so far off, the first fit is the last
+_ODD_AT_ALL_SIGMAS = 3.2  # if no cell is this far off, the first fit is final
 _ODD_STILL = (0.75, 1.33)  # a cell that was left out stays out beyond these, or the spline would creep into a dead
 _ODD_STILL_SIGMAS = 2.0  # block cell by cell, if it is so far off
-_ODD_ALONE_SIGMAS = 5.0  # a cell is left out by itself if it is so far off
+_ODD_ALONE_SIGMAS = 5.0  # a single cell is excluded if it is this far off
 _BACK = 3.0  # log(likelihood) by which a cell must fit the profile better than it fits those near it, to be kept
 
 _NEAR = 3  # cells to either side that a cell is looked at together with: 7 are the least that resolve a block of 6
@@ -58,7 +58,7 @@ class Superlayers:
     Attributes:
         chambers: int (s,), which chamber of the batch each belongs to.
         numbers: int (s,), 0, 1 or 2: superlayer 1, 2 or 3.
-        counts: float64 (s, 4, length), hits a cell from cell 1 on; 0 where no cell is.
+        counts: float64 (s, 4, length), hits per cell from cell 1 on; 0 where no cell exists.
         cells: bool (s, 4, length), which cells exist.
         hot: bool (s, 4, length), single cells far above their neighbours: no measure of anything.
         dead: bool (s, 4, length), a few isolated dead cells: likewise.
@@ -83,11 +83,11 @@ class Superlayers:
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """What superlayers should look like.
+    """The expected profiles of superlayers.
 
     Attributes:
-        shape: float64 (s, length), hits a cell; its scale means nothing.
-        follows: bool (s, 4, length): the cells that the fit was made from.
+        shape: float64 (s, length), hits per cell; its scale is arbitrary.
+        follows: bool (s, 4, length): the cells used in the fit.
     """
 
     shape: np.ndarray
@@ -95,7 +95,7 @@ class Profiles:
 
 
 def superlayers(occupancies: Sequence[Occupancy]) -> list[Superlayers]:
-    """Take chambers apart into superlayers, one batch for each length; the cells are aligned by their number."""
+    """Split chambers into superlayers, one batch per length; the cells are aligned by their number."""
     alike: dict[int, list[tuple[int, int]]] = {}
     for i, occupancy in enumerate(occupancies):
         for number, length in _lengths(occupancy.chamber):
@@ -113,7 +113,7 @@ def superlayers(occupancies: Sequence[Occupancy]) -> list[Superlayers]:
 
 
 def dead_alone(counts: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Up to three cells of a layer that are far below both their neighbours: good chambers have such.
+    """Up to three cells of a layer far below both neighbours, as in good chambers.
 
     More may be a pattern, or scattered, and are left to be found. Arguments as in `hot_cells`.
     """
@@ -126,7 +126,7 @@ def dead_alone(counts: np.ndarray, cells: np.ndarray) -> np.ndarray:
 def hot_cells(counts: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Cells far above both their layer's mean and three of the two cells to either side.
 
-    Two adjacent hot cells are both found; of more, the inner ones are not: they are a small noisy block.
+    Two adjacent hot cells are both found; of more, the inner ones are not: these form a small noisy block.
 
     Args:
         counts: float64 (..., length), 0 where no cell is.
@@ -144,7 +144,7 @@ def hot_cells(counts: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 
 def levels(batch: Superlayers) -> np.ndarray:
-    """Hits a cell of each layer: the 30th, 50th and 70th percentile of its running mean. float64 (s, 4, 3)."""
+    """Hits per cell of each layer: the 30th, 50th and 70th percentile of its running mean. float64 (s, 4, 3)."""
     return np.moveaxis(np.percentile(_running(batch), (30, 50, 70), axis=-1), 0, -1)
 
 
@@ -153,7 +153,7 @@ def fit_profiles(batch: Superlayers, rates: np.ndarray) -> Profiles:
 
     Args:
         batch: s superlayers.
-        rates: float64 (s,), hits a cell of their chambers: settles which of two levels is the ordinary one.
+        rates: float64 (s,), hits per cell of their chambers: decides which of two levels is the ordinary one.
     """
     running, use = _running(batch), batch.use
     shape, _ = _fit(batch, use, None, _STEPS)
@@ -181,7 +181,7 @@ def _starts(batch: Superlayers, running: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _robust(batch: Superlayers, start: np.ndarray, rates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit, leave out what is odd, fit again. Returns the shapes, the cells followed, and the cost of each fit."""
+    """Fit, exclude outliers, fit again. Returns the shapes, the cells used, and the cost of each fit."""
     use, follows = batch.use, start
     shape, logs = _fit(batch, follows, None, _STEPS)
     for _ in range(_ROUNDS):
@@ -194,7 +194,7 @@ def _robust(batch: Superlayers, start: np.ndarray, rates: np.ndarray) -> tuple[n
 def _cost(
     batch: Superlayers, follows: np.ndarray, shape: np.ndarray, logs: np.ndarray, rates: np.ndarray
 ) -> np.ndarray:
-    """−log(likelihood) of all counts, odd stretches with a smooth factor of their own, plus what these cost."""
+    """−log(likelihood) of all counts, with a smooth factor for each outlying stretch, plus the cost of these."""
     scales = _scales(batch, follows, shape)
     expected = np.where(batch.use, np.maximum(scales[..., None] * shape[:, None, :], 1e-6), 0)
     odd = batch.use & ~follows
@@ -213,7 +213,7 @@ def _cost(
 
 
 def _fit(batch: Superlayers, follows: np.ndarray, logs: np.ndarray | None, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """The penalised Poisson fit of one shape to four layers, each with a scale of its own.
+    """The penalised Poisson fit of one shape to four layers, each with its own scale.
 
     Returns:
         float64 (s, length) shape, and float64 (s, k), its logarithm's spline coefficients.
@@ -239,7 +239,7 @@ def _fit(batch: Superlayers, follows: np.ndarray, logs: np.ndarray | None, steps
 
 
 def _scales(batch: Superlayers, follows: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """What each layer's followed cells have, over the shape: float64 (s, 4); 0 where nothing is followed."""
+    """The rate of each layer's used cells, over the shape: float64 (s, 4); 0 if none is used."""
     hits = (batch.counts * follows).sum(axis=-1)
     return hits / np.maximum((follows * shape[:, None, :]).sum(axis=-1), 1e-9)
 
@@ -247,7 +247,7 @@ def _scales(batch: Superlayers, follows: np.ndarray, shape: np.ndarray) -> np.nd
 def _odd(
     batch: Superlayers, follows: np.ndarray, shape: np.ndarray, limits: tuple[float, float], sigmas: float
 ) -> np.ndarray:
-    """bool (s, 4, length): cells that, alone or with their neighbours, are beyond the limits and so far off."""
+    """bool (s, 4, length): cells that, alone or with their neighbours, are beyond the limits and this far off."""
     low, high = limits
     expected = _scales(batch, follows, shape)[..., None] * shape[:, None, :]
     hits, should = (box(np.where(batch.use, a, 0)) for a in (batch.counts, expected))
@@ -259,12 +259,12 @@ def _odd(
 
 
 def _running(batch: Superlayers) -> np.ndarray:
-    """Mean hits of each cell and those near it, hot ones left out: float64 (s, 4, length)."""
+    """Mean hits of each cell and its neighbours, excluding hot ones: float64 (s, 4, length)."""
     return box(np.where(batch.use, batch.counts, 0)) / np.maximum(box(batch.use.astype(float)), 1)
 
 
 def box(values: np.ndarray) -> np.ndarray:
-    """The sum over each cell and the three to either side, as far as there are any; along the last axis."""
+    """The sum over each cell and up to three on either side; along the last axis."""
     sums = np.zeros((*values.shape[:-1], values.shape[-1] + 2 * _NEAR + 1))
     sums[..., _NEAR + 1 : -_NEAR] = values
     np.cumsum(sums, axis=-1, out=sums)
@@ -272,7 +272,7 @@ def box(values: np.ndarray) -> np.ndarray:
 
 
 def _roots(counts: np.ndarray) -> np.ndarray:
-    """Poisson counts on a scale on which their standard deviation is about 1."""
+    """Poisson counts transformed to a standard deviation of about 1."""
     return 2 * np.sqrt(np.maximum(counts, 0) + 0.375)
 
 

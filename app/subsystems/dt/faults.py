@@ -1,6 +1,6 @@
-"""Draws defects: which kind, how severe, where, how far, in which layers, and what stands beside it.
+"""Draws defects: kind, severity, position, extent, layers, and accompanying defects.
 
-Every function takes the generator that it draws from. What a defect is and when it is bad: see `defects`.
+Every function takes the generator that it draws from. For what a defect is, and when it is bad, see `defects`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from app.subsystems.dt.defects import (
 )
 from app.subsystems.dt.geometry import LAYERS, Chamber, Layer
 
-READ_OUT_GROUP = 16  # cells of a layer that one read-out unit serves: dead blocks often end at its borders
+READ_OUT_GROUP = 16  # cells of a layer per read-out unit: dead blocks often end at its borders
 SEEN_DEAD_CELLS = 0.0026  # share of the cells: isolated dead cells of good chambers, station 1, run 302635
 MOST_DEAD_CELLS = 0.02  # share of the cells: isolated dead cells that are good
 
@@ -36,10 +36,10 @@ _SHARED = (
 def any_faults(
     chamber: Chamber, share: float, rng: np.random.Generator, without: Collection[DefectKind] = ()
 ) -> tuple[Defect, ...]:
-    """What a chamber to learn from suffers from: one to three faults in a share of them, else dead and hot cells.
+    """The defects of a training chamber: one to three faults in a share of them, otherwise dead and hot cells.
 
     Args:
-        without: kinds that it never has.
+        without: kinds left out.
     """
     drawn: list[Defect] = []
     if rng.random() < 0.6:
@@ -58,7 +58,7 @@ def any_faults(
 
 
 def one_fault(chamber: Chamber, rng: np.random.Generator, without: Collection[DefectKind] = ()) -> list[Defect]:
-    """One defect of a kind at random, as often as its difficulty deserves; drawn anew where its kind is left out."""
+    """One random defect, with kinds weighted by difficulty; redrawn if its kind is left out."""
     while True:
         drawn = _KINDS[int(np.searchsorted(_CHANCES, rng.random(), side="right"))](chamber, rng)
         if not any(defect.kind in without for defect in drawn):
@@ -66,7 +66,7 @@ def one_fault(chamber: Chamber, rng: np.random.Generator, without: Collection[De
 
 
 def dead_cells(chamber: Chamber, share: float, rng: np.random.Generator) -> list[Defect]:
-    """Isolated dead cells, each cell with the same chance: one defect a layer that has any."""
+    """Isolated dead cells, each cell with the same probability: one defect per layer that has any."""
     dead = (rng.random(chamber.read_out.shape) < share) & chamber.read_out
     rows, columns = np.nonzero(dead)
     cells: dict[int, list[int]] = {}
@@ -95,7 +95,7 @@ def hot_cell(chamber: Chamber, others: Sequence[Defect], rng: np.random.Generato
 
 
 def low_statistics(chamber: Chamber, rng: np.random.Generator) -> Defect:
-    """A chamber that took data for a short part of the run only."""
+    """A chamber that took data only for a short part of the run."""
     everywhere = tuple(layer.number for layer in chamber.layers)
     return Defect(DefectKind.LOW_STATISTICS, everywhere, 1, chamber.columns, _log_uniform(rng, 0.0005, 0.03))
 
@@ -120,7 +120,7 @@ def _dead_half(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
 
 
 def _dead_layer(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
-    """Without hits or nearly so; in some a single cell of one layer is alive, and may be noisy."""
+    """Without hits, or almost; in some a single cell of one layer is alive, and may be noisy."""
     layers = _layers(chamber, rng, most=4)
     factor = 0.0 if rng.random() < 0.8 else rng.uniform(0, 0.1)
     length = _length(chamber, layers)
@@ -139,7 +139,7 @@ def _dead_layer(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
 
 def _low_rate(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
     layers = _layers(chamber, rng, most=4)
-    if len(layers) == 4:  # its siblings are low too: only what exceeds the differences of good superlayers can be seen
+    if len(layers) == 4:  # its siblings are low too: only what exceeds the differences of good superlayers is visible
         factor = rng.uniform(0.05, 0.7)
     else:
         chance = rng.random()
@@ -153,7 +153,7 @@ def _periodic(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
     layers, step = _layers(chamber, rng), (2, 4, 8)[int(rng.integers(3))]
     length = _length(chamber, layers)
     first, last = 1, length
-    if rng.random() < 0.25:  # only in a part, of at least four dead cells and a third of the layer
+    if rng.random() < 0.25:  # only in a part with at least four dead cells and a third of the layer
         extent = min(length, int(rng.integers(max(4 * step, length // 3), length + 1)))
         first = 1 + int(rng.integers(length - extent + 1))
         last = first + extent - 1
@@ -204,7 +204,7 @@ def _shared_block(chamber: Chamber, rng: np.random.Generator) -> list[Defect]:
     if rng.random() < 0.4:
         layers = _some(layers, SHARED_LAYERS, rng)
     number = int(rng.integers(SHARED_CELLS, BLOCK_CELLS))
-    place = int(rng.integers(_fewest(chamber, layers) - number))  # counted along the cells that a layer has
+    place = int(rng.integers(_fewest(chamber, layers) - number))  # counted along the existing cells of a layer
     aside = rng.random() < 0.5
     factor = 0.0 if rng.random() < 0.85 else rng.uniform(0, DEAD_CELL[0])
     drawn = []
@@ -227,7 +227,7 @@ _WEIGHTS: dict[Callable[[Chamber, np.random.Generator], list[Defect]], float] = 
 }
 _KINDS = tuple(_WEIGHTS)
 _HARMLESS = (DefectKind.DEAD_PAIR, DefectKind.HOT_CELL, DefectKind.DEAD_CELLS, DefectKind.LOW_STATISTICS)
-FAULTS = tuple(kind for kind in DefectKind if kind not in _HARMLESS)  # that make a layer bad: some must be left
+FAULTS = tuple(kind for kind in DefectKind if kind not in _HARMLESS)  # that make a layer bad: some must remain
 _CHANCES = np.cumsum(tuple(_WEIGHTS.values()))[:-1]
 
 
@@ -250,7 +250,7 @@ def _layers(chamber: Chamber, rng: np.random.Generator, most: int = LAYERS) -> t
 
 
 def _extent(length: int, rng: np.random.Generator) -> tuple[int, int]:
-    """First and last cell of a block of 6 cells to three quarters of the layer, short ones more often."""
+    """First and last cell of a block, from 6 cells to three quarters of the layer; short ones are more frequent."""
     number = min(int(_log_uniform(rng, 6, 0.75 * length + 1)), length)
     chance = rng.random()
     if chance < 0.3:  # whole read-out groups
@@ -290,7 +290,7 @@ def _some(layers: Sequence[int], number: int, rng: np.random.Generator) -> tuple
 
 
 def _fewest(chamber: Chamber, layers: Sequence[int]) -> int:
-    """The cells that each of these layers has, at least."""
+    """The cells that all of these layers have."""
     return min(_layer(chamber, number).cells for number in layers)
 
 

@@ -1,4 +1,4 @@
-"""What can be said of one layer, and the words for it. Found by `findings`."""
+"""A finding on one layer, and its wording. Findings are made by `findings`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.subsystems.dt.defects import BLOCK_CELLS
 
 
 class FindingKind(StrEnum):
-    """What can be said of a layer. The values are stored and shown to programs; never reuse one."""
+    """The kinds of finding. The values are stored and part of the API; never reuse one."""
 
     EMPTY = "empty"
     BLOCK = "block"
@@ -22,23 +22,23 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong in one layer; `str(finding)` is the phrase for the screen.
+    """One fault in one layer; `str(finding)` is its wording on pages.
 
     Attributes:
-        kind: what it is.
+        kind: its kind.
         layer: 1–12.
-        first_cell, last_cell: its extent, counted from 1 as the histogram's x bins are.
-        factor: hits observed over hits expected of its siblings' rate, in the cells concerned.
-        significance: sqrt(2 log(likelihood ratio)) once the number of places looked at is paid for: about standard
+        first_cell, last_cell: its extent, counted from 1 like the histogram's x bins.
+        factor: observed hits over those expected from the siblings' rate, in the cells concerned.
+        significance: sqrt(2 log(likelihood ratio)), corrected for the number of places searched: roughly in standard
             deviations.
-        expected: hits expected in the cells concerned.
+        expected: expected hits in the cells concerned.
         period: of a PATTERN, in cells.
-        cells: the cells concerned, where they are not all from the first to the last; for SCATTERED, those more likely
-            dead than not.
-        superlayer: compared with the other superlayers, because all four layers are as low, or empty.
+        cells: the cells concerned, if not all from the first to the last; for SCATTERED, those more likely dead than
+            alive.
+        superlayer: compared with the other superlayers, because all four layers are equally low, or empty.
         whole: the extent is the whole layer: EMPTY, LOW_RATE, SCATTERED, and a PATTERN from end to end.
-        shared: of a BLOCK, the layers of the superlayer, this one among them, that have dead cells at the same place,
-            where they are enough to make so few cells bad; else empty.
+        shared: for a BLOCK, the layers of the superlayer, including this one, with dead cells at the same place, if
+            they are enough to make so few cells bad; otherwise empty.
     """
 
     kind: FindingKind
@@ -56,9 +56,9 @@ class Finding:
 
     @property
     def makes_bad(self) -> bool:
-        """Whether the rule in `defects` calls a layer bad for it, rather than good or ambiguous.
+        """Whether it makes a layer bad by the rule in `defects`, rather than good or ambiguous.
 
-        A noisy cell does not, nor a block of fewer than 6 cells that is not shared.
+        A noisy cell does not, nor does a block of fewer than 6 cells that is not shared.
         """
         counts = self.last_cell - self.first_cell + 1 >= BLOCK_CELLS or bool(self.shared)
         return self.kind is not FindingKind.NOISY_CELL and (self.kind is not FindingKind.BLOCK or counts)

@@ -1,14 +1,14 @@
-"""What is wrong with a layer, and where: the reasons that stand beside a network's score.
+"""What is wrong with a layer, and where: the reasons shown beside a network's score.
 
-Simple statistics, found without the network, so that the two can disagree. A bad layer for which nothing is found here
-is the network's word only, and a finding for a layer that the network calls good is a second opinion: the page shows
+These are simple statistics, independent of the network, so that the two can disagree. A bad layer without findings
+rests on the network alone, and a finding on a layer that the network calls good is a second opinion: the page shows
 both. Not for the verdict: that is the network's (see `verdict`).
 
 A chamber is its own reference (`expected`): a cell's hits are compared with the smooth profile of its superlayer, a
-layer's rate with those of its siblings, a superlayer's with those of the others. Of all that could be said of a layer
-(a block, a pattern, scattered dead cells), what explains its counts best is said first and set aside; then the rest is
-searched again (`scan`). Whether a factor is far enough from 1 to be said follows the rule in `defects`: from where the
-rule's label is one half on.
+layer's rate with those of its siblings, a superlayer's with those of the others. Among the possible faults of a layer
+(a block, a pattern, scattered dead cells), the one that explains its counts best is reported first and its cells are
+excluded; then the rest is searched again (`scan`). A factor is reported if it is as far from 1 as the rule in `defects`
+requires for a label of at least one half.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.scan import best_windows, dead_cells, windows
 from app.subsystems.dt.verdict import LEAST_HITS_EXPECTED
 
-# A factor is said from where the rule's label is one half on.
+# A factor is reported if the rule's label is at least one half.
 LOW_FROM = sum(LOW_BLOCK) / 2  # of the expected hits: a block
 DEAD_FROM = LOW_BLOCK[0]  # of the expected hits: the cells of a pattern, or scattered ones
 DEAD_CELL_UNTIL = sum(DEAD_CELL) / 2  # of the expected hits: a block that several layers share
@@ -45,58 +45,58 @@ NOISY_FROM = sum(NOISY_BLOCK) / 2  # times the expected hits
 LOW_RATE_FROM = sum(LOW_LAYER) / 2  # of the siblings' rate
 SCATTERED_FROM = sum(SCATTERED_DEAD) / 2  # of the layer's cells
 LOW_SUPERLAYER_FROM = 0.45  # of the lowest other superlayer's rate: fewer than 1 in 1,000 good superlayers are below
-HOT_FROM = 3.0  # times the expected hits: a single cell below is not worth a word
+HOT_FROM = 3.0  # times the expected hits: a single cell below this is not reported
 
-# Significances, in standard deviations that remain once the number of places looked at is paid for: set on good
-# simulated chambers so that at most 3 layers in 1,000 get a finding that would make them bad, from 1.5 hits a cell up.
+# Significances, in standard deviations after correcting for the number of places searched: tuned on good simulated
+# chambers so that at most 3 layers in 1,000 get a finding that would make them bad, from 1.5 hits per cell.
 BLOCK_SIGMAS = 3.0
 PATTERN_SIGMAS = 3.5
 SCATTERED_SIGMAS = 4.0
 LOW_RATE_SIGMAS = 3.5
 HOT_SIGMAS = 5.0
 
-MOST_SEARCHES = 8  # of one layer: each sets one thing aside, be it a dead cell
+MOST_SEARCHES = 8  # searches per layer: each excludes one fault, even a single dead cell
 
-_SUSPECT_SIGMAS = 3.3  # a layer is searched where some stretch or class of cells is so far off; 1 in 25 is
+_SUSPECT_SIGMAS = 3.3  # a layer is searched if a stretch or class of cells is this far off; 1 in 25 is
 _STRETCHES = (6, 12, 24)  # cells: blocks as short as they count, and longer ones that are less deep
-_SAME_RATE = 0.87  # layers that differ by no more are siblings of one rate, whose mean is the reference
-_LOW_COST = 2.0  # log-likelihood of saying that a layer is low: voltages fail
-_HIGH_COST = 8.0  # the same of a layer that is high: nothing doubles
+_SAME_RATE = 0.87  # layers that differ by no more have a common rate, whose mean is the reference
+_LOW_COST = 2.0  # log-likelihood cost of calling a layer low: voltages fail
+_HIGH_COST = 8.0  # the same for a high layer: nothing doubles rates
 _RATE_SPREAD = 0.3  # typical log(rate of a superlayer over the chamber's)
-_CHAMBER_LEVEL = 0.6  # quantile of its layers' levels: neither a dead half of the chamber counts, nor a noisy third
+_CHAMBER_LEVEL = 0.6  # quantile of its layers' levels: insensitive to a dead half of the chamber, and to a noisy third
 
 
 @dataclass(frozen=True, eq=False)
 class _Explained:
-    """One thing found in one row, before it is known what rate the row should have."""
+    """One fault found in one row, before its expected rate is known."""
 
     row: int
     kind: FindingKind | None  # None: a dead cell
     cells: np.ndarray  # bool (length,)
     period: int | None
-    gain: float  # log(likelihood), the number of places looked at paid for
+    gain: float  # log(likelihood), corrected for the number of places searched
 
 
 @dataclass(eq=False)
 class _Searched:
-    """A batch of superlayers with all that was found in its layers; rows are layers, four to a superlayer."""
+    """A batch of superlayers with everything found in its layers; rows are layers, four per superlayer."""
 
     batch: Superlayers
     shape: np.ndarray  # float64 (s, length)
-    use: np.ndarray  # bool (4 s, length): cells that nothing was found in
+    use: np.ndarray  # bool (4 s, length): cells without findings
     explained: list[_Explained]
     hits: np.ndarray  # float64 (s, 4): of these cells
     sums: np.ndarray  # float64 (s, 4): of the shape over these cells
     reference: np.ndarray  # float64 (s,): the rate of the siblings, over the shape; 0 where all are empty
     same: np.ndarray  # bool (s, 4): the layers that have it
-    own: np.ndarray  # float64 (s,): the same in hits a cell
+    own: np.ndarray  # float64 (s,): the same in hits per cell
 
 
 def findings(occupancies: Sequence[Occupancy]) -> list[tuple[Finding, ...]]:
     """What is wrong in the layers of each chamber: ordered by layer, the most significant first, noisy cells last.
 
-    What else is in the batch does not matter. A chamber with too few hits has few findings or none: what cannot be
-    told from a fluctuation is not said.
+    The rest of the batch has no effect. A chamber with too few hits has few findings or none: what may be a fluctuation
+    is not reported.
 
     >>> from app.subsystems.dt.geometry import Chamber
     >>> chamber = Chamber(wheel=0, station=2, sector=1)
@@ -120,17 +120,17 @@ def findings(occupancies: Sequence[Occupancy]) -> list[tuple[Finding, ...]]:
 
 
 def expected_hits(occupancy: Occupancy) -> np.ndarray:
-    """How many hits each cell of a chamber should have: see `all_expected`."""
+    """The expected hits of each cell of a chamber: see `all_expected`."""
     return all_expected([occupancy])[0]
 
 
 def all_expected(occupancies: Sequence[Occupancy]) -> list[np.ndarray]:
-    """How many hits each cell should have: the superlayer's smooth profile at its siblings' rate.
+    """The expected hits of each cell: the superlayer's smooth profile at the rate of the siblings.
 
-    Where all four layers of a superlayer are empty or below half of the others' rate, at the others' rate.
+    If all four layers of a superlayer are empty or below half of the others' rate, at the others' rate.
 
     Returns:
-        For each chamber float64 (12, columns); 0 where no cell is.
+        For each chamber float64 (12, columns); 0 where no cell exists.
     """
     result = [np.zeros(occupancy.counts.shape) for occupancy in occupancies]
     for searched, expected in _searched(occupancies):
@@ -156,14 +156,14 @@ def _searched(occupancies: Sequence[Occupancy]) -> list[tuple[_Searched, np.ndar
 
 
 def _chamber_rates(pooled: np.ndarray) -> np.ndarray:
-    """Hits a cell of each chamber, float64 (n,), from what its layers have, float64 (n, m), NaN where no layer is."""
+    """Hits per cell of each chamber, float64 (n,), from those of its layers, float64 (n, m), NaN for absent layers."""
     ordered = np.sort(pooled, axis=1)  # NaN last
     known = np.isfinite(ordered).sum(axis=1)
     return ordered[np.arange(len(ordered)), (_CHAMBER_LEVEL * (known - 1)).astype(int)]
 
 
 def _expected_rate(searched: _Searched, own: np.ndarray) -> np.ndarray:
-    """The rate that a superlayer should have: its own, or the others' where it is far below the lowest of them."""
+    """The expected rate of a superlayer: its own, or the others' if it is far below the lowest of them."""
     batch = searched.batch
     others = own[batch.chambers].copy()
     others[np.arange(len(others)), batch.numbers] = np.nan
@@ -203,10 +203,11 @@ def _sums(counts: np.ndarray, shape: np.ndarray, use: np.ndarray) -> tuple[np.nd
 
 
 def _reference(hits: np.ndarray, sums: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The siblings' rate over the shape, where nothing is wrong with them, and which layers have it.
+    """The common rate of the siblings over the shape, from layers without faults, and which layers have it.
 
-    Each layer's rate is tried. What it costs: layers below it, layers above it, and a distance from the chamber's rate.
-    So neither one noisy layer nor three low ones move it. The mean of the layers that have the best one's rate.
+    Each layer's rate is tried, at a cost for layers below it, layers above it, and its distance from the chamber's
+    rate, so that neither one noisy layer nor three low ones shift it. The result is the mean of the layers with the
+    best rate.
 
     Args:
         hits, sums: float64 (s, 4): hits of each layer, and the sum of the shape over the same cells.
@@ -231,7 +232,7 @@ def _reference(hits: np.ndarray, sums: np.ndarray, usual: np.ndarray) -> tuple[n
 
 
 def _suspect(counts: np.ndarray, shape: np.ndarray, use: np.ndarray) -> np.ndarray:
-    """bool (rows,): the layers that are worth a search."""
+    """bool (rows,): the layers worth searching."""
     counts, shape = np.where(use, counts, 0), np.where(use, shape, 0)
     hits = counts.sum(axis=1)
     expected = shape * (hits / np.maximum(shape.sum(axis=1), 1e-9))[:, None]
@@ -255,14 +256,14 @@ def _far(hits: np.ndarray, expected: np.ndarray) -> np.ndarray:
 def _explain(
     rows: np.ndarray, counts: np.ndarray, shape: np.ndarray, use: np.ndarray, reference: np.ndarray
 ) -> list[_Explained]:
-    """What explains each row best, for the rows where something explains enough."""
+    """The best explanation of each row, for rows that have a sufficient one."""
     length = counts.shape[1]
     looked, places = windows(length), np.arange(length)
     gain, which = best_windows(counts, shape, use, reference, (DEAD_FROM, LOW_FROM, NOISY_FROM))
     mixed, dead = dead_cells(counts, shape, use, reference, DEAD_FROM)
     mixed = np.where(dead.sum(axis=1) >= SCATTERED_FROM * use.sum(axis=1), mixed, 0)
     gain = gain - log(len(looked))
-    together = gain > mixed / 2  # cells that stand together or in steps say more than that many are dead
+    together = gain > mixed / 2  # adjacent or periodic cells are more informative than many dead ones
     found = []
     for i, row in enumerate(rows.tolist()):
         if mixed[i] > SCATTERED_SIGMAS**2 / 2 and not together[i]:
@@ -278,7 +279,7 @@ def _explain(
 
 
 def _kind(period: int, cells: int, low: bool) -> FindingKind | None:
-    """None for a dead cell alone: it is set aside and not spoken of."""
+    """None for a single dead cell, which is excluded but not reported."""
     if period > 1:
         return FindingKind.PATTERN
     if low:
@@ -317,9 +318,9 @@ def _described(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding
 
 
 def _shared(chamber: Chamber, found: list[Finding]) -> list[Finding]:
-    """The same findings, blocks of dead cells with the layers that share them, where these are enough to be bad."""
+    """The same findings, with the layers that share a block of dead cells, if these are enough to be bad."""
     first_cell = {layer.number: layer.first_cell for layer in chamber.layers}
-    starts = {}  # of a block → the first and the last place where its shortest part that counts can begin
+    starts = {}  # first and last position at which the shortest relevant part of a block can start
     for i, one in enumerate(found):
         if one.kind is FindingKind.BLOCK and one.factor < DEAD_CELL_UNTIL:
             place = one.first_cell - first_cell[one.layer]
@@ -336,7 +337,7 @@ def _shared(chamber: Chamber, found: list[Finding]) -> list[Finding]:
             and other - SHARED_WITHIN <= end
             and begin - SHARED_WITHIN <= its_end
         }
-        short = found[i].last_cell - found[i].first_cell + 1 < BLOCK_CELLS  # a longer one is bad by itself
+        short = found[i].last_cell - found[i].first_cell + 1 < BLOCK_CELLS  # longer ones are bad by themselves
         if short and len(sharing) >= SHARED_LAYERS:
             result[i] = replace(found[i], shared=tuple(sorted(sharing)))
     return result
@@ -356,7 +357,7 @@ def _levels(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding]]:
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = searched.hits / expected
         gain = np.where(searched.hits > 0, searched.hits * np.log(factor), 0) - searched.hits + expected
-    gain *= sums / np.maximum(sums + searched.sums, 1e-9)  # the siblings' rate is not known better than their hits tell
+    gain *= sums / np.maximum(sums + searched.sums, 1e-9)  # the siblings' rate has the uncertainty of their hits
     low = ~empty & (total > 0) & (factor < LOW_RATE_FROM) & (gain > LOW_RATE_SIGMAS**2 / 2)
     found = []
     for s, i in np.argwhere(empty | low).tolist():
@@ -379,7 +380,7 @@ def _levels(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding]]:
 
 
 def _noisy_cells(searched: _Searched, rate: np.ndarray) -> list[tuple[int, Finding]]:
-    """Single cells, or two adjacent ones, far above what is expected of them."""
+    """Single cells, or two adjacent ones, far above their expectation."""
     batch = searched.batch
     found: list[tuple[int, Finding]] = []
     if not batch.hot.any():

@@ -18,7 +18,7 @@ from app.errors import InvalidInput
 
 WHEELS = (-2, -1, 0, 1, 2)
 STATIONS = (1, 2, 3, 4)
-LAYERS = 12  # rows of a histogram, whether the chamber has them or not
+LAYERS = 12  # rows of a histogram, including layers that the chamber lacks
 
 # Cells of the four layers of a superlayer, and the first cell of each: every fourth layer begins at cell 2.
 _FIRST_CELLS = (1, 1, 1, 2)
@@ -28,7 +28,7 @@ _MOST_CELLS: dict[tuple[int, ...], int] = {_PHI_STATION_1: 50, _THETA: 58}
 _THETA_CHIMNEY = (47, 48, 48, 47)  # shortened for the cryogenic chimney of the magnet
 _CHIMNEY = {(-1, 3), (1, 4)}  # (wheel, sector), stations 1 to 3
 
-# Station 4 has as many cells as its place in the yoke has room for.
+# In station 4 the number of cells depends on the room in the yoke.
 _PHI_STATION_4 = {4: 72, 13: 72, 8: 92, 12: 92, 9: 48, 11: 48, 10: 60, 14: 60}
 _PHI_STATION_4_ELSEWHERE = 96
 

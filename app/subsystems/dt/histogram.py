@@ -1,6 +1,6 @@
-"""The occupancy of one chamber: hits a cell and layer, checked against the chamber's geometry.
+"""The occupancy of one chamber: hits per cell and layer, checked against the chamber's geometry.
 
-Nothing that fails these checks is ever stored. Not for fetching (`app.sources`) nor for what the network takes
+Nothing that fails these checks is ever stored. Not for fetching (`app.sources`) nor for the networks' input
 (`preprocess`).
 """
 
@@ -17,17 +17,17 @@ from app.errors import Reason, UnusableHistogram
 from app.subsystems.dt.geometry import LAYERS, Chamber
 
 NO_CELL = -1
-LARGEST_COUNT = 2**31 - 1  # what an int32 holds; the DQM zeroes its online histograms long before
+LARGEST_COUNT = 2**31 - 1  # maximum of an int32; the DQM resets its online histograms long before
 
 
 @dataclass(frozen=True, eq=False)
 class Occupancy:
-    """Hits a cell of one chamber.
+    """Hits per cell of one chamber.
 
     Attributes:
-        chamber: whose histogram it is.
+        chamber: the chamber.
         counts: int32 (12, chamber.columns), read-only; row i is layer i + 1, column j is cell j + 1; −1 where the
-            read-out map has no cell. A stray hit can leave 0 or more outside the map: kept as served, never judged.
+            read-out map has no cell. Stray hits can leave 0 or more outside the map: kept as served, never judged.
     """
 
     chamber: Chamber
@@ -35,10 +35,10 @@ class Occupancy:
 
     @classmethod
     def from_rows(cls, chamber: Chamber, rows: Sequence[Sequence[float]]) -> Occupancy:
-        """Check rows as they came from outside.
+        """Check rows from outside.
 
         Args:
-            chamber: whose histogram it should be.
+            chamber: the chamber that the histogram should be of.
             rows: 12 rows of `chamber.columns` numbers, the first row layer 1.
 
         Raises:
@@ -84,18 +84,18 @@ class Occupancy:
         return int(self.counts[self.cells].sum(dtype=np.int64))
 
     def to_bytes(self) -> bytes:
-        """The counts as little-endian int32, row by row: what the store keeps."""
+        """The counts as little-endian int32, row by row, as stored."""
         return self.counts.astype("<i4").tobytes()
 
     @classmethod
     def from_bytes(cls, chamber: Chamber, data: bytes) -> Occupancy:
-        """The reverse of `to_bytes`; the data was checked when it was first read."""
+        """The inverse of `to_bytes`; the data were checked when first read."""
         counts = np.frombuffer(data, dtype="<i4").reshape(LAYERS, chamber.columns).astype(np.int32, copy=False)
         return cls(chamber, _read_only(counts))
 
 
 def alike(occupancies: Sequence[Occupancy]) -> dict[tuple[bytes, int], list[int]]:
-    """Those with the very same cells, to be worked on together: eleven kinds in a run, most of the time.
+    """Groups occupancies with identical cells, to process them together: usually eleven kinds in a run.
 
     Returns:
         {(bytes of the bool (12, columns) that says which cells exist, columns): positions in the sequence}
@@ -148,7 +148,7 @@ def _check_types(rows: Sequence[Sequence[float]]) -> None:
 
 
 def _not_counts(values: np.ndarray) -> UnusableHistogram:
-    """What is wrong with values of which one or more cannot be counts."""
+    """The error for values of which at least one cannot be a count."""
     reasons = {
         Reason.NOT_FINITE: ~np.isfinite(values),
         Reason.NEGATIVE: (values < 0) & (values != NO_CELL),

@@ -1,4 +1,4 @@
-"""How chambers are called on every page."""
+"""The names of chambers on pages."""
 
 from __future__ import annotations
 

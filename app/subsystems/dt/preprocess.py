@@ -1,7 +1,7 @@
-"""What the networks take: every layer as 47 bins, whatever its number of cells. Not for judging: see `verdict`.
+"""The networks' input: every layer as 47 bins, whatever its number of cells. Not for verdicts: see `verdict`.
 
-47 because that is the shortest layer: no layer is stretched. As in 2018, but for the ends: a layer's last cells keep
-their counts, where the old program mixed them with zeros from beyond the edge.
+47 is the length of the shortest layer, so no layer is stretched. As in 2018, except at the ends: a layer's last cells
+keep their counts, whereas the old program mixed them with zeros from beyond the edge.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def layer_bins(occupancies: Sequence[Occupancy]) -> np.ndarray:
     """Resize each layer's counts on its existing cells to 47 bins, by linear interpolation; all layers at once.
 
     Returns:
-        float32 (n, 12, 47), in hits a cell, not scaled; NaN where a chamber has no such layer. A layer of 47 cells
-        comes out as it is. The same bits come out whatever else is in the batch.
+        float32 (n, 12, 47), in hits per cell, not scaled; NaN where a chamber has no such layer. A layer of 47 cells is
+        unchanged. The result is bit-identical whatever the rest of the batch.
 
     >>> from app.subsystems.dt.geometry import Chamber
     >>> chamber = Chamber(wheel=0, station=4, sector=9)
@@ -40,7 +40,7 @@ def layer_bins(occupancies: Sequence[Occupancy]) -> np.ndarray:
 
 
 def row_scaled(bins: np.ndarray) -> np.ndarray:
-    """Divide each row (the last axis) by its greatest absolute value; a row of zeros stays as it is, NaN stays NaN.
+    """Divide each row (the last axis) by its greatest absolute value; rows of zeros are unchanged, NaN stays NaN.
 
     >>> row_scaled(np.array([[0.0, 2.0, 4.0], [0.0, 0.0, 0.0]]))
     array([[0. , 0.5, 1. ],
@@ -50,15 +50,15 @@ def row_scaled(bins: np.ndarray) -> np.ndarray:
     return bins / np.where(greatest == 0, np.ones_like(greatest), greatest)
 
 
-@lru_cache(maxsize=256)  # 10 kB each; a histogram that lacks some cells has its own
+@lru_cache(maxsize=256)  # 10 kB each; a histogram with missing cells has its own
 def taps(cells: bytes, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of a chamber's 12 × 47 bins: the two cells that it lies between, and the right one's share.
+    """For each of a chamber's 12 × 47 bins: the two cells it lies between, and the share of the right one.
 
     Args:
         cells: the bytes of a bool (12, columns): which cells exist.
 
     Returns:
-        int, int and float64 (564,): two indices into the flattened counts, and the share, NaN where no layer is.
+        int, int and float64 (564,): two indices into the flattened counts, and the share, NaN for absent layers.
     """
     left, right = np.zeros((2, LAYERS, BINS), int)
     share = np.full((LAYERS, BINS), np.nan)
@@ -74,10 +74,10 @@ def taps(cells: bytes, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def _interpolation(length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same for one layer of `length` cells: int, int and float64 (47,), exactly as scikit-image resizes a row.
 
-    Read off what `skimage.transform.resize` makes of the identity, then applied to a whole run in one step: the same
-    bits as its own calls give (a test holds that), in a fraction of their time. Mode 'constant' would darken the ends.
+    Derived from `skimage.transform.resize` of the identity, then applied to a whole run in one step: bit-identical to
+    its own calls (which a test ensures), in a fraction of the time. Mode 'constant' would darken the ends.
     """
-    from skimage.transform import resize  # slow to import, and no page needs it
+    from skimage.transform import resize  # slow to import, and not needed by pages
 
     weights = resize(
         np.eye(length), (length, BINS), order=1, mode="edge", preserve_range=True, anti_aliasing=False

@@ -1,6 +1,6 @@
-"""The arithmetic of `residuals`, compiled: loops over the layers and cells of one chamber after the other.
+"""The compiled arithmetic of `residuals`: loops over the layers and cells of one chamber after another.
 
-How they are compiled: see `compiled`; what the numbers mean: see `residuals`; likelihood ratios: see `scan_loops`.
+For their compilation see `compiled`; for the meaning of the numbers, `residuals`; for likelihood ratios, `scan_loops`.
 """
 
 from __future__ import annotations
@@ -9,28 +9,30 @@ import numpy as np
 
 from app.subsystems.dt.compiled import compiled
 
-_F = np.float32  # eight numbers in one step become sixteen; a constant of Python would widen all to float64
-_TOLERATED = _F(0.12**2)  # square of the relative spread of a good cell beside Poisson's; limits what many hits prove
+_F = np.float32  # sixteen numbers per step instead of eight; a Python constant would widen everything to float64
+_TOLERATED = _F(
+    0.12**2
+)  # squared relative spread of good cells on top of Poisson's; limits the significance of many hits
 _SCATTERED = 0.18  # share of dead cells in the likelihood for scattered ones
 _FITS = 3  # of the shape, each with new weights
-_RIDGE = (1e-3, 0.3, 1.0, 3.0, 6.0)  # how much each degree of the shape is held back
+_RIDGE = (1e-3, 0.3, 1.0, 3.0, 6.0)  # penalty of each degree of the shape
 
-# Bounds of layers: for plain numbers what takes them would be compiled by itself, and once more for all others.
+# Bounds of layers: for plain numbers, functions that take them would be compiled separately, and again for all others.
 _NONE, _ALL = np.int64(0), np.int64(12)
 
 
 @compiled
 def residuals_of(counts, layout, rates, at, out, ratios, shapes):
-    """Fill in what the network takes of chambers with the same cells, but for what `finish` does.
+    """Fill in the network's inputs for chambers with the same cells, except those filled in by `finish`.
 
     Args:
-        counts: float32 (k, 12, W), hits; what stands where no cell is does not matter.
+        counts: float32 (k, 12, W), hits; values where no cell exists are ignored.
         layout: a `residuals.Layout`.
-        rates: float32 (k, 12), hits a cell of the layers, robustly; filled in likewise.
-        at: int (k,), where in `out` each chamber belongs.
+        rates: float32 (k, 12), filled in: robust hits per cell of the layers.
+        at: int (k,), the index in `out` of each chamber.
         out: float32 (n, 12, 51, 15), zeros.
-        ratios: float32 (k, 12, 47, 4), ones; what the logarithms are of that `finish` takes.
-        shapes: float32 (k, 12, W), filled in: hits expected by the superlayer's curve, 0 where no cell is.
+        ratios: float32 (k, 12, 47, 4), ones; filled in with the arguments of the logarithms for `finish`.
+        shapes: float32 (k, 12, W), filled in: hits expected by the superlayer's curve, 0 where no cell exists.
     """
     x = np.zeros(counts.shape[1:], np.float32)
     capped = np.zeros_like(x)
@@ -47,10 +49,10 @@ def residuals_of(counts, layout, rates, at, out, ratios, shapes):
 
 @compiled
 def finish(logs, layout, rates, at, out):
-    """Fill in the logarithms, and the profiles of other superlayers that are made of them.
+    """Fill in the logarithms, and the profiles of other superlayers derived from them.
 
     Args:
-        logs: float32 (k, 12, 47, 4), of what `residuals_of` left in `ratios`; else as there.
+        logs: float32 (k, 12, 47, 4), of the `ratios` from `residuals_of`; the others as there.
     """
     for chamber in range(logs.shape[0]):
         into = out[at[chamber]]
@@ -64,15 +66,15 @@ def finish(logs, layout, rates, at, out):
 
 @compiled
 def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios, shapes):
-    """Fill in what the network takes of single layers of one chamber, each with other counts in it, but for the
-    logarithms and what it is told of the profiles of other superlayers.
+    """Fill in the network's inputs for single layers of one chamber with modified counts, except the logarithms and
+    the profiles of other superlayers.
 
     Args:
         counts: float32 (12, W), hits of the chamber.
-        rows: int (k,), 0 to 11, which layer has other counts; lines: float32 (k, W), these.
-        rates: float32 (12,), as `residuals_of` filled them in for the chamber.
-        out: float32 (k, 51, 15); ratios: float32 (k, 47, 4), what the logarithms are of.
-        shapes: float32 (k, W), filled in: hits expected by the superlayer's curve, 0 where no cell is.
+        rows: int (k,), 0 to 11, the modified layer; lines: float32 (k, W), its counts.
+        rates: float32 (12,), as filled in by `residuals_of` for the chamber.
+        out: float32 (k, 51, 15); ratios: float32 (k, 47, 4), the arguments of the logarithms.
+        shapes: float32 (k, W), filled in: hits expected by the superlayer's curve, 0 where no cell exists.
     """
     as_is = np.zeros(counts.shape, np.float32)
     for layer in range(12):
@@ -100,7 +102,7 @@ def altered_residuals_of(counts, rows, lines, layout, rates, out, ratios, shapes
 
 @compiled
 def _copy(values, into):
-    """Numpy's own way takes seconds to compile, for the words of an error."""
+    """Numpy's own function takes seconds to compile, because of an error message."""
     for row in range(values.shape[0]):
         for i in range(values.shape[1]):
             into[row, i] = values[row, i]
@@ -108,11 +110,11 @@ def _copy(values, into):
 
 @compiled
 def _fill_layers(x, capped, layout, first, end, wanted, after, rate_of, out, ratios, shapes):
-    """Fill in the layers from `wanted` to `after` of one chamber, of which those from `first` to `end` matter to it.
+    """Fill in the layers from `wanted` to `after` of one chamber, which depend on those from `first` to `end`.
 
     Args:
-        x: float32 (12, W), counts, 0 where no cell is; capped: the same of `_cap`, which is cut down further.
-        rate_of: float32 (12, 1), filled in for the layers that matter.
+        x: float32 (12, W), counts, 0 where no cell exists; capped: the same from `_cap`, which is cut further.
+        rate_of: float32 (12, 1), filled in for the layers involved.
         out: float32 (12, 51, 15), zeros; ratios: float32 (12, 47, 4), ones; shapes: float32 (12, W), the curve.
     """
     by_siblings, by_shape = np.zeros_like(x), np.zeros_like(x)
@@ -137,7 +139,7 @@ def _fill_layers(x, capped, layout, first, end, wanted, after, rate_of, out, rat
 
 @compiled
 def _limited_to(curve, values):
-    """Cut down what stands far above the curve; the sum of what is left."""
+    """Cut counts far above the curve; returns the sum of the rest."""
     total = _F(0)
     for cell in range(values.size):
         values[cell] = min(values[cell], curve[cell] + _F(4) * np.sqrt(curve[cell] + _F(1)))
@@ -159,9 +161,9 @@ def _fill_deviations(x, expected, into):
 
 @compiled
 def _deviation(x, expected):
-    """Standard deviations from what is expected, of Poisson counts with some tolerated spread; at most 12.
+    """Standard deviations of Poisson counts, with some tolerated spread, from their expectation; at most 12.
 
-    Variance-stabilised as Anscombe (1948) does: 2√(x + 3/8) has a variance near 1 whatever is expected.
+    Variance-stabilised following Anscombe (1948): 2√(x + 3/8) has a variance near 1 for any expectation.
     """
     above = _F(2) * (np.sqrt(x + _F(0.375)) - np.sqrt(expected + _F(0.375)))
     return min(above / np.sqrt(_F(1) + _TOLERATED * expected), _F(12))
@@ -206,7 +208,7 @@ def _median_of_others(values):
 
 @compiled
 def _ranked(values, rank):
-    """The value that sorting would put at a rank, from 0; the values are left in another order (Hoare 1961)."""
+    """The value that sorting would put at a rank, from 0; reorders the values (Hoare 1961)."""
     first, last = 0, values.size - 1
     while first < last:
         pivot, i, j = values[(first + last) // 2], first, last
@@ -230,7 +232,7 @@ def _ranked(values, rank):
 
 @compiled
 def _cap(x, layout, first, end, into):
-    """Fill in counts with what stands far above the layer's upper quartile cut down."""
+    """Fill in counts, capped where they are far above the layer's upper quartile."""
     existing = np.empty(x.shape[1], np.float32)
     for layer in range(first, end):
         if not layout.exists[layer]:
@@ -265,7 +267,7 @@ def _smoothed(x, layout, which, first, end):
 
 @compiled
 def _chamber_rate(rates, layout):
-    """The mean rate of the layers that have at least half of what the best but one has."""
+    """The mean rate of the layers with at least half the rate of the second best."""
     first, best = 0.0, 0.0
     for layer in range(12):
         if layout.exists[layer] and rates[layer, 0] > best:
@@ -280,10 +282,10 @@ def _chamber_rate(rates, layout):
 
 @compiled
 def _shape(x, layout, first, end):
-    """Hits a cell that a smooth curve through the four layers of a superlayer expects; float32 (12, W).
+    """Hits per cell expected by a smooth curve through the four layers of a superlayer; float32 (12, W).
 
-    A polynomial in √hits, fitted to the parts of the layers by reweighted least squares (Holland and Welsch 1977):
-    what lies off the curve loses its weight.
+    A polynomial in √hits, fitted to the parts of the layers by iteratively reweighted least squares (Holland and Welsch
+    1977): outliers lose their weight.
     """
     width, parts = x.shape[1], layout.part_cells.shape[1]
     points, terms = 4 * parts, layout.basis.shape[0]
@@ -365,7 +367,7 @@ def _fitted(y, weight, basis):
 
 @compiled
 def _fill_curves(by_shape, layout, first, end, out):
-    """The channel of each bin that the layer's siblings are told of too: the mean deviation from the curve."""
+    """The channel of each bin that the siblings also receive: the mean deviation from the curve."""
     for layer in range(first, end):
         if layout.exists[layer]:
             for b in range(layout.bins.shape[1]):
@@ -379,11 +381,11 @@ def _fill_curves(by_shape, layout, first, end, out):
 
 @compiled
 def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_rate, layout, first, end, out, ratios):
-    """The other channels of each bin: means over its cells, least and greatest of them, sums over 7 cells around it."""
+    """The other channels of each bin: means over its cells, their minimum and maximum, sums over 7 cells around it."""
     bins, width = layout.bins.shape[1], x.shape[1]
     level = chamber_rate + _F(0.3)
     linear, straight, most = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
-    upto = np.zeros((3, width + 1))  # sums over all cells before: counts, siblings, shape
+    upto = np.zeros((3, width + 1))  # cumulative sums over the cells: counts, siblings, shape
     for layer in range(first, end):
         if not layout.exists[layer]:
             continue
@@ -429,9 +431,9 @@ def _fill_bins(x, siblings, shape, own, by_siblings, by_shape, rates, chamber_ra
 
 @compiled
 def _fill_partners(chamber_rate, layout, out):
-    """The profile of the superlayer that a layer's own is compared with."""
+    """The profile of the superlayer with which a layer's own is compared."""
     bins = layout.bins.shape[1]
-    absent = np.log(0.3) - np.log(chamber_rate + 0.3)  # the profile where no superlayer is
+    absent = np.log(0.3) - np.log(chamber_rate + 0.3)  # the profile of an absent superlayer
     profiles = np.full((3, bins), absent)
     for layer in range(12):
         if layout.exists[layer]:
@@ -445,7 +447,7 @@ def _fill_partners(chamber_rate, layout, out):
 
 @compiled
 def _partner(first, theta, third, superlayer):
-    """What a superlayer is compared with: phi with the other phi, theta with both."""
+    """The superlayers with which one is compared: phi with the other phi, theta with both."""
     return third if superlayer == 0 else first if superlayer == 2 else (first + third) / 2
 
 
@@ -455,8 +457,8 @@ def _fill_facts(
 ):
     """The 30 facts about each layer as a whole, in the rows after the bins.
 
-    13 that stand for themselves, 8 of the layer against its own superlayer's curve, and the means of these (and of its
-    rate) over the three other layers of the superlayer.
+    13 independent ones, 8 of the layer against its own superlayer's curve, and the means of these (and of its rate)
+    over the three other layers of the superlayer.
     """
     found, own = np.zeros((12, 13)), np.zeros((12, 9))
     superlayers = np.zeros(3)  # the mean of the two in the middle
@@ -503,7 +505,7 @@ def _fill_facts(
 
 @compiled
 def _together(by_shape, layer):
-    """How much a layer's deviations go with those of its siblings, as tracks make it."""
+    """The correlation of a layer's deviations with those of its siblings, as caused by tracks."""
     total, first = _F(0), layer // 4 * 4
     for cell in range(by_shape.shape[1]):
         ours = _within_3(by_shape[layer, cell])
@@ -524,7 +526,7 @@ def _within_3(value):
 
 @compiled
 def _empty_alive(shape, four, into):
-    """Fill in float64 (W,): P(no hits) of a cell that lives, by the curve of a superlayer, which its layers share."""
+    """Fill in float64 (W,): P(no hits) of a live cell, from the curve shared by the layers of a superlayer."""
     for cell in range(shape.shape[1]):
         curve = max(shape[four, cell], shape[four + 1, cell], shape[four + 2, cell], shape[four + 3, cell])
         into[cell] = np.exp(-min(curve, 8.0))
@@ -532,7 +534,7 @@ def _empty_alive(shape, four, into):
 
 @compiled
 def _dead_cells(x, shape, empty, cells, length, own):
-    """Cells without hits, cells with few, and the log of the likelihood that a share is dead over that of none."""
+    """Cells without hits, cells with few, and the log-likelihood ratio of a share of dead cells against none."""
     dead, alone, gain, low = 0, 0.0, length * np.log(1 - _SCATTERED), 0
     for cell in range(x.size):
         if cells[cell]:
@@ -568,7 +570,7 @@ def _patterns(x, shape, own, found):
 @compiled
 def _six_adjacent(x, siblings, shape, own, found):
     """The lowest and the highest of the sums over 6 adjacent cells, against curve and siblings."""
-    most = np.empty(x.size, np.float32)  # counts, hot cells cut down
+    most = np.empty(x.size, np.float32)  # counts, hot cells capped
     for cell in range(x.size):
         most[cell] = min(x[cell], _F(6) * max(shape[cell], siblings[cell]) + _F(6))
     seen, by_curve, by_others = _sums_of_6(most), _sums_of_6(shape), _sums_of_6(siblings)
@@ -589,7 +591,7 @@ def _sums_of_6(values):
 
 @compiled
 def _ends(values):
-    """The least and the greatest."""
+    """Minimum and maximum."""
     least = greatest = values[0]
     for value in values:
         least, greatest = min(least, value), max(greatest, value)

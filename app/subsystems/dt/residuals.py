@@ -1,11 +1,11 @@
-"""What a network that knows the whole chamber takes of each layer: its counts against what is expected of them.
+"""Inputs of networks that see the whole chamber: the counts of each layer against their expectation.
 
-Two expectations for every cell: that of the *siblings* (the median of the three other layers of the superlayer, each
-smoothed along the layer), and that of the superlayer's own *shape* (a smooth curve through its four layers, fitted so
-that blocks of dead or noisy cells do not bend it), which still stands when all four share a defect. Everything is
-worked out on the cells, before a layer is squeezed into 47 bins: every second cell of 96 would be lost in them.
-Deviations are limited: beyond some thousand hits a cell it is their size that counts, not their significance. Not for
-the row-only networks, see `preprocess`; not for judging, see `verdict`; the arithmetic itself is in `residual_loops`.
+There are two expectations for every cell: from the *siblings* (the median of the three other layers of the superlayer,
+each smoothed along the layer), and from the superlayer's own *shape* (a smooth curve through its four layers, fitted so
+that blocks of dead or noisy cells do not bend it), which still holds when all four share a defect. Everything is
+computed on the cells, before a layer is reduced to 47 bins, in which every second cell of 96 would be lost. Deviations
+are limited: beyond about a thousand hits per cell their size matters, not their significance. Not for the row-only
+networks, see `preprocess`; not for verdicts, see `verdict`; the arithmetic itself is in `residual_loops`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from app.subsystems.dt.preprocess import BINS
 CHANNELS = 15  # of a bin
 FACTS = 60  # of a layer as a whole; kept in the four rows after the bins, likelihood ratios in the last two
 ROWS = BINS + FACTS // CHANNELS
-ROWS_WITHOUT_RATIOS = ROWS - 2  # what networks take that were built before these were added
-STEPS = (2, 4, 8)  # cells; every so many can be dead together: see `residual_loops`
+ROWS_WITHOUT_RATIOS = ROWS - 2  # inputs of networks built before these were added
+STEPS = (2, 4, 8)  # cells; periods of dead cells: see `residual_loops`
 LOGS = (4, 5, 6, 7)  # channels that are logarithms
 PARTNER = 13  # the channel that comes from other superlayers
 
@@ -34,14 +34,14 @@ _DEGREE = 4  # of the shape
 
 
 class Layout(NamedTuple):
-    """What follows from the cells alone. W is the histogram's width.
+    """Quantities that depend on the cells alone. W is the histogram's width.
 
     Attributes:
         cells: bool (12, W), where a cell is; exists (12,), where a layer is.
         lengths: float32 (12,), cells; at least 1.
         smoothing: float32 (2, 3, W, W), unnormalised Gaussians; reach: float32 (2, 12, W), their sums over existing
             cells.
-        bins: int (12, BINS, 4): first column and the one after the last, of the bin's cells and of 7 cells around it.
+        bins: int (12, BINS, 4): first column and one past the last, of the bin's cells and of 7 cells around it.
         part: int (12, W), which part of its layer a cell is in; part_cells float64 (12, 16), how many cells these have.
         basis: float64 (5, 4 · 16): polynomials at the middle of each part of four layers; at_cells (3, 5, W).
     """
@@ -59,11 +59,11 @@ class Layout(NamedTuple):
 
 
 def layer_residuals(occupancies: Sequence[Occupancy]) -> np.ndarray:
-    """Everything the network takes of n chambers.
+    """All inputs of the network for n chambers.
 
     Returns:
         float32 (n, 12, 51, 15), finite: 47 bins of 15 channels, then 60 facts about the layer as a whole in four rows;
-        0 where a chamber has no such layer. What else is in the batch changes nothing.
+        0 where a chamber has no such layer. The rest of the batch has no effect.
 
     >>> from app.subsystems.dt.geometry import Chamber
     >>> chamber = Chamber(wheel=0, station=4, sector=9)
@@ -79,15 +79,15 @@ def layer_residuals(occupancies: Sequence[Occupancy]) -> np.ndarray:
 
 
 def altered_residuals(occupancy: Occupancy, rows: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """What the network takes of single layers of a chamber, each with other counts in it.
+    """The network's inputs for single layers of a chamber, each with modified counts.
 
     Args:
-        rows: int (k,), which layer that is, from 0.
+        rows: int (k,), the layer, from 0.
         lines: float32 (k, columns), its counts.
 
     Returns:
-        float32 (k, 51, 15), of that layer. The same as from `layer_residuals`, but that the other superlayers' profile,
-        and what the likelihood ratios take of the siblings, are those of the chamber as it is.
+        float32 (k, 51, 15), for that layer. The same as from `layer_residuals`, except that the profiles of other
+        superlayers, and the siblings in the likelihood ratios, are those of the unmodified chamber.
     """
     from app.subsystems.dt.residual_loops import altered_residuals_of  # imports a compiler
     from app.subsystems.dt.scan_loops import altered_scans_of
@@ -111,8 +111,8 @@ def _fill_in(counts: np.ndarray, layout: Layout, at: np.ndarray, out: np.ndarray
     """Fill in k chambers with the same cells.
 
     Returns:
-        their layers' rates, float32 (k, 12), hits a cell; and the sums, levels and evidence of dead cells that
-        `scan_loops.scans_of` makes of them.
+        their layers' rates, float32 (k, 12), hits per cell; and the sums, levels and evidence of dead cells from
+        `scan_loops.scans_of`.
     """
     from app.subsystems.dt.residual_loops import finish, residuals_of
     from app.subsystems.dt.scan_loops import scans_of
@@ -129,7 +129,7 @@ def _fill_in(counts: np.ndarray, layout: Layout, at: np.ndarray, out: np.ndarray
 
 
 def compile_loops() -> None:
-    """Have the loops compiled and kept for later, once on a machine: half a minute."""
+    """Compile and cache the loops, once per machine: half a minute."""
     chamber = all_chambers()[0]
     even = Occupancy(chamber, np.where(chamber.read_out, 1, -1))
     layer_residuals([even])
@@ -138,7 +138,7 @@ def compile_loops() -> None:
 
 @lru_cache(maxsize=256)
 def layout_of(cells: bytes, columns: int) -> Layout:
-    """What follows from the cells of a chamber: the bytes of the bool (12, columns) that says which exist."""
+    """The layout of a chamber with these cells: the bytes of a bool (12, columns), True where a cell exists."""
     exists = np.frombuffer(cells, bool).reshape(LAYERS, columns)
     lengths = exists.sum(axis=1)
     columns_of = np.arange(columns)

@@ -1,8 +1,8 @@
-"""The statistics that find what is wrong in a layer: which cells, and how much likelihood is gained by saying so.
+"""Scan statistics that find what is wrong in a layer: which cells, and the gain in likelihood.
 
-All of them compare the cells in question with the rest of the same layer, against a profile whose scale is free: how
-much the whole layer sees plays no part. Every cell of every array counts or is left out (`use`); what was explained
-before is left out, so that the next search sees what remains. Not for words or thresholds: see `findings`.
+All of them compare the cells in question with the rest of the same layer, against a profile with a free scale, so the
+rate of the whole layer plays no role. Every cell is either used or left out (`use`); cells explained before are left
+out, so that the next search sees what remains. Not for words or thresholds: see `findings`.
 
 Source: M. Kulldorff, A spatial scan statistic, Communications in Statistics 26 (1997) 1481.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from app.subsystems.dt.defects import PATTERN_CELLS
 
 PERIODS = (1, 2, 4, 8)  # a block is a pattern of period 1
-_SHORTEST = 1  # cells of a block: a dead cell alone explains more than the block that it would be made part of
+_SHORTEST = 1  # cells of a block: a single dead cell explains more than a block that includes it
 _ODD_OUTSIDE = (0.78, 1.3)  # times the reference: what is left of a layer is low below, high above; either is rare, and
 _OUTSIDE_COSTS = (3.0, 8.0)  # costs so much likelihood: low rates happen, high ones hardly
 _LONGEST_NOISE = 0.75  # of a layer: noise all over it is not told from a rest that is dead
@@ -29,7 +29,7 @@ _DEAD_AT_FIRST = (1 / 6, 0.1)  # where they start: share of the cells, and what 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Every set of cells of one layer that is looked at: from first to last in steps of period; int (w,) each.
+    """All sets of cells of one layer that are searched: from first to last in steps of period; int (w,) each.
 
     Ordered by the number of cells: of equal ones, the shortest comes first.
     """
@@ -45,13 +45,13 @@ class Windows:
 
 
 def _fewest(period: int, length: int) -> int:
-    """Cells that a window must have: a pattern reaches over a third of its layer, or it could be chance."""
+    """Minimum cells of a window: a pattern must span a third of its layer, or it could be chance."""
     return _SHORTEST if period == 1 else max(PATTERN_CELLS, length // 3 // period - 1)
 
 
 @cache
 def windows(length: int) -> Windows:
-    """All windows of a layer of so many cells.
+    """All windows of a layer of this length.
 
     >>> w = windows(48)
     >>> len(w), int((w.period == 1).sum())
@@ -74,19 +74,19 @@ def best_windows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The window of each layer whose cells differ most from all others.
 
-    The gain is log(likelihood) with one rate inside and another outside over that with one for all. Inside must be
-    below the first limit times outside for a pattern, below the second or above the third for a block. Half a layer
-    dead and the other half noisy look the same: an outside at an odd rate costs.
+    The gain is log(likelihood) with different rates inside and outside, relative to a single rate. Inside must be below
+    the first limit times outside for a pattern, below the second or above the third for a block. A dead half of a layer
+    and a noisy other half look the same, so an unusual rate outside costs likelihood.
 
     Args:
         counts: float64 (rows, length).
-        shape: float64 (rows, length), expected hits but for each row's scale.
+        shape: float64 (rows, length), expected hits up to the scale of each row.
         use: bool (rows, length), the cells that count.
-        reference: float64 (rows,), what the layer's rate should be, over the shape; 0 where nobody knows.
+        reference: float64 (rows,), the expected rate of the layer, over the shape; 0 if unknown.
         limits: factors for a low pattern, a low block, a noisy block.
 
     Returns:
-        float64 (rows,) gain, at most 0 where no window qualifies; int (rows,) index into `windows(length)`.
+        float64 (rows,) gain, at most 0 if no window qualifies; int (rows,) index into `windows(length)`.
     """
     looked = windows(counts.shape[1])
     gains, which = np.empty(len(counts)), np.empty(len(counts), int)
@@ -130,14 +130,14 @@ def _best(
 
 
 def _cost_of_rest(rate: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """What it costs to say that the rest of a layer has this rate."""
+    """The cost in likelihood of this rate for the rest of a layer."""
     odd = rate / np.maximum(reference, 1e-9)
     cost = np.where(odd < _ODD_OUTSIDE[0], _OUTSIDE_COSTS[0], np.where(odd > _ODD_OUTSIDE[1], _OUTSIDE_COSTS[1], 0))
     return np.where(reference > 0, cost, 0)
 
 
 def _runs(row: np.ndarray) -> list[tuple[int, int]]:
-    """Begin and end of each stretch of equal numbers."""
+    """Start and end of each stretch of equal numbers."""
     borders = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), len(row)]
     return list(pairwise(borders))
 
@@ -160,7 +160,7 @@ def _over_windows(values: np.ndarray, looked: Windows) -> np.ndarray:
 def dead_cells(
     counts: np.ndarray, shape: np.ndarray, use: np.ndarray, reference: np.ndarray, most: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cells that see little, wherever they are: a mixture of two Poisson rates, fitted to each layer.
+    """Low cells anywhere in a layer: a mixture of two Poisson rates, fitted to each layer.
 
     Args:
         counts, shape, use, reference: as in `best_windows`.
@@ -190,7 +190,7 @@ def dead_cells(
 def _responsible(
     counts: np.ndarray, shape: np.ndarray, use: np.ndarray, rate: np.ndarray, factor: np.ndarray, share: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """P(dead) of each cell, and its log(likelihood) but for what both rates share."""
+    """P(dead) of each cell, and its log(likelihood) up to terms common to both rates."""
     rate, factor, share = rate[:, None], factor[:, None], share[:, None]
     alive = counts * np.log(np.maximum(rate, 1e-12)) - rate * shape + np.log1p(-share)
     dead = counts * np.log(np.maximum(rate * factor, 1e-12)) - rate * factor * shape + np.log(share)

@@ -1,10 +1,10 @@
-"""What a layer's counts say most clearly, as likelihood ratios: compiled loops, the last 30 facts of `residuals`.
+"""Likelihood ratios of the clearest faults of a layer: compiled loops for the last 30 facts of `residuals`.
 
-The statistics that the page shows beside the network (`findings`) see some faults better than a network that is given
-deviations cell by cell: a ratio of likelihoods uses all the hits of a window at once. So the network is given these
-ratios too: the lowest and the highest window of each layer and of its superlayer's four layers together, its level
-against siblings of one rate, patterns, scattered dead cells, and blocks of three to five dead cells that several layers
-of a superlayer share. Not for the other facts, see `residual_loops`; not for words, see `findings`.
+The statistics shown beside the network (`findings`) detect some faults better than a network that only gets deviations
+cell by cell, because a likelihood ratio uses all hits of a window at once. So the network also gets these ratios: the
+lowest and the highest window of each layer and of the four layers of its superlayer together, its level against
+siblings of one rate, patterns, scattered dead cells, and blocks of three to five dead cells shared by several layers of
+a superlayer. Not for the other facts, see `residual_loops`; not for words, see `findings`.
 
 Source: M. Kulldorff, A spatial scan statistic, Communications in Statistics 26 (1997) 1481.
 """
@@ -17,19 +17,21 @@ from app.subsystems.dt.compiled import compiled
 
 FACTS = 30
 
-_LENGTHS = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)  # cells of the windows that are looked at
-_SHORT = 5  # up to so many cells a window alone makes no layer bad
-_PATTERN = 4  # cells that a pattern has at least, as in `scan`
+_LENGTHS = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)  # cells of the windows searched
+_SHORT = 5  # up to this many cells a window alone does not make a layer bad
+_PATTERN = 4  # minimum cells of a pattern, as in `scan`
 _LOW_PATTERN = 0.5  # times the rest of the layer
-_LOW, _HIGH = 0.62, 1.6  # times the rest of the layer: windows in between are not looked into
-_SET_ASIDE = 12.0  # log-likelihood from which a window is left out of the layer's level: it pays for the places
+_LOW, _HIGH = 0.62, 1.6  # times the rest of the layer: windows in between are not considered
+_SET_ASIDE = (
+    12.0  # log-likelihood from which a window is excluded from the layer's level: corrects for the number of places
+)
 _SAME_RATE = 0.87  # as in `findings`: layers that differ by no more are siblings of one rate
 _LOW_COST, _HIGH_COST = 2.0, 8.0  # as there
-_DEAD = 0.2  # of what is expected: what a dead cell may have
-_SHARE, _FACTOR = 0.18, 0.1  # of the scattered dead cells, and of what is expected in them
-_SURE = 6.0  # log-likelihood beyond which a cell is simply dead, or alive
+_DEAD = 0.2  # of the expectation: the most that a dead cell may have
+_SHARE, _FACTOR = 0.18, 0.1  # share of scattered dead cells, and of the expectation in them
+_SURE = 6.0  # log-likelihood beyond which a cell is definitely dead, or alive
 _A_HIT, _A_HIT_SCATTERED, _ALIVE = np.log(_DEAD), np.log(_FACTOR), np.log(1 - _SHARE)  # log-likelihoods
-_NOTHING = -8.0  # log(odds) of a cell that says nothing for scattered dead ones
+_NOTHING = -8.0  # log(odds) of a cell without evidence for scattered dead ones
 
 
 @compiled
@@ -37,16 +39,16 @@ def scans_of(counts, layout, shapes, at, sums, levels, dead, out):
     """Fill in the last 30 facts of each layer.
 
     Args:
-        counts: float32 (k, 12, W), hits; what stands where no cell is does not matter.
+        counts: float32 (k, 12, W), hits; values where no cell exists are ignored.
         layout: a `residuals.Layout`.
-        shapes: float32 (k, 12, W), hits expected by the superlayer's curve; 0 where no cell is.
-        at: int (k,), where in `out` each chamber belongs.
-        sums: float32 (k, 12, 3, W + 1), filled in: of all existing cells of a layer before one, hits (once without hot
-            cells, which would hide what is low, once limited) and what the curve lets expect.
-        levels: float64 (k, 12, 2), filled in: hits of a layer and what the curve lets expect, both without windows
-            that differ from the rest.
-        dead: float32 (k, 12, W), filled in: by existing cell in their order, log(likelihood) of being dead over that
-            of being alive, limited; very low beyond the last cell.
+        shapes: float32 (k, 12, W), hits expected by the superlayer's curve; 0 where no cell exists.
+        at: int (k,), the index in `out` of each chamber.
+        sums: float32 (k, 12, 3, W + 1), filled in: cumulative over the existing cells of a layer, hits (once without
+            hot cells, which would hide low ones, once limited) and expectation by the curve.
+        levels: float64 (k, 12, 2), filled in: hits of a layer and expectation by the curve, both without windows that
+            differ from the rest.
+        dead: float32 (k, 12, W), filled in: log-likelihood ratio of dead against alive for the existing cells in order,
+            limited; very low beyond the last cell.
         out: float32 (n, 12, 51, 15); its last two rows are filled in.
     """
     facts, pooled = np.zeros((12, FACTS)), np.zeros((3, counts.shape[2] + 1), np.float32)
@@ -66,12 +68,12 @@ def scans_of(counts, layout, shapes, at, sums, levels, dead, out):
 
 @compiled
 def altered_scans_of(rows, lines, layout, shapes, sums, levels, dead, facts, out):
-    """Fill in the last 30 facts of single layers of a chamber, each with other counts in it, its siblings as they are.
+    """Fill in the last 30 facts of single layers of a chamber with modified counts and unmodified siblings.
 
     Args:
         rows: int (k,), 0 to 11; lines: float32 (k, W), the layer's counts; shapes: float32 (k, W), its curve.
-        sums, levels, dead: of the chamber as it is, from `scans_of`.
-        facts: float64 (12, 30), those of the chamber as it is.
+        sums, levels, dead: of the unmodified chamber, from `scans_of`.
+        facts: float64 (12, 30), those of the unmodified chamber.
         out: float32 (k, 51, 15); its last two rows are filled in.
     """
     sums, levels, dead, facts = sums.copy(), levels.copy(), dead.copy(), facts.copy()  # a row of each is altered
@@ -102,7 +104,7 @@ def _write(facts, into):
 
 @compiled
 def _scan_layer(line, curve, cells, sums, level, dead, facts):
-    """What is seen in a layer alone: facts 0 to 5, 8 to 10, 20, 26 to 29; its sums and level; what each cell says."""
+    """From a layer alone: facts 0 to 5, 8 to 10, 20, 26 to 29; its sums and level; the evidence of each cell."""
     width = line.size
     low, high, expected = sums[0], sums[1], sums[2]
     hits, shape = np.empty(width), np.empty(width)
@@ -112,7 +114,7 @@ def _scan_layer(line, curve, cells, sums, level, dead, facts):
         if cells[cell]:
             x, e = float(line[cell]), max(float(curve[cell]), 1e-3)
             hits[n], shape[n] = x, e
-            low[n + 1] = low[n] + (x if x <= 2 * e + 4 * np.sqrt(e + 1) else e)  # a hot cell is no measure of anything
+            low[n + 1] = low[n] + (x if x <= 2 * e + 4 * np.sqrt(e + 1) else e)  # hot cells carry no information
             high[n + 1] = high[n] + min(x, 4 * e + 4)
             expected[n + 1] = expected[n] + e
             n += 1
@@ -167,7 +169,7 @@ def _scan_layer(line, curve, cells, sums, level, dead, facts):
 
 @compiled
 def _pattern(sums, expected, n, step):
-    """The gain in log(likelihood) of the lowest cells in equal steps, which reach over a third of the layer or more."""
+    """The gain in log(likelihood) of the lowest periodic cells, which must span a third of the layer or more."""
     fewest, total, should, best = max(_PATTERN, n // 3 // step - 1), sums[n], expected[n], 0.0
     for phase in range(step):
         number = (n - phase + step - 1) // step
@@ -200,7 +202,7 @@ def _scan_together(four, layout, sums, pooled):
     """The lowest and the highest window of the four layers of a superlayer together, by their existing cells in order.
 
     Returns:
-        of each the gain in log(likelihood), log(ratio), first cell and the one after the last.
+        for each the gain in log(likelihood), log(ratio), first cell and one past the last.
     """
     n = sums.shape[2] - 1
     for layer in range(four, four + 4):
@@ -219,8 +221,8 @@ def _lowest(sums, expected, n):
     """The window that is below the rest of its layer with the greatest likelihood.
 
     Returns:
-        of those of more than five cells the gain in log(likelihood), log(ratio), first cell and the one after the last;
-        the gain of the best one of three to five cells.
+        for windows of more than five cells the gain in log(likelihood), log(ratio), first cell and one past the last;
+        the gain of the best window of three to five cells.
     """
     total, should = sums[n], expected[n]
     best, short, best_ratio, first, last = 0.0, 0.0, 0.0, 0, 0
@@ -259,13 +261,13 @@ def _highest(sums, expected, n):
 
 @compiled
 def _longer(gain, short):
-    """How much better a window of more than five cells says it than one of three to five: −2 to 2."""
+    """How much better a window of more than five cells fits than one of three to five: −2 to 2."""
     return min(max((gain - short) / _SURE, -2.0), 2.0)
 
 
 @compiled
 def _gain(inside, wanted, outside, rest, total, should):
-    """log(likelihood) with one rate inside and another outside, over that with one for all."""
+    """log(likelihood) with different rates inside and outside, relative to a single rate."""
     gain = -total * np.log(max(total, 1e-9) / should)
     gain += inside * np.log(max(inside, 1e-9) / wanted)
     return gain + outside * np.log(max(outside, 1e-9) / max(rest, 1e-9))
@@ -273,13 +275,13 @@ def _gain(inside, wanted, outside, rest, total, should):
 
 @compiled
 def _root(gain):
-    """In standard deviations, a quarter of them; beyond 16 it is all the same."""
+    """A quarter of the standard deviations; saturates beyond 16."""
     return min(np.sqrt(2 * max(gain, 0.0)), 16.0) / 4
 
 
 @compiled
 def _against_siblings(layer, layout, sums, levels, dead, facts, low, high):
-    """What is seen beside the layer's siblings: facts 6, 7, 11 to 19 and 21 to 25."""
+    """From comparison with the siblings: facts 6, 7, 11 to 19 and 21 to 25."""
     into, four = facts[layer], layer // 4 * 4
     into[6], into[7] = _level(layer, levels)
     three, three_sum, two, pair = _shared(layer, dead)
@@ -293,7 +295,7 @@ def _against_siblings(layer, layout, sums, levels, dead, facts, low, high):
 
 @compiled
 def _in_window(sums, expected, first, last):
-    """How far one layer is off in a window that its superlayer has: signed standard deviations, and log(ratio)."""
+    """The deviation of one layer in a window of its superlayer: signed standard deviations, and log(ratio)."""
     n = sums.size - 1
     inside, wanted = sums[last] - sums[first], expected[last] - expected[first]
     outside, rest = sums[n] - inside, expected[n] - wanted
@@ -306,7 +308,7 @@ def _in_window(sums, expected, first, last):
 
 @compiled
 def _level(layer, levels):
-    """How far a layer's rate is from that of its siblings of one rate: signed standard deviations, and log(ratio)."""
+    """The deviation of a layer's rate from that of its siblings: signed standard deviations, and log(ratio)."""
     four, best, cost_of_best = layer // 4 * 4, -1, np.inf
     for tried in range(four, four + 4):  # which of the layers has the ordinary rate?
         if levels[tried, 0] <= 0 or levels[tried, 1] <= 0:
@@ -327,7 +329,7 @@ def _level(layer, levels):
         return 0.0, 0.0
     own, expected = levels[layer, 0], levels[layer, 1] * hits / sums
     gain = own * np.log(max(own, 1e-9) / expected) - own + expected
-    gain *= sums / (sums + levels[layer, 1])  # the siblings' rate is not known better than their hits tell
+    gain *= sums / (sums + levels[layer, 1])  # the siblings' rate has the uncertainty of their hits
     sigmas = min(np.sqrt(2 * max(gain, 0.0)), 16.0)
     if own < expected:
         sigmas = -sigmas
@@ -336,7 +338,7 @@ def _level(layer, levels):
 
 @compiled
 def _beside(levels, tried, other):
-    """−1, 0 or 1: the other layer's rate is clearly below, like or clearly above that of the one tried."""
+    """−1, 0 or 1: the other layer's rate is clearly below, similar to or clearly above the one tried."""
     if levels[other, 0] <= 0 or levels[other, 1] <= 0:
         return 0
     rate, ordinary = levels[other, 0] / levels[other, 1], levels[tried, 0] / levels[tried, 1]
@@ -348,11 +350,11 @@ def _beside(levels, tried, other):
 
 @compiled
 def _shared(layer, dead):
-    """How surely this layer shares a block of dead cells with others of its superlayer, at the same place within one.
+    """The evidence that this layer shares a block of dead cells with others of its superlayer, within one cell.
 
     Returns:
-        of three adjacent cells in at least three layers, the least certain cell of the third of them; the sum over
-        the three cells instead, a third of it; of three cells in two layers; of two cells in three layers.
+        for three adjacent cells in at least three layers, the least certain cell of the third layer; the same with a
+        third of the sum over the three cells; for three cells in two layers; for two cells in three layers.
     """
     four, width = layer // 4 * 4, dead.shape[1]
     three, three_sum, two, pair = -_SURE, -_SURE, -_SURE, -_SURE
@@ -361,7 +363,7 @@ def _shared(layer, dead):
         own = min(own_pair, dead[layer, cell + 2])
         own_sum = (dead[layer, cell] + dead[layer, cell + 1] + dead[layer, cell + 2]) / 3
         if own_pair <= pair and own_sum <= three_sum and own <= two:
-            continue  # nothing better can come of it
+            continue  # cannot improve
         first = second = first_sum = second_sum = first_pair = second_pair = -_SURE  # of the siblings
         for other in range(four, four + 4):
             if other == layer:

@@ -1,7 +1,7 @@
-"""Simulated chambers, good and bad, with labels: what networks learn from and the demonstration server serves.
+"""Simulated chambers, good and bad, with labels, for training networks and for the demonstration server.
 
-Everything is drawn from generators seeded by the arguments alone: the same seed gives the same chambers, whatever
-was called before. What is drawn is in `profiles` and `faults`; what it means for a label, in `defects`.
+Everything is drawn from generators seeded by the arguments alone: the same seed gives the same chambers, whatever was
+called before. `profiles` and `faults` define what is drawn; `defects` what it means for a label.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ __all__ = [
     "simulate_run",
 ]
 
-SIMULATOR_VERSION = 3  # on the card of every model; raise it with any change of what is drawn
+SIMULATOR_VERSION = 3  # on the card of every model; increase it with any change of what is drawn
 
-# Share of the simulated chambers with faults. In the ordinary ones about 1 % of the layers are bad, as in ordinary data
-# taking: scores are calibrated on these. Many more are bad in those to learn from.
+# Share of the simulated chambers with faults. In ordinary ones about 1 % of the layers are bad, as in ordinary data
+# taking: scores are calibrated on these. Many more are bad in training chambers.
 ORDINARY, RICH = 0.05, 0.6
 
 _TRAINING, _CHAMBER, _RUN, _CHAMBER_IN_RUN = range(4)  # streams: the first word of each seed
-_ASIDE = (0.1, 0.4)  # of the tracks hit the next cell: in layers 1 and 3, in layers 2 and 4; as in run 302635
+_ASIDE = (0.1, 0.4)  # share of tracks that hit the next cell: in layers 1 and 3, in layers 2 and 4; as in run 302635
 _RUN_FACTORS = (0.3, 3.0)  # luminosity and length of a demonstration run, relative to run 302635
 
 # Shares of the chambers of a demonstration run.
-_PERSISTENT = 0.012  # with a defect that they have in every run
-_NEW = 0.03  # with a defect of this run
+_PERSISTENT = 0.012  # with a permanent defect
+_NEW = 0.03  # with a defect in this run
 _HOT = 0.015  # with a hot cell
 _FEW_HITS = 0.004  # with low statistics
 
@@ -54,10 +54,10 @@ class SimulatedChamber:
 
     Attributes:
         occupancy: the simulated histogram.
-        expected: float64 (12, columns), read-only: expected hits a cell without defects; 0 where no cell is.
+        expected: float64 (12, columns), read-only: expected hits per cell without defects; 0 where no cell exists.
         bad: float32 (12,), read-only: P(bad) of each layer by the rule in `defects`: 0 good, 1 bad, in between
-            for what is ambiguous, NaN where the layer does not exist.
-        defects: all that was done to it, also what is good (a hot cell, isolated dead cells, few hits).
+            ambiguous, NaN where the layer does not exist.
+        defects: all of its defects, including harmless ones (a hot cell, isolated dead cells, few hits).
     """
 
     occupancy: Occupancy
@@ -69,10 +69,10 @@ class SimulatedChamber:
 def simulate_chambers(
     count: int, seed: int, faulty: float = ORDINARY, without: Collection[DefectKind] = ()
 ) -> list[SimulatedChamber]:
-    """Chambers to learn from: a wide prior over geometry, profile, rate and defects.
+    """Training chambers: a wide prior over geometry, profile, rate and defects.
 
     Chamber i of a seed is the same, however many are drawn. `faulty` is the share of chambers with one to three faults;
-    the others have dead cells and hot cells at most. No chamber has a defect of a kind in `without`.
+    the others have at most dead cells and hot cells. No chamber has a defect of a kind in `without`.
 
     >>> few, more = simulate_chambers(2, seed=1), simulate_chambers(3, seed=1)
     >>> [a.occupancy.to_bytes() == b.occupancy.to_bytes() for a, b in zip(few, more)]
@@ -84,8 +84,8 @@ def simulate_chambers(
 def simulate_run(run: int) -> Mapping[Chamber, SimulatedChamber]:
     """A whole demonstration run of 250 chambers that looks like a real one; deterministic in the run number.
 
-    A chamber keeps its profile, its isolated dead cells and a known defect, if it has one, from run to run; the
-    rate and new defects belong to the run.
+    A chamber keeps its profile, its isolated dead cells and its known defect, if any, from run to run; the rate and new
+    defects belong to the run.
     """
     return {chamber: simulate_chamber(run, chamber) for chamber in all_chambers()}
 
@@ -130,10 +130,10 @@ def _simulated(
 
 
 def _counts(expected: np.ndarray, factor: np.ndarray, tracks: float, rng: np.random.Generator) -> np.ndarray:
-    """Poisson counts, of which a share comes from tracks that cross the four layers of a superlayer: int32.
+    """Poisson counts, a share of which comes from tracks that cross the four layers of a superlayer: int32.
 
-    A track hits the same cell in layers 1 and 3 and, as these are shifted by half a cell, that cell or its neighbour in
-    layers 2 and 4; some go a cell further. Each cell still is Poisson, but neighbours in four layers go together.
+    A track hits the same cell in layers 1 and 3 and, because of the half-cell stagger, that cell or its neighbour in
+    layers 2 and 4; some go one cell further. Each cell is still Poisson, but neighbours in four layers are correlated.
     """
     common = np.zeros(expected.shape)
     mean = np.zeros(expected.shape)

@@ -1,6 +1,6 @@
-"""What the chambers of a run come to: bad layers by wheel, station and kind, and how the scores are spread.
+"""The summary of a run's chambers: bad layers by wheel, station and kind, and the distribution of scores.
 
-Worked out when a run is scored and kept with it, so that a page over many runs reads no chamber. Not for words: see
+Computed when a run is scored and stored with it, so that pages over many runs read no chambers. Not for words: see
 `app.web.shared.display`.
 """
 
@@ -16,7 +16,7 @@ from app.subsystems.dt.finding import FindingKind
 from app.subsystems.dt.geometry import LAYERS, STATIONS, WHEELS
 from app.subsystems.dt.histogram import Occupancy
 
-UNEXPLAINED = "score"  # the kind of a bad layer in which simple statistics find nothing: only its score says so
+UNEXPLAINED = "score"  # the kind of a bad layer without findings: only its score says that it is bad
 KINDS = (*(str(kind) for kind in FindingKind if kind is not FindingKind.NOISY_CELL), UNEXPLAINED)
 
 KIND_WORDS = {
@@ -34,15 +34,15 @@ KIND_WORDS = {
 SCORE_STEPS, CERTAINTY_STEPS = 20, 10
 STEP = 0.05
 
-# From how many bad layers on a chamber has CMS's codes 1, 2 and 3.
+# Number of bad layers from which a chamber has CMS's codes 1, 2 and 3.
 CODES_FROM = (1, 5, 9)
 
 
 def bad_layers(verdicts: Sequence[str], findings: Iterable[Mapping[str, Any]]) -> dict[int, tuple[str, str]]:
-    """The bad layers of a chamber, each with its kind, one of `KINDS`, and what was found in words.
+    """The bad layers of a chamber, each with its kind, one of `KINDS`, and the finding in words.
 
-    The kind is that of the most significant finding that makes a layer bad by itself; `UNEXPLAINED`, and no words,
-    where none does.
+    The kind is that of the most significant finding that makes a layer bad by itself; `UNEXPLAINED`, without words, if
+    none does.
 
     >>> low = {"layer": 3, "kind": "low_rate", "makes_bad": True, "significance": 9.0, "text": "low rate: 0.59"}
     >>> bad_layers(["good", "bad", "bad", "empty", *["absent"] * 8], [low])
@@ -64,7 +64,7 @@ def bad_layers(verdicts: Sequence[str], findings: Iterable[Mapping[str, Any]]) -
 
 
 def chamber_code(bad: int) -> int:
-    """CMS's code of a chamber with so many bad layers: more than 8, 4, 0 are 3, 2, 1.
+    """CMS's code for a chamber with this many bad layers: more than 8, 4, 0 give 3, 2, 1.
 
     >>> [chamber_code(bad) for bad in (0, 1, 4, 5, 8, 9, 12)]
     [0, 1, 1, 2, 2, 3, 3]
@@ -73,15 +73,15 @@ def chamber_code(bad: int) -> int:
 
 
 def summarise(documents: Iterable[Mapping[str, Any]]) -> dict[str, int | bytes]:
-    """What is kept of a run besides how many of its chambers are in each state.
+    """The summary stored with a run, in addition to the number of chambers in each state.
 
     Args:
-        documents: chambers as the store has them: wheel, station, hits, verdicts, findings, worst, rank (the certainty
-            of a chamber that is judged). What is not scored counts only with its hits.
+        documents: chambers from the store: wheel, station, hits, verdicts, findings, worst, rank (the certainty of a
+            judged chamber). Unscored chambers contribute only their hits.
 
     Returns:
         "parts" (judged layers), "hits", and bad layers as "bad_wheel_-2" …, "bad_station_1" …, "bad_kind_block" …; for
-        chambers that are judged "worst_scores" and "certainties", as `spread` reads them.
+        judged chambers "worst_scores" and "certainties", in the form read by `spread`.
     """
     counts: dict[str, int] = {"parts": 0, "hits": 0}
     counts |= {f"bad_wheel_{wheel}": 0 for wheel in WHEELS} | {f"bad_station_{station}": 0 for station in STATIONS}
@@ -115,7 +115,7 @@ def spread(runs: Sequence[bytes]) -> np.ndarray:
 
 
 def pack_rates(occupancy: Occupancy) -> bytes:
-    """Hits a cell of layers 1 to 12 as 12 half-precision numbers; not a number where no layer is."""
+    """Hits per cell of layers 1 to 12 as 12 half-precision numbers; NaN for absent layers."""
     cells, counts = occupancy.cells.sum(axis=1), np.where(occupancy.cells, occupancy.counts, 0)
     rates = np.full(LAYERS, np.nan)
     np.divide(counts.sum(axis=1, dtype=np.int64), cells, out=rates, where=cells > 0)
@@ -123,12 +123,12 @@ def pack_rates(occupancy: Occupancy) -> bytes:
 
 
 def pack_scores(scores: Sequence[float | None]) -> bytes:
-    """The scores of layers 1 to 12 in the same way; not a number where there is none."""
+    """The scores of layers 1 to 12 in the same form; NaN where there is none."""
     return np.array([np.nan if score is None else score for score in scores]).astype("<f2").tobytes()
 
 
 def unpack(packed: Sequence[bytes]) -> np.ndarray:
-    """float64 (n, 12) of what was packed n times, NaN where there is no value.
+    """float64 (n, 12) from n packed values, NaN where there is none.
 
     >>> unpack([pack_scores([0.5, None, *[0.25] * 10])])[0, :3].tolist()
     [0.5, nan, 0.25]

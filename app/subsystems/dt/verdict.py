@@ -1,7 +1,7 @@
-"""What is said of each layer: a score with its verdict, or why there is none.
+"""The verdict on each layer: a score with its verdict, or why there is none.
 
-Two verdicts come before any network, because no network should have to guess them: a layer without hits in a chamber
-that has statistics is *empty*, and bad; a chamber with too few hits is *unjudged*. Not for the network: see `app.ml`.
+Two verdicts precede any network, because no network should have to guess them: a layer without hits in a chamber with
+enough statistics is *empty*, and bad; a chamber with too few hits is *unjudged*. Not for the network: see `app.ml`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.preprocess import BINS
 
-# Hits a cell that a chamber needs to be judged. Below it, a layer that lost 30 % of its hits cannot be told from a
+# Hits per cell that a chamber needs to be judged. Below it, a layer that lost 30 % of its hits cannot be told from a
 # good one: compare a layer of 50 cells with its 3 siblings (given all their hits N, the layer's own are binomial with
 # N and 1/4) and call it bad where it has so few that a good one has as few in 1 % of cases. That test finds
-# 47 % of such losses at 1.4 hits a cell, 51 % at 1.5, 66 % at 2 and 95 % at 4. A test repeats the calculation.
+# 47 % of such losses at 1.4 hits per cell, 51 % at 1.5, 66 % at 2 and 95 % at 4. A test repeats the calculation.
 LEAST_HITS_A_CELL = 1.5
 
-# Hits that must be expected of a layer before having none makes it empty: a good layer has none in exp(−10) = 0.005 %.
+# Hits that must be expected of a layer for it to be called empty: a good layer has none in exp(−10) = 0.005 %.
 LEAST_HITS_EXPECTED = 10
 
 _HALF = (-65_504.0, 65_504.0)  # what a float16 holds
@@ -31,12 +31,12 @@ _HALF = (-65_504.0, 65_504.0)  # what a float16 holds
 
 @dataclass(frozen=True, eq=False)
 class Prejudgement:
-    """What is known of n chambers before any network has seen them.
+    """The verdicts on n chambers before any network.
 
     Attributes:
-        verdicts: object (n, 12) of EMPTY, UNJUDGED, ABSENT, or None where a network is to judge.
+        verdicts: object (n, 12) of EMPTY, UNJUDGED, ABSENT, or None for layers that a network is to judge.
         reasons: object (n, 12) of str.
-        rates: float (n,): hits a cell where the chamber is alive.
+        rates: float (n,): hits per cell where the chamber is alive.
     """
 
     verdicts: np.ndarray
@@ -50,14 +50,14 @@ class Prejudgement:
 
 
 def hits_a_cell(bins: np.ndarray) -> np.ndarray:
-    """How many hits a cell each chamber has where it is alive.
+    """The hits per cell of each chamber where it is alive.
 
-    The unit is half a layer, so that neither dead layers nor a dead half of the chamber count: the mean over the
-    halves that have at least half of what the best one has. Bins that stand further above their half's median than
-    Poisson allows are cut down first: hot cells are not statistics.
+    The unit is half a layer, so that neither dead layers nor a dead half of the chamber count: the mean over the halves
+    with at least half the rate of the best one. Bins further above their half's median than Poisson allows are capped
+    first, because hot cells are not statistics.
 
     Args:
-        bins: float (n, 12, 47), hits a cell, NaN where no layer is.
+        bins: float (n, 12, 47), hits per cell, NaN for absent layers.
 
     Returns:
         float64 (n,); 0 for a chamber without hits.
@@ -72,7 +72,7 @@ def hits_a_cell(bins: np.ndarray) -> np.ndarray:
 
 
 def judge_before(occupancies: Sequence[Occupancy], bins: np.ndarray) -> Prejudgement:
-    """Find what needs no network: absent layers, chambers with too few hits, empty layers.
+    """The verdicts that need no network: absent layers, chambers with too few hits, empty layers.
 
     Args:
         occupancies: n chambers.
@@ -112,7 +112,7 @@ def judge(
     """Make the judgements of n chambers.
 
     Args:
-        before: what was said before the network.
+        before: the verdicts before the network.
         scores: float (layers,), the network's P(bad) of `before.open`, in that order.
         threshold: the score from which a layer is bad.
         embeddings: float (layers, any), of the same layers.
@@ -136,7 +136,7 @@ def judge(
 
 
 def _least_certain(is_open: np.ndarray, scores: np.ndarray, embeddings: np.ndarray) -> list[bytes | None]:
-    """Of each chamber, the embedding of the least certain layer that the network saw."""
+    """For each chamber, the embedding of the least certain layer that the network saw."""
     certainty = np.full(is_open.shape, np.inf)
     certainty[is_open] = np.abs(0.5 - scores)
     index = np.zeros(is_open.shape, int)

@@ -1,6 +1,7 @@
-"""A candidate: a network made from simulated chambers and from labels, and what it forgot. All but the database.
+"""A candidate: a network trained on simulated chambers and labels, and what it forgot. Everything but the database.
 
-`Plan` is what a person chooses, `Order` a plan with all that it takes, and `Making` that as a task for another process.
+`Plan` is a person's choice, `Order` a plan with all its inputs, and `Making` the task that carries it out in another
+process.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Plan:
     """What to train.
 
     Attributes:
-        choice: which labels go in.
-        chambers: simulated ones, of which 60 % are learnt from.
-        simulated_weight: how much all simulated layers count together, all labelled ones counting 1.
+        choice: which labels are used.
+        chambers: number of simulated ones, 60 % of them for training.
+        simulated_weight: total weight of all simulated layers relative to all labelled ones.
 
     Raises:
         InvalidInput: field "architecture", "seed", "chambers" or "simulated_weight".
@@ -64,13 +65,13 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """All that it takes to carry out a plan.
+    """A plan with everything needed to carry it out.
 
     Attributes:
-        labelled: enough labels: see `labelled_items.require_enough`.
+        labelled: the labels, which are enough: see `labelled_items.require_enough`.
         folder: where to write the model; its name becomes the model's.
         active: the folder of the model in use.
-        test_chambers, tolerance: of the check for forgetting.
+        test_chambers, tolerance: for the check for forgetting.
     """
 
     plan: Plan
@@ -82,12 +83,12 @@ class Order:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The labels that go in: a `Composition` as JSON."""
+        """The labels used: a `Composition` as JSON."""
         return self.labelled.composition.model_dump(mode="json")
 
     @property
     def notes(self) -> list[str]:
-        """What is left out that somebody may miss."""
+        """Notable omissions."""
         number = self.labelled.composition.left_out.get(SIMULATED_RUN)
         return [f"left out: {number:,} labelled chambers {SIMULATED_RUN}"] if number else []
 
@@ -97,11 +98,11 @@ class Order:
 
 
 def make(order: Order, report: Callable[[str], None], after_epoch: Callable[[Epoch], None]) -> Forgetting:
-    """Train the network, write it, and find what it forgot.
+    """Train the network, write it, and check what it forgot.
 
     Args:
-        report: told what is going on, a line at a time.
-        after_epoch: told of each epoch that is over.
+        report: receives progress messages, one line at a time.
+        after_epoch: called after each epoch.
     """
     from app.subsystems.dt.learning.scoring import Scorer
 
@@ -131,11 +132,11 @@ def make(order: Order, report: Callable[[str], None], after_epoch: Callable[[Epo
 
 @dataclass(frozen=True, eq=False)
 class Making:
-    """Carrying out an order, as a task; the candidate is in the order's folder then."""
+    """The task that carries out an order; it leaves the candidate in the order's folder."""
 
     order: Order
 
     def __call__(self, tell: Callable[[Told], None]) -> dict[str, Any]:
-        """What it forgot, a `Forgetting`; tells {"words"}, and {"epoch"} after each."""
+        """What the candidate forgot, a `Forgetting`; reports {"words"}, and {"epoch"} after each epoch."""
         found = make(self.order, lambda line: tell({"words": line}), lambda epoch: tell({"epoch": asdict(epoch)}))
         return found.model_dump(mode="json")

@@ -1,6 +1,6 @@
-"""A model's card for a person: what is known of it and what is not, the same on its page and as Markdown.
+"""A model's card for people: what is known and what is not, identical on its page and as Markdown.
 
-What nobody measured is left out or said to be unknown, never made up. Not for the card's fields: see `models.Card`.
+What was not measured is omitted or listed as unknown, never invented. Not for the card's fields: see `models.Card`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from app.subsystems.dt.learning.evaluation import ALL, FALSE_ALARMS, LEVELS, Eva
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 
-FOUND_LESS_THAN = 0.95  # share at 1 % false alarms: kinds of fault below it are named among the limits
-LEAST_LAYERS = 10  # of a kind, for its share to say something
+FOUND_LESS_THAN = 0.95  # share found at 1 % false alarms: kinds of fault below it are listed as limits
+LEAST_LAYERS = 10  # of a kind, for its share to be meaningful
 
 
 @dataclass(frozen=True)
 class Use:
-    """A threshold as it stands.
+    """A current threshold.
 
     Attributes:
-        use: whose it is.
+        use: what it is for.
         score: from which a layer is bad.
-        false_alarms: share of good layers called bad; None where nobody measured it.
-        by_hits: the same by hits a cell.
-        found: share of bad layers called bad; None where nobody measured it.
-        set: who set it when, and why; None where it is the card's.
+        false_alarms: share of good layers called bad; None if not measured.
+        by_hits: the same by hits per cell.
+        found: share of bad layers called bad; None if not measured.
+        set: who set it, when and why; None for the card's own.
     """
 
     use: str
@@ -50,7 +50,7 @@ class Known:
 
     Attributes:
         thresholds: all that were set, newest first.
-        kept: what it was found to be worth; None where it was not evaluated.
+        kept: its stored evaluation; None if it was not evaluated.
     """
 
     model: Model
@@ -69,7 +69,7 @@ class Known:
 
 
 def uses(known: Known) -> list[Use]:
-    """The thresholds that stand, in the card's order."""
+    """The current thresholds, in the card's order."""
     method = known.method
     found = []
     standing = {one.use: one for one in reversed(known.thresholds)}
@@ -90,7 +90,7 @@ def uses(known: Known) -> list[Use]:
 
 
 def labels(card: Card) -> list[tuple[str, str]]:
-    """What people labelled, where it went into the weights: (what, in words)."""
+    """The labels used for the weights: (what, in words)."""
     given = card.trained_on and card.trained_on.labels
     if not given:
         return []
@@ -109,7 +109,7 @@ def labels(card: Card) -> list[tuple[str, str]]:
 
 
 def limits(known: Known) -> list[str]:
-    """What it cannot do, or what nobody knows of it, a sentence each."""
+    """Its limits, and what is unknown, one sentence each."""
     card, method = known.card, known.method
     said = [
         f"Chambers with fewer than {LEAST_HITS_A_CELL:g} hits a cell are not judged; layers without any hit are bad."
@@ -124,7 +124,7 @@ def limits(known: Known) -> list[str]:
             said.append("It has seen no real chamber: what the simulator does not draw, it does not know.")
         elif given.not_represented:
             chambers = _plural(given.not_represented, "chamber")
-            said.append(f"{chambers} of the labelled runs are unlike any labelled one in what the queue chooses by.")
+            said.append(f"{chambers} of the labelled runs are unlike any labelled one in what the queue selects on.")
     else:
         said.append("It was trained elsewhere: on what is not known.")
     if method is None:

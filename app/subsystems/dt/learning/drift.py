@@ -1,9 +1,9 @@
-"""How far a run is from what its model was trained on, by its scores and by what the network made of its chambers.
+"""Drift: how far a run is from its model's training data, by its scores and by the network's activations.
 
-Two measures. The population stability index tells whether scores, hits and distances are distributed as in the
-reference. The distance of a chamber tells whether the model has seen anything like it: a network can be sure and wrong
-of what it has never seen. The reference is simulated chambers, drawn as the training drew them and judged by the model
-as chambers of runs are. Importing this imports no TensorFlow. What was found: docs/drift.md.
+There are two measures. The population stability index tells whether scores, hits and distances are distributed as in
+the reference. The distance of a chamber tells whether the model has seen anything like it, because a network can be
+confidently wrong about what it has never seen. The reference consists of simulated chambers, drawn as in training and
+scored by the model like chambers of runs. Importing this does not import TensorFlow. For results see docs/drift.md.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ if TYPE_CHECKING:
     from app.subsystems.dt.learning.scoring import Scorer
 
 SEED = 302_635
-SEEN = 1_000  # chambers with as many faults as in training, and as many with as few as usual, to be near to
-HELD_OUT = 2_000  # ordinary ones, for the bound and the bins
-SHARE_WITHIN = 0.99  # of the ordinary chambers that are held out: from the bound on, a chamber is unlike anything seen
+SEEN = 1_000  # nearest-neighbour candidates: chambers with as many faults as in training, and as many with few as usual
+HELD_OUT = 2_000  # ordinary chambers, for the bound and the bins
+SHARE_WITHIN = (
+    0.99  # share of held-out ordinary chambers below the bound, beyond which a chamber is unlike anything seen
+)
 BINS = 10
 LEAST_SCALE = 1e-3  # of a unit's spread, relative to that of all
-AT_ONCE = 250  # chambers drawn and judged together: between two of these the work can be stopped
+AT_ONCE = 250  # chambers drawn and scored together: the work can be stopped between batches
 
 _RICH, _ORDINARY, _HELD_OUT = 3, 4, 5  # streams of seeds; the first three are those of the evaluation
 
 
 @dataclass(frozen=True)
 class Bins:
-    """A distribution in short.
+    """A binned distribution.
 
     Attributes:
         edges: between the bins, ascending; the first and the last bin are open.
-        shares: of the reference in each bin, one more than edges; of equal size as far as values are not alike.
+        shares: of the reference in each bin, one more than edges; equal, except for tied values.
     """
 
     edges: tuple[float, ...]
@@ -45,7 +47,7 @@ class Bins:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Bins:
-        """Bins that hold a tenth of the values each; fewer where many values are alike.
+        """Bins with a tenth of the values each; fewer if many values are tied.
 
         >>> Bins.of(np.arange(1000.0)).shares
         (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
@@ -57,9 +59,9 @@ class Bins:
         """The population stability index: Σ (a − e) ln(a / e) over the bins, a the share here and e in the reference.
 
         It is Jeffreys' divergence (Proc. R. Soc. A 186 (1946) 453) of binned shares; the name and the rule that 0.1 is
-        little and 0.25 a change are of credit scoring (Siddiqi, Credit Risk Scorecards, 2006). Without any change it is
-        about (bins − 1) (1/n + 1/m) for n independent values and m in the reference (Yurdakul and Naranjo, Journal of
-        Risk Model Validation 14 (2020)). A bin without values counts as half a value, or the logarithm were infinite.
+        little and 0.25 a change come from credit scoring (Siddiqi, Credit Risk Scorecards, 2006). Without any change it
+        is about (bins − 1) (1/n + 1/m) for n independent values and m in the reference (Yurdakul and Naranjo, Journal
+        of Risk Model Validation 14 (2020)). An empty bin counts as half a value, to keep the logarithm finite.
 
         Args:
             values: float (n,).
@@ -82,14 +84,14 @@ class Bins:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a model was trained on, in short.
+    """A summary of a model's training data.
 
     Attributes:
-        simulator_version, chambers: of what it was made.
+        simulator_version, chambers: what it was made from.
         scale: float32 (units,): the standard deviation of each unit of the last hidden layer.
         seen: float32 (n, units): embeddings as `_compared` makes them.
-        bound: the distance to the nearest of these that 99 % of held-out ordinary chambers keep below.
-        scores, hits, distances: bins of the scores of layers, hits a cell and distances of held-out ordinary chambers.
+        bound: the distance to the nearest of these that 99 % of held-out ordinary chambers stay below.
+        scores, hits, distances: bins of layer scores, hits per cell and distances of held-out ordinary chambers.
     """
 
     simulator_version: int
@@ -102,13 +104,13 @@ class Reference:
     distances: Bins
 
     def unlike(self, embeddings: Sequence[bytes | None]) -> list[float | None]:
-        """How far chambers are from what the model has seen: 1 at the bound, more beyond.
+        """The distance of chambers from what the model has seen: 1 at the bound, more beyond.
 
         Args:
             embeddings: `Judgement.embedding` of each chamber, made by the same model.
 
         Returns:
-            For each the distance over the bound; None where there is no embedding.
+            For each the distance divided by the bound; None without an embedding.
         """
         known = [i for i, embedding in enumerate(embeddings) if embedding]
         found: list[float | None] = [None] * len(embeddings)
@@ -123,7 +125,7 @@ _ARRAYS = tuple(field.name for field in fields(Reference) if field.type == "np.n
 
 
 def to_document(reference: Reference) -> dict[str, Any]:
-    """A reference as it is kept: arrays as their shape and little-endian float32."""
+    """A reference in stored form: arrays as their shape and little-endian float32."""
     arrays = {name: getattr(reference, name) for name in _ARRAYS}
     return asdict(reference) | {
         name: {"shape": list(array.shape), "data": array.astype("<f4").tobytes()} for name, array in arrays.items()
@@ -131,7 +133,7 @@ def to_document(reference: Reference) -> dict[str, Any]:
 
 
 def of_document(document: Mapping[str, Any]) -> Reference:
-    """A reference that was kept."""
+    """A reference from its stored form."""
     arrays = {name: np.frombuffer(document[name]["data"], "<f4").reshape(document[name]["shape"]) for name in _ARRAYS}
     bins = {
         field.name: Bins(**{name: tuple(values) for name, values in document[field.name].items()})
@@ -143,11 +145,11 @@ def of_document(document: Mapping[str, Any]) -> Reference:
 
 @dataclass(frozen=True)
 class Measured:
-    """What of a chamber is compared with the reference.
+    """The quantities of a chamber that are compared with the reference.
 
     Attributes:
-        hits: a cell.
-        scores: of its layers; None where a layer has none.
+        hits: per cell.
+        scores: of its layers; None for layers without one.
     """
 
     hits: float
@@ -160,8 +162,8 @@ class Drift:
     """How far a run is from its model's reference.
 
     Attributes:
-        chambers: those with an embedding, of which distances are known.
-        unlike: the share of these beyond the bound; None where there are none.
+        chambers: those with an embedding, for which distances are known.
+        unlike: the share of these beyond the bound; None if there are none.
         scores, hits, distances: stability indexes; None where there are no values.
     """
 
@@ -189,10 +191,10 @@ def measure(reference: Reference, chambers: Sequence[Measured]) -> tuple[Drift, 
 
 
 def make_reference(scorer: Scorer, stop: Callable[[], bool]) -> Reference | None:
-    """Judge simulated chambers by a model and keep what they are like; None if it was stopped.
+    """Score simulated chambers with a model and summarise them; None if stopped.
 
     Args:
-        stop: asked now and then whether to put the work away.
+        stop: polled now and then.
     """
     seen: list[Measured] = []
     held_out: list[Measured] = []
@@ -206,7 +208,7 @@ def make_reference(scorer: Scorer, stop: Callable[[], bool]) -> Reference | None
                 return None
             chambers += _judged(scorer, simulate_chambers(AT_ONCE, evaluation_seed(SEED + i, stream), faulty))
     vectors = _vectors([chamber.embedding for chamber in seen if chamber.embedding])
-    # A unit that hardly ever says anything is not made to matter more than the others.
+    # Units that are hardly ever active must not dominate.
     scale = np.maximum(vectors.std(axis=0), LEAST_SCALE * vectors.std() or 1)
     known = _compared(vectors, scale)
     ordinary = [chamber for chamber in held_out if chamber.embedding]
@@ -243,7 +245,7 @@ def _vectors(embeddings: Sequence[bytes]) -> np.ndarray:
 
 
 def _compared(vectors: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Activations as they are compared: in units of their spread, and by their logarithm where they are large.
+    """Activations as compared: in units of their spread, and logarithmic where they are large.
 
     Activations grow with the statistics of a chamber, over orders of magnitude; without the logarithm the distances of
     busy chambers would hide all others.

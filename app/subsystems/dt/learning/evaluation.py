@@ -1,7 +1,8 @@
-"""Networks against the yardsticks, in one run, on the same layers: what `flask evaluate-model` does.
+"""Networks against yardsticks, in one run on the same layers: the work of `flask evaluate-model`.
 
-Chambers are compared, never single layers: those that a yardstick is fitted to are others than those it is tested on,
-and so are those that any network was trained on (see `labelled`). Not for showing it: see `tables` and `pictures`.
+Samples are split by chamber, never by layer: test chambers differ from those to which yardsticks are fitted, and from
+those on which any network was trained (see `known_chambers`). Not for display: see `evaluation_tables` and
+`evaluation_pictures`.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ from app.subsystems.dt.verdict import judge_before
 SEED = 302_635
 LEAST_CHAMBERS = 50  # with fewer, there can be no bad layer
 FALSE_ALARMS = (0.001, 0.01, 0.05)  # shares of the good layers
-SHOWN = FALSE_ALARMS.index(0.01)  # the one of the tables by kind and statistics
-BAND = tuple(np.geomspace(LEAST_FALSE_ALARMS, 1, 25).tolist())  # where the interval of a ROC is worked out
-OWN = "own"  # the threshold that a rule brings with it
+SHOWN = FALSE_ALARMS.index(0.01)  # the one used in the tables by kind and statistics
+BAND = tuple(np.geomspace(LEAST_FALSE_ALARMS, 1, 25).tolist())  # where the interval of a ROC is computed
+OWN = "own"  # a rule's own threshold
 
-# Hits a cell of the chamber where it is alive: from, to. The last is the promise of the issue: from 6 up.
+# Hits per cell of the chamber where it is alive: from, to. The last is the range for which bounds are promised.
 STATISTICS = {
     "< 2": (0.0, 2.0),
     "2–6": (2.0, 6.0),
@@ -62,7 +63,7 @@ class _Part(BaseModel):
 
 
 class Found(_Part):
-    """What a method finds when at most this share of all good layers is flagged."""
+    """The share that a method finds when at most this share of all good layers is flagged."""
 
     false_alarms: float
     found: Interval
@@ -105,15 +106,15 @@ class Called(_Part):
 
 
 class AtThreshold(_Part):
-    """What a threshold means: the confusion matrix, and the false alarms at each level of statistics.
+    """The meaning of a threshold: the confusion matrix, and the false alarms at each level of statistics.
 
     Attributes:
-        use: whose threshold; "own" for that of a rule.
+        use: what the threshold is for; "own" for that of a rule.
         score: from which a layer is called bad.
         found, missed: bad layers called bad, and good.
         false_alarms, passed: good layers called bad, and good.
         by_statistics: the share of good layers called bad.
-        by_kind: of the bad layers of each kind at each level of statistics. Nothing where an earlier version wrote it.
+        by_kind: for bad layers of each kind at each level of statistics. Empty if written by an earlier version.
     """
 
     use: str
@@ -126,23 +127,23 @@ class AtThreshold(_Part):
     by_kind: tuple[Called, ...] = ()
 
     def called_bad(self, kind: str = ALL_KINDS, statistics: str = ALL) -> float | None:
-        """The share of these bad layers that is called bad; None where there are none."""
+        """The share of these bad layers that is called bad; None if there are none."""
         return next((one.share for one in self.by_kind if (one.kind, one.statistics) == (kind, statistics)), None)
 
     def good_called_bad(self, statistics: str = ALL) -> float | None:
-        """The share of the good layers that is called bad; None where there are none."""
+        """The share of good layers that is called bad; None if there are none."""
         return next((one.share for one in self.by_statistics if one.statistics == statistics), None)
 
 
 class CurvePoint(_Part):
-    """What a score would mean as a threshold.
+    """The meaning of a score as a threshold.
 
     Attributes:
         score: from which a layer is called bad.
         false_alarms: share of the good layers called bad.
         found: share of the bad ones.
-        by_statistics: the first at each of `LEVELS`, in their order; None where there are no good layers.
-        down_to: the next lower score that a layer has, −1 if none: all above it and up to `score` mean the same.
+        by_statistics: the first at each of `LEVELS`, in order; None if there are no good layers.
+        down_to: the next lower score of a layer, −1 if none: all scores above it and up to `score` mean the same.
     """
 
     score: float
@@ -163,13 +164,14 @@ class Method(_Part):
     Attributes:
         name, words: what it is.
         network: whether it is one, whose scores are probabilities.
-        area: under the ROC curve, with its interval; None where the set lacks good or bad layers, as is `found` empty.
+        area: under the ROC curve, with its interval; None if the set lacks good or bad layers (`found` is then empty).
         roc: (share of good layers flagged, share of bad ones found), thinned.
-        band: of networks, the second with its interval at some of the first.
-        reliability, calibration_error: of networks, on the chambers of the set that are ordinary.
-        curve: of networks, what thresholds mean, by falling score; thinned. Nothing where an earlier version wrote it.
-        beside: of networks, the bad layers above the cut that has the false alarms of the simple statistics at their
-            own threshold, from 6 hits a cell up: by kind and statistics, as are those of the statistics themselves.
+        band: for networks, the second with its interval at some values of the first.
+        reliability, calibration_error: for networks, on the ordinary chambers of the set.
+        curve: for networks, the meaning of thresholds, by falling score; thinned. Empty if written by an earlier
+            version.
+        beside: for networks, the bad layers above the cut with the false alarms of the simple statistics at their own
+            threshold, from 6 hits per cell, by kind and statistics; and those of the statistics themselves.
     """
 
     name: str
@@ -188,38 +190,38 @@ class Method(_Part):
 
     @property
     def shipped(self) -> AtThreshold | None:
-        """At the threshold that a shifter meets; a rule's own. None for methods that only rank."""
+        """At the shifters' threshold, or a rule's own. None for methods that only rank."""
         return next((at for at in self.thresholds if at.use in (SHIFTER, OWN)), None)
 
     def beside_statistics(self, kind: str = ALL_KINDS, statistics: str = FROM_6) -> float | None:
-        """What is found at the false alarms of the simple statistics; None where there are no such layers."""
+        """The share found at the false alarms of the simple statistics; None if there are no such layers."""
         return next((one.share for one in self.beside if (one.kind, one.statistics) == (kind, statistics)), None)
 
     def meaning(self, score: float) -> CurvePoint | None:
-        """What a threshold means, to the resolution of the curve: never fewer false alarms than it would give.
+        """The meaning of a threshold, to the resolution of the curve: never understates its false alarms.
 
         Returns:
-            None where there is no curve.
+            None without a curve.
         """
         if not self.curve:
             return None
         if score > self.curve[0].score:
             none = tuple(None if share is None else 0.0 for share in self.curve[0].by_statistics)
             return CurvePoint(score=score, down_to=self.curve[0].score, false_alarms=0.0, found=0.0, by_statistics=none)
-        means = (point for point in self.curve if point.down_to < score)  # the first: or the next one that was kept
+        means = (point for point in self.curve if point.down_to < score)  # the first one, or the next one stored
         return next(means).model_copy(update={"score": score, "down_to": nextafter(score, -1)})
 
     def for_false_alarms(self, share: float) -> CurvePoint | None:
-        """The lowest threshold at which at most this share of the good layers is called bad; None if none is."""
+        """The lowest threshold at which at most this share of good layers is called bad; None if there is none."""
         return next((point for point in reversed(self.curve) if point.false_alarms <= share), None)
 
     def share(self, kind: str = ALL_KINDS, statistics: str = ALL) -> float | None:
-        """What is found at 1 % false alarms; None where there are no such layers."""
+        """The share found at 1 % false alarms; None if there are no such layers."""
         group = self._group(kind, statistics)
         return group.found[SHOWN] if group else None
 
     def layers(self, kind: str = ALL_KINDS, statistics: str = ALL) -> int:
-        """How many bad layers there are of a kind."""
+        """The number of bad layers of a kind."""
         group = self._group(kind, statistics)
         return group.layers if group else 0
 
@@ -233,10 +235,10 @@ class Comparison(_Part):
     Attributes:
         chambers: of the set.
         good, bad: layers that count.
-        ambiguous: judged layers that do not count, since they are neither good nor bad, or it is not known.
-        unjudged: layers left out because their chamber has too few hits to tell.
-        kinds: that some bad layer has.
-        places: words for the parts of the detector in which some bad layer is; groups of all statistics.
+        ambiguous: judged layers that do not count, because they are neither good nor bad, or unknown.
+        unjudged: layers left out because their chamber has too few hits.
+        kinds: those of any bad layer.
+        places: the parts of the detector with any bad layer, in words; groups of all statistics.
     """
 
     chambers: int
@@ -260,11 +262,11 @@ class Comparison(_Part):
         return [level for level in LEVELS if level in seen]
 
     def network(self, name: str) -> Method | None:
-        """The network of this name; None where it is not compared."""
+        """The network with this name; None if it is not compared."""
         return next((method for method in self.methods if method.name == name and method.network), None)
 
     def behind(self, method: Method) -> list[str]:
-        """The kinds of which a network finds less than the simple statistics, at their false alarms, from 6 hits up."""
+        """The kinds of which a network finds less than the simple statistics, at their false alarms, from 6 hits."""
         simple = self.statistics
         if simple is None:
             return []
@@ -272,7 +274,7 @@ class Comparison(_Part):
 
     @property
     def statistics(self) -> Method | None:
-        """The simple statistics; None where an earlier version wrote the comparison without them."""
+        """The simple statistics; None if an earlier version wrote the comparison without them."""
         return next((method for method in self.methods if method.name == STATISTICS_NAME), None)
 
 
@@ -281,7 +283,7 @@ def _less(ours: float | None, theirs: float | None) -> bool:
 
 
 class Evaluation(_Part):
-    """What `evaluate` found; the same seed, models and simulator give the same."""
+    """The result of `evaluate`; the same seed, models and simulator give the same."""
 
     simulator_version: int
     seed: int
@@ -299,7 +301,7 @@ class Evaluation(_Part):
 
     @classmethod
     def readable(cls, text: str | bytes) -> Evaluation | None:
-        """The same; None where another version of the program wrote it in a way that this one cannot read."""
+        """The same; None if it was written by another version in a form that this one cannot read."""
         try:
             return cls.from_json(text)
         except ValidationError:
@@ -324,7 +326,7 @@ def evaluate(
         chambers: how many to simulate for the test.
         seed: of that simulation, of what the yardsticks are fitted to, and of the bootstrap.
         real: labelled real chambers, compared apart.
-        report: told what is going on, a line at a time.
+        report: receives progress messages, one line at a time.
 
     Raises:
         InvalidInput: the seed or the number of chambers is out of range, or two networks have one name.
@@ -405,7 +407,7 @@ def _places(one: LabelledChamber) -> tuple[str, str]:
 
 
 class _Layers:
-    """What is true of the layers that count; arrays of one length."""
+    """The truth about the layers that count; arrays of one length."""
 
     def __init__(
         self,
@@ -423,7 +425,7 @@ class _Layers:
 def _scores(
     labelled: Sequence[LabelledChamber], scorers: Sequence[Scorer], others: Sequence[Yardstick]
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, int]:
-    """Scores (n, 12) by method; which layers are judged, bool (n, 12); hits a cell (n,); how many are unjudged."""
+    """Scores (n, 12) by method; the judged layers, bool (n, 12); hits per cell (n,); the number of unjudged layers."""
     scores: dict[str, list[np.ndarray]] = {
         name: [] for name in (*(s.version for s in scorers), *(o.name for o in others))
     }
@@ -457,7 +459,7 @@ def _thresholds(scorer: Scorer) -> dict[str, float]:
 def _allowed_beside(
     others: Sequence[Yardstick], scores: dict[str, np.ndarray], counts: np.ndarray, layers: _Layers
 ) -> int | None:
-    """How many good layers from 6 hits a cell up the simple statistics call bad; None where there are none."""
+    """The number of good layers from 6 hits per cell that the simple statistics call bad; None if there are none."""
     good = layers.levels[FROM_6] & ~layers.bad
     cuts = {other.name: other.threshold for other in others}
     if STATISTICS_NAME not in cuts or not good.any():
@@ -513,7 +515,7 @@ def _method(
 def _beside(
     name: str, network: bool, scores: np.ndarray, cuts: dict[str, float], layers: _Layers, allowed: int | None
 ) -> tuple[Called, ...]:
-    """Bad layers above the cut with so many false alarms from 6 hits a cell up; of the statistics, at their own cut."""
+    """Bad layers above the cut with this many false alarms from 6 hits per cell; the statistics, at their own cut."""
     if allowed is None or not (network or name == STATISTICS_NAME):
         return ()
     if name == STATISTICS_NAME:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from app.subsystems.dt.learning.simulate_labelling import Outcome
-LEAST_LAYERS = 10  # of a kind, for a bar to say something
-LEAST_IN_BIN = 5  # layers of a tenth of the score, for a point to say something
-FIRST_LABELS = 5  # where "none yet" stands on a logarithmic axis
+LEAST_LAYERS = 10  # of a kind, for a bar to be meaningful
+LEAST_IN_BIN = 5  # layers in a tenth of the score, for a point to be meaningful
+FIRST_LABELS = 5  # position of "none yet" on a logarithmic axis
 BARS = 5  # methods in the picture by kind: the networks, then the best of the others
 
 
 def pictures(evaluation: Evaluation) -> dict[str, bytes]:
-    """SVG by name: "roc", "reliability", "found-by-kind", "roc-real"; those for which there are figures."""
+    """SVG by name: "roc", "reliability", "found-by-kind", "roc-real", as far as there are figures."""
     simulated, real = evaluation.simulated, evaluation.real
     drawn = {}
     if any(method.roc for method in simulated.methods):
@@ -42,7 +42,7 @@ def roc(compared: Comparison, of: str) -> bytes:
     """All methods: bad layers found against good layers flagged, on a logarithmic axis that begins at 0.01 %."""
     title = f"Bad layers found, {of}"
     with _figure(title, 7.2, 4.6) as (drawn, axes, written):
-        names = [method.name for method in compared.methods]  # so that a method looks alike in every picture
+        names = [method.name for method in compared.methods]  # so that a method looks the same in every picture
         styles = dict(zip(names, zip(cycle(COLOURS), cycle(_styles()), strict=False), strict=False))
         for method in _by_area(compared.methods):
             colour, dashes = styles[method.name]
@@ -63,9 +63,9 @@ def roc(compared: Comparison, of: str) -> bytes:
 
 
 def reliability(compared: Comparison, of: str = "ordinary simulated chambers") -> bytes:
-    """The networks: what share of the layers of a score is bad. On the diagonal a score is a probability.
+    """The networks: the share of bad layers at each score. On the diagonal, scores are probabilities.
 
-    Tenths of the score with few layers are left out: what they show is chance.
+    Tenths of the score with few layers are left out, as they would show only noise.
     """
     title = "What a score means"
     with _figure(title, 7.2, 4.6) as (drawn, axes, written):
@@ -91,7 +91,7 @@ def reliability(compared: Comparison, of: str = "ordinary simulated chambers") -
 
 
 def found_by_kind(compared: Comparison) -> bytes:
-    """What the networks and the best others find at 1 % false alarms, from 6 hits a cell up, by kind of defect."""
+    """Shares found by the networks and the best others at 1 % false alarms, from 6 hits per cell, by kind of defect."""
     found = {method.name: method.share(ALL_KINDS, FROM_6) or 0.0 for method in compared.methods}
     shown = sorted(_by_area(compared.methods), key=lambda method: (not method.network, -found[method.name]))[:BARS]
     kinds = [kind for kind in (*compared.kinds, ALL_KINDS) if shown[0].layers(kind, FROM_6) >= LEAST_LAYERS]
@@ -113,7 +113,7 @@ def found_by_kind(compared: Comparison) -> bytes:
 
 
 def labels_needed(outcome: Outcome) -> bytes:
-    """What is found against the labels given, for each strategy: a line a seed, the first labels drawn as one."""
+    """Share found against number of labels, for each strategy: one line per seed; no labels are drawn as the first."""
     setup = outcome.setup
     title = "What the labels of each strategy are worth"
     with _figure(title, 7.2, 4.6) as (figure, axes, written):
@@ -146,7 +146,7 @@ def _legend(drawn: Any, axes: Any, title: str) -> None:
 
 
 def _by_area(methods: Sequence[Method]) -> list[Method]:
-    """The best first; those without an area are left out."""
+    """Best first; those without an area are left out."""
     return sorted((method for method in methods if method.area), key=lambda method: -method.area.value)
 
 

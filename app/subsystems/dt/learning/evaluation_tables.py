@@ -49,7 +49,7 @@ def of_comparison(title: str, found: Comparison) -> str:
 
 
 def _called_bad(method: Method, found: Comparison) -> str:
-    """What a shifter meets: the verdict at the threshold that ships, by kind and statistics."""
+    """What a shifter sees: the verdict at the shipped threshold, by kind and statistics."""
     at, levels = method.shipped, found.levels_with_layers
     rows = [
         [in_words(kind), *(_percent(at.called_bad(kind, level)) for level in levels)] for kind in found.kinds_and_all
@@ -59,7 +59,7 @@ def _called_bad(method: Method, found: Comparison) -> str:
 
 
 def _beside(found: Comparison, networks: Sequence[Method]) -> str:
-    """Networks and the simple statistics at the false alarms of these, from 6 hits a cell up."""
+    """Networks and the simple statistics at the false-alarm rate of the latter, from 6 hits per cell."""
     methods = (found.statistics, *networks)
     rows = [
         [in_words(kind), *(_percent(method.beside_statistics(kind)) for method in methods)]

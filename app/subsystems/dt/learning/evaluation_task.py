@@ -1,6 +1,6 @@
-"""Evaluating a model as a task for another process: figures and pictures, as they are kept for the model's page.
+"""Evaluating a model as a task for another process: figures and pictures, as stored for the model's page.
 
-Not for what the figures are: see `evaluation`. Importing this imports no TensorFlow.
+Not for the figures themselves: see `evaluation`. Importing this does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ CHAMBERS = 4_000
 
 @dataclass(frozen=True)
 class Evaluating:
-    """What `flask evaluate-model` does, as a task.
+    """The work of `flask evaluate-model`, as a task.
 
     Attributes:
-        folders: of the model in question, and of the one that it is compared with besides the simpler methods; with
-            each the score from which a layer is bad.
-        chambers: simulated ones to test on.
+        folders: of the model in question, and of the one that it is compared with in addition to the simpler methods;
+            each with the score from which a layer is bad.
+        chambers: number of simulated ones to test on.
     """
 
     folders: tuple[tuple[Path, float], ...]
     chambers: int = CHAMBERS
 
     def __call__(self, tell: Callable[[Told], None]) -> dict[str, Any]:
-        """{"figures": JSON as text, "pictures": name → SVG}; tells {"words"}."""
+        """{"figures": JSON as text, "pictures": name → SVG}; reports {"words"}."""
         from app.subsystems.dt.learning.evaluation import evaluate
         from app.subsystems.dt.learning.evaluation_pictures import pictures
         from app.subsystems.dt.learning.scoring import Scorer

@@ -1,8 +1,8 @@
-"""Do maps of influence tell the truth? Measured on simulated defects whose cells are known.
+"""Are saliency maps faithful? Measured on simulated defects whose cells are known.
 
 The pointing game (J. Zhang et al., ECCV 2016), deletion and insertion (V. Petsiuk et al., RISE, BMVC 2018) and the
-completeness of integrated gradients, for every method, with a random order and the method of 2018 beside them. Not for
-the maps: see `saliency`.
+completeness of integrated gradients, for every method, compared with a random order and the method of 2018. Not for the
+maps: see `saliency`.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from app.subsystems.dt.learning.saliency import COMPLETE, Explainer
 from app.subsystems.dt.simulate import RICH, SimulatedChamber, simulate_chambers
 
 BLOCKS = frozenset({DefectKind.DEAD_BLOCK, DefectKind.DEAD_HALF, DefectKind.NOISY_BLOCK})
-DELETED = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 96)  # cells replaced by what is expected; of 96, all there are
-MOST_DELETED_FROM = 100  # blocks: each takes some hundred scorings
+DELETED = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 96)  # cells replaced by their expectation; 96 is all there are
+MOST_DELETED_FROM = 100  # blocks: each takes about a hundred scorings
 _STREAM = 3  # of `labelled.evaluation_seed`; 0 to 2 are the test set and what yardsticks are fitted to
 RANDOM = "random order"
 
 
 @dataclass(frozen=True)
 class Truth:
-    """How well one method says why.
+    """The faithfulness of one method.
 
     Attributes:
         blocks: layers with a block that the network found, on which this was measured.
-        pointed: share of which the strongest cell lies in the block.
-        half_inside: share of which half of the positive influence on cells lies in the block.
-        deletion: the mean score while cells are replaced by what is expected, the most influential first; the less, the
-            truer. insertion: the same while they are put back into the layer as expected; the more, the truer.
-        cells_to_good: median of the cells to replace before the score is below 0.5.
-        incomplete: share of all layers where cells and surroundings do not sum to the difference of the logits, within
-            a per cent; None for methods that do not promise it.
-        seconds: for a chamber.
+        pointed: share of layers whose strongest cell lies in the block.
+        half_inside: share of layers with half of the positive influence on cells in the block.
+        deletion: the mean score while cells are replaced by their expectation, the most influential first; lower is
+            better. insertion: the same while they are put back into the expected layer; higher is better.
+        cells_to_good: median number of cells to replace before the score is below 0.5.
+        incomplete: share of all layers where cells and surroundings do not sum to the difference of the logits within
+            a per cent; None for methods without this property.
+        seconds: per chamber.
     """
 
     method: str
@@ -74,12 +74,12 @@ def measure(
     """Measure methods on one model.
 
     Args:
-        chambers: simulated ones to draw; about one in six has a block that counts.
-        seed: 0 to 2³⁰ − 1; no training has these chambers.
-        report: called with a line when a method is begun.
+        chambers: number of simulated ones; about one in six has a block that counts.
+        seed: 0 to 2³⁰ − 1; no training uses these chambers.
+        report: called with a line when a method starts.
 
     Returns:
-        A line for each method and one for a random order, the truest (by pointing, then by deletion) first.
+        One entry for each method and for a random order, the most faithful (by pointing, then by deletion) first.
     """
     drawn = simulate_chambers(chambers, evaluation_seed(seed, _STREAM), RICH)
     drawn = [one for one in drawn if _blocks_of(0, one)]
@@ -89,7 +89,7 @@ def measure(
     found = [block for block in blocks if scores[block.chamber, block.row] > 0]
     expected = all_expected(occupancies)
     result = []
-    explainer.explain(occupancies[:2])  # traced now, not while the time is taken
+    explainer.explain(occupancies[:2])  # traced now, not while timing
     for method in methods:
         report(method)
         begin = time.perf_counter()
@@ -126,7 +126,7 @@ def table(truths: Sequence[Truth]) -> list[list[str]]:
 
 
 def _blocks_of(number: int, one: SimulatedChamber) -> list[_Block]:
-    """The layers that a block alone makes bad, and where nothing else is wrong that is no single cell."""
+    """The layers that a block alone makes bad, without other faults except single cells."""
     chamber = one.occupancy.chamber
     blocks = [defect for defect in one.defects if defect.kind in BLOCKS]
     others = {layer for defect in one.defects if defect.kind not in BLOCKS | HARMLESS for layer in defect.layers}

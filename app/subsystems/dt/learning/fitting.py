@@ -1,6 +1,6 @@
-"""Fitting a network's weights to layers, and what it says of layers: the same steps for every training.
+"""Fitting a network's weights to layers, and evaluating it on them: the steps common to all trainings.
 
-Not for what it is shown: see `samples`; nor for what labels change about that: see `teaching`.
+Not for the samples: see `samples`; nor for the effect of labels on them: see `teaching`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ PATIENCE = 15  # epochs without a better validation loss
 
 @dataclass(frozen=True)
 class Epoch:
-    """How far fitting is.
+    """The progress of a fit.
 
     Attributes:
         number, of: from 1; it can end before the last.
-        loss, validation_loss: cross entropy, weighted as the layers are.
+        loss, validation_loss: cross entropy, with the weights of the layers.
     """
 
     number: int
@@ -39,7 +39,7 @@ class Epoch:
 
 
 def seeded(seed: int) -> None:
-    """Have all that is drawn from here on follow from the seed alone, also on several cores."""
+    """Make everything drawn from here on depend on the seed alone, even on several cores."""
     keras().utils.set_random_seed(seed)
     tensorflow().config.experimental.enable_op_determinism()
 
@@ -53,18 +53,18 @@ def fit(
     report: Callable[[str], None],
     after_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> int:
-    """Fit a network from the weights that it has.
+    """Fit a network, starting from its weights.
 
     Args:
         seed: of the order of the batches.
-        validation: by whose loss the best weights are taken; without it those after the last epoch are.
-        after_epoch: told of each epoch that is over, where there is a validation.
+        validation: its loss selects the best weights; without it, those after the last epoch are used.
+        after_epoch: called after each epoch, if there is a validation.
 
     Returns:
-        after how many epochs the weights were best.
+        the number of epochs after which the weights were best.
 
     Raises:
-        DriftwatchError: the loss is no number any more.
+        DriftwatchError: the loss is no longer a number.
     """
     k = keras()
     seeded(seed)

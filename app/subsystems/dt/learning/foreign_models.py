@@ -1,4 +1,4 @@
-"""A model from elsewhere, as a folder like those of our own: `model.keras` and a card that says what is not known."""
+"""Imports a foreign model into a folder like our own: `model.keras`, and a card that lists what is unknown."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def convert_keras2(path: Path, name: str, parent: Path) -> Path:
 
     Args:
         path: the file.
-        name: what the model is called.
-        parent: the folder in which the model's is made.
+        name: the model's name.
+        parent: the folder in which the model's is created.
 
     Returns:
         The model's folder.
 
     Raises:
-        InvalidInput: no model can have this name.
-        ModelRefused: the file is not such a network, or not to be trusted; says why.
+        InvalidInput: the name is not valid.
+        ModelRefused: the file is not such a network, or cannot be trusted; says why.
     """
     if not is_name(name):
         raise InvalidInput("name", name, "small letters, digits, and . _ - between them, such as row-cnn-2018")

@@ -1,9 +1,9 @@
 """Whether a candidate forgot what the model in use knows: both on the same fixed simulated chambers.
 
-Labels are few and of what is seen now; a network that learns from them can lose kinds of fault that are rare. Judged by
-what each calls bad, as shipped, of the bad layers of each kind, in chambers with 6 hits a cell or more. Layers like
-those that people call good do not count: that a candidate follows people must not be held against it. Not for whether a
-candidate is better: that is for a person to judge.
+Labels are few and show current faults; a network trained on them can lose rare kinds of fault. The check compares the
+share of bad layers of each kind that each model calls bad at its shipped threshold, in chambers with 6 hits per cell or
+more. Layers similar to those that people call good do not count: following people must not be held against a candidate.
+Not for whether a candidate is better: that is for people to judge.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from app.subsystems.dt.learning.teaching import contradicted, embedding
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import judge_before
 
-LEAST_LAYERS = 30  # of a kind: of fewer, one layer would decide
+LEAST_LAYERS = 30  # per kind: with fewer, a single layer would decide
 AT_ONCE = 500  # chambers: some 100 MB of a network's inputs
 
 
 class KindFound(BaseModel):
-    """What both call bad of one kind of fault; "all" for all kinds together."""
+    """The shares of one kind of fault that both call bad; "all" for all kinds together."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,21 +44,21 @@ class KindFound(BaseModel):
 
     @property
     def lost(self) -> float:
-        """How much less the candidate finds, as a share of the layers; below 0 where it finds more."""
+        """How much less the candidate finds, as a share of the layers; negative if it finds more."""
         return self.active - self.candidate
 
 
 class Forgetting(BaseModel):
-    """What the check found."""
+    """The result of the check."""
 
     model_config = ConfigDict(frozen=True)
 
     against: str = Field(description="the model that was in use")
     chambers: int = Field(description="simulated chambers that both were tested on")
     seed: int
-    tolerance: float = Field(description="how much less of a kind a candidate may find, as a share of its layers")
+    tolerance: float = Field(description="largest share of a kind's layers that a candidate may lose")
     kinds: tuple[KindFound, ...]
-    left_out: int = Field(0, description="bad layers that do not count, since people call layers like them good")
+    left_out: int = Field(0, description="bad layers that do not count, because people call similar layers good")
 
     @property
     def forgotten(self) -> tuple[KindFound, ...]:
@@ -80,10 +80,10 @@ def check(
     report: Callable[[str], None],
     labelled: Sequence[LabelledItem] = (),
 ) -> Forgetting:
-    """Compare a candidate with the model in use; the same chambers for all, which no model was trained on.
+    """Compare a candidate with the model in use, on chambers on which no model was trained.
 
     Args:
-        labelled: what people said.
+        labelled: the labels.
     """
     called: dict[Scorer, list[np.ndarray]] = {candidate: [], active: []}
     kinds, embedded = [], []

@@ -1,4 +1,4 @@
-"""Chambers from JSON lines, judged: what `flask score` reads and writes."""
+"""Scores chambers from JSON lines: the input and output of `flask score`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning.scoring import Scorer
 
-LONGEST_LINE = 1_000_000  # bytes; a chamber takes some 4,000
+LONGEST_LINE = 1_000_000  # bytes; a chamber takes about 4,000
 
 
 def judged_lines(
     file: BinaryIO, scorer: Scorer, at_once: int
 ) -> Iterator[tuple[int, dict[str, Any] | DriftwatchError]]:
-    """Judge every line, so many at once.
+    """Score all lines, in batches.
 
     Args:
-        file: one JSON object a line, with `wheel`, `sector`, `station`, `occupancy` (12 rows, the first layer 1); what
-            else is in it is passed over, and so are blank lines.
-        scorer: judges.
-        at_once: how many lines are held in memory.
+        file: one JSON object per line, with `wheel`, `sector`, `station`, `occupancy` (12 rows, the first layer 1);
+            other keys and blank lines are ignored.
+        scorer: scores the chambers.
+        at_once: number of lines held in memory.
 
     Yields:
-        (line number from 1, what to write or what was wrong), in the order of the lines.
+        (line number from 1, result or error), in the order of the lines.
     """
     held: list[tuple[int, Occupancy | DriftwatchError]] = []
     for number, line in numbered_lines(file, LONGEST_LINE):
@@ -58,7 +58,7 @@ def _occupancy(line: bytes | None) -> Occupancy:
         raise InvalidInput("the line", "…", f"at most {LONGEST_LINE:,} bytes")
     text = line.strip().decode(errors="replace")
     try:
-        given = parsed(line)  # bytes: so a byte order mark is passed over
+        given = parsed(line)  # as bytes, so that a byte order mark is skipped
     except ValueError as error:
         raise InvalidInput("the line", text, f"a JSON object ({error})") from None
     if not isinstance(given, dict):

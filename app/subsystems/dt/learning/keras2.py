@@ -1,8 +1,8 @@
-"""Row networks from elsewhere: a Keras 2 `.h5` file, such as the one of 2018, as a network of today's Keras.
+"""Foreign row networks: a Keras 2 `.h5` file, such as that of 2018, as a network of today's Keras.
 
-Keras 3 refuses such files, or rebuilds them with a wrong input shape. So the layers are rebuilt here, from tables of
-what is understood; what is not in a table is refused. Nothing in the file is executed, and how it was trained is not
-read. Not for networks that Driftwatch wrote itself: see `scoring`; for what is read of the file: see `hdf5`.
+Keras 3 refuses such files, or rebuilds them with a wrong input shape. The layers are therefore rebuilt here, from
+tables of what is supported; anything else is refused. Nothing in the file is executed, and its training configuration
+is not read. Not for networks written by Driftwatch: see `scoring`; for reading the file: see `hdf5`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from app.subsystems.dt.preprocess import BINS, row_scaled
 if TYPE_CHECKING:
     from keras import Layer, Model
 
-input_scaling = row_scaled  # what such networks took: each row divided by its greatest absolute value
+input_scaling = row_scaled  # the input of such networks: each row divided by its greatest absolute value
 
-MOST_VALUES = 1_000_000  # that one row may become between two layers: 4 MB
-# What Keras raises on settings that do not go together.
+MOST_VALUES = 1_000_000  # largest size of one row between two layers: 4 MB
+# What Keras raises for incompatible settings.
 MISFIT = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, NotImplementedError)
 
 Shape = tuple[int | None, ...]
@@ -35,7 +35,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class _Setting:
-    """What a key of a layer's config may be: `of` gives Keras 3's value for it, or raises one of `MISFIT`."""
+    """The values allowed for a key of a layer's config: `of` returns Keras 3's value, or raises one of `MISFIT`."""
 
     accepted: str
     of: Callable[[Any], Any]
@@ -77,23 +77,23 @@ NUMBER = _Setting("a number", _number)
 SWITCH = _one_of(False, True)
 LAST = _one_of("channels_last")
 PADDING = _one_of("valid", "same")
-# Those that mean the same today. Not hard_sigmoid, whose slope was 1/5 and is 1/6.
+# Those with the same meaning today. Not hard_sigmoid, whose slope was 1/5 and is now 1/6.
 ACTIVATION = _one_of(
     *("linear", "relu", "sigmoid", "softmax", "tanh", "elu", "selu", "softplus", "softsign"),
-    softmax_v2="softmax",  # so TensorFlow 1.15 to 2.1 wrote it
+    softmax_v2="softmax",  # as written by TensorFlow 1.15 to 2.1
 )
-UNREAD = None  # understood, and of no matter to the scores
+UNREAD = None  # known, without effect on the scores
 
-ANY_LAYER = ("name", "trainable", "dtype", "batch_input_shape")  # keys of every layer, read elsewhere or of no matter
-TRAINING_ONLY = ("_initializer", "_regularizer", "_constraint")  # how a key ends that is of no matter to the scores
+ANY_LAYER = ("name", "trainable", "dtype", "batch_input_shape")  # keys of every layer, read elsewhere or irrelevant
+TRAINING_ONLY = ("_initializer", "_regularizer", "_constraint")  # suffixes of keys without effect on the scores
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A type of layer that is understood: what its config may say.
+    """A supported type of layer, and the allowed contents of its config.
 
     Attributes:
-        settings: by key, what it may be; `UNREAD` if that is of no matter.
+        settings: the allowed values by key; `UNREAD` if irrelevant.
         rank: of the input, with the batch; `None` if it takes any.
         weights: the shape of each weight, from the settings and the input's shape.
     """
@@ -145,13 +145,13 @@ KINDS = {
         weights=_norm_weights,
     ),
 }
-# How the last layer may give its scores, and how many: as P(good) and P(bad), or as P(bad) alone.
+# Supported outputs of the last layer: P(good) and P(bad), or P(bad) alone.
 BOTH, BAD_ALONE = ("softmax", 2), ("sigmoid", 1)
 
 
 @dataclass(frozen=True)
 class _Described:
-    """A layer as the file has it: its name, its type, and its config in Keras 3's words."""
+    """A layer of the file: its name, its type, and its config in terms of Keras 3."""
 
     name: str
     type: str
@@ -163,11 +163,11 @@ def read_row_network(path: Path) -> Model:
 
     Returns:
         A network that takes float32 (n, 47), each row scaled by `input_scaling`, and gives (n, 2): P(good) and P(bad).
-        If the file's takes (n, 47, 1), a Reshape comes first. If the file's gives one number by sigmoid, that is
-        taken to be P(bad), and a last linear layer of four fixed weights makes 1 − p and p of it.
+        If the original takes (n, 47, 1), a Reshape comes first. If it gives one number by sigmoid, this is taken as
+        P(bad), and a final linear layer of four fixed weights converts it to 1 − p and p.
 
     Raises:
-        ModelRefused: the file is damaged, or something in it is not understood, or would not fit; says what.
+        ModelRefused: the file is damaged, unsupported or inconsistent; says what is wrong.
     """
     try:
         config, weights = read(path)
@@ -178,7 +178,7 @@ def read_row_network(path: Path) -> Model:
 
 
 def _chain(config: Any) -> tuple[list[_Described], Shape]:
-    """The layers one after the other, without the input layer, and the shape of the network's input."""
+    """The layers in order, without the input layer, and the shape of the network's input."""
     match config:
         case {"class_name": "Sequential", "config": [*entries]}:  # until Keras 2.2.2
             shape = None
@@ -231,7 +231,7 @@ def _described(entry: Any) -> _Described:
 
 
 def _built(chain: list[_Described], taken: Shape, weights: Weights) -> Model:
-    """The network, once every weight is found to fit: until then nothing of the size that a config claims is made."""
+    """The network, after checking every weight: until then nothing of a size claimed by the config is allocated."""
     layers = keras().layers
     made = [keras().Input((BINS,))]
     if len(taken) == 3:
@@ -265,7 +265,7 @@ def _built(chain: list[_Described], taken: Shape, weights: Weights) -> Model:
 
 
 def _made(one: _Described, taken: Shape, weights: dict[str, np.ndarray]) -> tuple[Layer, Shape]:
-    """The layer, not yet built, and the shape of what it gives, once its weights fit."""
+    """The layer, not yet built, and the shape of its output, after checking its weights."""
     who, kind = f"the layer {short(one.name)}", KINDS[one.type]
     if kind.rank not in (None, len(taken)):
         raise Unfit(f"{who}, a {one.type}, cannot take {list(taken[1:])} numbers")

@@ -1,6 +1,6 @@
-"""Chambers of which it is known what is bad: the fixed simulated test set, and real ones from a file.
+"""Chambers with known bad layers: the fixed simulated test set, and real ones from a file.
 
-The test set is drawn from seeds that training cannot reach. Not for what methods make of them: see `evaluation`.
+The test set is drawn from seeds that training cannot reach. Not for evaluating methods on them: see `evaluation`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.subsystems.dt.simulate import ORDINARY, RICH, SimulatedChamber, simulat
 
 WHOLE_SUPERLAYER, BESIDE_HOT_CELL = "whole_superlayer", "with_hot_cell"
 LARGEST_SEED = 2**30 - 1
-LARGEST_FILE = 50_000_000  # bytes: some 10,000 chambers
+LARGEST_FILE = 50_000_000  # bytes: about 10,000 chambers
 
 # The high word of the seeds here. Training draws from seeds below 2³², so its generators start from the words
 # (stream, seed, chamber); ours from (stream, low, high, chamber). They can be alike only for its chamber number
@@ -33,10 +33,10 @@ _ORDINARY, _RICH, _FITTING = range(3)
 
 NO_KINDS: tuple[frozenset[str], ...] = (frozenset(),) * LAYERS
 
-# What the labels of real chambers say of their layers.
+# The meaning of the labels of real chambers for their layers.
 _ALL_GOOD = re.compile(r"good|human labels: \d+ good layers")
 _BAD_LAYERS = re.compile(r"\blayers? (\d{1,2})\b(?:\s*[-–]\s*(\d{1,2})\b)?")
-_UNKNOWN = re.compile(r"bad|CNN: 0 bad layers")  # which layers is not said; what a network said is no label
+_UNKNOWN = re.compile(r"bad|CNN: 0 bad layers")  # without naming layers; what a network said is not a label
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +45,9 @@ class LabelledChamber:
 
     Attributes:
         occupancy: its histogram.
-        bad: float (12,): 0 good, 1 bad; in between ambiguous and NaN absent or unknown, which both do not count.
-        kinds: for each layer, what makes it bad, each alone; nothing for good layers and where it is not known.
-        ordinary: it is of a set with as few bad layers as usual; only on such a set is a score a probability.
+        bad: float (12,): 0 good, 1 bad; in between ambiguous and NaN absent or unknown, neither of which counts.
+        kinds: for each layer, the defects that each alone make it bad; empty for good layers and if unknown.
+        ordinary: it is from a set with as few bad layers as usual; only on such a set are scores probabilities.
     """
 
     occupancy: Occupancy
@@ -59,8 +59,8 @@ class LabelledChamber:
 def simulated_test_set(count: int, seed: int) -> list[LabelledChamber]:
     """The simulated test set; chamber i of a seed is the same, however many are drawn.
 
-    Every other one is of a set with as few faults as usual. The rest is of one with many, for there to be enough bad
-    layers of each kind.
+    Every other one is from a set with as few faults as usual. The rest is from one with many, so that there are enough
+    bad layers of each kind.
 
     Args:
         count: how many.
@@ -73,12 +73,12 @@ def simulated_test_set(count: int, seed: int) -> list[LabelledChamber]:
 
 
 def fitting_seed(seed: int) -> int:
-    """The seed of the chambers that yardsticks are fitted to, beside the test set of `seed`."""
+    """The seed of the chambers to which yardsticks are fitted, for the test set of `seed`."""
     return evaluation_seed(seed, _FITTING)
 
 
 def evaluation_seed(seed: int, stream: int) -> int:
-    """A seed of the simulation that no training has.
+    """A seed of the simulation that no training uses.
 
     Raises:
         InvalidInput: the seed is out of range.
@@ -89,9 +89,9 @@ def evaluation_seed(seed: int, stream: int) -> int:
 
 
 def kinds(simulated: SimulatedChamber) -> tuple[frozenset[str], ...]:
-    """What makes each bad layer bad: the kinds of defect that do so alone, and what stands beside.
+    """The kinds of defect that each alone make a layer bad.
 
-    A layer can have several, or none where only several defects together are bad.
+    A layer can have several, or none if only several defects together are bad.
     """
     chamber, bad = simulated.occupancy.chamber, simulated.bad == 1
     named: list[set[str]] = [set() for _ in range(LAYERS)]
@@ -114,14 +114,13 @@ def kinds(simulated: SimulatedChamber) -> tuple[frozenset[str], ...]:
 def read_labelled(path: Path) -> list[LabelledChamber]:
     """Real chambers from a JSON file: {"chambers": [{"wheel", "station", "sector", "matrix", "label"}, …]}.
 
-    `matrix` is 12 rows, the first layer 1, −1 where no cell is. `label` is the list of the bad layers, 1–12, or words
-    as the published plots have them: "good"; "layer 9" or "layers 5-8" somewhere in it, which are bad, and all others
-    good; "bad" without saying where, and what a network said, which leave all layers unknown. Other keys are passed
-    over.
+    `matrix` has 12 rows, the first layer 1, −1 where no cell exists. `label` is the list of bad layers, 1–12, or words
+    as in the published plots: "good"; a text with "layer 9" or "layers 5-8", which are bad, and all others good; "bad"
+    without naming layers, and verdicts of a network, which leave all layers unknown. Other keys are ignored.
 
     Raises:
-        InvalidInput: no such file, no JSON, or a chamber that cannot be understood; says which.
-        UnusableHistogram: a matrix that is not this chamber's; says which.
+        InvalidInput: the file is missing or not JSON, or a chamber cannot be parsed; says which.
+        UnusableHistogram: a matrix does not fit its chamber; says which.
     """
     given = read_json(path, "real", "a readable JSON file", LARGEST_FILE)
     chambers = given.get("chambers") if isinstance(given, dict) else None
@@ -155,7 +154,7 @@ def _labelled(where: str, given: Any) -> LabelledChamber:
 
 
 def _bad_layers(where: str, given: Any) -> Sequence[int] | None:
-    """The layers 1–12 that a label calls bad; None if it does not say."""
+    """The layers 1–12 that a label calls bad; None if it does not name any."""
     if isinstance(given, list) and all(type(layer) is int for layer in given):
         return given
     if isinstance(given, str):

@@ -1,6 +1,6 @@
-"""The last dense layers of a network, fitted anew from labels while all before them stays as it is.
+"""Refits the last dense layers of a network to labels, with all layers before them fixed.
 
-What comes before them is worked out once for each layer of a chamber; a fit then takes a second, so that it can be done
+The output of the fixed layers is computed once per layer of a chamber; a fit then takes a second and can be repeated
 after every few labels, and for every subset of them. Not for making models: see `training`.
 """
 
@@ -18,12 +18,12 @@ from app.subsystems.dt.learning.training import calibrated
 if TYPE_CHECKING:
     from keras import Model
 
-STEPS = 400  # of one fit
-BATCH = 256  # layers, of which one half is simulated and the other labelled
-LEARNING_RATE = 1e-3  # at first; it falls to nothing
-AS_MANY = 1_000  # labelled layers that count as much as the simulated ones
-MOST_WEIGHT = 20.0  # of a bad labelled layer against a good one: a single one shall not be half of what is learnt
-BAD_SHARE = 0.15  # of the labelled layers of a batch, as far as that weight allows: that of chambers rich in faults
+STEPS = 400  # per fit
+BATCH = 256  # layers, half of them simulated and half labelled
+LEARNING_RATE = 1e-3  # initial value; falls to zero
+AS_MANY = 1_000  # number of labelled layers that weigh as much as the simulated ones
+MOST_WEIGHT = 20.0  # of a bad labelled layer relative to a good one: a single one must not be half of the sample
+BAD_SHARE = 0.15  # of the labelled layers in a batch, as far as that weight allows: as in chambers rich in faults
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +47,8 @@ class LastLayers:
 
     Args:
         network: its weights are read, never changed.
-        simulated: inputs and P(bad) of layers that every fit sees besides the labelled ones, lest it forget them.
-        ordinary: the same of chambers with as few faults as usual; scores are calibrated on these.
+        simulated: inputs and P(bad) of layers added to every fit, so that they are not forgotten.
+        ordinary: the same for chambers with as few faults as usual, on which scores are calibrated.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class LastLayers:
         self.reset()
 
     def seen(self, inputs: np.ndarray, bad: np.ndarray) -> Seen:
-        """What the last layers take of some layers: inputs float32 (layers, …), bad float (layers,)."""
+        """The inputs of the last layers for some layers: inputs float32 (layers, …), bad float (layers,)."""
         return Seen(self._trunk.predict(inputs, batch_size=4096, verbose=0), bad)
 
     def reset(self) -> None:
-        """Take the weights of the network again."""
+        """Restore the weights of the network."""
         with numpy_2_forgiven():
             for layer, weights in zip(self._head.layers[1:], self._first, strict=True):
                 layer.set_weights(weights)
@@ -85,7 +85,7 @@ class LastLayers:
         self._calibrate()
 
     def fit(self, labelled: Seen, rng: np.random.Generator) -> None:
-        """Fit the last layers from the network's weights on, half to simulated layers, half to labelled ones."""
+        """Fit the last layers, starting from the network's weights, half to simulated layers, half to labelled ones."""
         self.reset()
         total = STEPS * BATCH
         share = len(labelled.bad) / (len(labelled.bad) + AS_MANY)
@@ -121,7 +121,7 @@ def _log_odds(both: np.ndarray) -> np.ndarray:
 
 
 def _chances(bad: np.ndarray) -> np.ndarray:
-    """How often each labelled layer is drawn: bad ones more often than they are, within limits."""
+    """How often each labelled layer is drawn: bad ones are oversampled, within limits."""
     share = bad.mean()
     weight = np.clip(BAD_SHARE / (1 - BAD_SHARE) * (1 - share) / max(share, 1e-9), 1, MOST_WEIGHT)
     weights = 1 + (weight - 1) * bad

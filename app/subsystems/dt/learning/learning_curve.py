@@ -1,7 +1,7 @@
-"""Would more labels help? A model's last layers fitted to more and more of the labels that there are.
+"""Would more labels help? Fits a model's last layers to more and more of the existing labels.
 
-The subsets are nested, of the training part of the split; what they are worth is measured on the test part. Where the
-curve still rises at its end, more labels would help. Not for simulated labels: see `simulate_labelling`.
+The subsets are nested and come from the training part of the split; they are evaluated on the test part. If the curve
+still rises at its end, more labels would help. Not for simulated labels: see `simulate_labelling`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from app.subsystems.dt.simulate import ORDINARY, RICH, simulate_chambers
 from app.subsystems.dt.verdict import judge_before
 
 SEEDS = 3  # orders in which the labels are added
-SIMULATED = 1_500  # chambers that every fit sees besides, and as many to calibrate on
+SIMULATED = 1_500  # simulated chambers added to every fit, and as many for calibration
 FIRST = 10  # labels; then twice as many each time
 FALSE_ALARMS = 0.01
 LEAST_BAD = LEAST_GOOD = 3  # layers of the test part
 
 _HIGH = 0x4C435256 << 32  # of the seeds of the simulation: see `labelled`
 
-Labelled = tuple[Occupancy, np.ndarray]  # a chamber, and P(bad) of its layers by people: float (12,), NaN for none
+Labelled = tuple[Occupancy, np.ndarray]  # a chamber, and P(bad) of its layers by the labels: float (12,), NaN for none
 
 
 class LearningPoint(BaseModel):
-    """What some labels are worth: medians over the orders, with the least and the greatest.
+    """The value of a number of labels: medians over the orders, with minimum and maximum.
 
     Attributes:
         labels: labelled chambers.
@@ -60,11 +60,11 @@ def learning_curve(
     """Fit a model's last layers to nested subsets of labels.
 
     Raises:
-        Conflict: the model has learnt from labels already, so that what each is worth to it cannot be told any more.
-        TooFewLabels: there are too few to begin with, or to test on.
+        Conflict: the model was trained on labels, so their value to it can no longer be measured.
+        TooFewLabels: there are too few to start with, or to test on.
     """
     if scorer.card.trained_on and scorer.card.trained_on.labels:
-        raise Conflict(f"The model {scorer.version} learnt from labels already; take one that did not.")
+        raise Conflict(f"The model {scorer.version} was trained on labels; use one that was not.")
     if len(training) < FIRST:
         raise TooFewLabels(f"Too few labels: {len(training)} of at least {FIRST} chambers for training.")
     if not test:
@@ -112,7 +112,7 @@ def _sizes(most: int) -> list[int]:
 
 
 def _seen(kind: Architecture, last_layers: LastLayers, labelled: Sequence[Labelled]) -> tuple[Seen, np.ndarray]:
-    """The layers that a network is to judge and that people judged, and whose each is."""
+    """The labelled layers for a network to judge, and the chamber of each."""
     occupancies = [occupancy for occupancy, _ in labelled]
     bad = np.stack([said for _, said in labelled]) if labelled else np.empty((0, 12))
     bins = layer_bins(occupancies)

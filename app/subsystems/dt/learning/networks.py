@@ -1,6 +1,6 @@
-"""The networks by name: what each is built of and what it takes. Not for their weights: see `models`.
+"""The networks by name: their layers and inputs. Not for their weights: see `models`.
 
-A further network is a function that builds it and a line in `ARCHITECTURES`.
+To add a network, write a function that builds it and add a line to `ARCHITECTURES`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ BAD = 1  # which of the two outputs is the score; the other is its complement
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is fitted."""
+    """The hyperparameters of a fit."""
 
-    epochs: int  # the most, over which the learning rate falls to nothing; validation can end it sooner
+    epochs: int  # maximum, over which the learning rate falls to zero; validation can stop it earlier
     batch: int  # layers
     learning_rate: float  # at first
 
@@ -38,16 +38,16 @@ class Architecture:
     """A kind of network.
 
     Attributes:
-        build: makes one, untrained; it takes (layers, …) and gives (layers, 2): P(good), P(bad).
-        inputs: makes what it takes of each layer from n chambers and their float32 (n, 12, 47) `layer_bins`, in hits a
-            cell: float32 (n, 12, …). What stands where there is no layer does not matter.
-        altered: makes what it takes of single layers of one chamber, each with other counts: float32 (k, …) of the
+        build: makes an untrained one; it takes (layers, …) and gives (layers, 2): P(good), P(bad).
+        inputs: computes its inputs for each layer of n chambers from their float32 (n, 12, 47) `layer_bins`, in hits
+            per cell: float32 (n, 12, …). Values for absent layers are irrelevant.
+        altered: computes its inputs for single layers of one chamber with modified counts: float32 (k, …) from the
             layers' rows (k,) and their counts (k, columns).
-        carry_back: shares out the influence of what it takes among the cells: see `carry_back`.
-        shape: what it takes of one layer.
-        takes: the same for a person, for the card.
-        sees_rate: whether a layer that has fewer hits than its siblings looks any different to it. If not, layers
-            of which nothing else is wrong are left out of its training: they would teach it that good is bad.
+        carry_back: distributes the influence of its inputs over the cells: see `carry_back`.
+        shape: the shape of its input for one layer.
+        takes: a description of its input, for the card.
+        sees_rate: whether it can tell that a layer has fewer hits than its siblings. If not, layers with no other fault
+            are left out of its training: they would teach it that good is bad.
         recipe: how it is fitted.
     """
 
@@ -84,7 +84,7 @@ def chamber_scan() -> Model:
 
 
 def chamber_cnn() -> Model:
-    """A layer in its chamber: convolutions along its 47 bins, pooled, judged with the facts about it as a whole."""
+    """A layer in its chamber: pooled convolutions along its 47 bins, combined with the facts about the whole layer."""
     return _chamber_network("chamber_cnn", ROWS_WITHOUT_RATIOS, for_facts=32, dense=(64, 32))
 
 

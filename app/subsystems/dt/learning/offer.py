@@ -1,4 +1,4 @@
-"""What the drift tubes' networks offer to the rest of the program: see `app.subsystems.learning`."""
+"""The drift tubes' `Learning`: see `app.subsystems.learning`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class DriftOfChambers:
-    """How far a run's chambers are from those that its model was trained on."""
+    """Measures how far a run's chambers are from its model's training data."""
 
     @staticmethod
     def make_reference(scorer: Scorer, stop: Callable[[], bool]) -> drift.Reference | None:
@@ -57,7 +57,7 @@ class DriftOfChambers:
 
 
 class LearningOfChambers:
-    """Judging, explaining, training and comparing for chambers."""
+    """Scoring, explaining, training and comparing for chambers."""
 
     drift = DriftOfChambers()
     test_items: Mapping[str, int] = {"evaluation": CHAMBERS, "comparison": COMPARED_ON}
@@ -134,7 +134,7 @@ class LearningOfChambers:
 
 
 def _last_runs(store: Store, number: int) -> Iterator[tuple[int, list[Known]]]:
-    """The last runs with their chambers, read one by one."""
+    """The latest runs with their chambers, read one by one."""
     for run in store.runs.find(RunState.FINISHED, limit=number, together=True):
         items = store.items.of_run(run.number, histograms=True)
         yield run.number, [Known(item.run, item.histogram) for item in items if item.histogram is not None]

@@ -1,7 +1,8 @@
-"""Why a network scored a layer as it did: how much each cell pushed the score, towards bad (> 0) or good (< 0).
+"""Why a network gave a layer its score: how much each cell pushed it, towards bad (> 0) or good (< 0).
 
-In units of the logit of P(bad), against the same chamber with every cell as expected. The network is never changed, and
-the same call gives the same map. Importing this imports no TensorFlow; making an `Explainer` does.
+Influence is in units of the logit of P(bad), relative to the same chamber with every cell as expected. The network is
+never changed, and the same call gives the same map. Importing this does not import TensorFlow; creating an `Explainer`
+does.
 
 Sources: M. Sundararajan, A. Taly, Q. Yan, Axiomatic Attribution for Deep Networks, ICML 2017 (integrated gradients);
 D. Smilkov et al., SmoothGrad, arXiv:1706.03825; A. Shrikumar et al., arXiv:1605.01713 (gradient × input); M. Zeiler and
@@ -31,14 +32,14 @@ from app.subsystems.dt.preprocess import BINS, layer_bins
 NOISE = 0.15  # of SmoothGrad: σ in ranges of a layer's input
 SAMPLES = 25  # of SmoothGrad
 STUDY = (0.2, 20)  # noise and samples of the study of 2018
-STEPS = 8  # of the integral, at first; one is halved where its part of the sum is not what it must be
+STEPS = 8  # initial steps of the integral; a step is halved if its contribution to the sum is off
 MOST_HALVINGS = 20
-COMPLETE = 0.01  # how far the sum may be off, as a share of the difference of the logits
-_NEGLIGIBLE = 0.5  # logits: of smaller differences it is the share of this
+COMPLETE = 0.01  # tolerance of the sum, as a share of the difference of the logits
+_NEGLIGIBLE = 0.5  # logits: smaller differences have the tolerance of this one
 _WITHIN = 0.7 * COMPLETE  # the rest is for the rounding of what comes after
-WINDOW, STRIDE = 6, 3  # cells that occlusion replaces at once, and how far it then goes on
+WINDOW, STRIDE = 6, 3  # cells replaced at once by occlusion, and its step
 _AT_ONCE = 4096  # layers in one batch: some 12 MB
-_INTEGRATED_AT_ONCE = 256  # layers, of which all steps are held
+_INTEGRATED_AT_ONCE = 256  # layers whose steps are all held in memory
 
 
 _Influences = tuple[np.ndarray, np.ndarray, np.ndarray]  # on the cells, around, on the bins: see `Influence`
@@ -46,14 +47,14 @@ _Influences = tuple[np.ndarray, np.ndarray, np.ndarray]  # on the cells, around,
 
 @dataclass(frozen=True, eq=False)
 class _Steps:
-    """Pieces of the ways from the expected to the inputs of layers; arrays with an entry for each.
+    """Segments of the paths from the expected to the actual inputs of layers; arrays with one entry per segment.
 
     Attributes:
-        layer: int, whose way.
-        begin, width: shares of it.
-        low, middle, high: logits where it begins, in the middle, where it ends.
+        layer: int, the layer of the path.
+        begin, width: as shares of the path.
+        low, middle, high: logits at the start, middle and end.
         slopes: float32 (k, …), the gradients in the middle.
-        off: by how much these miss what the logit gains.
+        off: the difference between their integral and the change of the logit.
     """
 
     layer: np.ndarray
@@ -99,14 +100,14 @@ class Explainer:
                 value = tf.linalg.matvec(before(inputs, training=False), direction)
             return tape.gradient(value, inputs), value + constant
 
-        # Called with what they take and nothing to be looked up, which is a third of the time of a small batch.
+        # Called without look-ups, which would take a third of the time of a small batch.
         self._logits, self._gradients = logits.get_concrete_function(), gradients.get_concrete_function()
         self._tensor = tf.constant
 
     def explain(
         self, occupancies: Sequence[Occupancy], method: Method | str = DEFAULT, seed: int = 0
     ) -> list[Influence]:
-        """Explain the scores of chambers, in the order given. What else is in the batch does not matter.
+        """Explain the scores of chambers, in the given order. The rest of the batch has no effect.
 
         Args:
             seed: of SmoothGrad's noise.
@@ -135,7 +136,7 @@ class Explainer:
         ]
 
     def logits_of(self, occupancies: Sequence[Occupancy]) -> np.ndarray:
-        """float32 (n, 12): log(P(bad) / P(good)) of the layers of chambers; NaN where no layer is."""
+        """float32 (n, 12): log(P(bad) / P(good)) of the layers of chambers; NaN for absent layers."""
         exists = ~np.isnan(layer_bins(occupancies)[..., 0])
         result = np.full(exists.shape, np.nan, np.float32)
         result[exists] = self.logits(self._inputs(occupancies)[exists])
@@ -160,7 +161,7 @@ class Explainer:
         return self._architecture.inputs(occupancies, layer_bins(occupancies))
 
     def _attribute(self, method: Method, inputs: np.ndarray, expected: np.ndarray, seed: int) -> np.ndarray:
-        """float (layers, …): the influence of everything that the network takes."""
+        """float (layers, …): the influence of all inputs of the network."""
         if method is Method.GRADIENT_INPUT:
             return inputs * self.gradients(inputs)
         if method is Method.SMOOTHGRAD:
@@ -177,15 +178,15 @@ class Explainer:
         rng = np.random.default_rng(seed)
         axes = tuple(range(1, inputs.ndim))
         sigma = noise * (inputs.max(axis=axes, keepdims=True) - inputs.min(axis=axes, keepdims=True))
-        drawn = rng.normal(size=(samples, *inputs.shape[1:]))  # the same for every layer: no batch makes a difference
+        drawn = rng.normal(size=(samples, *inputs.shape[1:]))  # the same for every layer, independent of the batch
         noisy = ((inputs + sigma * one).astype(np.float32) for one in drawn)
         return np.mean([self.gradients(some, of_good) for some in noisy], axis=0)
 
     def _integrated(self, inputs: np.ndarray, expected: np.ndarray) -> np.ndarray:
-        """The gradient's mean on the straight way from the expected to the inputs, times the way: float (layers, …).
+        """The mean gradient on the straight path from expected to actual inputs, times the path: float (layers, …).
 
-        By the midpoint rule, which is exact where no unit of the network switches on the way: the logit is made of
-        straight pieces. A step over which the gradient does not give what the logit gains is halved.
+        Uses the midpoint rule, which is exact where no unit of the network switches, because the logit is piecewise
+        linear. A step whose gradient does not match the change of the logit is halved.
         """
         way = inputs - expected
         points = np.arange(STEPS + 1, dtype=np.float32).reshape(-1, 1, *[1] * (way.ndim - 1)) / STEPS * way + expected
@@ -246,12 +247,12 @@ class Explainer:
         return _Steps(layer, begin, width, low, middle, high, slopes, gained * width - (high - low))
 
     def _occlude(self, occupancy: Occupancy, baseline: Occupancy, own: np.ndarray) -> _Influences:
-        """What a window of cells of a chamber does to the logit, shared among them: the mean of two answers.
+        """The effect of a window of cells on the logit, shared among its cells: the mean of two measurements.
 
-        What the layer loses when the window is as expected, and what the layer as expected gains by the window: the
-        last and the first of the orders that a Shapley value (1953) is the mean of. Neither is enough: a piece of a
-        wide block is not missed, and a few empty cells among few hits say nothing by themselves. What the median window
-        gains is taken off: any piece of real data is worse than a layer exactly as expected.
+        These are the drop of the logit when the window is as expected, and the gain of the expected layer from the
+        window: the last and the first of the orders averaged by a Shapley value (1953). Neither suffices alone: a piece
+        of a wide block is not missed, and a few empty cells among few hits mean nothing by themselves. The gain of the
+        median window is subtracted, because any piece of real data is worse than a layer exactly as expected.
         """
         rows, cells = _windows(occupancy.cells.tobytes(), occupancy.chamber.columns)
         logits = self.logits(self._occluded(occupancy, baseline))
@@ -266,8 +267,8 @@ class Explainer:
         return result, np.zeros(LAYERS), np.zeros((LAYERS, BINS))
 
     def _occluded(self, occupancy: Occupancy, baseline: Occupancy) -> np.ndarray:
-        """float32 (2 k + layers, …): what the network takes of a layer with each window as expected, with all but the
-        window so, and with all of it so."""
+        """float32 (2 k + layers, …): the network's inputs for a layer with each window as expected, with everything
+        except the window as expected, and with all of it as expected."""
         rows, cells = _windows(occupancy.cells.tobytes(), occupancy.chamber.columns)
         layers = np.unique(rows)
         as_is, normal = (one.counts.astype(np.float32) for one in (occupancy, baseline))
@@ -277,7 +278,7 @@ class Explainer:
 
 @lru_cache(maxsize=256)
 def _windows(cells: bytes, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """The windows of a chamber, by the bytes of the bool (12, columns) that says which cells exist.
+    """The windows of a chamber, from the bytes of a bool (12, columns), True where a cell exists.
 
     Returns:
         int (k,), the row of each; bool (k, columns), its cells.

@@ -1,6 +1,6 @@
 """Scores and verdicts for whole chambers, by one model, all layers in one batch.
 
-Importing this imports no TensorFlow; making a `Scorer` does.
+Importing this does not import TensorFlow; creating a `Scorer` does.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from app.subsystems.dt.learning.networks import BAD, architecture
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import judge, judge_before
 
-AT_ONCE = 125  # chambers: a run in two halves, side by side
+AT_ONCE = 125  # chambers: a run in two halves, in parallel
 
 if TYPE_CHECKING:
     from keras import Model
 
 
 class Scorer:
-    """A model that is ready to judge. Safe to share between threads.
+    """A model that is ready to score. Safe to share between threads.
 
     Args:
-        folder: the model's; making the scorer loads it, which takes seconds the first time in a process.
+        folder: the model's; creating the scorer loads it, which takes seconds the first time in a process.
 
     Attributes:
-        card: what is known of the model.
-        version: the model's name, which goes with every score.
-        threshold: from which score a layer is bad: the shifter's of the card, unless `at` said otherwise.
+        card: the model's card.
+        version: the model's name, stored with every score.
+        threshold: the score from which a layer is bad: the card's for shifters, unless changed by `at`.
 
     Raises:
-        ModelRefused: the file is not its card's, or the network is not what the card says.
+        ModelRefused: file or network do not match the card.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Scorer:
             self._forward = self._traced()
         except ModelRefused:
             raise
-        except Exception as error:  # the border to a file that anybody may have made, and to all that Keras makes of it
+        except Exception as error:  # border: the file is untrusted, and Keras may raise anything
             raise ModelRefused(f"The file of the model {self.version} cannot be loaded: {first_line(error)}") from error
 
     def at(self, threshold: float) -> Scorer:
@@ -73,15 +73,15 @@ class Scorer:
         return self._network
 
     def judge(self, occupancies: Sequence[Occupancy]) -> list[Judgement]:
-        """Judge chambers, in the order given. What else is in the batch does not matter.
+        """Score chambers, in the given order. The rest of the batch has no effect.
 
         Raises:
-            ModelRefused: the network gave something that is not a score.
+            ModelRefused: the network returned something that is not a score.
         """
         parts = [occupancies[i : i + AT_ONCE] for i in range(0, len(occupancies), AT_ONCE)]
         if len(parts) == 1:
             return self._judge(occupancies)
-        with ThreadPoolExecutor(THREADS) as pool:  # what holds the interpreter's lock in one does not hold up the other
+        with ThreadPoolExecutor(THREADS) as pool:  # one proceeds while the other holds the interpreter lock
             return [judgement for part in pool.map(self._judge, parts) for judgement in part]
 
     def _judge(self, occupancies: Sequence[Occupancy]) -> list[Judgement]:
@@ -94,7 +94,7 @@ class Scorer:
         """P(bad) of layers that are ready for the network.
 
         Args:
-            inputs: float32 (layers, …), what the architecture takes; finite.
+            inputs: float32 (layers, …), the inputs of the architecture; finite.
 
         Returns:
             float32 (layers,), 0…1.
@@ -103,10 +103,10 @@ class Scorer:
 
     def _run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores, and the activations of the last hidden layer: float32 (layers,) and (layers, units)."""
-        if not len(inputs):  # TensorFlow's convolution fails on no layers at all
+        if not len(inputs):  # TensorFlow's convolution fails without layers
             return np.empty(0, np.float32), np.empty((0, 1), np.float32)
         scores, embeddings = (tensor.numpy() for tensor in self._forward(inputs))
-        is_score = (scores >= 0) & (scores <= 1 + 1e-6)  # not so of nan either; float32 may round beyond 1
+        is_score = (scores >= 0) & (scores <= 1 + 1e-6)  # false for NaN too; float32 may round beyond 1
         if not is_score.all():
             raise ModelRefused(f"The model {self.version} gave {scores[~is_score][0]} for a score.")
         return scores, embeddings
@@ -117,7 +117,7 @@ class Scorer:
         network = self._network
         if network.input_shape != (None, *shape) or network.output_shape != (None, 2):
             raise ModelRefused(
-                f"The model {self.version} is no {self.card.architecture}: it takes {network.input_shape} and gives "
+                f"The model {self.version} is not a {self.card.architecture}: it takes {network.input_shape} and gives "
                 f"{network.output_shape}, but should take {(None, *shape)} and give (None, 2)."
             )
 
@@ -128,5 +128,5 @@ class Scorer:
             scores, hidden = both(inputs, training=False)
             return scores[:, BAD], hidden
 
-        forward(np.zeros((1, *shape), np.float32))  # traced now, not by the first run
+        forward(np.zeros((1, *shape), np.float32))  # traced now, not for the first run
         return forward

@@ -1,9 +1,9 @@
-"""Two models on the same chambers: what `/models/<name>/compare/` shows.
+"""Two models on the same chambers: the contents of `/models/<name>/compare/`.
 
-The frozen sets are the simulated test set and, of the labelled chambers, the test part of the split, which no model was
-trained on. Of these, those drawn at random are as runs come: only they tell how often a model errs in reality. Besides,
-what people labelled anywhere tells where both models contradict a label, and the last runs tell what would change. Not
-for fetching any of it from the store: see `app.jobs.compare`.
+The frozen sets are the simulated test set and the labelled chambers of the test part of the split, on which no model
+was trained. Among the latter, those drawn at random represent ordinary runs: only they tell how often a model errs in
+reality. In addition, all labels show where both models contradict a label, and the latest runs show what would change.
+Not for reading any of it from the store: see `app.jobs.compare`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from app.subsystems.dt.simulate import SIMULATOR_VERSION
 
 SEED = 302_635
 CHAMBERS = 2_000  # simulated, for the test
-BINS = 20  # of a cell's distribution of scores
-MOST_IN_CELL = 200  # chambers that a cell of a matrix names
+BINS = 20  # bins of a cell's distribution of scores
+MOST_IN_CELL = 200  # chambers listed per cell of a matrix
 MOST_LISTED = 30  # chambers on which the two disagree, labels that both contradict
 MOST_OF_RUN = 40  # chambers of a run that change
-CELLS = ("found", "missed", "false alarms", "passed")  # called bad and good of the bad, then of the good
+CELLS = ("found", "missed", "false alarms", "passed")  # bad layers called bad and good, then good layers
 
 
 class _Part(BaseModel):
@@ -53,9 +53,9 @@ class Cell(_Part):
 
     Attributes:
         layers: how many.
-        scores: how many layers have a score in each twentieth of 0…1.
-        chambers: whose layers these are; of simulated ones, none.
-        more: how many chambers are not named.
+        scores: number of layers with a score in each twentieth of 0…1.
+        chambers: the chambers of these layers; none for simulated ones.
+        more: number of chambers not listed.
     """
 
     layers: int
@@ -73,11 +73,11 @@ class Matrix(_Part):
 
 
 class Estimate(_Part):
-    """What a model does on chambers that were drawn at random: as often as runs have them.
+    """A model's rates on chambers drawn at random, as they occur in runs.
 
     Attributes:
-        false_alarms: share of the good layers called bad; None where there are none.
-        found: share of the bad layers called bad; None likewise.
+        false_alarms: share of good layers called bad; None if there are none.
+        found: share of bad layers called bad; None if there are none.
     """
 
     model: str
@@ -90,7 +90,7 @@ class FrozenSet(_Part):
 
     Attributes:
         name: "simulated", "labelled" or "control".
-        estimates: of the control only.
+        estimates: only for the control.
     """
 
     name: str
@@ -100,7 +100,7 @@ class FrozenSet(_Part):
 
 
 class Layer(_Part):
-    """A layer on which something is to be seen; `label`: whether a person called it bad, None where nobody labelled."""
+    """A noteworthy layer; `label`: whether people called it bad, None if unlabelled."""
 
     where: Where
     layer: int
@@ -109,7 +109,7 @@ class Layer(_Part):
 
 
 class Change(_Part):
-    """What would change in one run: chambers with the layers that appear as bad, or go."""
+    """The changes in one run: chambers with the layers that would become bad, or no longer be."""
 
     run: int
     chambers: int
@@ -120,11 +120,11 @@ class Change(_Part):
 
 
 class SideBySide(_Part):
-    """All of it; `models` in the order of all pairs: the one in question, then the other.
+    """The whole comparison; `models` in the order of all pairs: the one in question, then the other.
 
     Attributes:
         left_out: labelled chambers in no part of the split.
-        learning: what more and more labels would be worth to a model that learnt from none, and which; or why not.
+        learning: the learning curve of a model trained without labels, and which; or why there is none.
     """
 
     models: tuple[str, str]
@@ -143,7 +143,7 @@ class SideBySide(_Part):
 
     @classmethod
     def readable(cls, text: str | bytes) -> SideBySide | None:
-        """From JSON; None where another version of the program wrote it in a way that this one cannot read."""
+        """From JSON; None if it was written by another version in a form that this one cannot read."""
         try:
             return cls.model_validate_json(text)
         except ValidationError:
@@ -152,13 +152,13 @@ class SideBySide(_Part):
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A chamber of a run, with what people said of it.
+    """A chamber of a run, with its label.
 
     Attributes:
-        bad: float (12,), P(bad) by them, NaN where there is no layer; None where nobody labelled it.
-        tested: it is of the test part.
-        drawn: it was chosen at random.
-        training: it is of the training part.
+        bad: float (12,), P(bad) by the label, NaN for absent layers; None if unlabelled.
+        tested: it is in the test part.
+        drawn: it was selected at random.
+        training: it is in the training part.
     """
 
     run: int
@@ -185,15 +185,15 @@ def side_by_side(
     """Compare two models.
 
     Args:
-        scorers: the model in question, then the other, each at the threshold that stands.
+        scorers: the model in question, then the other, each with its current threshold.
         labelled: all labelled chambers of the split.
-        runs: the last ones, newest first, with all their chambers; taken one by one.
+        runs: the latest ones, newest first, with all their chambers; consumed one by one.
         left_out: labelled chambers in no part of the split, passed on.
-        chambers: simulated ones to test on.
-        report: told what is going on, a line at a time; it may raise to end it.
+        chambers: number of simulated ones to test on.
+        report: receives progress messages, one line at a time; may raise, to abort.
 
     Raises:
-        ModelRefused: a network gave something that is not a score.
+        ModelRefused: a network returned something that is not a score.
     """
     report("simulated chambers")
     sets = [_frozen("simulated", scorers, simulated_test_set(chambers, SEED))]
@@ -231,7 +231,7 @@ def side_by_side(
 def _learning(
     scorers: tuple[Scorer, Scorer], labelled: Sequence[Known], report: Callable[[str], None]
 ) -> dict[str, Any]:
-    """The learning curve of the first model that learnt from no label, the other one before the one in question."""
+    """The learning curve of the first model trained without labels, preferring the other one to the one in question."""
     why = ""
     training, test = ([(k.occupancy, k.bad) for k in labelled if getattr(k, part)] for part in ("training", "tested"))
     for scorer in reversed(scorers):
@@ -288,7 +288,7 @@ def _matrix(
 
 
 def _estimate(scorer: Scorer, called: np.ndarray, truth: np.ndarray, counts: np.ndarray) -> Estimate:
-    """Shares with intervals from chambers drawn again: the layers of one go together."""
+    """Shares with intervals from resampling chambers, because the layers of a chamber are correlated."""
     rng = np.random.default_rng(SEED)
     drawn = rng.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=RESAMPLES)
     shares: list[Interval | None] = []
@@ -307,8 +307,8 @@ def _estimate(scorer: Scorer, called: np.ndarray, truth: np.ndarray, counts: np.
 
 
 def _about_labels(scorers: tuple[Scorer, Scorer], labelled: Sequence[Known]) -> tuple[list[Layer], list[Layer]]:
-    """The layers of labelled chambers on which the two differ, and those where both contradict a label on which people
-    agree, the most certain contradiction first."""
+    """The layers of labelled chambers on which the two differ, and those where both contradict an undisputed label,
+    the most confident contradiction first."""
     if not labelled:
         return [], []
     scores = np.stack([_scores(scorer.judge([one.occupancy for one in labelled])) for scorer in scorers], axis=-1)
@@ -338,7 +338,7 @@ def _change(scorers: tuple[Scorer, Scorer], run: int, known: Sequence[Known]) ->
 
 
 def _worst_layers(known: Sequence[Known], scores: np.ndarray) -> list[Layer]:
-    """Of each chamber the layer on which the two differ most; the chambers where they differ most."""
+    """The chambers on which the two differ most, each with the layer of the greatest difference."""
     difference = np.nan_to_num(np.abs(scores[..., 0] - scores[..., 1]), nan=0.0)
     rows = difference.argmax(axis=1)
     most = np.argsort(-difference.max(axis=1), kind="stable")[:MOST_LISTED].tolist()

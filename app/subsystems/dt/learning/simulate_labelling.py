@@ -1,10 +1,10 @@
-"""Does the queue earn its keep? How many labels each strategy needs until a network is as good as is wanted.
+"""Does the queue pay off? The number of labels that each strategy needs until a network reaches a given quality.
 
-A network is taught on simulated chambers that lack some kinds of fault, then meets simulated runs that have them, most
-chambers good as in real ones. Each strategy says which chamber is labelled next, an oracle labels it, and after every
-batch the last layers are fitted anew and everything that is left is scored anew, as when a candidate is put into use.
-The choice of the next chamber is the queue's own: its certainty, its embeddings, its control, its constants. Not the
-queue itself, which needs a database and people: see `app.labelling.queue`.
+A network is trained on simulated chambers without some kinds of fault, then meets simulated runs that have them; as in
+real runs, most chambers are good. Each strategy selects the next chamber, an oracle labels it, and after every batch
+the last layers are refitted and all remaining chambers rescored, as when a candidate is put into use. The selection is
+the queue's own: its certainty, its embeddings, its control, its constants. Not the queue itself, which needs a database
+and people: see `app.labelling.queue`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,26 @@ from app.subsystems.dt.verdict import Prejudgement, judge, judge_before
 COMPARED = (Strategy.CERTAIN, Strategy.DIVERSE, Strategy.RANDOM)
 UNTAUGHT = (DefectKind.PERIODIC, DefectKind.SCATTERED, DefectKind.NOISY_BLOCK)  # 34 % of the faults of a run
 FALSE_ALARMS = 0.01
-STEPS = (0, 10, 20, 40, 60, 80, 120, 160, 240, 320, 480, 640, 960, 1_280, 1_920, 2_560)  # labels: fitted anew
-MOST_RUNS_BAD = 0.5  # share of the runs: a place that is bad in more of them is not measured on
-EPOCHS, BATCH, LEARNING_RATE = 6, 256, 3e-3  # of the network that is taught first
+STEPS = (
+    0,
+    10,
+    20,
+    40,
+    60,
+    80,
+    120,
+    160,
+    240,
+    320,
+    480,
+    640,
+    960,
+    1_280,
+    1_920,
+    2_560,
+)  # numbers of labels after which the layers are refitted
+MOST_RUNS_BAD = 0.5  # share of the runs: places bad in more of them are not used for the measurement
+EPOCHS, BATCH, LEARNING_RATE = 6, 256, 3e-3  # of the initial network
 RESAMPLES = 2_000  # of the seeds
 
 _FIRST_RUN = 500_000  # of the simulated ones; the demonstration's are below
@@ -47,15 +64,15 @@ class Setup:
     """What is simulated.
 
     Attributes:
-        seeds: how often all is repeated, with another network, other runs and other draws.
+        seeds: number of repetitions, each with a different network, runs and draws.
         first_seed: the first of them.
-        taught: simulated chambers that the network learns from, before those with untaught kinds are left out.
-        runs: simulated ones. Every other place of them is labelled; the network is measured on the others, so that
-            it is not measured on defects that a labelled chamber has too, in another run.
-        untaught: the kinds of fault that it is not taught.
-        rate: share of the bad layers found at 1 % false alarms that is wanted.
-        control: share that is drawn at random whatever the strategy, as in the queue.
-        steps: numbers of labels after which the network learns from them.
+        taught: simulated training chambers, before those with untaught kinds are left out.
+        runs: number of simulated runs. Every other place in them can be labelled; the network is measured on the
+            others, and so never on a defect that a labelled chamber has in another run.
+        untaught: the kinds of fault left out of the training.
+        rate: the goal: share of bad layers found at 1 % false alarms.
+        control: share drawn at random whatever the strategy, as in the queue.
+        steps: numbers of labels after which the network is refitted.
     """
 
     seeds: int = 5
@@ -86,9 +103,9 @@ class Curve:
     """One strategy with one seed.
 
     Attributes:
-        points: (labelled chambers, share of bad layers found at 1 % false alarms), from no label on; it ends where the
-            wanted rate was reached twice in a row, or with the last step.
-        faulty: of the labelled chambers at each point, how many have a bad layer.
+        points: (labelled chambers, share of bad layers found at 1 % false alarms), starting without labels; it ends
+            when the goal was reached twice in a row, or with the last step.
+        faulty: the number of labelled chambers with a bad layer at each point.
     """
 
     strategy: Strategy
@@ -97,8 +114,8 @@ class Curve:
     faulty: tuple[int, ...]
 
     def needed(self, rate: float) -> float | None:
-        """Labels at which a rate is reached, between two points by a straight line, and still is after the next ones;
-        None where it is not.
+        """Labels at which a rate is reached and still holds after the next ones, interpolated linearly; None if it is
+        not reached.
 
         >>> Curve(Strategy.RANDOM, 1, ((0, 0.5), (10, 0.75), (20, 1.0), (40, 0.875)), (0, 1, 3, 4)).needed(0.875)
         15.0
@@ -114,7 +131,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Spread:
-    """A median over the seeds, and the interval that holds 95 % of those of seeds drawn again."""
+    """A median over the seeds, and the interval that contains 95 % of the medians of resampled seeds."""
 
     value: float
     low: float
@@ -123,10 +140,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `simulate_labelling` found.
+    """The result of `simulate_labelling`.
 
     Attributes:
-        most: labels with which a strategy ends that did not reach the rate: it needs so many or more.
+        most: the largest number of labels: a strategy that did not reach the rate needs this many or more.
     """
 
     setup: Setup
@@ -134,12 +151,12 @@ class Outcome:
     curves: tuple[Curve, ...]
 
     def needed(self, strategy: Strategy) -> list[float]:
-        """Labels for the rate, by seed; `most` where it is not reached."""
+        """Labels for the rate, by seed; `most` if it is not reached."""
         found = [one.needed(self.setup.rate) for one in self.curves if one.strategy is strategy]
         return [self.most if labels is None else labels for labels in found]
 
     def reached(self, strategy: Strategy) -> int:
-        """With how many seeds the rate is reached."""
+        """The number of seeds that reach the rate."""
         return sum(one.needed(self.setup.rate) is not None for one in self.curves if one.strategy is strategy)
 
     def labels(self, strategy: Strategy) -> Spread:
@@ -147,7 +164,7 @@ class Outcome:
         return _spread(np.array(self.needed(strategy)))
 
     def ratio(self, strategy: Strategy) -> Spread:
-        """Labels needed against those of random, seed by seed."""
+        """Labels needed relative to random, seed by seed."""
         return _spread(np.array(self.needed(strategy)) / np.maximum(self.needed(Strategy.RANDOM), 1))
 
 
@@ -156,10 +173,10 @@ class _Pool:
     """The chambers that can be labelled.
 
     Attributes:
-        before: what is known of them before any network.
-        layers: of all layers that a network is to judge, in the order of `before.open`.
-        chamber: int (layers,), whose each is.
-        faulty: bool (chambers,), some layer is bad.
+        before: their verdicts before any network.
+        layers: all layers for a network to judge, in the order of `before.open`.
+        chamber: int (layers,), the chamber of each layer.
+        faulty: bool (chambers,), with any bad layer.
     """
 
     before: Prejudgement
@@ -169,10 +186,10 @@ class _Pool:
 
 
 def simulate_labelling(setup: Setup, report: Callable[[str], None] = print) -> Outcome:
-    """Let every strategy label, with every seed.
+    """Run every strategy with every seed.
 
     Args:
-        report: told what is going on, a line at a time.
+        report: receives progress messages, one line at a time.
 
     Raises:
         InvalidInput: a number is out of range.
@@ -240,7 +257,7 @@ def _labelled(strategy: Strategy, seed: int, pool: _Pool, test: Seen, last_layer
 
 
 def _looks(last_layers: LastLayers, pool: _Pool) -> tuple[np.ndarray, list[bytes | None]]:
-    """Certainty and embedding of each chamber, as the queue has them of a model's judgements."""
+    """Certainty and embedding of each chamber, as the queue gets them from a model."""
     scores, hidden = last_layers.scores(pool.layers.features)
     judgements = judge(pool.before, scores, 0.5, hidden)
     certainty = np.array([np.inf if one.certainty is None else one.certainty for one in judgements])
@@ -256,7 +273,7 @@ def _next(
     control: float,
     rng: np.random.Generator,
 ) -> int:
-    """The chamber that the queue would give next: see `app.labelling.queue`."""
+    """The chamber that the queue would hand out next: see `app.labelling.queue`."""
     free = np.flatnonzero(waiting)
     if strategy is Strategy.RANDOM or rng.random() < control:
         return int(rng.choice(free))
@@ -268,7 +285,7 @@ def _next(
 
 
 def _taught(kind: Architecture, setup: Setup, seed: int) -> LastLayers:
-    """A network that was not taught some kinds of fault."""
+    """A network trained without some kinds of fault."""
     k = keras()
     k.utils.set_random_seed(seed)
     tensorflow().config.experimental.enable_op_determinism()
@@ -288,11 +305,11 @@ def _without(untaught: Sequence[DefectKind], chambers: Sequence[SimulatedChamber
 
 
 def _pool_and_test(kind: Architecture, last_layers: LastLayers, setup: Setup, seed: int) -> tuple[_Pool, Seen]:
-    """The chambers to label, and the layers to measure on; each seed has runs of its own."""
+    """The chambers to label, and the layers to measure on; each seed has its own runs."""
     first = _FIRST_RUN + seed * setup.runs
     drawn = [simulate_run(run).values() for run in range(first, first + setup.runs)]
     halves, others = ([list(run)[part::2] for run in drawn] for part in (0, 1))
-    # What a place has in every run is one fault, not forty: it would decide alone.
+    # A fault of a place in every run is one fault, not forty: it would dominate.
     often = np.mean([[bool((one.bad == 1).any()) for one in run] for run in others], axis=0) > MOST_RUNS_BAD
     test = sample(kind, [one for run in others for one, again in zip(run, often, strict=True) if not again])
     ours = [one for run in halves for one in run]
@@ -301,7 +318,7 @@ def _pool_and_test(kind: Architecture, last_layers: LastLayers, setup: Setup, se
     bins = layer_bins(occupancies)
     before = judge_before(occupancies, bins)
     inputs = kind.inputs(occupancies, bins)[before.open]
-    said = np.round(bad[before.open])  # a person says good or bad, also of what is ambiguous
+    said = np.round(bad[before.open])  # people say good or bad, even for ambiguous layers
     pool = _Pool(before, last_layers.seen(inputs, said), np.nonzero(before.open)[0], np.any(bad >= 0.5, axis=1))
     return pool, last_layers.seen(test.inputs, test.bad)
 

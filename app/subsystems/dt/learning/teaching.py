@@ -1,9 +1,9 @@
-"""Teaching a network from labels and simulated chambers together, so that people's labels win over the simulator.
+"""Training a network on labels and simulated chambers together, so that labels overrule the simulator.
 
-A network that is shown both learns a compromise where they differ, and a few labels lose. So simulated layers give way:
-what is ambiguous to the simulator is not shown at first, and then as the labels, and what is certain, have it; what is
-certain to the simulator is left out where all labels of layers like it say otherwise. Not for which labels there are:
-see `labelled_items`; nor for whether what was known is forgotten: see `forgetting`.
+Trained on both, a network learns a compromise where they differ, and a few labels lose. So simulated layers give way:
+layers that are ambiguous to the simulator are not shown at first, and later with targets that follow from the labels
+and the certain layers; certain layers are left out if all labels of similar layers say otherwise. Not for which labels
+there are: see `labelled_items`; nor for whether anything was forgotten: see `forgetting`.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from app.subsystems.dt.learning.samples import Sample, balanced, joined, mixed
 if TYPE_CHECKING:
     from keras import Model
 
-EPOCHS, LEARNING_RATE = 0.4, 2 / 3  # of a network that goes on from another, as shares of the recipe's
-ROUNDS = 3  # in each of which what is simulated gives way a little further
-MOVED = 0.2  # from here on what the labels say of an ambiguous layer differs from what the simulator says
-NEIGHBOURS = 3  # labels of layers like it, all of which contradict the simulator where its certainty gives way
-ALIKE = 2.0  # times as far as the third nearest label of the same opinion: so far from a label a layer is like its
+EPOCHS, LEARNING_RATE = 0.4, 2 / 3  # for a network that continues from another one, as shares of the recipe's
+ROUNDS = 3  # in each of which simulated layers give way a little further
+MOVED = 0.2  # difference from which the labels disagree with the simulator on an ambiguous layer
+NEIGHBOURS = 3  # labels of similar layers that must all contradict the simulator to overrule its certainty
+ALIKE = 2.0  # times the distance of the third nearest label of the same opinion: up to this, a layer is similar
 
 
 @dataclass(frozen=True, eq=False)
 class Taught:
-    """Labelled chambers to learn from besides the simulated ones.
+    """Labelled chambers to train on in addition to the simulated ones.
 
     Attributes:
-        labelled: those; training and validation each have both good and bad layers.
-        simulated_weight: how much all simulated layers count together in fitting, all labelled ones counting 1.
-        active: the folder of the model to go on from, where its architecture is the same; None to begin anew.
+        labelled: the chambers; training and validation each have both good and bad layers.
+        simulated_weight: total weight of all simulated layers in the fit, relative to all labelled ones.
+        active: the folder of the model to continue from, if it has the same architecture; None to start from scratch.
     """
 
     labelled: LabelledSet
@@ -49,13 +49,13 @@ class Taught:
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What came of teaching.
+    """The result of teaching.
 
     Attributes:
         shown: the layers of the last fit.
-        bad_weight: of a labelled bad layer in it, a good one counting 1.
-        settle: what else is to be measured by the simulator, as the labels have it.
-        contradicted: simulated layers to learn from that gave way, left out or bad now.
+        bad_weight: the weight of a labelled bad layer in it, relative to a good one.
+        settle: applies the labels to further simulated layers, for measurements.
+        contradicted: simulated training layers that gave way: left out, or bad now.
     """
 
     shown: Sample
@@ -65,7 +65,7 @@ class Lesson:
 
 
 def beginning(kind: Architecture, active: Path | None, seed: int) -> tuple[Model, str]:
-    """The network to teach, and the name of the model whose weights it has; "" where it begins anew."""
+    """The network to train, and the name of the model whose weights it has; "" if it starts from scratch."""
     from app.subsystems.dt.learning.scoring import Scorer
 
     seeded(seed)
@@ -91,12 +91,12 @@ def teach(
 ) -> Lesson:
     """Fit a network to simulated and labelled layers.
 
-    First to what is certain, for as long as the validation's loss falls. Then, in rounds that are half as long, to all
-    labels but those of the test, and to what is simulated as the network has it by then.
+    First to certain layers, as long as the validation loss falls. Then, in rounds of half the length, to all labels
+    except those of the test, and to simulated layers as the network sees them by then.
 
     Args:
-        goes_on: it has the weights of a model that knows what is simulated.
-        simulated: to learn from and for validation, both rich in faults, which count for fewer.
+        goes_on: it has the weights of a model trained on simulated layers.
+        simulated: for training and for validation, both rich in faults, which get lower weights.
         real: the labelled layers by part.
     """
     shown, validation = simulated
@@ -137,15 +137,14 @@ def teach(
 
 
 def settled(some: Sample, says: np.ndarray, against: np.ndarray) -> Sample:
-    """Simulated layers as labels have them.
+    """Simulated layers, corrected by labels.
 
     Args:
-        says: float (layers,), P(bad) by a fit that was shown labels, and of the simulated ones what is certain.
-        against: bool (layers,), labels contradict what is certain.
+        says: float (layers,), P(bad) by a fit to labels and certain simulated layers.
+        against: bool (layers,), labels contradict the certain target.
 
     Returns:
-        those whose target stands; of the ambiguous ones, those that turned out bad as such, and without those that
-        turned out good.
+        the layers that remain: ambiguous ones that turned out bad become bad, those that turned out good are left out.
     """
     ambiguous = (some.bad > 0) & (some.bad < 1)
     bad = ambiguous & (says >= np.maximum(0.5, some.bad + MOVED))
@@ -154,12 +153,12 @@ def settled(some: Sample, says: np.ndarray, against: np.ndarray) -> Sample:
 
 
 def contradicted(embedded: np.ndarray, bad: np.ndarray, labelled: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """Where all labels of layers like it say the contrary of what a layer is thought to be: bool (layers,).
+    """Layers for which all labels of similar layers contradict the target: bool (layers,).
 
-    Alike are layers about as near as labelled ones of one opinion are to each other.
+    Similar layers are about as near as labelled ones of the same opinion are to each other.
 
     Args:
-        embedded, labelled: float (layers, n) and (labelled layers, n), as a network sees them before its last layer.
+        embedded, labelled: float (layers, n) and (labelled layers, n), activations before the network's last layer.
         bad, said: float (layers,) and (labelled layers,), P(bad).
     """
     from sklearn.neighbors import NearestNeighbors
@@ -180,7 +179,7 @@ def contradicted(embedded: np.ndarray, bad: np.ndarray, labelled: np.ndarray, sa
 
 
 def embedding(network: Model) -> Callable[[np.ndarray], np.ndarray]:
-    """What a network makes of inputs before its last layer: float32 (layers, n)."""
+    """A network's activations before its last layer: float32 (layers, n)."""
     before = keras().Model(network.inputs, network.layers[-1].input)
     return lambda inputs: before.predict(inputs, batch_size=4096, verbose=0)
 

@@ -1,9 +1,9 @@
-"""Training a network on simulated chambers, and on labelled ones besides, and writing it with its card.
+"""Training a network on simulated and optionally labelled chambers, and writing it with its card.
 
-The same command makes the same weights; from labels, as long as the digest on the card is the same. Chambers, never
-layers, are dealt to training, validation and test. The simulated ones for the first two are rich in faults; the others
-have as many as ordinary data, and it is on these that a score of 0.8 means 80 %. Not for what a network is shown: see
-`samples`; nor for choosing which model is used: see `models.default_model`.
+The same command gives the same weights; with labels, as long as the digest on the card is the same. Training,
+validation and test are split by chamber, never by layer. Simulated chambers for the first two are rich in faults; the
+others have as many as ordinary data, and on these a score of 0.8 means 80 %. Not for the samples: see `samples`; nor
+for choosing the model in use: see `models.default_model`.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 if TYPE_CHECKING:
     from keras import Model
 
-LEAST_CHAMBERS = 400  # with fewer, validation or test can be without bad layers
+LEAST_CHAMBERS = 400  # with fewer, validation or test may lack bad layers
 SHARES = {  # of the chambers; and of faulty ones among these
     "training": (0.6, RICH),
     "validation": (0.1, RICH),
     "calibration": (0.15, ORDINARY),
     "test": (0.15, ORDINARY),
 }
-SCORES = {SHIFTER: 0.25, ALARM: 0.95}  # at 0.25 a missed bad layer is as bad as three false alarms
+SCORES = {SHIFTER: 0.25, ALARM: 0.95}  # at 0.25 a missed bad layer costs as much as three false alarms
 HITS = (LEAST_HITS_A_CELL, 4.0, 12.0, 50.0, np.inf)  # a cell: levels at which false alarms are counted
 
 
@@ -75,18 +75,18 @@ def train(
     Args:
         architecture_name: one of `networks.ARCHITECTURES`.
         seed: of the simulation, the first weights and the order of the batches; 0 to 2³² − 1.
-        folder: where to; its name becomes the model's.
-        chambers: how many to simulate, at least 400: 60 % to train on, 10 % to know when to stop, 15 % to calibrate
-            the scores on, 15 % for the figures.
-        report: told what is going on, a line at a time.
-        replace: overwrite a model of that name.
-        taught: labelled chambers to learn from besides.
-        after_epoch: told of each epoch that is over.
+        folder: where to write it; its name becomes the model's.
+        chambers: how many to simulate, at least 400: 60 % for training, 10 % for validation, 15 % to calibrate the
+            scores, 15 % for the figures.
+        report: receives progress messages, one line at a time.
+        replace: overwrite a model with that name.
+        taught: labelled chambers to train on as well.
+        after_epoch: called after each epoch.
         without: kinds of fault that no simulated chamber has, not even those for the figures.
 
     Raises:
-        InvalidInput: no such architecture, a seed or a number of chambers out of range, a name that no model can
-            have, or no kind of fault left.
+        InvalidInput: unknown architecture, seed or number of chambers out of range, invalid name, or no kind of fault
+            left.
         Conflict: the folder exists, and `replace` was not given.
     """
     kind = checked(architecture_name, seed, chambers)
@@ -98,7 +98,7 @@ def train(
         drawn = simulate_chambers(round(share * chambers), _seed(seed, stream), faulty, without)
         samples[name] = sample(kind, drawn) if faulty == ORDINARY else nearer_ordinary(kind, drawn, faulty)
         report(f"{name}: {_described(samples[name])}")
-    # Taken out, so that what is not needed any more is not kept: these are hundreds of megabytes.
+    # Taken out to free memory early: these are hundreds of megabytes.
     shown, validation, ordinary = (samples.pop(name).seen for name in ("training", "validation", "calibration"))
     test, labelled_test = samples.pop("test"), None
     more: dict[str, Any] = {}
@@ -154,7 +154,7 @@ def train(
             if one.layers
         ],
         thresholds={use: threshold(score, test.bad, found, test.hits) for use, score in SCORES.items()},
-        sha256="0" * 64,  # of the file, once it is written
+        sha256="0" * 64,  # of the file, set when it is written
         created=datetime.now(UTC),
     )
     card = _written(network, card, folder)
@@ -163,10 +163,10 @@ def train(
 
 
 def checked(architecture_name: str, seed: int, chambers: int) -> Architecture:
-    """The architecture of this name, where a network of it can be trained so.
+    """The architecture with this name, after checking the other arguments.
 
     Raises:
-        InvalidInput: no such architecture, or a seed or a number of chambers out of range.
+        InvalidInput: unknown architecture, or seed or number of chambers out of range.
     """
     kind = architecture(architecture_name)
     if not 0 <= seed < 2**32:
@@ -182,14 +182,14 @@ def calibrated(bad: np.ndarray, log_odds: np.ndarray, weights: np.ndarray | None
     Args:
         bad: float (layers,), P(bad).
         log_odds: float (layers,), the network's log P(bad) / P(good).
-        weights: float (layers,), how much each layer counts; 1 if not given.
+        weights: float (layers,), the weight of each layer; 1 if not given.
     """
     x = np.stack((log_odds.astype(np.float64), np.ones(len(log_odds))))
     counts = 1.0 if weights is None else weights.astype(np.float64)
     line = np.array([1.0, 0.0])
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(line @ x, -30, 30)))
-        # a weak pull towards leaving the scores alone decides where nothing else does
+        # a weak prior towards unchanged scores decides if nothing else does
         gradient = x @ (counts * (p - bad)) + 0.1 * (line - (1, 0))
         step = np.linalg.solve((x * (counts * p * (1 - p))) @ x.T + 0.1 * np.eye(2), gradient)
         line -= np.clip(step, -1, 1)
@@ -198,7 +198,7 @@ def calibrated(bad: np.ndarray, log_odds: np.ndarray, weights: np.ndarray | None
 
 
 def figures(bad: np.ndarray, scores: np.ndarray) -> Figures:
-    """What scores are worth, where P(bad) is 0 or 1; what is ambiguous does not count.
+    """The quality of scores on layers with P(bad) 0 or 1; ambiguous ones do not count.
 
     Args:
         bad: float (layers,), P(bad).
@@ -217,13 +217,13 @@ def figures(bad: np.ndarray, scores: np.ndarray) -> Figures:
 
 
 def _figures(labelled: Sample, found: np.ndarray) -> Figures | None:
-    """Those of labelled layers; None where all are good, or all bad."""
+    """The figures for labelled layers; None if all are good, or all bad."""
     both = (labelled.bad == 0).any() and (labelled.bad == 1).any()
     return figures(labelled.bad, found) if both else None
 
 
 def threshold(score: float, bad: np.ndarray, scores: np.ndarray, hits: np.ndarray) -> Threshold:
-    """A threshold, with the share of good layers at or above it: of all, and by the chamber's hits a cell."""
+    """A threshold, with the share of good layers at or above it: of all, and by hits per cell of the chamber."""
     good, alarms = bad == 0, scores >= score
     levels = {
         f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} and more": good & (hits >= low) & (hits < high)
@@ -237,7 +237,7 @@ def threshold(score: float, bad: np.ndarray, scores: np.ndarray, hits: np.ndarra
 
 
 def _fold_in(network: Model, calibration: Calibration) -> None:
-    """Let the last layer do the calibration: what is kept is a network and nothing beside it."""
+    """Fold the calibration into the last layer, so that only a network has to be stored."""
     with numpy_2_forgiven():
         kernel, bias = network.layers[-1].get_weights()
         bias = bias / calibration.temperature
@@ -246,7 +246,7 @@ def _fold_in(network: Model, calibration: Calibration) -> None:
 
 
 def _written(network: Model, card: Card, folder: Path) -> Card:
-    """Write both files into a folder of another name, then rename it: no one ever sees half a model."""
+    """Write both files into a temporary folder, then rename it, so that nobody ever sees half a model."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -272,7 +272,7 @@ def _check_folder(folder: Path, replace: bool) -> None:
         accepted = "a folder whose name has only small letters, digits, '.', '_' and '-'"
         raise InvalidInput("out", folder.name, accepted)
     if folder.exists() and not replace:
-        raise Conflict(f"{folder} exists already; take another name, or ask for it to be replaced.")
+        raise Conflict(f"{folder} already exists; use another name, or request its replacement.")
 
 
 def _checked_kinds(without: Sequence[DefectKind]) -> tuple[DefectKind, ...]:
@@ -290,7 +290,7 @@ def _command(
     taught: Taught | None,
     without: Sequence[DefectKind],
 ) -> str:
-    """What makes the weights again."""
+    """The command that reproduces the weights."""
     of_all = f"--architecture {architecture_name} --seed {seed} --chambers {chambers}"
     if taught is None:
         left_out = "".join(f" --without {kind}" for kind in without)

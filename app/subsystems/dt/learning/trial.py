@@ -1,8 +1,8 @@
-"""A trial of a model before it is put into use: it is loaded, and judges, in a process of its own.
+"""A trial of a model before it is put into use: a separate process loads it and scores with it.
 
-A model's file may come from anywhere, and one that cannot be loaded, or gives no scores, would be found out only by the
-next run. What loading it does to the memory or to the process stays there. Not for how good a model is: see
-`evaluating`.
+A model's file may come from anywhere, and a model that cannot be loaded, or gives no scores, would otherwise fail only
+at the next run. Side effects of loading on memory or process stay in that process. Not for how good a model is: see
+`evaluation`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 from app.errors import DriftwatchError, ModelRefused
 from app.ml.worker_process import Told, done_apart
 
-SECONDS = 120  # until a model is given up: to import TensorFlow takes five, on a busy machine thirty
+SECONDS = 120  # until a model is abandoned: importing TensorFlow takes five, on a busy machine thirty
 CHAMBERS, SEED = 40, 2026  # simulated ones; with every station and with faults
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Loading the model of a folder and judging with it, as a task for another process."""
+    """Loading the model in a folder and scoring with it, as a task for another process."""
 
     folder: Path
 
     def __call__(self, tell: Callable[[Told], None]) -> int:
-        """How many layers it judged."""
+        """The number of layers it scored."""
         from app.subsystems.dt.learning.scoring import Scorer
         from app.subsystems.dt.simulate import simulate_chambers
 
@@ -36,10 +36,10 @@ class Trial:
 
 
 def require_working(folder: Path) -> None:
-    """Refuse a model that cannot judge.
+    """Refuse a model that cannot score.
 
     Raises:
-        ModelRefused: it cannot be loaded, takes or gives something else than its card says, or gives no scores.
+        ModelRefused: it cannot be loaded, its input or output differs from its card, or it gives no scores.
     """
     ends = time.monotonic() + SECONDS
     try:
@@ -47,4 +47,4 @@ def require_working(folder: Path) -> None:
     except DriftwatchError as error:
         raise ModelRefused(f"The model {folder.name} cannot be put into use: {error}") from None
     if judged is None:
-        raise ModelRefused(f"The model {folder.name} cannot be put into use: it judged nothing within {SECONDS} s.")
+        raise ModelRefused(f"The model {folder.name} cannot be put into use: it gave no scores within {SECONDS} s.")

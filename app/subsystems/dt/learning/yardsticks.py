@@ -1,4 +1,4 @@
-"""The methods that a network must beat: statistics of a row, two learned ones, and CMS's rules. Greater = worse.
+"""The methods that a network must beat: statistics of a row, two learned ones, and CMS's rules. Higher is worse.
 
 The first four see one row of 47 bins, scaled by its own maximum, as in the study of 2018 (Pol et al., Comput. Softw.
 Big Sci. 3 (2019) 3, arXiv:1808.00911). CMS's rules see the counts; they are those of `DTOccupancyTest` in CMSSW
@@ -27,11 +27,11 @@ from app.subsystems.dt.simulate import simulate_chambers
 from app.subsystems.dt.verdict import judge_before
 
 FITTED_CHAMBERS = 600  # simulated, for the two learned ones
-MOST_ROWS = 4_000  # good rows that they are fitted to; more take longer and change no figure by more than its interval
+MOST_ROWS = 4_000  # good rows to which they are fitted; more take longer and change no figure by more than its interval
 SVM_OUTSIDE = 0.1  # ν: the share of good rows that may lie outside
 TREES = 100
 
-LEAST_HITS = 2_200  # of a chamber: below it CMS's fractions are not asked
+LEAST_HITS = 2_200  # of a chamber: below it CMS's fractions are not used
 NOT_EMPTY = (0.9, 0.75, 0.5, 0.2)  # share of the cells with hits: below the first it is 1, below the last 4
 EMPTY_IN_A_ROW = 7
 
@@ -48,10 +48,10 @@ class Yardstick:
 
     Attributes:
         name: short, for tables and legends.
-        words: what it does, for a person.
+        words: a description of what it does.
         scores: takes n chambers and their float32 (n, 12, 47) `layer_bins`; gives float64 (n, 12), finite where the
             chamber has the layer.
-        threshold: from which score it calls a layer bad, where the method says so.
+        threshold: the score from which it calls a layer bad, if the method defines one.
     """
 
     name: str
@@ -64,7 +64,7 @@ def yardsticks(seed: int) -> list[Yardstick]:
     """All of them, ready.
 
     Args:
-        seed: of the simulated chambers that two of them are fitted to.
+        seed: of the simulated chambers to which two of them are fitted.
     """
     rows = good_rows(seed)
     return [
@@ -84,12 +84,12 @@ def yardsticks(seed: int) -> list[Yardstick]:
 
 
 def simple_statistics() -> Yardstick:
-    """Those that stand beside the network on a chamber's page; they need no fitting."""
+    """The yardsticks on a chamber's page; they need no fitting."""
     return Yardstick(STATISTICS, "the findings that would make a layer bad, by significance", statistics, ANY_FINDING)
 
 
 def good_rows(seed: int) -> np.ndarray:
-    """float32 (rows, 47): scaled rows of good layers of simulated chambers, of those that a network is asked about."""
+    """float32 (rows, 47): scaled rows of good layers that a network would judge, from simulated chambers."""
     chambers = simulate_chambers(FITTED_CHAMBERS, seed)
     occupancies = [chamber.occupancy for chamber in chambers]
     bins = layer_bins(occupancies)

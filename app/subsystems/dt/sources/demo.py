@@ -1,7 +1,7 @@
 """A demonstration DQM server: simulated runs in the real server's format, and each of its faults on demand.
 
-For tests, for measuring, and for trying the program before one has a certificate. What it writes is `demo_reply`,
-what it can do wrong `demo_faults`, what its chambers look like `app.subsystems.dt.simulate`.
+It is for tests, benchmarks, and trying the program without a certificate. `demo_reply` writes its replies,
+`demo_faults` its errors, and `app.subsystems.dt.simulate` its chambers.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ __all__ = ["DemoOptions", "DemoServer", "Fault", "FaultKind"]
 
 BASE = "/dqm/online"
 
-_STOP_SECONDS = 0.8  # that stopping waits for its threads at most
-_POLL_SECONDS = 0.05  # between looks at whether a stalled client went away, or the server is to stop
+_STOP_SECONDS = 0.8  # longest wait for its threads when stopping
+_POLL_SECONDS = 0.05  # between checks whether a stalled client disconnected, or the server should stop
 _LARGEST_RUN_LIST = 10_000  # runs
 
 log = logging.getLogger(__name__)
@@ -43,18 +43,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the demonstration server does.
+    """The behaviour of the demonstration server.
 
     Attributes:
-        latency: seconds from a request to its reply.
-        jitter: up to so many seconds more, at random.
-        faults: what goes wrong; the first that strikes a request counts.
+        latency: seconds between a request and its reply.
+        jitter: random delay of up to this many further seconds.
+        faults: what goes wrong; the first that affects a request counts.
         retry_after: seconds that a busy reply asks to wait.
-        drip_seconds: between two bytes of a reply that drips.
+        drip_seconds: between two bytes of a dripping reply.
         first_run, last_run: the runs that exist; all others are absent.
-        listed: the runs that the list of runs names, or all given in `runs`.
-        runs: content to serve in place of simulated runs, such as real chambers: rows (usually 12 lists) by
-            chamber by run. What is not in it is absent.
+        listed: the runs in the list of runs, or all given in `runs`.
+        runs: content to serve instead of simulated runs, such as real chambers: rows (usually 12 lists) by chamber by
+            run. Anything else is absent.
     """
 
     latency: float = 0.0
@@ -69,17 +69,17 @@ class DemoOptions:
 
 
 class DemoServer:
-    """The server, in threads of this process. It listens from the moment it is made; stop it in the end.
+    """The server, in threads of this process. It listens from construction on and must be stopped.
 
     Args:
-        options: what it does.
+        options: its behaviour.
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one.
 
     Attributes:
-        url: the base URL, as DQM_URL takes it.
-        requests: how many requests for histograms came in.
-        most_at_once: the most of them that were under way at the same time.
+        url: the base URL, for DQM_URL.
+        requests: number of requests for histograms.
+        most_at_once: the largest number of them at the same time.
 
     Raises:
         SettingsError: it cannot listen there.
@@ -116,7 +116,7 @@ class DemoServer:
         self._http.serve_forever(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Close every connection, stalled ones too, and listen no more."""
+        """Close every connection, including stalled ones, and stop listening."""
         with self._lock:
             self.stopping.set()
         if self._serving:
@@ -145,7 +145,7 @@ class DemoServer:
                 self._under_way -= 1
 
     def reply_for(self, run: int, chamber: Chamber) -> Reply | FaultKind:
-        """What a request for a histogram gets; STALL or DROP for one that gets none."""
+        """The reply to a request for a histogram; STALL or DROP for none."""
         if not self._has(run, chamber):
             return _ABSENT
         with self._lock:
@@ -157,7 +157,7 @@ class DemoServer:
         return spoilt(fault.kind, chamber, self._rows(run, chamber), self.options.retry_after) or fault.kind
 
     def run_list(self, run_pattern: str, dataset_pattern: str) -> Reply:
-        """The run list, of runs and dataset that match the regular expressions; a wrong one answers 500."""
+        """The list of runs that match the regular expressions for run and dataset; an invalid one answers 500."""
         listed = self.options.listed if self.options.runs is None else sorted(self.options.runs)
         try:
             if not re.search(dataset_pattern, demo_reply.DATASET):
@@ -186,7 +186,7 @@ class DemoServer:
 _ABSENT = Reply(demo_reply.ABSENT.encode())
 
 
-@lru_cache(maxsize=2_000)  # eight runs, some 10 kB a reply
+@lru_cache(maxsize=2_000)  # eight runs, about 10 kB per reply
 def _simulated_reply(run: int, chamber: Chamber) -> Reply:
     rows = simulate_chamber(run, chamber).occupancy.counts.tolist()
     return Reply(demo_reply.histogram_json(chamber, rows, simulated=True).encode())
@@ -268,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Http(ThreadingHTTPServer):
-    """Knows its connections, so that it can close them."""
+    """Keeps track of its connections, to close them."""
 
     daemon_threads = True
     block_on_close = False
@@ -282,7 +282,7 @@ class _Http(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)  # the library's would ask for the host's full name, which can take long
+        self.socket.bind(self.server_address)  # the library's would look up the host's full name, which can take long
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
@@ -301,7 +301,7 @@ class _Http(ThreadingHTTPServer):
         self.server_close()
         with self._changed:
             for connection in self._open:
-                with suppress(OSError):  # it was closed meanwhile
+                with suppress(OSError):  # closed meanwhile
                     connection.shutdown(socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._open, _STOP_SECONDS)
 

@@ -1,6 +1,6 @@
-"""Every way in which the real DQM server fails a request, for the demonstration server to do on demand.
+"""All ways in which the real DQM server fails a request, for the demonstration server to reproduce on demand.
 
-Not for what a good reply looks like: see `demo_reply`.
+Not for good replies: see `demo_reply`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.subsystems.dt.sources import demo_reply
 SIGN_IN_PATH = "/auth/sign-in"
 SIGN_IN_PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><form>Sign in</form></body></html>"
 
-_OVERSIZE_BYTES = 4_000_000  # twice what the program reads by default
+_OVERSIZE_BYTES = 4_000_000  # twice the default limit of the program
 _STREAM = 4  # first word of the seeds, as in the simulator
 _PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
@@ -30,10 +30,10 @@ Rows = list[list[float | str]]
 
 
 class FaultKind(StrEnum):
-    """What goes wrong with a request for a histogram."""
+    """The ways in which a request for a histogram can fail."""
 
-    ABSENT = "absent"  # 200 "unsupported type", as for everything that the server does not have
-    NOT_JSON = "not_json"  # 200 with what a dead renderer leaves
+    ABSENT = "absent"  # 200 "unsupported type", as for everything the server lacks
+    NOT_JSON = "not_json"  # 200 with the output of a failed renderer
     EMPTY = "empty"  # 200 without a body
     ERROR = "error"  # 500
     BUSY = "busy"  # 429 with Retry-After in seconds
@@ -41,7 +41,7 @@ class FaultKind(StrEnum):
     FORBIDDEN = "forbidden"  # 403
     SIGN_IN = "sign_in"  # 200 with a page to sign in
     SIGN_IN_REDIRECT = "sign_in_redirect"  # 302 to such a page
-    STALL = "stall"  # takes the request and never answers
+    STALL = "stall"  # accepts the request and never answers
     DRIP = "drip"  # a good reply, one byte at a time
     CUT = "cut"  # half a reply, then the connection is closed
     DROP = "drop"  # the connection is closed without a reply
@@ -60,13 +60,13 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: which, of whom, and for how long.
+    """One fault: its kind, the chambers affected, and its duration.
 
     Attributes:
         kind: what goes wrong.
-        chambers: whose requests fail; None: everybody's.
-        share: of those chambers, how many fail, drawn at random but the same at each try; 0 to 1.
-        heals_after: tries of one histogram that fail before it is well; None: never.
+        chambers: the chambers whose requests fail; None for all.
+        share: the share of those chambers that fail, drawn at random but the same at each try; 0 to 1.
+        heals_after: number of tries of one histogram that fail before it succeeds; None for ever.
     """
 
     kind: FaultKind
@@ -76,7 +76,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read `KIND`, `KIND=SHARE` or `KIND=SHARE:TRIES`, as the command line takes it.
+        """Parse `KIND`, `KIND=SHARE` or `KIND=SHARE:TRIES` from the command line.
 
         Raises:
             InvalidInput: there is no such kind, or a number is out of range.
@@ -97,7 +97,7 @@ class Fault:
         return fault
 
     def strikes(self, run: int, chamber: Chamber, failed: int) -> bool:
-        """Whether the next try fails, after `failed` tries that did."""
+        """Whether the next try fails, after `failed` failed ones."""
         if self.heals_after is not None and failed >= self.heals_after:
             return False
         if self.chambers is not None and chamber not in self.chambers:
@@ -110,7 +110,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent, and how: `cut_at` bytes only, a byte each `drip` seconds, or without its length."""
+    """A reply, and how it is sent: cut after `cut_at` bytes, one byte every `drip` seconds, or without its length."""
 
     body: bytes
     status: int = 200
@@ -121,7 +121,7 @@ class Reply:
 
 
 def spoilt(kind: FaultKind, chamber: Chamber, rows: Rows, retry_after: float) -> Reply | None:
-    """The reply that a fault makes of a chamber's content; None for a connection that gets no reply at all."""
+    """A chamber's reply with a fault applied; None for a connection without any reply."""
     if kind in _ROWS:
         return Reply(demo_reply.histogram_json(chamber, _ROWS[kind](rows)).encode())
     if kind in _STATUS:
@@ -165,7 +165,7 @@ _BODIES = {
 
 
 def _with(*values: float | str) -> Callable[[Rows], Rows]:
-    """Put the values, in turn, in place of the first cell of every fourth layer."""
+    """Replace the first cell of every fourth layer by the values, in turn."""
 
     def change(rows: Rows) -> Rows:
         turn = cycle(values)

@@ -1,6 +1,6 @@
-"""What the DQM server's `jsonfairy` writes for a histogram, written the same way: by formatting, nothing escaped.
+"""Replies like those of the DQM server's `jsonfairy`, written in the same way: by formatting, without escaping.
 
-Source: the server's code as far as public, and a real reply. Not for serving: see `demo`.
+Sources: the public part of the server's code, and a real reply. Not for serving: see `demo`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from app.subsystems.dt.sources.dqm import SIMULATED, UNSUPPORTED, histogram_name
 DATASET = "/Global/Online/ALL"
 ABSENT = f'{{"hist": "{UNSUPPORTED}"}}'
 
-_EMPTY_IN_A_ROW = 7  # cells: CMS's own test counts the layers that have so many
-_FIRST_IN_G = 1_000_000  # from here on, six significant digits are written
+_EMPTY_IN_A_ROW = 7  # cells: CMS's own test counts the layers with such a gap
+_FIRST_IN_G = 1_000_000  # from here on, only six significant digits are written
 
 # "SL3:L2" is written without a space there, too.
 _LABELS = ", ".join(
@@ -30,10 +30,10 @@ def histogram_json(chamber: Chamber, rows: Sequence[Sequence[float | str]], simu
     """The reply for one chamber.
 
     Args:
-        chamber: whose histogram it is.
-        rows: the content, usually 12 rows of `chamber.columns` counts; a string is written as it stands and counts
-            as 0, so that a reply can be spoilt.
-        simulated: say so beside the histogram, which the real server never does.
+        chamber: the chamber of the histogram.
+        rows: the content, usually 12 rows of `chamber.columns` counts; strings are written verbatim and count as 0, to
+            corrupt a reply.
+        simulated: mark the histogram as simulated, which the real server never does.
 
     >>> chamber = Chamber(wheel=0, station=4, sector=9)
     >>> reply = histogram_json(chamber, [[1_234_567] * chamber.columns] * 12)
@@ -64,7 +64,7 @@ def histogram_json(chamber: Chamber, rows: Sequence[Sequence[float | str]], simu
 
 
 def samples_json(runs: Sequence[int]) -> str:
-    """The run list. The server gives several groups of one type; a run is a string."""
+    """The list of runs. The server returns several groups of one type; a run is a string."""
     entry = f'{{"type": "online_data", "run": "%s", "importversion": 1, "version": "", "dataset": "{DATASET}"}}'
     groups = (", ".join(entry % run for run in group) for group in (runs[::2], runs[1::2]))
     return '{"samples": [' + ", ".join(f'{{"type": "online_data", "items": [{items}]}}' for items in groups) + "]}"

@@ -1,4 +1,4 @@
-"""Names of the drift tubes' histograms on the DQM server, and what its replies say.
+"""Names of the drift tubes' histograms on the DQM server, and the interpretation of its replies.
 
 Source: the paths of CMSSW's DTDigiTask and the JSON of the DQM server's `jsonfairy`. Not for fetching: see
 `app.sources`; not for checking counts: see `histogram`.
@@ -13,8 +13,8 @@ from app.errors import InvalidInput, Reason, UnusableHistogram
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 
-UNSUPPORTED = "unsupported type"  # what the server answers for whatever it does not have
-SIMULATED = "simulated"  # a key by which the demonstration server says that a histogram is its own
+UNSUPPORTED = "unsupported type"  # the server's answer for everything it lacks
+SIMULATED = "simulated"  # key by which the demonstration server marks its histograms
 
 _WHEEL, _STATION, _SECTOR = r"-?\d{1,2}", r"\d{1,2}", r"\d{1,2}"
 _PATH = re.compile(
@@ -34,7 +34,7 @@ def histogram_name(chamber: Chamber) -> str:
 
 
 def histogram_path(run: int, chamber: Chamber) -> str:
-    """Where the server has it, below `{base}/jsonfairy/`.
+    """Its path on the server, below `{base}/jsonfairy/`.
 
     >>> histogram_path(302635, Chamber(wheel=-1, station=1, sector=2)).partition("01-Digi/")[2]
     'Wheel-1/Sector2/Station1/OccupancyAllHits_perCh_W-1_St1_Sec2'
@@ -44,7 +44,7 @@ def histogram_path(run: int, chamber: Chamber) -> str:
 
 
 def parse_histogram_path(path: str) -> tuple[int, Chamber] | None:
-    """The reverse of `histogram_path`; None for every other path.
+    """The inverse of `histogram_path`; None for any other path.
 
     >>> run, chamber = parse_histogram_path(histogram_path(302635, Chamber(wheel=2, station=4, sector=14)))
     >>> run, str(chamber)
@@ -62,15 +62,15 @@ def parse_histogram_path(path: str) -> tuple[int, Chamber] | None:
 
 
 def occupancy_of(reply: object, chamber: Chamber) -> Occupancy:
-    """Take the counts out of a reply of `jsonfairy`.
+    """Extract the counts from a reply of `jsonfairy`.
 
     Args:
         reply: the decoded JSON, whatever it is.
-        chamber: whose histogram was asked for.
+        chamber: the chamber of the requested histogram.
 
     Raises:
-        UnusableHistogram: ABSENT if the server has no such histogram; WRONG_SHAPE if the reply is not that of a
-            2-D histogram or does not fit the chamber; what `Occupancy.from_rows` finds wrong with the counts.
+        UnusableHistogram: ABSENT if the server has no such histogram; WRONG_SHAPE if the reply is not a 2-D histogram
+            or does not fit the chamber; otherwise whatever `Occupancy.from_rows` finds wrong with the counts.
 
     >>> occupancy_of({"hist": "unsupported type"}, Chamber(wheel=0, station=4, sector=9))
     Traceback (most recent call last):

@@ -1,10 +1,10 @@
-"""The DQM server's `jsonfairy`: one histogram a request, as JSON made by string formatting.
+"""The DQM server's `jsonfairy`: one histogram per request, as JSON made by string formatting.
 
-Nothing is escaped there, so a title with a quote, a backslash or a line break is not JSON, or is other JSON than was
-meant. The counts do not hang on it: they are taken from where the server writes them, behind all texts.
+The server escapes nothing, so a title with a quote, a backslash or a line break gives invalid or unintended JSON. The
+counts do not depend on it: they are read from where the server writes them, after all texts.
 
-Sign-in, limits, retries and giving up are `http` and `parallel`; what a reply means for a chamber is
-`app.subsystems.dt.sources.dqm`.
+`http` and `parallel` handle sign-in, limits, retries and giving up; `app.subsystems.dt.sources.dqm` interprets a reply
+for a chamber.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from config import Settings
 
 log = logging.getLogger(__name__)
 
-ONLINE = "/Global/Online/ALL"  # the dataset whose histograms are asked for
-LARGEST_RUN_LIST = 50_000_000  # bytes: 100,000 runs of some 300 bytes each, and room to grow
+ONLINE = "/Global/Online/ALL"  # the dataset of the requested histograms
+LARGEST_RUN_LIST = 50_000_000  # bytes: 100,000 runs of about 300 bytes each, with room to grow
 
-# A string, or a number that C writes and JSON does not know. Strings are matched so as to be left alone, also one that
-# does not end: every character is looked at once, whatever the reply.
+# A string, or a number that C writes but JSON does not know. Strings are matched in order to be skipped, even
+# unterminated ones, so that every character is read only once, whatever the reply.
 _STRING_OR_NOT_FINITE = re.compile(
     r'"(?:[^"\\]|\\.?)*+"?|(?<![\w.])[+-]?(?:nan(?:\([^)]{0,40}\))?|inf(?:inity)?)(?![\w.])',
     re.IGNORECASE | re.DOTALL,
@@ -45,11 +45,11 @@ _INNERMOST = re.compile(r"\{[^{}]*\}")  # such as an entry of the list of runs
 
 
 class Jsonfairy:
-    """The DQM server as a source. Make one a process: it is what keeps to DQM_PARALLEL requests at once.
+    """The DQM server as a source. Create one per process: it enforces DQM_PARALLEL.
 
     Args:
         settings: the dqm_* fields.
-        demonstration: base URL of a demonstration server, in place of settings.dqm_url.
+        demonstration: base URL of a demonstration server, instead of settings.dqm_url.
 
     Raises:
         SettingsError: neither is given.
@@ -62,7 +62,7 @@ class Jsonfairy:
         self._url = url.rstrip("/")
         self._server = Server(settings, self._url)
         self.name = self._server.name
-        self._latest = 0  # run that was ever listed
+        self._latest = 0  # run ever listed
         self.origin = DEMONSTRATION if demonstration else Origin(SourceKind.DQM, self.name)
         self.simulated = demonstration is not None
 
@@ -85,7 +85,7 @@ class Jsonfairy:
             stop: ends the request; the list is then empty.
 
         Raises:
-            SourceDown: no list came, or it cannot be understood.
+            SourceDown: no list arrived, or it cannot be parsed.
         """
         query = urlencode({"match": f"^{ONLINE}$", "run": only})
         url = f"{self._url}/data/json/samples?{query}"
@@ -98,32 +98,32 @@ class Jsonfairy:
     def _occupancy(self, chamber: Chamber, body: bytes) -> Occupancy:
         reply = histogram(body)
         if isinstance(reply, dict) and reply.get(dqm.SIMULATED) is True:
-            self.simulated = True  # DQM_URL names a demonstration server, which says so with each histogram
+            self.simulated = True  # DQM_URL names a demonstration server, which marks each histogram
         return dqm.occupancy_of(reply, chamber)
 
     def may_grow(self, run: int, stop: threading.Event) -> bool:
-        """Whether the server lists no later run: then this one was perhaps still being taken.
+        """Whether the server lists no later run, so that this one may still be in progress.
 
-        Runs are taken one after another, so one that another follows is over. The server does not say it otherwise;
-        where it gives no list, nothing is known, and it may.
+        Runs are taken one after another, so a run is over once another follows. The server gives no other sign; without
+        a list nothing is known, and the run may be in progress.
         """
         if run >= self._latest:
             try:
                 self._latest = max(self.runs(stop=stop), default=0)
             except SourceDown as error:
-                log.warning("whether run %d is over is not known: %s", run, error)
+                log.warning("whether run %d is over is unknown: %s", run, error)
         return run >= self._latest
 
     def close(self) -> None:
-        """End what is under way, as `stop` does; nothing can be fetched afterwards."""
+        """Abort all requests, as `stop` does; nothing can be fetched afterwards."""
         self._server.close()
 
 
 def decoded(body: bytes) -> object:
-    """The JSON of a reply, with the server's own nan and inf understood as numbers.
+    """The JSON of a reply, accepting the server's nan and inf as numbers.
 
     Raises:
-        UnusableHistogram: NOT_JSON, with what was seen. Two values for one key are not believed either.
+        UnusableHistogram: NOT_JSON, with what was seen. Duplicate keys are refused, too.
 
     >>> decoded(b'{"name": "inf", "content": [1, -nan, inf]}')
     {'name': 'inf', 'content': [1, nan, inf]}
@@ -136,11 +136,11 @@ def decoded(body: bytes) -> object:
 
 
 def histogram(body: bytes) -> object:
-    """What `jsonfairy` answered for a histogram: all of it, or its bins only, whatever the texts before them hold.
+    """The reply of `jsonfairy` for a histogram: all of it, or only its bins, whatever the texts before them contain.
 
     Raises:
-        UnusableHistogram: as `decoded` does.
-        Failed: it is an error that may heal.
+        UnusableHistogram: as for `decoded`.
+        Failed: it is an error that may pass.
 
     >>> histogram(b'{"hist": {"title": "5\\" \\tube", "bins": {"content": [[3, 4]]}}}')
     {'hist': {'bins': {'content': [[3, 4]]}}}
@@ -203,8 +203,8 @@ def _as_python(match: re.Match[str]) -> str:
 def _run_list(url: str, body: bytes) -> list[int]:
     """The runs of a `samples` reply: {"samples": [{"items": [{"run": "279794", "dataset": …}]}]}.
 
-    Groups may repeat a run. What is not an online dataset is left out; an entry that cannot be understood is left out
-    and logged. Only where none can be is there no list.
+    Groups may repeat a run. Other datasets are left out; entries that cannot be parsed are left out and logged. If none
+    can be parsed, there is no list.
     """
     entries = _entries(_text(body))
     found = [entry for entry in entries if not isinstance(entry, dict) or entry.get("dataset", ONLINE) == ONLINE]
@@ -217,19 +217,19 @@ def _run_list(url: str, body: bytes) -> list[int]:
             strange.append(entry)
     if strange:
         such_as = reprlib.repr(strange[0])
-        log.warning("%d entries in the list of runs are no runs, such as %s", len(strange), such_as)
+        log.warning("%d entries in the list of runs are not runs, such as %s", len(strange), such_as)
     if strange and len(strange) == len(entries):
         raise UnusableHistogram(Reason.WRONG_SHAPE, "it is not of the form samples, items, run and dataset")
     return sorted(runs)
 
 
 def _entries(text: str) -> list[object]:
-    """All entries, understood or not, of whatever groups there are."""
+    """All entries of all groups, valid or not."""
     try:
         reply = _decoded(text)
     except UnusableHistogram:
         if not text.rstrip().endswith("]}"):
-            raise  # it is not whole: the server is asked again
+            raise  # incomplete: the request is retried
         return [_entry(match[0]) for match in _INNERMOST.finditer(text)]
     _check_no_error(reply, "samples")
     groups = reply.get("samples") if isinstance(reply, dict) else None

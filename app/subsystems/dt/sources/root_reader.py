@@ -1,8 +1,7 @@
-"""Reads a DQM ROOT file: a script, run within limits, for `rootfile`. It imports nothing of Driftwatch.
+"""Reads a DQM ROOT file: a script, run with limits by `rootfile`. It imports nothing from Driftwatch.
 
-A few compressed bytes can become gigabytes, and damaged ones can make a reader loop: see `app.limited`. Writes a line
-of JSON on the file as a whole; then, for each path that it reads on a line of the standard input, one on that
-histogram.
+A few compressed bytes can become gigabytes, and damaged ones can make a reader loop: see `app.limited`. It writes one
+line of JSON about the whole file; then, for each path read from a line of standard input, one about that histogram.
 
     root_reader.py FILE
 """
@@ -17,14 +16,14 @@ from typing import Any
 
 import uproot
 
-MOST_BINS = 10_000  # a chamber has 12 × 98 at most
+MOST_BINS = 10_000  # a chamber has at most 12 × 98
 MOST_NAMED = 8  # of what a file holds
 
 
 def answers(path: str, places: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """What to write: {"runs", "holds"} or {"damaged"}; then for each place {"rows"}, {"kind"}, {"absent"}, {"damaged"}.
+    """The output: {"runs", "holds"} or {"damaged"}; then for each place {"rows"}, {"kind"}, {"absent"} or {"damaged"}.
 
-    "rows" are those of a TH2, [y][x], without under- and overflow; "kind" is the class of what is none.
+    "rows" are those of a TH2, [y][x], without under- and overflow; "kind" is the class of anything else.
     """
     try:
         with uproot.open(path, handler=uproot.MemmapSource) as file:
@@ -36,13 +35,13 @@ def answers(path: str, places: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _runs(file: Any) -> list[int]:
-    """The runs of which there is something of the drift tubes."""
+    """The runs with data of the drift tubes."""
     found = [re.fullmatch(r"Run ([0-9]{1,9})", name) for name in _below(file, "DQMData")]
     return sorted(int(run[1]) for run in found if run and "DT" in _below(file, f"DQMData/{run[0]}"))
 
 
 def _holds(file: Any) -> list[str]:
-    """What is in the file, in a few names."""
+    """A few names that characterise the contents of the file."""
     names = [f"{name} ({kind})" for name, kind in file.classnames(recursive=False, cycle=False).items()]
     inside = [
         f"DQMData/{run}/{part}"

@@ -1,6 +1,6 @@
-"""A run's DQM ROOT file: the same 250 histograms in one file, for whoever has the file and no certificate.
+"""A run's DQM ROOT file: the same 250 histograms in one file, for users without a certificate.
 
-The online DQM names it DQM_V0001_DT_R000<run>.root. Not for other ROOT files, nor for writing any.
+The online DQM names it DQM_V0001_DT_R000<run>.root. Not for other ROOT files, nor for writing them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.sources import dqm
 
 READER = Path(__file__).with_name("root_reader.py")
-MEMORY = 1_000_000_000  # bytes of addresses besides the file's own; uproot takes 360 MB of them
+MEMORY = 1_000_000_000  # bytes of address space in addition to the file's size; uproot takes 360 MB
 CPU_SECONDS = 120  # a run takes one or two
 EXAMPLE = "DQM_V0001_DT_R000302635.root"
 
@@ -30,7 +30,7 @@ class RootFile:
     """A DQM ROOT file as a source.
 
     Args:
-        path: the file; it is opened by each call and never kept open.
+        path: the file; opened by each call and never kept open.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class RootFile:
 
     @property
     def runs(self) -> list[int]:
-        """The runs in the file, in ascending order: one, as a rule.
+        """The runs in the file, in ascending order; usually one.
 
         Raises:
             InvalidInput: there is no such file, or it is not a ROOT file.
@@ -50,7 +50,7 @@ class RootFile:
             return reading.runs
 
     def require_runs(self) -> list[int]:
-        """The same, for whoever needs one.
+        """The same, requiring at least one.
 
         Raises:
             InvalidInput: there is none; says what is in the file.
@@ -65,11 +65,11 @@ class RootFile:
             return reading.runs
 
     def may_grow(self, run: int, stop: threading.Event) -> bool:
-        """Never: a file is written when a run is over."""
+        """Never: files are written after the end of a run."""
         return False
 
     def fetch(self, run: int, chambers: Sequence[Chamber], stop: threading.Event) -> Iterator[Fetched]:
-        """Yield each of the chambers once, in the order asked for: its occupancy, or why there is none.
+        """Yield each of the chambers once, in the given order: its occupancy, or why there is none.
 
         Raises:
             InvalidInput: there is no such file, it is not a ROOT file, or it holds other runs.
@@ -91,7 +91,7 @@ class RootFile:
 
     @contextmanager
     def _read(self) -> Iterator[_Reading]:
-        """The file, read by a process of its own."""
+        """The file, read by a separate process."""
         if not self._path.is_file():
             raise InvalidInput("file", self.name, "the path of a ROOT file")
         try:
@@ -107,7 +107,7 @@ class RootFile:
 
 
 class _Reading:
-    """A file that is being read, and what it holds.
+    """An open file and its contents.
 
     Attributes:
         runs: their numbers, in ascending order.
@@ -125,7 +125,7 @@ class _Reading:
         self.runs, self.holds = found["runs"], found["holds"]
 
     def ask(self, place: str) -> Mapping[str, Any]:
-        """What there is at a place: see `root_reader.answers`."""
+        """The contents at a place: see `root_reader.answers`."""
         pipe: Any = self._running.process.stdin
         try:
             pipe.write(place.encode() + b"\n")
@@ -146,7 +146,7 @@ class _Reading:
 
 
 def occupancy(chamber: Chamber, answer: Mapping[str, Any]) -> Occupancy:
-    """A chamber's histogram, of what the reader says of it.
+    """A chamber's histogram, from the reader's answer.
 
     Raises:
         UnusableHistogram: there is none, or it cannot be used.

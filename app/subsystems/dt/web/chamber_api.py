@@ -1,4 +1,4 @@
-"""The part of the API about one chamber of a run: what is known of it, and how each model judged it."""
+"""The API of one chamber of a run: its data, and its scores by each model."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ChamberOut(ScoresOut):
 
 
 class ModelScoresOut(BaseModel):
-    """What one model said of a chamber: index 0 is layer 1."""
+    """One model's scores of a chamber: index 0 is layer 1."""
 
     model: str
     shown: bool = Field(description="these are the scores that the pages show and rank by")
@@ -79,7 +79,7 @@ class ScoresByModelOut(BaseModel):
     resp=Answers(HTTP_200=ScoresByModelOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["chambers"]
 )
 def list_scores_by_model(run: str, wheel: str, sector: str, station: str) -> ScoresByModelOut:
-    """The scores of one chamber by every model that scored it: those that are shown, then the others, newest first."""
+    """The scores of one chamber by every model: first those shown on pages, then the others, newest first."""
     store = current_driftwatch().store
     item = store.items.look(run_number(run), chamber_at(wheel, sector, station))
     past = [ModelScoresOut.of(one, False) for one in store.past_scores.of_item(item.run, item.place, but=item.model)]

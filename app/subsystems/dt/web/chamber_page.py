@@ -1,4 +1,4 @@
-"""`/eval/…`: one chamber of a run, as the heat map that a person judges."""
+"""`/eval/…`: one chamber of a run, as a heat map for people to judge."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from app.web.shared.fields import Fields
 from app.web.shared.item_lists import choices
 from app.web.shared.item_routes import place_at
 
-OTHER_RUNS = 4  # before and after this one, in the strip
+OTHER_RUNS = 4  # runs before and after this one, in the strip
 FORM = ("run", "wheel", "sector", "station")
-KEPT = 7 * 24 * 3600  # seconds that a browser keeps a small picture
+KEPT = 7 * 24 * 3600  # seconds that a browser caches a thumbnail
 
-# Where the keys of layers 1 to 12 are, as `KeyboardEvent.code` names places: the digits and the two right of them.
+# The keys of layers 1 to 12 by `KeyboardEvent.code`: the digits and the two keys to their right.
 LAYER_CODES = (*(f"Digit{digit}" for digit in "1234567890"), "Minus", "Equal")
 
 blueprint = Blueprint("chamber", __name__, url_prefix="/eval")
@@ -58,7 +58,7 @@ def load() -> ResponseReturnValue:
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/")
 def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
-    """The page of a chamber; `?part=item` is what of it differs from one chamber to the next."""
+    """The page of a chamber; `?part=item` is the part that differs between chambers."""
     form = Fields(dict(zip(FORM, (run, wheel, sector, station), strict=True)))
     scale = form_scale(request.args)
     number, chamber = _read(form)
@@ -76,7 +76,7 @@ def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
 
 
 def show_again(run: int, chamber: Chamber, stale: StaleLabel, answer: Answer, comment: str) -> tuple[str, int]:
-    """The chamber as it is now, with the answer that it refused since it had changed, to be given again or not."""
+    """The chamber as it is now, with the answer refused because it had changed, to be confirmed or not."""
     context = _around(run, chamber, ScaleKind.LINEAR)
     item = current_driftwatch().store.items.get(run, chamber)
     context |= _of_item(item, context["neighbours"], ScaleKind.LINEAR, stale.current)
@@ -93,7 +93,7 @@ def counts(run: str, wheel: str, sector: str, station: str) -> Response:
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/occupancy.svg")
 def picture(run: str, wheel: str, sector: str, station: str) -> Response:
-    """The picture as a file of its own, with its title, axes and scale."""
+    """The picture as a separate file, with title, axes and scale."""
     item = item_with_histogram(run, wheel, sector, station)
     heatmap = Heatmap(item.histogram, form_scale(request.args))
     svg = render_template("dt/occupancy.svg", item=item, map=heatmap)
@@ -102,7 +102,7 @@ def picture(run: str, wheel: str, sector: str, station: str) -> Response:
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/small.svg")
 def small(run: str, wheel: str, sector: str, station: str) -> Response:
-    """The picture for a strip of many. Its address holds the time of fetching, so that it may be kept."""
+    """The picture for a strip of many. Its address contains the time of fetching, so it can be cached."""
     item = item_with_histogram(run, wheel, sector, station)
     response = Response(thumbnail(Heatmap(item.histogram)), mimetype="image/svg+xml")
     response.headers["Cache-Control"] = f"private, max-age={KEPT}, immutable"
@@ -110,7 +110,7 @@ def small(run: str, wheel: str, sector: str, station: str) -> Response:
 
 
 def form_scale(args: Mapping[str, str]) -> ScaleKind:
-    """The colour scale that is asked for; linear where none is.
+    """The requested colour scale; linear by default.
 
     Raises:
         InvalidInput: there is no such scale.
@@ -119,7 +119,7 @@ def form_scale(args: Mapping[str, str]) -> ScaleKind:
 
 
 def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, Any]:
-    """What the page of a chamber shows whether or not it is there."""
+    """The contents of a chamber's page that do not depend on its histogram."""
     neighbours = current_driftwatch().store.items.of_place(chamber, around=run, each_side=OTHER_RUNS)
     context: dict[str, Any] = {
         "reader": label_words.reader_of(),
@@ -134,9 +134,9 @@ def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, Any]:
 
 
 def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Current | None = None) -> dict[str, object]:
-    """What the page of a chamber shows of it, for whoever asks.
+    """The contents of a chamber's page that depend on its histogram, for the current user.
 
-    While a second opinion is wanted of a person, the first is not among it.
+    The first answer is hidden from a person who is to give a second opinion.
     """
     heatmap = Heatmap(item.histogram, scale)
     context = labelling_context.of_item(item, stale)
@@ -156,14 +156,14 @@ def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Curren
 
 
 def _least_certain(item: Item) -> int:
-    """The layer whose profile is shown at first; the first layer where none is judged."""
+    """The layer whose profile is shown initially; the first layer if none is judged."""
     scores = item.judgement.scores if item.judgement else ()
     judged = [(abs(0.5 - score), layer) for layer, score in enumerate(scores, start=1) if score is not None]
     return min(judged)[1] if judged else 1
 
 
 def _read(form: Fields) -> tuple[int | None, Chamber | None]:
-    """Run and chamber of the form; what is wrong is noted on it."""
+    """Run and chamber from the form; errors are recorded on it."""
     run = form.read("run", run_number, None)
     chamber = None
     if all(name in form.given for name in ("wheel", "sector", "station")):
@@ -187,16 +187,16 @@ def item_with_histogram(run: str, wheel: str, sector: str, station: str) -> Item
 
 
 def chamber_at(wheel: str, sector: str, station: str) -> Chamber:
-    """The chamber that three texts name.
+    """The chamber named by three texts.
 
     Raises:
-        InvalidInput: there is none, and what is allowed.
+        InvalidInput: there is none; says what is allowed.
     """
     return place_at({"wheel": wheel, "sector": sector, "station": station})
 
 
 def picture_file(text: str, mimetype: str, what: str, item: Item, ending: str) -> Response:
-    """A file named after the chamber that it is of; `?download` has it kept rather than shown."""
+    """A file named after its chamber; `?download` saves it instead of showing it."""
     place = item.place
     name = f"{what}_{item.run}_W{place.wheel}_S{place.sector}_St{place.station}.{ending}"
     kind = "attachment" if request.args.get("download") else "inline"
@@ -204,7 +204,7 @@ def picture_file(text: str, mimetype: str, what: str, item: Item, ending: str) -
 
 
 def _beside(chamber: Chamber) -> tuple[Chamber, Chamber]:
-    """The chambers before and after this one; after the last comes the first."""
+    """The chambers before and after this one, cyclically."""
     chambers = all_chambers()
     at = chambers.index(chamber)
     return chambers[at - 1], chambers[(at + 1) % len(chambers)]

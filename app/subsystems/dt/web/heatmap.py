@@ -1,6 +1,6 @@
-"""An occupancy as it is drawn: which colour each cell has, and what the scale says. Not for HTML: see `strips`.
+"""The heat map of an occupancy: the colour of each cell, and the scale. Not for HTML: see `layer_svg`.
 
-Layers stand as the DQM shows them: layer 1 at the bottom, layer 12 at the top.
+Layers are arranged as in the DQM: layer 1 at the bottom, layer 12 at the top.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from app.subsystems.dt.histogram import Occupancy
 from app.web.shared.colours import colour, is_dark
 from app.web.shared.ticks import ticks
 
-_PERCENTILE = 99  # of the counts: beyond it may be a hot cell, which must not darken all others
-_ROOM = 1.5  # times that: as far as Poisson and a steep profile may carry an ordinary cell
+_PERCENTILE = 99  # quantile of the counts: beyond it may be a hot cell, which must not darken all others
+_ROOM = 1.5  # times that: range of ordinary cells, given Poisson and a steep profile
 _LEGEND_STEPS = 64
-_TICKS = 5  # about so many on the scale
+_TICKS = 5  # approximate number on the scale
 _COLUMN_STEP = 10  # cells between two numbers on the x axis
 _DIGIT_PIXELS = 7.5  # width of a digit in a cell that shows its count
 
@@ -37,8 +37,8 @@ class Scale:
 
     Attributes:
         kind: linear, or the logarithm of 1 + count.
-        top: the count that has the brightest colour; what is above is marked.
-        greatest: the greatest count of the picture.
+        top: the count with the brightest colour; higher ones are marked.
+        greatest: the greatest count in the picture.
     """
 
     kind: ScaleKind
@@ -47,7 +47,7 @@ class Scale:
 
     @classmethod
     def of(cls, counts: np.ndarray, kind: ScaleKind) -> Scale:
-        """A scale for these counts (existing cells only) on which one hot cell does not darken the rest.
+        """A scale for these counts (existing cells only) that a single hot cell does not distort.
 
         >>> Scale.of(np.array([10] * 499 + [7000]), ScaleKind.LINEAR).top
         15
@@ -59,7 +59,7 @@ class Scale:
         return cls(kind, max(1, min(greatest, robust or greatest)), greatest)
 
     def fraction(self, count: float) -> float:
-        """Where a count stands on the scale: 0…1, above 1 when it is over range."""
+        """The position of a count on the scale: 0…1, above 1 if over range."""
         return log1p(count) / log1p(self.top) if self.kind is ScaleKind.LOG else count / self.top
 
     @property
@@ -80,13 +80,13 @@ class Scale:
             between = [10**exponent for exponent in range(int(log10(self.top)) + 1)]
         else:
             between = [int(n) for n in ticks(self.top, _TICKS, whole=True)[1:-1]]
-        room = 0.1  # of the scale: two numbers closer than this would run into each other
+        room = 0.1  # of the scale: numbers closer than this would overlap
         kept = [n for n in between if room <= self.fraction(n) <= 1 - room]
         return [(n, self.fraction(n)) for n in (0, *kept, self.top)]
 
     @property
     def legend(self) -> list[str]:
-        """The colours of the scale, from its lower end, in equal steps."""
+        """The colours of the scale from its lower end, in equal steps."""
         return [colour(i / (_LEGEND_STEPS - 1)) for i in range(_LEGEND_STEPS)]
 
 
@@ -95,10 +95,10 @@ class Cell:
     """One bin of one layer.
 
     Attributes:
-        number: from 1, as the histogram's x bins.
-        count: as served; −1 where no cell is, and there too anything else that was served.
+        number: from 1, like the histogram's x bins.
+        count: as served; usually −1 where no cell exists.
         exists: whether it is a cell of the read-out.
-        fill: its colour; empty where no cell is.
+        fill: its colour; empty where no cell exists.
         dark: whether the number on it must be light.
         over: whether its count is beyond the scale.
     """
@@ -113,7 +113,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: `cells` is empty where the chamber does not have it."""
+    """One layer: `cells` is empty if the chamber lacks it."""
 
     layer: int
     cells: Sequence[Cell]
@@ -160,12 +160,12 @@ class Heatmap:
 
     @property
     def column_ticks(self) -> list[int]:
-        """The cells whose numbers stand below the picture: 1, 10, 20, …"""
+        """The cells numbered below the picture: 1, 10, 20, …"""
         return [1, *range(_COLUMN_STEP, self.columns + 1, _COLUMN_STEP)]
 
     @property
     def width_with_values(self) -> int:
-        """Pixels that the picture needs for a count in each cell."""
+        """Width in pixels with a count in each cell."""
         return round(self.columns * (_DIGIT_PIXELS * max(2, len(str(self.scale.greatest))) + 6))
 
     def csv(self) -> list[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""The part of the API that says why a chamber's layers have their scores: how much each cell pushed them."""
+"""The API of influences: how much each cell pushed the scores of a chamber's layers."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from app.web.shared.csv_file import csv_file
 
 blueprint = Blueprint("influence", __name__)
 
-DIGITS = 6  # after the point, of an influence: less is nothing
-AGAIN_SECONDS = 1  # after which to look again for what is coming
+DIGITS = 6  # decimals of an influence: smaller values are negligible
+AGAIN_SECONDS = 1  # after which to poll again
 ANSWERS = {**REFUSED, "HTTP_404": Problem, "HTTP_500": Problem, "HTTP_503": Problem}
 ADDRESS = "/runs/<run>/chambers/<wheel>/<sector>/<station>"
 
 
 class InfluenceQuery(Asked):
     model: str | None = Field(None, max_length=200, description="the one that scored the chamber, if not given")
-    method: Method = Field(DEFAULT, description="how it is worked out")
+    method: Method = Field(DEFAULT, description="the method of computation")
 
 
 class InfluenceComing(BaseModel):
-    """It is being worked out: ask again."""
+    """It is being computed: request it again."""
 
     state: Literal["coming"] = "coming"
 
 
 class LayerInfluence(BaseModel):
-    """How much the cells of a layer pushed its score: to bad where it is above 0, to good below."""
+    """How much the cells of a layer pushed its score: towards bad if above 0, towards good if below."""
 
     layer: int
     bad: bool = Field(description="the model calls it bad or empty")
@@ -65,7 +65,7 @@ class InfluenceOut(BaseModel):
     station: int
     model: str
     method: Method
-    at: datetime = Field(description="when it was worked out")
+    at: datetime = Field(description="when it was computed")
     layers: list[LayerInfluence] = Field(description="those that exist, layer 1 first")
 
     @classmethod
@@ -104,7 +104,7 @@ class InfluenceOut(BaseModel):
 @blueprint.get(f"{ADDRESS}/influence")
 @spec.validate(resp=Answers(HTTP_200=InfluenceOut, HTTP_202=InfluenceComing, **ANSWERS), tags=["chambers"])
 def show_influence(run: str, wheel: str, sector: str, station: str, query: InfluenceQuery) -> InfluenceOut | Response:
-    """How much each cell of a chamber pushed the scores of its layers; asked for first, it is worked out: 202."""
+    """How much each cell of a chamber pushed the scores of its layers; the first request starts computing it: 202."""
     item, explained = _explained(run, wheel, sector, station, query)
     return InfluenceOut.of(item, explained) if explained else _coming()
 
@@ -122,12 +122,12 @@ def influence_csv(run: str, wheel: str, sector: str, station: str, query: Influe
 
 
 def _explained(run: str, wheel: str, sector: str, station: str, query: InfluenceQuery) -> tuple[Item, Explained | None]:
-    """The chamber, and its influence; where there is none yet, it is on its way."""
+    """The chamber, and its influence; if there is none yet, it is requested."""
     driftwatch = current_driftwatch()
     item = driftwatch.store.items.get(run_number(run), chamber_at(wheel, sector, station))
     what = (item.run, item.place, query.model or item.model or driftwatch.model, query.method)
     explained = driftwatch.influence(*what)
-    if explained is None and driftwatch.explain(*what, by=person().name) is None:  # it arrived this very moment
+    if explained is None and driftwatch.explain(*what, by=person().name) is None:  # it arrived just now
         explained = driftwatch.influence(*what)
     return item, explained
 

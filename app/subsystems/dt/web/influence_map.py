@@ -1,6 +1,6 @@
-"""The influence on a chamber's scores as it is drawn: the colour of each cell, the scale, and how it is written.
+"""The map of influence on a chamber's scores: the colour of each cell, the scale, and the number format.
 
-Not for HTML: see `strips`. Not for the influence itself: see `app.subsystems.dt.learning.saliency`.
+Not for HTML: see `layer_svg`. Not for the influence itself: see `app.subsystems.dt.learning.saliency`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from app.subsystems.dt.histogram import Occupancy
 from app.web.shared.colours import influence_colour
 from app.web.shared.ticks import ticks
 
-LEAST_TOP = 0.5  # logits: what is less must not look like much
+LEAST_TOP = 0.5  # logits: smaller values must not look large
 _LEGEND_STEPS = 65  # odd, so that one of them is 0
-_TICKS = 3  # about so many on either side of 0
-_ROOM = 0.15  # of the scale: two numbers closer than this would run into each other
+_TICKS = 3  # approximate number on either side of 0
+_ROOM = 0.15  # of the scale: numbers closer than this would overlap
 _CHARACTER_PIXELS = 6.5
 _SHORTEST = 5  # characters of an influence in a cell: +0.43
 
 
 @dataclass(frozen=True)
 class InfluenceScale:
-    """From logits to colours, the same on both sides of 0.
+    """From logits to colours, symmetric around 0.
 
     Attributes:
-        top: the influence that has the strongest orange; its negative has the strongest blue.
+        top: the influence with the strongest orange; its negative has the strongest blue.
     """
 
     top: float
@@ -45,7 +45,7 @@ class InfluenceScale:
         return cls(max(LEAST_TOP, float(np.abs(values).max(initial=0))))
 
     def fraction(self, value: float) -> float:
-        """Where an influence stands on the scale: −1…1."""
+        """The position of an influence on the scale: −1…1."""
         return value / self.top
 
     @property
@@ -80,8 +80,8 @@ class PushedRow:
 
     Attributes:
         cells: those that exist.
-        through_cells, around: what pushed through its own cells, and through its surroundings, in logits.
-        logit, expected: of the layer as it is, and if all its cells were as expected.
+        through_cells, around: influence through its own cells, and through its surroundings, in logits.
+        logit, expected: of the actual layer, and with all its cells as expected.
     """
 
     layer: int
@@ -128,12 +128,12 @@ class InfluenceMap:
 
     @property
     def first_to_explain(self) -> int:
-        """The layer that has the highest logit: whose score most wants a reason."""
+        """The layer with the highest logit, whose score most needs an explanation."""
         return max(self.rows, key=lambda row: row.logit).layer
 
     @property
     def width_with_values(self) -> int:
-        """Pixels that the picture needs for a number in each cell."""
+        """Width in pixels with a number in each cell."""
         return round(self.columns * (_CHARACTER_PIXELS * _SHORTEST + 4))
 
     def _cells(self, row: int) -> list[PushedCell]:

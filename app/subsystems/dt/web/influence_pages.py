@@ -1,6 +1,6 @@
-"""Why chambers have their scores: `/saliency/…` for the worst of a run, and what lies on the map of one chamber.
+"""Why chambers have their scores: `/saliency/…` for the worst of a run, and the overlay on the map of one chamber.
 
-A page never waits for TensorFlow: what is not worked out yet is asked for, said to be coming, and looked for again.
+A page never waits for TensorFlow: missing influences are requested, announced and polled for.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from app.web.shared.display import own_query
 from app.web.shared.fields import Fields
 from app.web.shared.paging import Page, read_size
 
-KEPT = 7 * 24 * 3600  # seconds that a browser keeps a small picture
-SIZES = (24, 48, 96)  # pictures a page
+KEPT = 7 * 24 * 3600  # seconds that a browser caches a thumbnail
+SIZES = (24, 48, 96)  # pictures per page
 PLACE = "/eval/<run>/<wheel>/<sector>/<station>/influence"
 
 METHOD_WORDS = {
@@ -67,7 +67,7 @@ def newest() -> ResponseReturnValue:
 
 @blueprint.get("/saliency/<run>/")
 def of_run(run: str) -> tuple[str, int]:
-    """The chambers of a run that have bad layers, those first that are pushed most; `?part=list` is what may change."""
+    """The chambers of a run with bad layers, strongest push first; `?part=list` is the part that may change."""
     driftwatch, given = current_driftwatch(), Fields(request.args)
     loaded = driftwatch.store.runs.get(run_number(run))
     models = _models()
@@ -83,7 +83,7 @@ def of_run(run: str) -> tuple[str, int]:
 
 
 def _list(run: int, model: str, method: Method, size: int, given: Fields) -> dict[str, object]:
-    """The pictures of one page; or how far they are, and that they are being made."""
+    """The pictures of one page; or their progress while they are being made."""
     driftwatch = current_driftwatch()
     done, total = driftwatch.explained(run, model, method)
     if done < total:
@@ -101,7 +101,7 @@ def _list(run: int, model: str, method: Method, size: int, given: Fields) -> dic
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What the address asks for."""
+    """The request in an address."""
 
     item: Item
     model: str
@@ -129,7 +129,7 @@ class _Wanted:
     def need(self) -> Explained:
         """
         Raises:
-            NotFound: it is not worked out.
+            NotFound: it is not computed yet.
         """
         if self.explained is None:
             raise NotFound(f"What pushed the scores of {self.item.place} in run {self.item.run} is not worked out yet.")
@@ -138,7 +138,7 @@ class _Wanted:
 
 @blueprint.get(f"{PLACE}/")
 def overlay(run: str, wheel: str, sector: str, station: str) -> str:
-    """What lies on the map of a chamber, and what stands below it: part of a page, for its script."""
+    """The overlay on a chamber's map, and the text below it: part of a page, for its script."""
     wanted = _Wanted.read(run, wheel, sector, station)
     item = wanted.item
     context = {"item": item, "model": wanted.model, "method": wanted.method, "query": wanted.query}
@@ -153,7 +153,7 @@ def overlay(run: str, wheel: str, sector: str, station: str) -> str:
 def steps(run: str, wheel: str, sector: str, station: str) -> str:
     """How the influence on one layer came about: part of a page, for its script."""
     from app.subsystems.dt.web.influence_steps import (
-        steps_of,  # it works out again what the network takes: nothing else here needs that
+        steps_of,  # recomputes the network's inputs, which nothing else here needs
     )
 
     wanted = _Wanted.read(run, wheel, sector, station)
@@ -167,7 +167,7 @@ def steps(run: str, wheel: str, sector: str, station: str) -> str:
 
 @blueprint.get(f"{PLACE}.svg")
 def picture(run: str, wheel: str, sector: str, station: str) -> Response:
-    """The influence as a file of its own, with its title, axes and scale."""
+    """The influence as a separate file, with title, axes and scale."""
     wanted = _Wanted.read(run, wheel, sector, station)
     explained = wanted.need()
     drawn, heatmap = InfluenceMap(explained, wanted.item.histogram), Heatmap(wanted.item.histogram)
@@ -184,7 +184,7 @@ def picture(run: str, wheel: str, sector: str, station: str) -> Response:
 
 @blueprint.get(f"{PLACE}/small.svg")
 def small(run: str, wheel: str, sector: str, station: str) -> Response:
-    """The same for a page of many. Its address holds the time of making, so that it may be kept."""
+    """The same for a page of many. Its address contains the time of computation, so it can be cached."""
     wanted = _Wanted.read(run, wheel, sector, station)
     drawn = InfluenceMap(wanted.need(), wanted.item.histogram)
     response = Response(influence_thumbnail(Heatmap(wanted.item.histogram), drawn), mimetype="image/svg+xml")
@@ -193,7 +193,7 @@ def small(run: str, wheel: str, sector: str, station: str) -> Response:
 
 
 def _ask(run: int, place: object, model: str, method: Method) -> str:
-    """Have it worked out; why that cannot be, if it failed just now."""
+    """Request it; returns the reason if it failed recently."""
     try:
         current_driftwatch().explain(run, place, model, method, by=person().name)
     except NotExplained as error:
@@ -202,6 +202,6 @@ def _ask(run: int, place: object, model: str, method: Method) -> str:
 
 
 def _models(besides: str = "") -> list[tuple[str, str]]:
-    """The models that can be chosen, each with its words; `besides`, whatever became of it."""
+    """The models to choose from, each with its description; always includes `besides`."""
     models = current_driftwatch().models.all()
     return [(one.name, one.name) for one in models if one.state is not ModelState.RETIRED or one.name == besides]

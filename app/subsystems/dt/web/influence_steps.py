@@ -1,5 +1,5 @@
-"""How the influence on one layer's score was worked out, step by step, as strips: from the row that was served to the
-cells of the picture. Nothing here explains: the steps are shown with the numbers that the network took and gave.
+"""The computation of the influence on one layer's score, step by step, as strips: from the row as served to the cells
+of the picture. Nothing is explained here: the steps show the actual inputs and outputs of the network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from app.subsystems.dt.residuals import layer_residuals
 from app.subsystems.dt.web.influence_map import InfluenceScale, logits
 from app.web.shared.colours import colour, influence_colour
 
-SIGMAS = 6  # of deviations, either way: what is further has the colour of the end
+SIGMAS = 6  # range of deviations, either way: larger ones have the colour of the end
 _SIBLINGS, _SHAPE = 0, 1  # of the channels in `layer_residuals`: a bin's mean deviation from the one and from the other
 
 
@@ -31,10 +31,10 @@ class Step:
 
     Attributes:
         title, text: what was done.
-        unit: "cell" or "bin", what a square is.
+        unit: "cell" or "bin", the meaning of a square.
         numbers: of the squares, from 1.
-        squares: (value as it is written, colour); no colour where no cell is.
-        range: what the colours at the ends mean, in words.
+        squares: (value as written, colour); no colour where no cell exists.
+        range: the meaning of the colours at the ends, in words.
     """
 
     title: str
@@ -46,7 +46,7 @@ class Step:
 
     @property
     def svg(self) -> Markup:
-        """The strip: each square knows what it says."""
+        """The strip, with a text for each square."""
         return Markup(
             "".join(
                 f'<rect x="{x}" width="1" height="1" data-says="{self.unit} {number}: {written}" '
@@ -60,7 +60,7 @@ def steps_of(occupancy: Occupancy, explained: Explained, layer: int, architectur
     """The steps for one layer of a chamber.
 
     Args:
-        architecture: of the model, as `app.subsystems.dt.learning.networks` names it.
+        architecture: of the model, by its name in `app.subsystems.dt.learning.networks`.
     """
     row = layer - 1
     cells = np.flatnonzero(occupancy.cells[row])

@@ -1,5 +1,5 @@
-"""One layer of a heat map as SVG. Written here and not in a template: a page has a thousand cells, and a template takes
-ten times as long for each. All that goes in are whole numbers and colours of ours, so that nothing needs escaping.
+"""One layer of a heat map as SVG. It is written here and not in a template because a page has a thousand cells, and a
+template takes ten times as long for each. It only contains integers and our own colours, so nothing needs escaping.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _LIGHT = ' class="l"'
 
 
 def rectangles(row: Row) -> Markup:
-    """A square of size 1 for each bin, at x from 0; where no cell is, one that can be pointed at but not seen."""
+    """A square of size 1 for each bin, at x from 0; invisible but hoverable where no cell exists."""
     layer = row.layer
     return Markup(
         "".join(
@@ -30,7 +30,7 @@ def numbers(row: Row, columns: int) -> Markup:
 
 
 def marks(row: Row, columns: int) -> Markup:
-    """A triangle on each cell that is beyond the scale."""
+    """A triangle on each cell beyond the scale."""
     return Markup("".join(_text(cell.number, columns, "▲", cell.dark) for cell in row.cells if cell.over))
 
 
@@ -42,7 +42,7 @@ def outline(cells: tuple[int, int], columns: int) -> Markup:
 
 
 def pushes(row: PushedRow) -> Markup:
-    """The squares of a layer's influence, one for each cell that exists, to lie on those of its counts."""
+    """The squares of a layer's influence, one for each existing cell, on top of those of its counts."""
     return Markup(
         "".join(
             f'<rect x="{cell.number - 1}" width="1" height="1" data-cell="{cell.number}" '
@@ -53,7 +53,7 @@ def pushes(row: PushedRow) -> Markup:
 
 
 def push_numbers(row: PushedRow, columns: int) -> Markup:
-    """The influence of each cell, in the middle of it: black, which is read on all colours of influence."""
+    """The influence of each cell, in its middle: black, which is legible on all colours of influence."""
     return Markup("".join(_text(cell.number, columns, short_logits(cell.value), False) for cell in row.cells))
 
 

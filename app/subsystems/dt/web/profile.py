@@ -1,4 +1,4 @@
-"""The layers of a chamber as lines: counts against cells, with what was to be expected of them. Paths for an SVG.
+"""The layers of a chamber as lines: counts against cells, with their expectation. Paths for an SVG.
 
 x is in cells, from 0 to the chamber's columns, as in the heat map above it; y runs from 0 (the scale's top) to 100.
 """
@@ -15,7 +15,7 @@ from app.subsystems.dt.findings import expected_hits
 from app.subsystems.dt.web.heatmap import Heatmap
 
 HEIGHT = 100
-SIGMAS = 2  # half the width of the band, in √expected: about 95 % of good cells lie in it
+SIGMAS = 2  # half the width of the band, in √expected: contains about 95 % of good cells
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Line:
 
     Attributes:
         path: through the counts of its cells.
-        band: around what its cells should have by the smooth profile and the rate of its superlayer; closed.
+        band: around the expectation by the smooth profile and the rate of its superlayer; closed.
     """
 
     layer: int
@@ -34,7 +34,7 @@ class Line:
 
 
 def lines(heatmap: Heatmap) -> list[Line]:
-    """Every layer that the chamber has, from layer 12 downward; on the scale of the heat map."""
+    """All existing layers, from layer 12 downward, on the scale of the heat map."""
     occupancy = heatmap.occupancy
     expected = expected_hits(occupancy)
     drawn = []
@@ -62,6 +62,6 @@ def _heights(heatmap: Heatmap, counts: Iterable[float]) -> list[int]:
 
 
 def _path(places: Sequence[float], heights: Sequence[int]) -> str:
-    """Through these points; each step from the one before, since that is short."""
+    """A path through these points, in relative steps, which are shorter."""
     steps = (f"{b - a:g} {d - c}" for (a, c), (b, d) in pairwise(zip(places, heights, strict=True)))
     return f"M{places[0]:g} {heights[0]}l" + " ".join(steps).replace(" -", "-")

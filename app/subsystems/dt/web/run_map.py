@@ -1,4 +1,4 @@
-"""The map of a run: each chamber as a spot in its wheel, station and sector that tells what was asked. Not for HTML."""
+"""The map of a run: each chamber is a spot by wheel, station and sector, with the chosen quantity. Not for HTML."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from app.web.labels.label_words import HIDDEN, Reader
 from app.web.runs.run_report import RunReport
 from app.web.shared import display
 
-# From which worst score a chamber has the next tint of the map. The middle one is where people begin to look twice.
+# Worst scores from which a chamber has the next tint. The middle one is where people start to look twice.
 TINTS = (0.1, 0.3, 0.5, 0.8, 0.95)
-BAD_TINTS = (1, 2, 4, 5, 9)  # the same for the number of bad layers; from 5 and 9 on CMS has other codes
-RATE_TINTS = (1.5, 5, 15, 50, 150)  # and for hits a cell; below the first a chamber is not judged
+BAD_TINTS = (1, 2, 4, 5, 9)  # the same for the number of bad layers; CMS's codes change at 5 and 9
+RATE_TINTS = (1.5, 5, 15, 50, 150)  # and for hits per cell; below the first a chamber is not judged
 CODE_TINTS = (0, 2, 4, 5)
 
 # Two sectors of station 4 lie within one of the other stations: 13 beside 4, 14 beside 10.
@@ -38,7 +38,7 @@ KIND_MARKS = {
 
 
 class View(StrEnum):
-    """What the map tells of each chamber."""
+    """The quantity shown for each chamber."""
 
     SCORE = "score"
     BAD = "bad"
@@ -77,10 +77,10 @@ class Spot:
     """One chamber on the map.
 
     Attributes:
-        look: classes of the style sheet.
-        mark: what is written on it: no more than four characters.
-        words: what it says to those who do not see it, and to whoever points at it.
-        columns: of the table that it takes.
+        look: CSS classes.
+        mark: the text on it, at most four characters.
+        words: its description, for screen readers and on hover.
+        columns: number of table columns it spans.
     """
 
     chamber: Chamber
@@ -92,10 +92,10 @@ class Spot:
 
 @dataclass(frozen=True)
 class Key:
-    """A line of the legend: a spot, or several without words between them, and what they mean.
+    """A line of the legend: one or several spots, and their meaning.
 
     Attributes:
-        spots: (look, mark, what it stands for) of each.
+        spots: (look, mark, meaning) of each.
     """
 
     spots: Sequence[tuple[str, str, str]]
@@ -105,10 +105,10 @@ class Key:
 
 @dataclass(frozen=True)
 class RunMap:
-    """A map as it is drawn.
+    """A map for display.
 
     Attributes:
-        wheels: (wheel, [(station, spots)]), stations from 4 down to 1, as they stand from outside to inside.
+        wheels: (wheel, [(station, spots)]), stations from 4 down to 1, from outside to inside.
     """
 
     run: int
@@ -130,8 +130,8 @@ def run_map(run: Run, items: Sequence[Item], view: View, reader: Reader, report:
     """The map of a run.
 
     Args:
-        reader: who looks at it: first answers are hidden from whoever is to give a second one.
-        report: the comparison with a reference run, for the view of what changed.
+        reader: the user: first answers are hidden from people who are to give a second one.
+        report: the comparison with a reference run, for the view of changes.
     """
     known = {item.place: item for item in items}
     tell = _views(reader, report)[view]
@@ -148,7 +148,7 @@ def run_map(run: Run, items: Sequence[Item], view: View, reader: Reader, report:
 
 
 def _row(wheel: int, station: int) -> list[tuple[Chamber, int]]:
-    """(chamber, columns): in station 4 two chambers stand where the others have one."""
+    """(chamber, columns): in station 4 two chambers take the place of one."""
     both = {sector: beside for sector, beside in BESIDE.items() if beside in sectors_of(station)}
     row = []
     for sector in SECTORS:
@@ -163,7 +163,7 @@ OF_THE_NETWORK = frozenset({View.SCORE, View.BAD, View.CODE, View.KIND, View.CHA
 
 
 def _told(item: Item | None, run: Run, view: View, tell: Callable[[Item], Told]) -> Told:
-    """What a spot says, where nothing stands before what was asked."""
+    """The description of a spot for which the chosen quantity is available."""
     if item is None:
         return "unknown", "", "not fetched yet" if run.busy else "not fetched"
     if item.state is ItemState.MISSING:

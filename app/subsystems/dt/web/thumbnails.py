@@ -1,4 +1,4 @@
-"""A chamber as a small picture: for strips of many, where one looks for a shape and reads no number."""
+"""A chamber as a thumbnail, for strips of many, where shapes matter and not numbers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from app.subsystems.dt.web.heatmap import Cell, Heatmap, Row
 from app.subsystems.dt.web.influence_map import InfluenceMap
 from app.web.shared.colours import colour, grey, influence_colour
 
-_SHADES = 16  # as many as are told apart on a cell of two pixels; fewer make a smaller file
+_SHADES = 16  # as many as can be distinguished on a cell of two pixels; fewer make smaller files
 _GAP = 0.5  # rows between two superlayers
 _HEIGHT = 12 + 2 * _GAP
-_MARGIN = 3  # cells beside a picture with influence, for the mark of a bad layer
+_MARGIN = 3  # cells beside a picture with influence, for marking bad layers
 _HATCH = (
     '<defs><pattern id="bad" width="1" height=".3" patternUnits="userSpaceOnUse">'
     '<rect width="1" height=".18" fill="#d8641f"/></pattern></defs>'
@@ -20,14 +20,14 @@ _HATCH = (
 
 
 def thumbnail(heatmap: Heatmap) -> str:
-    """An SVG without axes: a square for each cell, layer 1 at the bottom; nothing where no cell is."""
+    """An SVG without axes: a square for each cell, layer 1 at the bottom; nothing where no cell exists."""
     return _svg(heatmap.columns, _counts(heatmap, colour))
 
 
 def influence_thumbnail(heatmap: Heatmap, pushed: InfluenceMap) -> str:
-    """The same with the counts in grey and the influence above them, the stronger the less is seen of the grey.
+    """The same with the counts in grey and the influence on top, more opaque the stronger it is.
 
-    Beside a layer that the network calls bad stands a hatched block, on either side.
+    Layers that the network calls bad have a hatched block on either side.
     """
     columns, top = heatmap.columns, pushed.scale.top
     shapes: dict[int, list[str]] = {}

@@ -1,6 +1,6 @@
-"""`/trends/`: bad layers through the runs, by wheel, station and kind; and one chamber's or layer's score and rate.
+"""`/trends/`: bad layers over runs, by wheel, station and kind; and the score and rate of one chamber or layer.
 
-What is drawn of all runs comes from their summaries, what is drawn of a chamber from one index: no chamber is read.
+Curves over all runs come from their summaries, those of a chamber from one index: no chamber is read.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from app.web.shared.paging import SIZES, Page, read_size
 
 CHAMBER = "/<wheel>/<sector>/<station>"
 PLACE = ("wheel", "sector", "station")
-MOST_TRENDS, MOST_PICTURES = 8, 32  # kept in memory: up to 3 MB each, and 0.3 MB
+MOST_TRENDS, MOST_PICTURES = 8, 32  # cached in memory: up to 3 MB each, and 0.3 MB
 LAYER_NUMBERS = [(layer, layer) for layer in range(1, LAYERS + 1)]
 
 blueprint = Blueprint("trends", __name__, url_prefix="/trends")
 
 
 class By(StrEnum):
-    """What bad layers are counted by."""
+    """The quantity by which bad layers are counted."""
 
     WHEEL = "wheel"
     STATION = "station"
@@ -54,7 +54,7 @@ class By(StrEnum):
 
 BY_WORDS = {By.WHEEL: "wheel", By.STATION: "station", By.KIND: "kind", By.RUN: "whole run"}
 
-# Of the summary of a run: (its name, words of a column and a curve).
+# From the summary of a run: (its name, words for a column and a curve).
 COUNTS: dict[By, Sequence[tuple[str, str]]] = {
     By.WHEEL: [(f"bad_wheel_{wheel}", f"wheel {signed(wheel)}") for wheel in WHEELS],
     By.STATION: [(f"bad_station_{station}", f"MB{station}") for station in STATIONS],
@@ -68,7 +68,7 @@ COUNTS: dict[By, Sequence[tuple[str, str]]] = {
 }
 
 
-# The value of the key of a place that a name of the summary stands for.
+# The value of a place's key for a name of the summary.
 _PLACES = {
     By.WHEEL: {f"bad_wheel_{wheel}": wheel for wheel in WHEELS},
     By.STATION: {f"bad_station_{station}": station for station in STATIONS},
@@ -77,10 +77,10 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Table:
-    """The numbers of a trend, a row a run: what the picture shows, and more exactly.
+    """The numbers of a trend, one row per run: as in the picture, but more precise.
 
     Attributes:
-        header: names of the columns, the first "run".
+        header: names of the columns, the first being "run".
         words: the same for people.
         rows: by run, ascending.
     """
@@ -90,7 +90,7 @@ class Table:
     rows: Sequence[Sequence[object]]
 
     def sorted(self, sort: str, descending: bool) -> list[Sequence[object]]:
-        """The rows in another order; what has no value comes last."""
+        """The rows in a different order; rows without a value come last."""
         if sort == self.header[0]:
             return list(reversed(self.rows) if descending else self.rows)
         column = self.header.index(sort)
@@ -101,7 +101,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the address asks for; what is wrong with it stands on `fields`."""
+    """The request in an address; its errors are recorded on `fields`."""
 
     fields: Fields
     model: str
@@ -141,7 +141,7 @@ class Wanted:
 
     @cached_property
     def _key(self) -> tuple[object, ...]:
-        """Changes with whatever the trend shows."""
+        """A value that changes with the contents of the trend."""
         store = current_driftwatch().store
         stamps = store.runs.stamp(), store.problems.stamp()
         given = "first" in self.fields.given, "last" in self.fields.given
@@ -156,7 +156,7 @@ class Wanted:
         values = values.reshape(len(rows), 1 + len(names))
         runs = values[:, 0].astype(int)
         problems = driftwatch.store.problems.find(limit=0) if self.by in _PLACES else []
-        # Wheels can be compared with each other, and so stand on one scale; kinds differ too much for that.
+        # Wheels are comparable and share one scale; kinds differ too much for that.
         top = np.fmax.reduce(values[:, 1 : 1 + len(counted)], axis=None, initial=4) if self.by in _PLACES else 4
         panels = [
             Panel(words, runs, values[:, i], top, problems=[p for p in problems if self._concerns(p, name)])
@@ -199,13 +199,13 @@ class Wanted:
         return trend, Table(("run", "score", "hits_a_cell"), ("run", f"score, {which}", "hits a cell"), rows)
 
     def _ends(self, runs: np.ndarray) -> tuple[int, int]:
-        """From where to where is drawn: what was asked for, or as far as there are runs."""
+        """The range to draw: as requested, or all runs."""
         first = self.first if "first" in self.fields.given else int(runs.min(initial=self.last))
         last = self.last if "last" in self.fields.given else int(runs.max(initial=first))
         return min(first, last), last
 
     def _concerns(self, problem: Problem, name: str) -> bool:
-        """Whether a known problem is of the wheel or the station that a curve is of, and reaches into the picture."""
+        """Whether a known problem belongs to a curve's wheel or station and overlaps the picture."""
         there = getattr(problem.place, self.by) == _PLACES[self.by][name]
         return there and problem.since <= self.last and (problem.until is None or problem.until >= self.first)
 
@@ -253,7 +253,7 @@ def of_chamber(wheel: str, sector: str, station: str) -> tuple[str, int]:
 @blueprint.get("/picture.svg")
 @blueprint.get(f"{CHAMBER}/picture.svg")
 def picture(**place: str) -> Response:
-    """The curves, on light or dark paper."""
+    """The curves, on a light or dark background."""
     wanted = Wanted.read(place or None)
     scheme = read_scheme(wanted.fields)
     response = _unless_known(wanted, lambda: wanted.svg(scheme), "image/svg+xml")
@@ -265,7 +265,7 @@ def picture(**place: str) -> Response:
 @blueprint.get("/columns.json")
 @blueprint.get(f"{CHAMBER}/columns.json")
 def columns(**place: str) -> Response:
-    """What is under the pointer: of each curve, column by column of the picture."""
+    """The values under the pointer: for each curve, by column of the picture."""
     wanted = Wanted.read(place or None)
 
     def drawn() -> str:
@@ -288,7 +288,7 @@ def rows(ending: str, **place: str) -> Response:
 
 
 def _unless_known(wanted: Wanted, make: Callable[[], str | bytes], mimetype: str) -> Response:
-    """What is made; or only that nothing changed, where who asks has it already."""
+    """The result; or 304 if the client already has it."""
     refuse_wrong(wanted.fields)
     known = request.if_none_match.contains(wanted.etag)
     response = Response(status=304) if known else Response(make(), mimetype=mimetype)

@@ -1,4 +1,4 @@
-"""What the drift tubes add to the pages and the API."""
+"""The drift tubes' additions to the pages and the API."""
 
 from __future__ import annotations
 
