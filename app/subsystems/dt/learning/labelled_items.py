@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from app.ml.split import BLOCK, SPLIT, Part, is_test_run, part_of
 from app.store import Store
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.histogram_file import Histogram, HistogramFile
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import judge_before
 
@@ -42,7 +44,8 @@ SIMULATED_RUN = "of simulated runs, since there are labels of real ones"
 
 _NAMED_RUNS = 3  # in a sentence about where labels are missing
 _LOOKED_AT = 100  # newest runs among which they are sought
-_AT_ONCE = 500  # items whose layers are looked at together
+
+Stratum = tuple[int, bool] | None  # of items that are about as likely to be labelled: see `_Strata`
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,21 @@ class LabelledItem(Labelled):
     """The same with its histogram.
 
     Attributes:
-        occupancy: its histogram.
+        histogram: where its histogram is: see `occupancy`.
         targets: float32 (12,): `bad`, the first entry for layer 1; NaN where there is no layer.
         open: bool (12,): layers that a network is to judge; the others are empty or have too few hits.
         weight: inverse propensity, mean 1 over all labelled items: for how many items of the labelled runs it stands.
     """
 
-    occupancy: Occupancy = field(kw_only=True)
+    histogram: Histogram = field(kw_only=True)
     targets: np.ndarray = field(kw_only=True)
     open: np.ndarray = field(kw_only=True)
     weight: float = field(kw_only=True, default=1.0)
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """Its histogram, read when it is asked for and not kept."""
+        return self.histogram.read()
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,14 +202,18 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
     return found, others
 
 
-def labelled_items(store: Store, choice: Choice) -> LabelledSet:
+def labelled_items(store: Store, choice: Choice, path: Path | None = None) -> LabelledSet:
     """What can be learnt from labels. Items whose run was deleted have no histogram and are left out.
 
     The same labels, histograms and scores (these for the weights alone) give the same set, whenever it is asked for.
+    Histograms of no more than a run are in memory at a time.
+
+    Args:
+        path: the file that their histograms are written to, where another process is to read them.
     """
     labels, left_out = labels_of(store, choice)
-    strata = _Strata()
-    with_histogram: list[tuple[Labelled, Item]] = []
+    strata, histograms = _Strata(), HistogramFile(path)
+    found: list[tuple[LabelledItem, Stratum]] = []
     by_run: dict[int, list[Labelled]] = {}
     for one in labels:
         by_run.setdefault(one.run, []).append(one)
@@ -211,8 +223,8 @@ def labelled_items(store: Store, choice: Choice) -> LabelledSet:
         here = [(one, of_run[one.place]) for one in those if _has_histogram(of_run.get(one.place))]
         left_out[NO_HISTOGRAM] += len(those) - len(here)
         strata.add_labelled(item for _, item in here)
-        with_histogram += here
-    items = _with_layers(with_histogram, strata)
+        found += _with_layers(here, histograms)
+    items = [replace(item, weight=strata.weight(stratum)) for item, stratum in found]
     kept = tuple(item for item in items if item.part is not None)
     left_out[ELSEWHERE] = len(items) - len(kept)
     return LabelledSet(kept, _composition(kept, items, left_out, strata, choice))
@@ -337,9 +349,8 @@ class _Strata:
     def add_labelled(self, items: Iterable[Item]) -> None:
         self._labelled.update(map(_stratum, items))
 
-    def weight(self, item: Item) -> float:
-        """Items for each labelled one of its stratum, over the same of all strata; at most `MOST_WEIGHT`."""
-        stratum = _stratum(item)
+    def weight(self, stratum: Stratum) -> float:
+        """Items for each labelled one of a stratum, over the same of all strata; at most `MOST_WEIGHT`."""
         if stratum is None:  # without scores nothing is known
             return 1.0
         labelled = sum(self._labelled.values()) - self._labelled[None]
@@ -353,7 +364,7 @@ class _Strata:
         return sum(number for key, number in self._all.items() if key is not None and not self._labelled[key])
 
 
-def _stratum(item: Item) -> tuple[int, bool] | None:
+def _stratum(item: Item) -> Stratum:
     judgement = item.judgement
     if judgement is None or judgement.certainty is None:
         return None
@@ -363,17 +374,18 @@ def _stratum(item: Item) -> tuple[int, bool] | None:
 # --- all items ---
 
 
-def _with_layers(found: Sequence[tuple[Labelled, Item]], strata: _Strata) -> list[LabelledItem]:
-    items = []
-    for start in range(0, len(found), _AT_ONCE):
-        some = found[start : start + _AT_ONCE]
-        occupancies = [item.histogram for _, item in some]
-        layers = judge_before(occupancies, layer_bins(occupancies)).open
-        for (one, item), is_open in zip(some, layers, strict=True):
-            targets = np.array([one.bad.get(layer, np.nan) for layer in range(1, LAYERS + 1)], np.float32)
-            more = {"occupancy": item.histogram, "targets": targets, "open": is_open, "weight": strata.weight(item)}
-            items.append(LabelledItem(**vars(one), **more))
-    return items
+def _with_layers(
+    found: Sequence[tuple[Labelled, Item]], histograms: HistogramFile
+) -> Iterator[tuple[LabelledItem, Stratum]]:
+    """Those of a run, not weighted yet: that takes the strata of all runs."""
+    if not found:
+        return
+    occupancies = [item.histogram for _, item in found]
+    layers = judge_before(occupancies, layer_bins(occupancies)).open
+    for (one, item), is_open in zip(found, layers, strict=True):
+        targets = np.array([one.bad.get(layer, np.nan) for layer in range(1, LAYERS + 1)], np.float32)
+        kept = {"histogram": histograms.add(item.histogram), "targets": targets, "open": is_open}
+        yield LabelledItem(**vars(one), **kept), _stratum(item)
 
 
 def _count(those: Sequence[Labelled]) -> PartCount:

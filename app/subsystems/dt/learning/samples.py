@@ -12,6 +12,7 @@ import numpy as np
 
 from app.subsystems.dt.defects import HARMLESS, label
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.histogram_file import InMemory
 from app.subsystems.dt.learning.labelled_items import LabelledItem
 from app.subsystems.dt.learning.networks import Architecture
 from app.subsystems.dt.preprocess import layer_bins
@@ -21,6 +22,7 @@ from app.subsystems.dt.verdict import judge_before
 COUNTED = 0.3  # share that faulty chambers count for: with as few as in ordinary data, 0.05, they are learnt worse
 AT_ONCE = 2_000  # chambers whose inputs are worked out together: 70 MB
 BAD_SHARE = 0.2  # of the labelled layers to learn from that bad ones count for, where they are rarer
+WAYS = 4  # in which a labelled chamber is shown
 SOME_HITS, HITS_TO_SEE = (0.3, 0.9), 6.0  # share that is left of the hits; a cell, below which few faults are seen
 MOST_BAD_WEIGHT = 10.0  # of a bad layer, a good one counting 1: a few must not be learnt by heart
 
@@ -83,7 +85,14 @@ def labelled_sample(kind: Architecture, items: Sequence[LabelledItem]) -> Sample
     return joined(parts)
 
 
-def varied(items: Sequence[LabelledItem], seed: int) -> list[LabelledItem]:
+def varied_sample(kind: Architecture, items: Sequence[LabelledItem], seed: int) -> Sample:
+    """The sample of what `varied` makes of labelled items, of so many at once that memory is no matter."""
+    rng, at_once = np.random.default_rng(seed), AT_ONCE // WAYS
+    parts = (varied(items[i : i + at_once], rng) for i in range(0, len(items), at_once))
+    return joined([labelled_sample(kind, part) for part in parts])
+
+
+def varied(items: Sequence[LabelledItem], seed: int | np.random.Generator) -> list[LabelledItem]:
     """Labelled items to learn from: each as it is and in three more ways in which the same would be said of it.
 
     Labels are few, and what a fault looks like must not be learnt from its place and its statistics: with the cells of
@@ -97,9 +106,9 @@ def varied(items: Sequence[LabelledItem], seed: int) -> list[LabelledItem]:
         some = (_with_some_hits(each, rng) for each in (occupancy, opposite))
         occupancies += [occupancy, opposite, *some]
     is_open = judge_before(occupancies, layer_bins(occupancies)).open if items else ()
-    each = [one for one in items for _ in range(4)]
+    each = [one for one in items for _ in range(WAYS)]
     ways = zip(each, occupancies, is_open, strict=True)
-    return [replace(one, occupancy=occupancy, open=layers) for one, occupancy, layers in ways]
+    return [replace(one, histogram=InMemory(occupancy), open=layers) for one, occupancy, layers in ways]
 
 
 def balanced(some: Sample) -> tuple[Sample, float]:
