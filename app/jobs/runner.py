@@ -27,6 +27,7 @@ from app.domain.jobs import Job, JobState
 from app.errors import DiskFull, DriftwatchError
 from app.store import Store
 from app.store.connecting import unavailable, unhurried
+from app.store.connection import until
 from app.store.jobs import LEASE_SECONDS
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class Runner:
         def call_regularly() -> None:
             while not self._stopping.is_set():
                 try:
-                    with unhurried():
+                    with unhurried(), until(self._stopping):
                         function()
                 except (PyMongoError, DriftwatchError) as error:
                     self._tell(error, function.__qualname__)

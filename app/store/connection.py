@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import pymongo
 from pymongo import MongoClient
@@ -23,7 +25,21 @@ from config import Settings
 
 DATABASE = "driftwatch"  # if MONGODB_URI names none
 RETRY_SECONDS = 2.0  # after a failed connection, fail fast for this long
+_END: ContextVar[threading.Event | None] = ContextVar("end", default=None)  # see `until`
 INDEX_SECONDS = 3_600  # making an index over millions of items is not an ordinary operation
+
+
+@contextmanager
+def until(end: threading.Event) -> Iterator[None]:
+    """A block of this thread that has no database any more once an event is set.
+
+    For what nobody waits for at the end: it must not connect again, and so start the embedded server, after `close`.
+    """
+    token = _END.set(end)
+    try:
+        yield
+    finally:
+        _END.reset(token)
 
 
 class Connection:
@@ -38,7 +54,6 @@ class Connection:
         self._embedded = None if self._uri else EmbeddedMongo(settings.data_dir)
         self._client: MongoClient | None = None
         self._lock = threading.Lock()
-        self._closed = False
         self._installation: str | None = None
         self._failure, self._failed_at = Exception(), -RETRY_SECONDS
 
@@ -76,12 +91,8 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Disconnect for good; stop the embedded server if nobody else uses it.
-
-        Whatever is still at work then, such as a poll that hangs, must not start it again.
-        """
+        """Disconnect; stop the embedded server if nobody else uses it."""
         with self._lock:
-            self._closed = True
             if self._client is not None:
                 self._client.close()
                 self._client = None
@@ -91,8 +102,8 @@ class Connection:
     @property
     def database(self) -> Database:
         with self._lock:
-            if self._closed:
-                raise StoreUnavailable("Driftwatch has disconnected from the database: it ends.")
+            if (end := _END.get()) and end.is_set():
+                raise StoreUnavailable("Driftwatch is ending, and uses the database no more.")
             if self._client is None or not self._client.topology_description.has_writable_server():
                 if time.monotonic() - self._failed_at < RETRY_SECONDS:
                     raise self._failure

@@ -1,5 +1,9 @@
 """What people said becomes something to learn from: nothing is counted twice, and nothing is left out unsaid."""
 
+import gc
+import pickle
+import subprocess
+import sys
 import uuid
 
 import labelled_chambers
@@ -20,6 +24,7 @@ from app.subsystems.dt.learning.labelled_items import (
     outlook,
     require_enough,
 )
+from config import ROOT
 
 RUN = RUNS[0]
 EVERYTHING = Choice()
@@ -229,3 +234,41 @@ def test_before_a_training_it_is_known_what_will_count_and_why_the_rest_does_not
         "run and chamber in different parts": 5,
         "skipped": 2,
     }
+
+
+ANOTHER_PROCESS = """
+import pickle, sys
+labelled = pickle.load(sys.stdin.buffer)
+pickle.dump([one.occupancy for one in labelled.items], sys.stdout.buffer)
+"""
+
+
+def test_histograms_stay_in_a_file_that_another_process_reads_and_are_not_handed_over_themselves(driftwatch, tmp_path):
+    def in_memory():
+        gc.collect()
+        return sum(isinstance(one, Occupancy) for one in gc.get_objects())
+
+    for run in RUNS[:2]:
+        labelled_chambers.load(driftwatch, run)
+        for place in simulated()[run]:
+            say(driftwatch, "ann", run, place)
+    labelled_items(driftwatch.store, EVERYTHING)  # fills caches
+    before = in_memory()
+    found = labelled_items(driftwatch.store, EVERYTHING, tmp_path / "training" / "histograms")
+    assert in_memory() == before
+    assert len(found.items) == sum(len(simulated()[run]) for run in RUNS[:2])
+    handed_over = pickle.dumps(found)
+    command = [sys.executable, "-c", ANOTHER_PROCESS]
+    read = subprocess.run(command, cwd=ROOT, input=handed_over, capture_output=True, check=True).stdout
+    for one, other in zip(found.items, pickle.loads(read), strict=True):
+        stored = simulated()[one.run][one.place].occupancy
+        assert one.occupancy.chamber == other.chamber == one.place
+        assert one.occupancy.to_bytes() == other.to_bytes() == stored.to_bytes()
+        assert stored.to_bytes() not in handed_over
+
+
+def test_histograms_in_a_file_without_a_name_are_not_handed_over(driftwatch, run):
+    say(driftwatch, "ann", RUN, run[0], [1])
+    found = labelled_items(driftwatch.store, EVERYTHING)
+    with pytest.raises(TypeError, match="without a name"):
+        pickle.dumps(found)

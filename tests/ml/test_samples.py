@@ -4,6 +4,7 @@ import labelled_chambers
 import numpy as np
 import pytest
 
+from app.subsystems.dt.learning import samples
 from app.subsystems.dt.learning.labelled_items import Choice, labelled_items
 from app.subsystems.dt.learning.networks import architecture
 from app.subsystems.dt.learning.samples import (
@@ -15,6 +16,7 @@ from app.subsystems.dt.learning.samples import (
     mixed,
     sample,
     varied,
+    varied_sample,
 )
 from app.subsystems.dt.learning.training import calibrated
 
@@ -88,3 +90,14 @@ def test_a_labelled_chamber_is_learnt_from_in_four_ways_that_mean_the_same_and_a
         assert np.array_equal(ways[1].open, one.open)
     again = varied(items, 5)
     assert all(np.array_equal(a.occupancy.counts, b.occupancy.counts) for a, b in zip(found, again, strict=True))
+
+
+def test_what_is_varied_is_the_same_however_many_are_varied_at_once(driftwatch, monkeypatch):
+    run = labelled_chambers.RUNS[0]
+    labelled_chambers.label_all(driftwatch, range(run, run + 1))
+    items, kind = labelled_items(driftwatch.store, Choice()).items, architecture("row-cnn")
+    whole = labelled_sample(kind, varied(items, 5))
+    monkeypatch.setattr(samples, "AT_ONCE", 12)
+    in_parts = varied_sample(kind, items, 5)
+    for name in ("inputs", "bad", "visible", "hits", "weights"):
+        assert np.array_equal(getattr(whole, name), getattr(in_parts, name))

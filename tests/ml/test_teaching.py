@@ -14,6 +14,7 @@ from app.subsystems.dt.defects import Defect, DefectKind
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.learning import training
 from app.subsystems.dt.learning.forgetting import check
+from app.subsystems.dt.learning.histogram_file import InMemory
 from app.subsystems.dt.learning.labelled_items import LabelledItem, LabelledSet
 from app.subsystems.dt.learning.samples import Sample
 from app.subsystems.dt.learning.scoring import Scorer
@@ -87,7 +88,7 @@ def item(number, one, part, bad):
     targets = np.array([np.nan if np.isnan(p) else row in bad for row, p in enumerate(one.bad)], np.float32)
     said = {row + 1: float(p) for row, p in enumerate(targets) if not np.isnan(p)}
     known = (number, place, LabelState.LABELLED, said, part, "certain", False, ("ann",))
-    return LabelledItem(*known, occupancy=one.occupancy, targets=targets, open=before.open[0])
+    return LabelledItem(*known, histogram=InMemory(one.occupancy), targets=targets, open=before.open[0])
 
 
 def with_a_short_block(seed, number):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from app.ml.split import BLOCK, SPLIT, Part, is_test_run, part_of
 from app.store import Store
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.histogram_file import Histogram, HistogramFile
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import judge_before
 
@@ -116,10 +118,15 @@ class LabelledItem(Labelled):
             represents.
     """
 
-    occupancy: Occupancy = field(kw_only=True)
+    histogram: Histogram = field(kw_only=True)
     targets: np.ndarray = field(kw_only=True)
     open: np.ndarray = field(kw_only=True)
     weight: float = field(kw_only=True, default=1.0)
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """Its histogram, read when it is asked for and not kept."""
+        return self.histogram.read()
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,8 +207,8 @@ def labelled_items(store: Store, choice: Choice) -> LabelledSet:
     The same labels, histograms and scores (which only affect the weights) always give the same set.
     """
     labels, left_out = labels_of(store, choice)
-    strata = _Strata()
-    with_histogram: list[tuple[Labelled, Item]] = []
+    strata, histograms = _Strata(), HistogramFile(path)
+    found: list[tuple[LabelledItem, Stratum]] = []
     by_run: dict[int, list[Labelled]] = {}
     for one in labels:
         by_run.setdefault(one.run, []).append(one)
@@ -211,8 +218,8 @@ def labelled_items(store: Store, choice: Choice) -> LabelledSet:
         here = [(one, of_run[one.place]) for one in those if _has_histogram(of_run.get(one.place))]
         left_out[NO_HISTOGRAM] += len(those) - len(here)
         strata.add_labelled(item for _, item in here)
-        with_histogram += here
-    items = _with_layers(with_histogram, strata)
+        found += _with_layers(here, histograms)
+    items = [replace(item, weight=strata.weight(stratum)) for item, stratum in found]
     kept = tuple(item for item in items if item.part is not None)
     left_out[ELSEWHERE] = len(items) - len(kept)
     return LabelledSet(kept, _composition(kept, items, left_out, strata, choice))
@@ -353,7 +360,7 @@ class _Strata:
         return sum(number for key, number in self._all.items() if key is not None and not self._labelled[key])
 
 
-def _stratum(item: Item) -> tuple[int, bool] | None:
+def _stratum(item: Item) -> Stratum:
     judgement = item.judgement
     if judgement is None or judgement.certainty is None:
         return None
@@ -363,17 +370,18 @@ def _stratum(item: Item) -> tuple[int, bool] | None:
 # --- all items ---
 
 
-def _with_layers(found: Sequence[tuple[Labelled, Item]], strata: _Strata) -> list[LabelledItem]:
-    items = []
-    for start in range(0, len(found), _AT_ONCE):
-        some = found[start : start + _AT_ONCE]
-        occupancies = [item.histogram for _, item in some]
-        layers = judge_before(occupancies, layer_bins(occupancies)).open
-        for (one, item), is_open in zip(some, layers, strict=True):
-            targets = np.array([one.bad.get(layer, np.nan) for layer in range(1, LAYERS + 1)], np.float32)
-            more = {"occupancy": item.histogram, "targets": targets, "open": is_open, "weight": strata.weight(item)}
-            items.append(LabelledItem(**vars(one), **more))
-    return items
+def _with_layers(
+    found: Sequence[tuple[Labelled, Item]], histograms: HistogramFile
+) -> Iterator[tuple[LabelledItem, Stratum]]:
+    """Those of a run, not weighted yet: that takes the strata of all runs."""
+    if not found:
+        return
+    occupancies = [item.histogram for _, item in found]
+    layers = judge_before(occupancies, layer_bins(occupancies)).open
+    for (one, item), is_open in zip(found, layers, strict=True):
+        targets = np.array([one.bad.get(layer, np.nan) for layer in range(1, LAYERS + 1)], np.float32)
+        kept = {"histogram": histograms.add(item.histogram), "targets": targets, "open": is_open}
+        yield LabelledItem(**vars(one), **kept), _stratum(item)
 
 
 def _count(those: Sequence[Labelled]) -> PartCount:

@@ -95,7 +95,7 @@ class LearningOfChambers:
 
     @staticmethod
     def order(store: Store, plan: Plan, folder: Path, active: Path, settings: Settings) -> Order:
-        labelled = labelled_items(store, plan.choice)
+        labelled = labelled_items(store, plan.choice, folder.parent / "histograms")
         require_enough(counts_of(labelled.items), store)
         return Order(plan, labelled, folder, active, settings.forgetting_chambers, settings.forgetting_tolerance)
 

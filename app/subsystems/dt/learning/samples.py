@@ -12,6 +12,7 @@ import numpy as np
 
 from app.subsystems.dt.defects import HARMLESS, label
 from app.subsystems.dt.histogram import Occupancy
+from app.subsystems.dt.learning.histogram_file import InMemory
 from app.subsystems.dt.learning.labelled_items import LabelledItem
 from app.subsystems.dt.learning.networks import Architecture
 from app.subsystems.dt.preprocess import layer_bins
@@ -100,9 +101,9 @@ def varied(items: Sequence[LabelledItem], seed: int) -> list[LabelledItem]:
         some = (_with_some_hits(each, rng) for each in (occupancy, opposite))
         occupancies += [occupancy, opposite, *some]
     is_open = judge_before(occupancies, layer_bins(occupancies)).open if items else ()
-    each = [one for one in items for _ in range(4)]
+    each = [one for one in items for _ in range(WAYS)]
     ways = zip(each, occupancies, is_open, strict=True)
-    return [replace(one, occupancy=occupancy, open=layers) for one, occupancy, layers in ways]
+    return [replace(one, histogram=InMemory(occupancy), open=layers) for one, occupancy, layers in ways]
 
 
 def balanced(some: Sample) -> tuple[Sample, float]:

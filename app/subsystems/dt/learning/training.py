@@ -40,7 +40,7 @@ from app.ml.split import Part
 from app.subsystems.dt.faults import FAULTS
 from app.subsystems.dt.learning.fitting import Epoch, fit, log_odds, scores, seeded
 from app.subsystems.dt.learning.networks import BAD, Architecture, architecture
-from app.subsystems.dt.learning.samples import Sample, labelled_sample, nearer_ordinary, sample, varied
+from app.subsystems.dt.learning.samples import Sample, labelled_sample, nearer_ordinary, sample, varied_sample
 from app.subsystems.dt.learning.teaching import Taught, beginning, teach
 from app.subsystems.dt.simulate import ORDINARY, RICH, SIMULATOR_VERSION, DefectKind, simulate_chambers
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
@@ -107,7 +107,7 @@ def train(
         for part in Part:
             items = taught.labelled.of(part)
             report(f"labelled, {part}: {len(items)} chambers")
-            real[part] = labelled_sample(kind, items if part is Part.TEST else varied(items, seed))
+            real[part] = labelled_sample(kind, items) if part is Part.TEST else varied_sample(kind, items, seed)
         network, known = beginning(kind, taught.active, seed)
         simulated, weight = (shown, validation), taught.simulated_weight
         lesson = teach(network, bool(known), kind.recipe, seed, simulated, real, weight, report, after_epoch)
