@@ -1,4 +1,4 @@
-"""A database that the code of commit 38d885f made, opened by this program: nothing is lost, answers stay as they were."""
+"""A database made by the code of commit 38d885f, opened by this program: nothing is lost, answers stay as they were."""
 
 import json
 import os
