@@ -19,7 +19,6 @@ LEVELS = {room: level for level, line in enumerate(LINES) for room in line}
 STILL_KNOW_DT = {
     "app/cli/__init__.py",
     "app/cli/models.py",
-    "app/subsystems/dt/the_2018_format.py",
     "app/web/api/evaluation.py",
     "app/web/api/models.py",
     "app/web/api/training.py",
