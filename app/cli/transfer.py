@@ -30,7 +30,7 @@ NAME_OF_OUTCOME = {
 @click.option("--out", "path", type=click.Path(path_type=Path), required=True, help="File to write; - for the output.")
 @click.option("--format", "form", default="jsonl", show_default=True, help="csv, jsonl or parquet.")
 @click.option("--runs", metavar="FIRST-LAST", help="Only of these runs.")
-@click.option("--most-bad", type=Whole(), help=f"Bad chambers that a good run may have; {MOST_BAD} if not given.")
+@click.option("--most-bad", type=Whole(), help=f"Bad items that a good run may have; {MOST_BAD} if not given.")
 @click.option(
     "--lumisections",
     type=click.Path(path_type=Path),

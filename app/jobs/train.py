@@ -20,7 +20,7 @@ from app.ml.models import load_card
 from app.ml.worker_process import Told, done_apart
 from app.registry import Registry
 from app.store import Store
-from app.subsystems.learning import Found, Learning, Order, Plan
+from app.subsystems.learning import Found, Learning, Order, Plan, require_offered
 from config import Settings
 
 KIND = "train"
@@ -73,7 +73,9 @@ class Training:
 
         Raises:
             TooFewLabels: and what is missing.
+            Conflict: the subsystem's models cannot be trained.
         """
+        require_offered(self._learning, "train")
         self._learning.require_enough(self._store, plan)
 
     def order(self, plan: Plan, folder: Path) -> Order:
@@ -100,7 +102,9 @@ class Training:
 
         Raises:
             TooFewLabels: and what is missing.
+            Conflict: the subsystem's models cannot be trained.
         """
+        require_offered(self._learning, "train")
         with tempfile.TemporaryDirectory() as folder:
             order = self.order(plan, Path(folder))
             for sentence in order.notes:
@@ -119,9 +123,9 @@ def training_job(store: Store, job_id: str) -> Job:
     """A training by its id.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none of the subsystem.
     """
     job = store.jobs.get(job_id)
-    if job.kind != KIND:
+    if job.kind != KIND or job.subsystem != store.subsystem.name:
         raise NotFound(f"There is no training {job_id!r}.")
     return job

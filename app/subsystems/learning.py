@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app.errors import Conflict
+
 if TYPE_CHECKING:
     from app.domain.influence import Influence, Method
     from app.domain.items import Item
     from app.domain.judgement import Judgement
     from app.domain.models import Model
     from app.domain.thresholds import SetThreshold
+    from app.ml.cards import Known
     from app.ml.models import Card
     from app.store import Store
     from app.store.figures import KeptFigures
@@ -128,9 +131,13 @@ class Learning(Protocol):
     """Judging, explaining, training and comparing.
 
     Attributes:
+        cannot: what it does not offer, of "train", "evaluate", "compare" and "convert": why not, in a sentence.
         drift: None where it is not measured.
         test_items: how many simulated items a comparison and an evaluation use unless told otherwise.
     """
+
+    @property
+    def cannot(self) -> Mapping[str, str]: ...
 
     @property
     def drift(self) -> Drift | None: ...
@@ -158,8 +165,8 @@ class Learning(Protocol):
         """What explains a model's scores; None where nothing does."""
         ...
 
-    def known(self, model: Model, card: Card, thresholds: Sequence[SetThreshold], kept: KeptFigures | None) -> Any:
-        """All that is known of a model, for its page: has `method`, its figures on the test set, or None."""
+    def known(self, model: Model, card: Card, thresholds: Sequence[SetThreshold], kept: KeptFigures | None) -> Known:
+        """All that is known of a model, for its page and its card."""
         ...
 
     def convert(self, file: Path, name: str, parent: Path) -> Path:
@@ -222,3 +229,16 @@ class Learning(Protocol):
             report: may raise, to end it.
         """
         ...
+
+
+def require_offered(learning: Learning, what: str) -> None:
+    """Refuse what a subsystem's networks cannot do.
+
+    Args:
+        what: "train", "evaluate", "compare" or "convert".
+
+    Raises:
+        Conflict: why not.
+    """
+    if why := learning.cannot.get(what):
+        raise Conflict(why)

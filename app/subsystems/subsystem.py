@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.domain.vocabulary import WHOLE, Answer, Vocabulary
@@ -47,6 +48,7 @@ class Subsystem:
         server: (settings, address of the demonstration server or None) → the DQM server as a source.
         learning: what its networks can do; makes it when it is needed.
         views: its own pages, parts of the API and commands; makes them when they are needed.
+        file: path → a file with its histograms as a source, which has `require_runs`; None where it reads none.
         was_alone: it was there before the others: the names of its collections begin with nothing.
     """
 
@@ -74,6 +76,7 @@ class Subsystem:
     server: Callable[[Settings, str | None], Server]
     learning: Callable[[], Learning]
     views: Callable[[], Views]
+    file: Callable[[Path], Any] | None = None
     was_alone: bool = False
 
     def at(self, place: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.domain.vocabulary import Vocabulary
@@ -16,6 +17,7 @@ from app.subsystems.subsystem import Subsystem
 
 if TYPE_CHECKING:
     from app.sources import Server
+    from app.subsystems.dt.sources.rootfile import RootFile
     from app.subsystems.learning import Learning
     from app.subsystems.views import Views
     from config import Settings
@@ -49,6 +51,12 @@ def _server(settings: Settings, demonstration: str | None) -> Server:
     return Jsonfairy(settings, demonstration)
 
 
+def _file(path: Path) -> RootFile:
+    from app.subsystems.dt.sources.rootfile import RootFile
+
+    return RootFile(path)
+
+
 def _learning() -> Learning:
     from app.subsystems.dt.learning.offer import LearningOfChambers
 
@@ -80,5 +88,6 @@ DT = Subsystem(
     server=_server,
     learning=cache(_learning),
     views=cache(_views),
+    file=_file,
     was_alone=True,
 )
