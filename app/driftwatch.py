@@ -33,7 +33,7 @@ from app.store.influences import Explained
 from app.store.reevaluations import Reevaluation
 from app.store.runs import being_deleted
 from app.subsystems import SUBSYSTEMS, Subsystem
-from app.subsystems.learning import Plan
+from app.subsystems.learning import Plan, require_offered
 from app.transfer.exporting import Exporting
 from app.transfer.importing import Importing
 from config import Settings
@@ -310,9 +310,11 @@ class Driftwatch:
 
         Raises:
             NotFound: there is no model of one of the names.
+            Conflict: the subsystem's models cannot be compared.
             InvalidInput: they are the same, or so many runs are not compared.
         """
         pair = (self.models.get(name).name, self.models.get(other).name)
+        require_offered(self.subsystem.learning(), "compare")
         if name == other:
             raise InvalidInput("with", other, f"another model than {name}")
         within("runs", runs, COMPARED_RUNS)
@@ -333,8 +335,10 @@ class Driftwatch:
 
         Raises:
             NotFound: there is no model of this name.
+            Conflict: the subsystem's models cannot be evaluated.
         """
         name = self.models.get(name).name
+        require_offered(self.subsystem.learning(), "evaluate")
         chambers = chambers or self.subsystem.learning().test_items["evaluation"]
         job, is_new = self._ask(evaluate.KIND, evaluate.LANE, by, name, model=name, chambers=chambers)
         if is_new:

@@ -26,7 +26,7 @@ from app.errors import Conflict, InvalidInput, ModelRefused, NotFound
 from app.given import sound_text
 from app.ml import models as files
 from app.store import Store
-from app.subsystems.learning import Explainer, Found, Learning, Scorer
+from app.subsystems.learning import Explainer, Found, Learning, Scorer, require_offered
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +137,9 @@ class Registry:
         Raises:
             InvalidInput: no model can have this name.
             ModelRefused: the file is not such a network, or not to be trusted; nothing is kept.
-            Conflict: there is another model of this name.
+            Conflict: there is another model of this name, or the subsystem takes no such file.
         """
+        require_offered(self._learning, "convert")
         self._fill()
         name = name or file.stem.lower().replace(" ", "-")
         with tempfile.TemporaryDirectory() as parent:

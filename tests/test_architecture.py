@@ -16,19 +16,7 @@ LINES = [re.split(r"\s{3,}", line)[0].split() for line in DRAWING[1].splitlines(
 LEVELS = {room: level for level, line in enumerate(LINES) for room in line}
 
 # The rooms that are to know no subsystem, and what of them still knows the drift tubes: this list only becomes shorter.
-STILL_KNOW_DT = {
-    "app/cli/__init__.py",
-    "app/cli/models.py",
-    "app/web/api/evaluation.py",
-    "app/web/api/models.py",
-    "app/web/api/training.py",
-    "app/web/models/comparison.py",
-    "app/web/models/evaluation_tables.py",
-    "app/web/models/models_page.py",
-    "app/web/models/threshold_curve.py",
-    "app/web/models/training_form.py",
-    "app/web/models/training_pages.py",
-}
+STILL_KNOW_DT = {}
 
 
 def name_of(path: Path) -> str:

@@ -1,12 +1,11 @@
-"""The commands about runs and servers (`flask fetch`, `runs`, `delete`, `demo-dqm`, `serve`); registers all commands.
+"""The commands: `flask fetch`, `runs`, `delete`, `serve`, those of the modules here, and those of the subsystems.
 
-Commands share the pages' use cases and database, and work whether or not the pages are being served.
+The same use cases as the pages; they work whether or not these are being served, on the same database.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,9 @@ import click
 from flask import Flask, current_app
 
 from app.cli.accounts import users_group
-from app.cli.command import LOOK_SECONDS, Number, Whole, acting, command
+from app.cli.command import LOOK_SECONDS, OfEach, acting, command
 from app.cli.drift import drift
-from app.cli.models import (
-    evaluate_model,
-    evaluate_saliency,
-    learning_curve,
-    models_group,
-    score,
-    simulate_labelling,
-    train,
-)
+from app.cli.models import evaluate_model, models_group, train
 from app.cli.reevaluations import reevaluate, reevaluations_group
 from app.cli.transfer import export, import_file
 from app.domain.run_numbers import run_numbers
@@ -36,22 +27,17 @@ from app.web.api.schemas import RunOut
 
 
 def init_app(app: Flask) -> None:
-    of_models = (score, train, evaluate_model, evaluate_saliency, simulate_labelling, learning_curve, models_group)
-    for one in (
-        fetch,
-        list_runs,
-        delete,
-        drift,
-        reevaluate,
-        reevaluations_group,
-        *of_models,
-        export,
-        import_file,
-        users_group,
-        demo_dqm,
-        serve,
-    ):
-        app.cli.add_command(one)
+    of_runs = (fetch, list_runs, delete, drift, reevaluate, reevaluations_group)
+    everything = (*of_runs, train, evaluate_model, models_group, export, import_file, users_group, serve)
+    plain: dict[str, click.Command] = {one.name: one for one in everything}
+    own: dict[str, dict[str, click.Command]] = {}  # of a command → of a subsystem
+    driftwatch: Driftwatch = app.extensions["driftwatch"]
+    for name in driftwatch.subsystems:
+        for one in driftwatch.of(name).subsystem.views().commands():
+            own.setdefault(one.name, {})[name] = one
+    for name in (*plain, *(own.keys() - plain)):
+        its = own.get(name)
+        app.cli.add_command(OfEach(name, plain.get(name), its, driftwatch.subsystems[0]) if its else plain[name])
 
 
 # --- runs ---
@@ -60,31 +46,23 @@ def init_app(app: Flask) -> None:
 @command("fetch")
 @click.argument("runs", nargs=-1)
 @click.option(
-    "--wait",
-    is_flag=True,
-    help="Wait until the runs are fetched and scored; do the work here if no other process does.",
+    "--wait", is_flag=True, help="Wait until the runs are fetched and scored, doing it here if nobody else does."
 )
 @click.option(
-    "--root",
-    type=click.Path(path_type=Path),
-    help="Read the runs from this DQM ROOT file instead of the server, and wait.",
+    "--root", type=click.Path(path_type=Path), help="Read the runs from this DQM ROOT file, not from the server; waits."
 )
-@click.option(
-    "--again",
-    is_flag=True,
-    help="Fetch all of RUNS again; stored histograms stay unless the new ones have at least as many hits.",
-)
+@click.option("--again", is_flag=True, help="Fetch all of RUNS, also what is there; that stays until there is more.")
 def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path | None, again: bool) -> None:
-    """Fetch and score RUNS, such as 302634-302640 305000. Of runs that are already there, only what is missing.
+    """Fetch and score RUNS, such as 302634-302640 305000. Of a run that is there, only what is missing.
 
-    A run is only continued from the source it was first fetched from. A run that may have been fetched before its end
-    is fetched again completely.
+    A run is continued only from the source that it began with; of one that was perhaps still being taken when it was
+    fetched, all is fetched again.
 
-    The exit status is 1 if --wait was given and a run failed or is not on the server.
+    Exit status 1 if --wait was given and a run failed or is not on the server.
     """
     by = acting(driftwatch, "fetch")
     if root and again:
-        raise click.UsageError("--again cannot be combined with --root: the contents of a file do not change.")
+        raise click.UsageError("--again does not go with --root: what a file holds does not change.")
     if root:
         _fetch_root(driftwatch, runs, root, by)
     if not runs:
@@ -97,15 +75,18 @@ def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path 
         _finish([_wait_for(driftwatch, run.number) for run in asked])
     for run in asked:
         if driftwatch.is_complete(run):
-            click.echo(f"run {run.number}: already there")
+            click.echo(f"run {run.number}: is there already")
         else:
-            click.echo(f"run {run.number}: requested; a running `flask serve` fetches it (or use --wait)")
+            click.echo(f"run {run.number}: asked for; a Driftwatch that serves pages fetches it (or use --wait)")
 
 
 def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path, by: str) -> None:
-    from app.subsystems.dt.sources.rootfile import RootFile
-
-    file = RootFile(path)
+    open_file = driftwatch.subsystem.file
+    if open_file is None:
+        raise InvalidInput(
+            "--root", str(path), f"left out: runs of the {driftwatch.subsystem.title} come from a server"
+        )
+    file = open_file(path)
     held = file.require_runs()
     numbers = run_numbers(" ".join(runs)) if runs else held
     if unknown := set(numbers) - set(held):
@@ -117,51 +98,52 @@ def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path, by: s
 
 
 def _wait_for(driftwatch: Driftwatch, number: int) -> Run:
-    """Show a run's progress until no job works on it any more."""
+    """Show a run's progress until nobody works on it any more."""
+    item = driftwatch.subsystem.item
     while (run := driftwatch.store.runs.get(number)).busy:
         if sys.stderr.isatty():
-            click.echo(f"\r{_sentence(run)}\033[K", nl=False, err=True)
-        if not driftwatch.store.jobs.active(number):  # it, or its process, ended between two polls
+            click.echo(f"\r{_sentence(run, item)}\033[K", nl=False, err=True)
+        if not driftwatch.store.jobs.active(number):  # it ended between two looks, or its program did
             driftwatch.reconcile_runs()
             driftwatch.runner.also([job.id for job in driftwatch.store.jobs.active(number)])
         time.sleep(LOOK_SECONDS)
     if sys.stderr.isatty():
         click.echo("\r\033[K", nl=False, err=True)
-    click.echo(_sentence(run))
+    click.echo(_sentence(run, item))
     return run
 
 
 def _finish(runs: list[Run]) -> None:
-    """Exit with status 1 unless all runs succeeded."""
+    """End the command with the status that says whether all went well."""
     if any(run.state is not RunState.FINISHED for run in runs):
         raise click.exceptions.Exit(1)
     raise click.exceptions.Exit(0)
 
 
 @command("runs")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, as in the API.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as in the API.")
 def list_runs(driftwatch: Driftwatch, as_json: bool) -> None:
-    """List the requested runs, newest first."""
+    """List the runs that were asked for, newest first."""
     acting(driftwatch, "view")
     found, page = 0, 100
     while batch := driftwatch.store.runs.find(skip=found, limit=page):
         for run in batch:
-            click.echo(RunOut.of(run).model_dump_json() if as_json else _sentence(run))
+            click.echo(RunOut.of(run).model_dump_json() if as_json else _sentence(run, driftwatch.subsystem.item))
         found += len(batch)
     if not found and not as_json:
-        click.echo("No run was requested yet. Try: flask fetch 302635 --wait", err=True)
+        click.echo("No run was asked for yet. Try: flask fetch 302635 --wait", err=True)
 
 
 @command("delete")
 @click.argument("run")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(driftwatch: Driftwatch, run: str, yes: bool) -> None:
-    """Delete RUN with its histograms and scores, and stop jobs that work on it. At a terminal, asks first."""
+    """Delete RUN with its histograms and scores, stopping what works on it. Asks first where a person can answer."""
     by = acting(driftwatch, "delete_run")
     (number,) = run_numbers(run)
     known = driftwatch.store.runs.get(number)
     if not yes and _at_a_terminal():
-        click.confirm(f"Delete {_sentence(known)}?", abort=True)
+        click.confirm(f"Delete {_sentence(known, driftwatch.subsystem.item)}?", abort=True)
     job = driftwatch.delete_run(number, by=by)
     driftwatch.start(only=[job.id])
     while driftwatch.store.jobs.get(job.id).active:
@@ -171,23 +153,21 @@ def delete(driftwatch: Driftwatch, run: str, yes: bool) -> None:
     except NotFound:
         click.echo(f"run {number}: deleted")
     else:
-        raise click.ClickException(
-            f"run {number} could not be deleted; it stays marked for deletion, and this is retried"
-        )
+        raise click.ClickException(f"run {number} could not be deleted; it is marked, and will be tried again")
 
 
-def _sentence(run: Run) -> str:
+def _sentence(run: Run, item: str) -> str:
     words = {RunState.NOT_FOUND: "not found on the server", RunState.FAILED: "stopped"}.get(run.state, str(run.state))
     parts = [f"run {run.number}{' (simulated)' if run.simulated else ''}: {words}"]
     if run.state is RunState.FETCHING:
         left = f", {run.seconds_left:.0f} s left" if run.seconds_left is not None else ""
-        parts.append(f"{run.done + run.missing} of {run.total} chambers{left}")
+        parts.append(f"{run.done + run.missing} of {run.total} {item}s{left}")
     elif run.done:
-        parts.append(f"{run.done} chambers, {run.summary.get('bad_items', 0)} look bad ({run.model})")
+        parts.append(f"{run.done} {item}s, {run.summary.get('bad_items', 0)} look bad ({run.model})")
     if run.missing:
         parts.append(f"{run.missing} missing ({', '.join(f'{n} {reason}' for reason, n in run.reasons.items())})")
     if run.unsettled:
-        parts.append("may have been fetched before its end")
+        parts.append("perhaps still being taken when it was fetched")
     return ", ".join(parts) + (f": {run.why}" if run.why else "")
 
 
@@ -195,56 +175,10 @@ def _at_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-# --- servers ---
+# --- serving ---
 
 
-@command("demo-dqm")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=Whole(0, 65_535), default=8081, show_default=True, help="0 takes a free one.")
-@click.option(
-    "--latency", type=Number(), default=0.0, show_default=True, help="Seconds between a request and its reply."
-)
-@click.option(
-    "--jitter", type=Number(), default=0.0, show_default=True, help="Random delay of up to this many further seconds."
-)
-@click.option(
-    "--fault",
-    "faults",
-    multiple=True,
-    metavar="KIND[=SHARE[:TRIES]]",
-    help="Let this share of the chambers fail in this way, for a number of tries or for ever; repeatable. "
-    "An unknown kind lists all kinds.",
-)
-@click.option("--until-stdin-ends", is_flag=True, hidden=True)
-def demo_dqm(
-    driftwatch: Driftwatch,
-    host: str,
-    port: int,
-    latency: float,
-    jitter: float,
-    faults: tuple[str, ...],
-    until_stdin_ends: bool,
-) -> None:
-    """Serve simulated runs as the DQM server does. First prints its base URL, for DQM_URL."""
-    from app.subsystems.dt.sources.demo import DemoOptions, DemoServer, Fault
-
-    options = DemoOptions(latency=latency, jitter=jitter, faults=tuple(Fault.parse(fault) for fault in faults))
-    server = DemoServer(options, host, port)
-    click.echo(server.url)
-
-    def stop_when_stdin_ends() -> None:
-        sys.stdin.read()
-        server.stop()
-
-    if until_stdin_ends:
-        threading.Thread(target=stop_when_stdin_ends, daemon=True).start()
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        server.stop()
-
-
-@command("serve")
+@command("serve", of_all=True)
 def serve(driftwatch: Driftwatch) -> None:
     """Serve the pages and do the work in the background, until Ctrl-C."""
     from app.serving import serve_until_told

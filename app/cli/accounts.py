@@ -20,7 +20,7 @@ def users_group() -> None:
     """Accounts: who may do what."""
 
 
-@command("add")
+@command("add", of_all=True)
 @click.argument("name")
 @click.option("--role", type=ROLES, required=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, for scripts.")
@@ -33,7 +33,7 @@ def add_user(driftwatch: Driftwatch, name: str, role: str, password_stdin: bool,
     click.echo(f"{account.name}: added, {account.role}")
 
 
-@command("list")
+@command("list", of_all=True)
 def list_users(driftwatch: Driftwatch) -> None:
     """List the accounts, by name."""
     acting(driftwatch, "users")
@@ -43,7 +43,7 @@ def list_users(driftwatch: Driftwatch) -> None:
         click.echo(f"{account.name:24} {account.role:8} {state:8} {password}".rstrip())
 
 
-@command("role")
+@command("role", of_all=True)
 @click.argument("name")
 @click.argument("role", type=ROLES)
 def set_role(driftwatch: Driftwatch, name: str, role: str) -> None:
@@ -52,7 +52,7 @@ def set_role(driftwatch: Driftwatch, name: str, role: str) -> None:
     click.echo(f"{account.name}: {account.role}")
 
 
-@command("disable")
+@command("disable", of_all=True)
 @click.argument("name")
 def disable_user(driftwatch: Driftwatch, name: str) -> None:
     """Disable an account; what it did stays under its name."""
@@ -60,7 +60,7 @@ def disable_user(driftwatch: Driftwatch, name: str) -> None:
     click.echo(f"{account.name}: disabled")
 
 
-@command("enable")
+@command("enable", of_all=True)
 @click.argument("name")
 def enable_user(driftwatch: Driftwatch, name: str) -> None:
     """Enable a disabled account."""
@@ -68,7 +68,7 @@ def enable_user(driftwatch: Driftwatch, name: str) -> None:
     click.echo(f"{account.name}: in use")
 
 
-@command("password")
+@command("password", of_all=True)
 @click.argument("name")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, for scripts.")
 def set_password(driftwatch: Driftwatch, name: str, password_stdin: bool) -> None:
@@ -79,7 +79,7 @@ def set_password(driftwatch: Driftwatch, name: str, password_stdin: bool) -> Non
     click.echo(f"{name}: password changed")
 
 
-@command("link")
+@command("link", of_all=True)
 @click.argument("name", required=False)
 def make_link(driftwatch: Driftwatch, name: str | None) -> None:
     """Print a link that signs in once, within 24 hours: as NAME, or as the local admin."""

@@ -1,11 +1,12 @@
-"""Shared by all commands: access to the program, the account they act for, and errors as one sentence."""
+"""What every command shares: the subsystem it works on, whom it acts for, and one sentence for whatever went wrong."""
 
 from __future__ import annotations
 
 import functools
 import getpass
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import click
 from flask import current_app
@@ -14,26 +15,30 @@ from pymongo.errors import PyMongoError
 
 from app import given
 from app.driftwatch import Driftwatch
-from app.errors import DiskFull, DriftwatchError, SignInNeeded
-from app.store.connecting import unavailable, unhurried
+from app.errors import DiskFull, DriftwatchError, InvalidInput, SignInNeeded
+from app.store.connecting import unavailable
 
-LOOK_SECONDS = 0.2  # between two polls of the background work
+LOOK_SECONDS = 0.2  # between two looks at what the background is doing
+WHOSE = "Which subsystem is meant; the first, if not given."
 
 
-def command(name: str) -> Callable:
-    """A command that receives the `Driftwatch`, closes it at the end, and reports expected errors in one sentence."""
+def command(name: str, of_all: bool = False) -> Callable:
+    """A command that gets the `Driftwatch`, puts it away at the end, and answers expected errors with one sentence.
+
+    Args:
+        of_all: it is the same for all subsystems; otherwise `--subsystem` says whose `Driftwatch` it gets.
+    """
 
     def decorate(function: Callable) -> click.Command:
         @click.command(name)
         @functools.wraps(function)
-        def run(*args: object, **kwargs: object) -> None:
-            driftwatch: Driftwatch = current_app.extensions["driftwatch"]
+        def run(*args: object, subsystem: str | None = None, **kwargs: object) -> None:
+            whole: Driftwatch = current_app.extensions["driftwatch"]
             logging.basicConfig(level=logging.WARNING, format="%(message)s")
             try:
-                for name, value in kwargs.items():
+                for name, value in {"subsystem": subsystem, **kwargs}.items():
                     _require_sound(name, value)
-                with unhurried():
-                    function(driftwatch, *args, **kwargs)
+                function(whole.of(subsystem) if subsystem else whole, *args, **kwargs)
             except PyMongoError as error:
                 raise click.ClickException(str(unavailable(error))) from None
             except DriftwatchError as error:
@@ -43,16 +48,56 @@ def command(name: str) -> Callable:
                     raise click.ClickException(str(full)) from None
                 raise
             finally:
-                driftwatch.close()
+                whole.close()
 
         run.callback = with_appcontext(run.callback)
+        if not of_all:
+            run.params.append(click.Option(["--subsystem"], metavar="NAME", help=WHOSE))
         return run
 
     return decorate
 
 
+class OfEach(click.Command):
+    """A command that is another for some subsystems: `--subsystem` says which is run and which help is shown.
+
+    Args:
+        plain: for those that have none of their own; None where they have no such command.
+        own: subsystem → its own.
+        first: the subsystem that is meant where none is named.
+    """
+
+    def __init__(self, name: str, plain: click.Command | None, own: Mapping[str, click.Command], first: str) -> None:
+        usual = own.get(first) or plain or next(iter(own.values()))
+        super().__init__(name, help=usual.help)
+        self._plain, self._own, self._first = plain, own, first
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        asked = _subsystem_of(args) or self._first
+        chosen = self._own.get(asked, self._plain)
+        if chosen is None:
+            having = " or ".join(self._own)
+            raise click.ClickException(str(InvalidInput("subsystem", asked, f"{having}: no other has this command")))
+        return chosen.make_context(info_name, args, parent, **extra)
+
+
+def _subsystem_of(args: Sequence[str]) -> str:
+    """The subsystem that the arguments of a command name.
+
+    >>> _subsystem_of(["NAME", "--subsystem", "ecal"]), _subsystem_of(["--subsystem=ecal"]), _subsystem_of(["NAME"])
+    ('ecal', 'ecal', '')
+    """
+    for argument, after in zip(args, [*args[1:], ""], strict=False):
+        name, is_given, value = argument.partition("=")
+        if name == "--subsystem":
+            return value if is_given else after
+    return ""
+
+
 def acting(driftwatch: Driftwatch, action: str) -> str:
-    """The name of the account that this command acts for, for `by` fields.
+    """Who runs this command, for `by` fields.
 
     Raises:
         SignInNeeded: there is no account to act for.
@@ -68,7 +113,7 @@ def acting(driftwatch: Driftwatch, action: str) -> str:
 
 
 class Whole(click.ParamType):
-    """An integer within a range, in plain digits: click's own also accepts 1_000, and numbers of any size."""
+    """A whole number of a range, in plain digits: click's own takes 1_000, and numbers of any size."""
 
     name = "integer"
 
@@ -79,13 +124,11 @@ class Whole(click.ParamType):
         try:
             return given.within("it", given.whole_number(str(value)), self._allowed)
         except (ValueError, DriftwatchError):
-            self.fail(
-                f"{value!r} is not a whole number from {self._allowed[0]:,} to {self._allowed[-1]:,}.", param, ctx
-            )
+            self.fail(f"{value!r} is no whole number from {self._allowed[0]:,} to {self._allowed[-1]:,}.", param, ctx)
 
 
 class Number(click.ParamType):
-    """A finite number in plain notation; its range is checked by whatever uses it."""
+    """A finite number, plainly written; what it may be is said by what it is for."""
 
     name = "float"
 
@@ -93,11 +136,11 @@ class Number(click.ParamType):
         try:
             return given.number(str(value))
         except ValueError:
-            self.fail(f"{value!r} is not a number.", param, ctx)
+            self.fail(f"{value!r} is no number.", param, ctx)
 
 
 def _require_sound(name: str, value: object) -> None:
-    """Refuse text that cannot be stored or shown, since the shell passes any bytes. Paths are exempt."""
+    """Refuse a text that could be neither kept nor shown: the shell gives any bytes. Paths may have such names."""
     for one in value if isinstance(value, tuple) else (value,):
         if isinstance(one, str):
             given.sound_text(name, one)

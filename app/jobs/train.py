@@ -19,7 +19,7 @@ from app.ml.models import load_card
 from app.ml.worker_process import Told, done_apart
 from app.registry import Registry
 from app.store import Store
-from app.subsystems.learning import Found, Learning, Order, Plan
+from app.subsystems.learning import Found, Learning, Order, Plan, require_offered
 from config import Settings
 
 KIND = "train"
@@ -72,7 +72,9 @@ class Training:
 
         Raises:
             TooFewLabels: with what is missing.
+            Conflict: the subsystem's models cannot be trained.
         """
+        require_offered(self._learning, "train")
         self._learning.require_enough(self._store, plan)
 
     def order(self, plan: Plan, folder: Path) -> Order:
@@ -99,7 +101,9 @@ class Training:
 
         Raises:
             TooFewLabels: with what is missing.
+            Conflict: the subsystem's models cannot be trained.
         """
+        require_offered(self._learning, "train")
         with tempfile.TemporaryDirectory() as folder:
             order = self.order(plan, Path(folder))
             for sentence in order.notes:
@@ -118,9 +122,9 @@ def training_job(store: Store, job_id: str) -> Job:
     """A training by its id.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none of the subsystem.
     """
     job = store.jobs.get(job_id)
-    if job.kind != KIND:
+    if job.kind != KIND or job.subsystem != store.subsystem.name:
         raise NotFound(f"There is no training {job_id!r}.")
     return job

@@ -1,7 +1,7 @@
-"""The interface to a subsystem's networks.
+"""What a subsystem's networks can do, as the rest of the program asks for it.
 
-A subsystem creates its `Learning` on first use. Creating it does not import TensorFlow; using it may. Scorers, plans
-and orders are only passed back to the subsystem that made them, and so are typed `Any` as its arguments.
+A subsystem makes its `Learning` when it is first needed. Making it imports no TensorFlow; what it does may. Scorers,
+plans and orders go back only to the subsystem that made them: so they are `Any` where it takes them.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from app.errors import Conflict
+
 if TYPE_CHECKING:
     from app.domain.influence import Influence, Method
     from app.domain.items import Item
     from app.domain.judgement import Judgement
     from app.domain.models import Model
     from app.domain.thresholds import SetThreshold
+    from app.ml.cards import Known
     from app.ml.models import Card
     from app.store import Store
     from app.store.figures import KeptFigures
     from config import Settings
 
-Report = Callable[[str], None]  # receives progress messages, one line at a time
+Report = Callable[[str], None]  # told what is going on, a line at a time
 Tell = Callable[[Mapping[str, Any]], None]  # a task's progress: see `app.ml.worker_process`
 
 
@@ -32,7 +35,7 @@ class Task(Protocol):
 
 
 class Scorer(Protocol):
-    """A model that is ready to score; safe to share between threads."""
+    """A model that is ready to judge; safe to share between threads."""
 
     card: Card
     version: str
@@ -43,37 +46,37 @@ class Scorer(Protocol):
         ...
 
     def judge(self, histograms: Sequence[Any]) -> list[Judgement]:
-        """Score items, in the given order."""
+        """Judge items, in the order given."""
         ...
 
 
 class Explainer(Protocol):
-    """Explains the scores of one model."""
+    """What explains the scores of one model."""
 
     def explain(self, histograms: Sequence[Any], method: Method | str) -> list[Influence]:
-        """Explain the scores of items, in the given order."""
+        """Explain the scores of items, in the order given."""
         ...
 
 
 class Drift(Protocol):
-    """Measures how far a run is from its model's training data."""
+    """How far a run is from what its model was trained on."""
 
     def make_reference(self, scorer: Any, stop: Callable[[], bool]) -> Any | None:
-        """A summary of a model's training data; None if stopped."""
+        """What a model was trained on, in short; None where it was stopped."""
         ...
 
     def to_document(self, reference: Any) -> dict[str, Any]:
-        """A reference in the form in which it is stored."""
+        """A reference as it is kept."""
         ...
 
     def of_document(self, document: Mapping[str, Any]) -> Any:
-        """A reference from its stored form."""
+        """A reference that was kept."""
         ...
 
     def measure(
         self, reference: Any, scored: Sequence[tuple[Item, bytes | None]]
     ) -> tuple[dict[str, Any], list[float | None]]:
-        """The run's drift as fields, and for each item its distance from anything seen.
+        """The run's drift as fields, and for each item how unlike anything seen it is.
 
         Args:
             scored: the run's items with their embeddings.
@@ -82,7 +85,7 @@ class Drift(Protocol):
 
 
 class Found(Protocol):
-    """What a candidate forgot compared with the model in use."""
+    """What a candidate forgot of what the model in use knows."""
 
     @property
     def forgotten(self) -> Iterable[Any]: ...
@@ -91,7 +94,7 @@ class Found(Protocol):
 
 
 class Plan(Protocol):
-    """A person's choice of what to train."""
+    """What a person chose to have trained."""
 
     @property
     def architecture(self) -> str: ...
@@ -102,12 +105,12 @@ class Plan(Protocol):
 
 
 class Order(Protocol):
-    """A plan with everything needed to carry it out, collected from the store.
+    """A plan with all that it takes to carry it out, collected from the store.
 
     Attributes:
-        folder: where the candidate's folder is created.
-        summary: the labels used, as shown during the training.
-        notes: notable omissions, one sentence each.
+        folder: where the candidate's folder is made.
+        summary: the labels that go in, as they are shown while it is trained.
+        notes: what the person should know of what is left out, a sentence each.
         task: makes the candidate in another process; its result is what `Learning.found` reads.
     """
 
@@ -125,12 +128,16 @@ class Order(Protocol):
 
 
 class Learning(Protocol):
-    """Scoring, explaining, training and comparing.
+    """Judging, explaining, training and comparing.
 
     Attributes:
-        drift: None if it is not measured.
-        test_items: the default number of simulated items in comparisons and evaluations.
+        cannot: what it does not offer, of "train", "evaluate", "compare" and "convert": why not, in a sentence.
+        drift: None where it is not measured.
+        test_items: how many simulated items a comparison and an evaluation use unless told otherwise.
     """
+
+    @property
+    def cannot(self) -> Mapping[str, str]: ...
 
     @property
     def drift(self) -> Drift | None: ...
@@ -139,34 +146,34 @@ class Learning(Protocol):
     def test_items(self) -> Mapping[str, int]: ...
 
     def scorer(self, folder: Path) -> Scorer:
-        """Load the model in a folder.
+        """Load the model of a folder.
 
         Raises:
-            ModelRefused: its file does not match its card.
+            ModelRefused: its file is not its card's, or not what the card says.
         """
         ...
 
     def require_working(self, folder: Path) -> None:
-        """Try out a model in another process.
+        """Try a model in another process.
 
         Raises:
-            ModelRefused: it cannot score.
+            ModelRefused: it cannot judge.
         """
         ...
 
     def explainer(self, scorer: Any) -> Explainer | None:
-        """The explainer of a model's scores; None if there is none."""
+        """What explains a model's scores; None where nothing does."""
         ...
 
-    def known(self, model: Model, card: Card, thresholds: Sequence[SetThreshold], kept: KeptFigures | None) -> Any:
-        """All that is known of a model, for its page: has `method`, its figures on the test set, or None."""
+    def known(self, model: Model, card: Card, thresholds: Sequence[SetThreshold], kept: KeptFigures | None) -> Known:
+        """All that is known of a model, for its page and its card."""
         ...
 
     def convert(self, file: Path, name: str, parent: Path) -> Path:
-        """Make a model's folder from a foreign file.
+        """Make a model's folder of a file from elsewhere.
 
         Raises:
-            ModelRefused: it cannot be read or trusted.
+            ModelRefused: it cannot be read, or not be trusted.
         """
         ...
 
@@ -175,22 +182,22 @@ class Learning(Protocol):
         ...
 
     def require_enough(self, store: Store, plan: Any) -> None:
-        """Refuse a plan with too few labels, without reading histograms.
+        """Refuse a plan for which there are too few labels, without looking at histograms.
 
         Raises:
-            TooFewLabels: with what is missing.
+            TooFewLabels: and what is missing.
         """
         ...
 
     def order(self, store: Store, plan: Any, folder: Path, active: Path, settings: Settings) -> Order:
-        """Collect everything that a plan needs.
+        """Collect what a plan takes.
 
         Args:
-            folder: where the candidate's folder will be created.
+            folder: where the candidate's folder is to be made.
             active: the folder of the model in use.
 
         Raises:
-            TooFewLabels: with what is missing.
+            TooFewLabels: and what is missing.
         """
         ...
 
@@ -199,15 +206,15 @@ class Learning(Protocol):
         ...
 
     def found(self, result: Mapping[str, Any]) -> Found:
-        """The result of an order's task."""
+        """What a task of an order found."""
         ...
 
     def evaluation(self, folders: Sequence[tuple[Path, float]], items: int) -> Task:
-        """A task that returns {"figures": JSON as text, "pictures": name → SVG} for the first of some models.
+        """A task that gives {"figures": JSON as text, "pictures": name → SVG} of the first of some models.
 
         Args:
-            folders: the models' folders, each with the score from which a part is bad.
-            items: number of simulated ones to test on.
+            folders: of the models, with each the score from which a part is bad.
+            items: simulated ones to test on.
         """
         ...
 
@@ -217,8 +224,21 @@ class Learning(Protocol):
         """Two models side by side: (figures, JSON as text; name → SVG).
 
         Args:
-            runs: how many of the latest ones both score.
-            items: number of simulated ones to test on.
-            report: may raise, to abort.
+            runs: how many of the last ones both judge.
+            items: simulated ones to test on.
+            report: may raise, to end it.
         """
         ...
+
+
+def require_offered(learning: Learning, what: str) -> None:
+    """Refuse what a subsystem's networks cannot do.
+
+    Args:
+        what: "train", "evaluate", "compare" or "convert".
+
+    Raises:
+        Conflict: why not.
+    """
+    if why := learning.cannot.get(what):
+        raise Conflict(why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from app.domain.vocabulary import WHOLE, Answer, Vocabulary
@@ -72,6 +73,7 @@ class Subsystem:
         learning: what its networks can do; makes it when it is needed.
         views: its own pages, parts of the API and commands; makes them when they are needed.
         own_format: of files of histograms; None where there is none.
+        file: path → a file with its histograms as a source, which has `require_runs`; None where it reads none.
         was_alone: it was there before the others: the names of its collections begin with nothing.
     """
 
@@ -103,6 +105,7 @@ class Subsystem:
     kind_words: Mapping[str, str] = field(default_factory=dict)
     code: Callable[[int], int] | None = None
     own_format: OwnFormat | None = None
+    file: Callable[[Path], Any] | None = None
     was_alone: bool = False
 
     def at(self, place: Any) -> dict[str, Any]:

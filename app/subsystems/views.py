@@ -51,6 +51,34 @@ class RunPicture:
 
 
 @dataclass(frozen=True)
+class ModelPages:
+    """What the pages of the models show of a subsystem, in place of the plain tables of figures.
+
+    Attributes:
+        templates: the folder of `templates` with its `models.html`, `model.html`, `comparison.html`, `training.html`,
+            `training_progress.html`; each extends the plain one in `models` and fills its blocks.
+        of_model: (all that is known of a model, fields of the address or the form) → what `model.html` needs besides.
+        of_comparison: (kept figures, as JSON) → what `comparison.html` needs besides.
+        of_form: () → what `models.html` needs for the form that asks for a training.
+        read_plan: (form) → the plan; None where something in it is wrong, then the form has it.
+        of_training: (job) → what `training.html` and `training_progress.html` need besides.
+        comparison_text: (kept figures, as JSON) → the same as tables for a terminal.
+    """
+
+    templates: str
+    of_model: Callable[[Any, Any], dict[str, Any]]
+    of_comparison: Callable[[str], dict[str, Any]]
+    of_form: Callable[[], dict[str, Any]]
+    read_plan: Callable[[Any], Any | None]
+    of_training: Callable[[Any], dict[str, Any]]
+    comparison_text: Callable[[str], str]
+
+
+def no_commands() -> Sequence[click.Command]:
+    return ()
+
+
+@dataclass(frozen=True)
 class Views:
     """The views that a subsystem adds.
 
@@ -60,8 +88,9 @@ class Views:
         item: the pages of its items, in place of the plain ones.
         run_picture: of a run's items, beside the list of those that are bad; None where there is none.
         styles: sheets of `static` that its pages need.
+        models: what the pages of its models show, in place of the plain figures.
         api: parts of the API.
-        commands: commands of the command line.
+        commands: makes those of the command line; one of the name of a plain command is used in its place.
     """
 
     pages: Sequence[Blueprint] = ()
@@ -69,5 +98,6 @@ class Views:
     item: ItemPages | None = None
     run_picture: RunPicture | None = None
     styles: Sequence[str] = ()
+    models: ModelPages | None = None
     api: Sequence[Blueprint] = ()
-    commands: Sequence[click.Command] = ()
+    commands: Callable[[], Sequence[click.Command]] = no_commands

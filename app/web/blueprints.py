@@ -41,14 +41,21 @@ def init_app(app: Flask) -> None:
             app.register_blueprint(blueprint)
             owners[blueprint.name] = name
     api.init_app(app, {name: its.api for name, its in views.items()}, owners)
+    first = next(iter(views.values()))
     for endpoint in {one for its in views.values() for one in its.instead}:
-        app.view_functions[endpoint] = _chosen(endpoint, app.view_functions[endpoint])
+        plain = app.view_functions[endpoint]
+        app.view_functions[endpoint] = _chosen(endpoint, plain, first.instead.get(endpoint, plain))
 
 
-def _chosen(endpoint: str, plain: Callable[..., Any]) -> Callable[..., Any]:
-    """A view that is the one of the subsystem at hand, where that has its own."""
+def _chosen(endpoint: str, plain: Callable[..., Any], described: Callable[..., Any]) -> Callable[..., Any]:
+    """A view that is the one of the subsystem at hand, where that has its own.
 
-    @wraps(plain)
+    Args:
+        described: the one of the subsystem that is meant where nobody names one: the description of the API has what
+            it takes and gives.
+    """
+
+    @wraps(described)
     def view(**arguments: Any) -> Any:
         return application.current_subsystem().views().instead.get(endpoint, plain)(**arguments)
 

@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 
 from app.domain.models import Model, ModelState
 from app.domain.thresholds import SetThreshold
+from app.ml import cards
 from app.ml.models import Composition, PartCount, load_card
-from app.subsystems.dt.learning import cards
 from app.subsystems.dt.learning.cards import Known
 from config import ROOT
 

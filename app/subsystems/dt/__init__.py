@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.domain.vocabulary import Vocabulary
@@ -17,6 +18,7 @@ from app.subsystems.subsystem import OwnFormat, Subsystem
 
 if TYPE_CHECKING:
     from app.sources import Server
+    from app.subsystems.dt.sources.rootfile import RootFile
     from app.subsystems.learning import Learning
     from app.subsystems.views import Views
     from config import Settings
@@ -48,6 +50,12 @@ def _server(settings: Settings, demonstration: str | None) -> Server:
     from app.subsystems.dt.sources.jsonfairy import Jsonfairy
 
     return Jsonfairy(settings, demonstration)
+
+
+def _file(path: Path) -> RootFile:
+    from app.subsystems.dt.sources.rootfile import RootFile
+
+    return RootFile(path)
 
 
 def _learning() -> Learning:
@@ -91,5 +99,6 @@ DT = Subsystem(
         write=the_2018_format.written,
         read=the_2018_format.read,
     ),
+    file=_file,
     was_alone=True,
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from flask import Blueprint
 from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
-from app.subsystems.dt.learning.evaluation import Evaluation
 from app.web.api.definition import REFUSED, spec
 from app.web.api.schemas import Problem
 from app.web.shared.access import needs, person
@@ -25,14 +27,14 @@ class EvaluationOut(BaseModel):
     why: str = Field(description="why the last try failed")
     at: datetime | None = Field(None, description="when the figures were kept")
     by: str = ""
-    figures: Evaluation | None = Field(None, description="null where it was not evaluated yet")
+    figures: Any = Field(None, description="as the subsystem evaluates one; null where it was not evaluated yet")
 
 
 @blueprint.get("/models/<name>/evaluation")
 @spec.validate(resp=Answers(HTTP_200=EvaluationOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
 def show_evaluation(name: str) -> EvaluationOut:
     """What a model was found to be worth, and whether it is being evaluated."""
-    return _evaluation(name)
+    return evaluation_of(name)
 
 
 @blueprint.post("/models/<name>/evaluation")
@@ -41,10 +43,15 @@ def show_evaluation(name: str) -> EvaluationOut:
 def ask_for_evaluation(name: str) -> tuple[EvaluationOut, int]:
     """Have a model evaluated in the background, again if it was before; the result is kept in its place."""
     current_driftwatch().evaluate(name, by=person().name)
-    return _evaluation(name), 202
+    return evaluation_of(name), 202
 
 
-def _evaluation(name: str) -> EvaluationOut:
+def evaluation_of(name: str, read: Callable[[str], Any] = json.loads) -> EvaluationOut:
+    """What is known of a model's worth.
+
+    Args:
+        read: makes of the kept figures, JSON, what is answered.
+    """
     driftwatch = current_driftwatch()
     known, job = driftwatch.models.known(name), driftwatch.last_evaluation(name)
     out = EvaluationOut(
@@ -54,4 +61,4 @@ def _evaluation(name: str) -> EvaluationOut:
     )
     if known.kept is None:
         return out
-    return out.model_copy(update={"at": known.kept.at, "by": known.kept.by, "figures": known.evaluation})
+    return out.model_copy(update={"at": known.kept.at, "by": known.kept.by, "figures": read(known.kept.figures)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json as json_text
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -10,14 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from spectree import Response as Answers
 
 from app.given import Given
-from app.subsystems.dt.learning import cards
-from app.subsystems.dt.learning.side_by_side import SideBySide
+from app.ml import cards
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import (
-    ModelOut,
-    ModelsOut,
-    Problem,
-)
+from app.web.api.schemas import ModelOut, ModelsOut, Problem
 from app.web.models.comparison import USUAL_RUNS
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
@@ -26,15 +23,15 @@ blueprint = Blueprint("models", __name__)
 
 
 class ThresholdOut(BaseModel):
-    """From which score a layer is bad, for one use, and what that means on simulated chambers."""
+    """From which score a part of an item is bad, for one use, and what that means on the test set."""
 
     model_config = ConfigDict(from_attributes=True)
 
     use: str
     score: float
-    false_alarms: float | None = Field(description="share of good layers called bad; null where nobody measured it")
-    false_alarms_by_hits: dict[str, float] = Field(description="the same by hits a cell")
-    found: float | None = Field(description="share of bad layers called bad; null where nobody measured it")
+    false_alarms: float | None = Field(description="share of good parts called bad; null where nobody measured it")
+    false_alarms_by_hits: dict[str, float] = Field(description="the same by how many hits an item has")
+    found: float | None = Field(description="share of bad parts called bad; null where nobody measured it")
     why: str = Field("", description="empty where it is the card's, as are the next two")
     by: str = ""
     at: datetime | None = None
@@ -48,7 +45,7 @@ class ThresholdsOut(BaseModel):
 
 class ThresholdRequest(Given):
     use: str = Field(description="shifter or alarm")
-    score: float = Field(description="from which a layer is bad")
+    score: float = Field(description="from which a part is bad")
     why: str = Field(description="the reason, for those who come later")
 
 
@@ -64,7 +61,7 @@ class ComparisonOut(BaseModel):
     why: str = Field("", description="why the last try failed")
     at: datetime | None = Field(None, description="when the figures were made")
     by: str = ""
-    figures: SideBySide | None = Field(None, description="null where they were not compared yet")
+    figures: Any = Field(None, description="as the subsystem compares two; null where they were not compared yet")
 
 
 ANSWERS: dict[str, Any] = {"HTTP_404": Problem, "HTTP_503": Problem}
@@ -81,7 +78,7 @@ def list_thresholds(name: str) -> ThresholdsOut:
 @needs("set_threshold")
 @spec.validate(resp=Answers(HTTP_200=ThresholdsOut, **REFUSED, **ANSWERS), tags=["models"])
 def set_threshold(name: str, json: ThresholdRequest) -> ThresholdsOut:
-    """Set from which score a layer is bad; it holds for what is scored from then on, also by a re-evaluation."""
+    """Set from which score a part is bad; it holds for what is scored from then on, also by a re-evaluation."""
     current_driftwatch().set_threshold(name, json.use, json.score, json.why, by=person().name)
     return _thresholds(name)
 
@@ -90,7 +87,7 @@ def set_threshold(name: str, json: ThresholdRequest) -> ThresholdsOut:
 @spec.validate(resp=Answers(HTTP_200=ComparisonOut, **ANSWERS), tags=["models"])
 def show_comparison(name: str, other: str) -> ComparisonOut:
     """What comparing a model with another found, and whether that is under way."""
-    return _comparison(name, other)
+    return comparison_of(name, other)
 
 
 @blueprint.post("/models/<name>/comparisons/<other>")
@@ -99,10 +96,15 @@ def show_comparison(name: str, other: str) -> ComparisonOut:
 def ask_for_comparison(name: str, other: str, json: ComparisonRequest) -> tuple[ComparisonOut, int]:
     """Have two models compared in the background, again if they were before."""
     current_driftwatch().compare(name, other, json.runs, by=person().name)
-    return _comparison(name, other), 202
+    return comparison_of(name, other), 202
 
 
-def _comparison(name: str, other: str) -> ComparisonOut:
+def comparison_of(name: str, other: str, read: Callable[[str], Any] = json_text.loads) -> ComparisonOut:
+    """What is known of two models side by side.
+
+    Args:
+        read: makes of the kept figures, JSON, what is answered.
+    """
     driftwatch = current_driftwatch()
     pair = (driftwatch.models.get(name).name, driftwatch.models.get(other).name)
     kept, job = driftwatch.store.comparisons.get(pair), driftwatch.last_comparison(*pair)
@@ -113,7 +115,7 @@ def _comparison(name: str, other: str) -> ComparisonOut:
     )
     if kept is None:
         return out
-    return out.model_copy(update={"at": kept.at, "by": kept.by, "figures": SideBySide.readable(kept.figures)})
+    return out.model_copy(update={"at": kept.at, "by": kept.by, "figures": read(kept.figures)})
 
 
 def _thresholds(name: str) -> ThresholdsOut:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, Self
 
 from flask import Blueprint
 from pydantic import BaseModel, Field
@@ -11,31 +13,23 @@ from spectree import Response as Answers
 from app.domain.jobs import Job, JobState
 from app.given import Given
 from app.jobs.train import KIND, training_job
-from app.subsystems.dt.learning.candidate import Plan
-from app.subsystems.dt.learning.labelled_items import Choice
+from app.subsystems.learning import require_offered
 from app.web.api.definition import REFUSED, spec
 from app.web.api.schemas import ModelOut, Problem
+from app.web.models.plain_pages import MOST_NOTE, SEEDS, USUAL_SEED
 from app.web.shared.access import needs, person
-from app.web.shared.application import current_driftwatch
+from app.web.shared.application import current_driftwatch, current_subsystem
 
 blueprint = Blueprint("training", __name__)
 
 MOST_LISTED = 50
-USUAL = Plan()
 
 
-class TrainingRequest(Given):
-    """What to train; what is left out is as usual."""
+class PlainTrainingRequest(Given):
+    """What to train, where nothing but the labels goes in; what is left out is as usual."""
 
-    runs: str = Field("", max_length=100, description="labels of these runs only: '302634-302640'; of all, if empty")
-    resolved_only: bool = Field(False, description="only labels by which an expert ended a disagreement")
-    simulated_weight: float = Field(
-        USUAL.simulated_weight,
-        description="how much all simulated layers count together, all labelled ones counting 1",
-    )
-    architecture: str = USUAL.architecture
-    seed: int = USUAL.seed
-    chambers: int = Field(USUAL.chambers, description="simulated chambers, of which 60 % are learnt from")
+    seed: int = Field(USUAL_SEED, ge=SEEDS[0], le=SEEDS[-1], description="the same seed gives the same model")
+    note: str = Field("", max_length=MOST_NOTE, description="for those who come later")
 
 
 class Loss(BaseModel):
@@ -46,7 +40,7 @@ class Loss(BaseModel):
     validation: float
 
 
-class TrainingOut(BaseModel):
+class PlainTrainingOut(BaseModel):
     """A training: what it does, how far it is, what came of it."""
 
     id: str
@@ -59,12 +53,11 @@ class TrainingOut(BaseModel):
     epochs: int | None = Field(description="the most that there can be")
     losses: list[Loss]
     model: str | None = Field(description="the candidate, once it is there")
-    plan: TrainingRequest
+    plan: Any = Field(description="what was asked for")
 
     @classmethod
-    def of(cls, job: Job) -> TrainingOut:
-        plan, progress = Plan.of_args(job.args), job.progress
-        asked = {name: getattr(plan, name) for name in ("simulated_weight", "architecture", "seed", "chambers")}
+    def of(cls, job: Job) -> Self:
+        progress = job.progress
         return cls(
             id=job.id,
             state=job.state,
@@ -76,12 +69,17 @@ class TrainingOut(BaseModel):
             epochs=progress.get("epochs"),
             losses=[Loss(epoch=n, training=t, validation=v) for n, t, v in progress.get("losses", ())],
             model=progress.get("model"),
-            plan=TrainingRequest(runs=plan.choice.runs, resolved_only=plan.choice.resolved_only, **asked),
+            plan=cls.plan_of(job.args),
         )
 
+    @classmethod
+    def plan_of(cls, args: Mapping[str, Any]) -> Any:
+        """What was asked for, of the arguments of a job."""
+        return dict(args)
 
-class TrainingsOut(BaseModel):
-    trainings: list[TrainingOut]
+
+class PlainTrainingsOut(BaseModel):
+    trainings: list[PlainTrainingOut]
 
 
 class OverrideIn(Given):
@@ -89,36 +87,35 @@ class OverrideIn(Given):
 
 
 @blueprint.get("/trainings")
-@spec.validate(resp=Answers(HTTP_200=TrainingsOut, HTTP_503=Problem), tags=["models"])
-def list_trainings() -> TrainingsOut:
+@spec.validate(resp=Answers(HTTP_200=PlainTrainingsOut, HTTP_503=Problem), tags=["models"])
+def list_trainings() -> PlainTrainingsOut:
     """The last trainings from labels, newest first."""
-    jobs = current_driftwatch().store.jobs.newest(KIND, MOST_LISTED)
-    return TrainingsOut(trainings=[TrainingOut.of(job) for job in jobs])
+    return PlainTrainingsOut(trainings=[PlainTrainingOut.of(job) for job in last_trainings()])
 
 
 @blueprint.post("/trainings")
 @needs("train")
-@spec.validate(resp=Answers(HTTP_202=TrainingOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["models"])
-def ask_for_training(json: TrainingRequest) -> tuple[TrainingOut, int]:
+@spec.validate(resp=Answers(HTTP_202=PlainTrainingOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["models"])
+def ask_for_training(json: PlainTrainingRequest) -> tuple[PlainTrainingOut, int]:
     """Have a candidate trained from labels; refused, with what is missing, where there are too few."""
-    given = json.model_dump(exclude={"runs", "resolved_only"})
-    plan = Plan(Choice.of(json.runs, json.resolved_only), **given)
-    return TrainingOut.of(current_driftwatch().train(plan, by=person().name)), 202
+    learning = current_subsystem().learning()
+    require_offered(learning, "train")
+    return PlainTrainingOut.of(current_driftwatch().train(learning.plan_of(json.model_dump()), by=person().name)), 202
 
 
 @blueprint.get("/trainings/<training>")
-@spec.validate(resp=Answers(HTTP_200=TrainingOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
-def show_training(training: str) -> TrainingOut:
+@spec.validate(resp=Answers(HTTP_200=PlainTrainingOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+def show_training(training: str) -> PlainTrainingOut:
     """One training."""
-    return TrainingOut.of(training_job(current_driftwatch().store, training))
+    return PlainTrainingOut.of(training_job(current_driftwatch().store, training))
 
 
 @blueprint.post("/trainings/<training>/stop")
 @needs("train")
-@spec.validate(resp=Answers(HTTP_202=TrainingOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
-def stop_training(training: str) -> tuple[TrainingOut, int]:
+@spec.validate(resp=Answers(HTTP_202=PlainTrainingOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+def stop_training(training: str) -> tuple[PlainTrainingOut, int]:
     """Stop a training; nothing of it is kept. Nothing happens to one that has ended."""
-    return TrainingOut.of(current_driftwatch().stop_training(training, by=person().name)), 202
+    return PlainTrainingOut.of(current_driftwatch().stop_training(training, by=person().name)), 202
 
 
 @blueprint.post("/models/<name>/override")
@@ -129,3 +126,8 @@ def stop_training(training: str) -> tuple[TrainingOut, int]:
 def override_refusal(name: str, json: OverrideIn) -> ModelOut:
     """Let a model be activated that was refused because it finds less than the one in use."""
     return ModelOut.of(current_driftwatch().override_refusal(name, json.reason, by=person().name))
+
+
+def last_trainings() -> list[Job]:
+    """Those that are listed, newest first."""
+    return current_driftwatch().store.jobs.newest(KIND, MOST_LISTED)

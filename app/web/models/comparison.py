@@ -10,23 +10,13 @@ from flask.typing import ResponseReturnValue
 from app.driftwatch import COMPARED_RUNS
 from app.errors import InvalidInput, NotFound
 from app.pictures import POLICY
-from app.subsystems.dt.geometry import Chamber
-from app.subsystems.dt.learning.evaluation import ALL, ALL_KINDS, FALSE_ALARMS, LEVELS, in_words
-from app.subsystems.dt.learning.side_by_side import BINS, CELLS, Cell, SideBySide, Where
+from app.web.models import plain_pages
 from app.web.models.models_page import why_failed
 from app.web.shared.access import needs, person
-from app.web.shared.application import current_driftwatch
-from app.web.shared.display import item_url
+from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.fields import Fields, number_in
 
 USUAL_RUNS = 10
-SET_WORDS = {
-    "simulated": "Simulated test set",
-    "labelled": "Labelled chambers of the test part",
-    "control": "Random control",
-}
-BAR = 24  # height of a full bar of a distribution, in its picture's units
-
 blueprint = Blueprint("comparison", __name__, url_prefix="/models/<name>/compare")
 
 
@@ -84,40 +74,17 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
         driftwatch.models.get(other)
     kept = driftwatch.store.comparisons.get((name, other))
     job = driftwatch.last_comparison(name, other)
-    found = kept and SideBySide.readable(kept.figures)
-    return render_template(
-        "models/comparison.html",
-        model=model,
-        other=other,
-        others=[(one, one) for one in others],
-        fields=given,
-        kept=kept,
-        found=found,
-        under_way=job if job and job.active else None,
-        failed=why_failed(job, kept),
-        usual_runs=USUAL_RUNS,
-        set_words=SET_WORDS,
-        rates=FALSE_ALARMS,
-        levels=[level for level in LEVELS if level != ALL],
-        all_kinds=ALL_KINDS,
-        cells=CELLS,
-        bars=_bars,
-        bar=BAR,
-        chamber_at=_address,
-        chamber_of=_chamber,
-        in_words=in_words,
-    ), given.status
-
-
-def _bars(cell: Cell) -> list[tuple[int, float]]:
-    """The bars of a distribution: (which twentieth, height); on a root's scale, for few beside many to be seen."""
-    most = max(cell.scores)
-    return [(i, round(BAR * (count / most) ** 0.5, 1)) for i, count in enumerate(cell.scores) if count and i < BINS]
-
-
-def _chamber(where: Where) -> Chamber:
-    return Chamber(wheel=where.wheel, station=where.station, sector=where.sector)
-
-
-def _address(where: Where) -> str:
-    return item_url(where.run, _chamber(where))
+    own = plain_pages.own()
+    shown = {
+        "model": model,
+        "other": other,
+        "others": [(one, one) for one in others],
+        "fields": given,
+        "kept": kept,
+        "under_way": job if job and job.active else None,
+        "failed": why_failed(job, kept),
+        "usual_runs": USUAL_RUNS,
+        "cannot": current_subsystem().learning().cannot,
+        **(own.of_comparison(kept.figures) if kept else {}),
+    }
+    return render_template(f"{own.templates}/comparison.html", **shown), given.status

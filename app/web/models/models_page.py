@@ -6,7 +6,6 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
-from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from app.domain.jobs import Job, JobState
@@ -14,20 +13,17 @@ from app.domain.models import Model, ModelState
 from app.domain.thresholds import SetThreshold
 from app.driftwatch import MOST_REASON
 from app.errors import InvalidInput, NotFound
+from app.ml import cards
 from app.ml.models import SHIFTER, Card, Threshold
 from app.pictures import POLICY
 from app.registry import USES
 from app.store.figures import KeptFigures
-from app.subsystems.dt.learning import cards
-from app.subsystems.dt.learning.evaluation import FALSE_ALARMS, LEVELS, CurvePoint, Evaluation, Method, in_words
-from app.subsystems.dt.learning.forgetting import Forgetting
-from app.web.models.evaluation_tables import EvaluationTables, rate
-from app.web.models.threshold_curve import ThresholdCurve, threshold
+from app.web.models import plain_pages
 from app.web.models.training_form import form_and_trainings
 from app.web.shared.access import needs, person
-from app.web.shared.application import current_driftwatch
+from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.display import own_query
-from app.web.shared.fields import Fields, fraction, one_of, percentage
+from app.web.shared.fields import Fields, fraction, one_of
 from app.web.shared.ordering import Keys, ordered, read_order
 
 STATE_WORDS = {
@@ -42,25 +38,25 @@ STATE_SHAPES = {
     ModelState.RETIRED: "gone",
     ModelState.REFUSED: "failed",
 }
-PICTURES = {  # in the order shown: what each says, for who cannot see it
-    "roc": "Share of bad layers found against the share of good layers flagged, for each method, simulated chambers",
-    "reliability": "Share of bad layers against the mean score, in tenths of the score",
-    "found-by-kind": "Share of bad layers found at 1 % false alarms, for each kind of fault and method",
-    "roc-real": "Share of bad layers found against the share of good layers flagged, for each method, real chambers",
-}
-
 blueprint = Blueprint("models_page", __name__, url_prefix="/models")
-
-
-@blueprint.record_once
-def _add_filters(state: BlueprintSetupState) -> None:
-    state.app.jinja_env.filters["threshold"] = threshold
 
 
 @blueprint.get("/")
 def index() -> tuple[str, int]:
     fields = Fields(request.args)
-    return render_template("models/models.html", **every_model(fields), **form_and_trainings(Fields({}))), fields.status
+    return page_of_all(fields, Fields({})), fields.status
+
+
+def page_of_all(fields: Fields, form: Fields, refused: str = "") -> str:
+    """The page of every model, with the form that asks for a training.
+
+    Args:
+        fields: the order of the address; what is wrong with it is noted there.
+        form: what was written into the form, and what is wrong with that.
+        refused: why what was asked for cannot be done.
+    """
+    shown = every_model(fields) | form_and_trainings(form, refused) | plain_pages.own().of_form()
+    return render_template(f"{plain_pages.own().templates}/models.html", **shown)
 
 
 def every_model(fields: Fields) -> dict[str, Any]:
@@ -134,19 +130,10 @@ def card(name: str) -> Response:
     return Response(cards.markdown(current_driftwatch().models.known(name)), mimetype="text/markdown", headers=headers)
 
 
-@blueprint.get("/<name>/curve.json")
-def curve(name: str) -> dict[str, object]:
-    """What thresholds mean, by falling score, with the places on the picture."""
-    method = current_driftwatch().models.known(name).method
-    if method is None or not method.curve:
-        raise NotFound(f"The model {name} has no curve: flask evaluate-model {name} --keep makes it.")
-    return {"levels": list(LEVELS), "points": ThresholdCurve(method.curve).document()}
-
-
 @blueprint.post("/<name>/thresholds")
 @needs("set_threshold")
 def set_threshold(name: str) -> ResponseReturnValue:
-    """Set from which score a layer is bad, for one use."""
+    """Set from which score a part is bad, for one use."""
     form = Fields(request.form)
     for field, words in (("score", "a score"), ("why", "a reason")):
         if field not in form.given:
@@ -237,56 +224,34 @@ def _kept(name: str) -> KeptFigures:
 
 
 def _page(name: str, given: Fields) -> tuple[str, int]:
-    driftwatch = current_driftwatch()
+    driftwatch, own = current_driftwatch(), plain_pages.own()
     known = driftwatch.models.known(name)
-    uses = cards.uses(known)
-    curve = ThresholdCurve(known.method.curve) if known.method and known.method.curve else None
-    wanted = _wanted(given, known.method, next(one.score for one in uses if one.use == SHIFTER))
     job = driftwatch.last_evaluation(name)
-    tables = _tables(known.evaluation)
-    sort, descending = read_order(given, *(keys for _, one in tables for keys in one.keys)) if tables else ("", False)
-    pictures = [(one, words) for one, words in PICTURES.items() if known.kept and one in known.kept.pictures]
-    return render_template(
-        "models/model.html",
-        model=known.model,
-        card=known.card,
-        limits=cards.limits(known),
-        uses=uses,
-        fields=given,
-        form=given,
-        forgetting=known.model.check and Forgetting.model_validate(known.model.check),
-        curve=curve,
-        wanted=wanted,
-        at=curve and wanted and curve.at(wanted),
-        set_before=known.thresholds,
-        use_names=[(use, use) for use in USES],
-        levels=LEVELS,
-        events=driftwatch.store.events.of_models(name),
-        runs=driftwatch.store.runs.count_by_model().get(name, 0),
-        active=driftwatch.model,
-        outlook=driftwatch.reevaluations.outlook(name),
-        bad_from=driftwatch.models.bad_from(name),
-        kept=known.kept,
-        evaluating=job if job and job.active else None,
-        evaluation_failed=why_failed(job, known.kept),
-        evaluation=known.evaluation,
-        evaluated=tables,
-        false_alarm_rate=rate,
-        sort=sort,
-        descending=descending,
-        pictures=pictures,
-        rates=FALSE_ALARMS,
-        in_words=in_words,
-        state_of=_state_of,
-    ), given.status
-
-
-def _tables(evaluation: Evaluation | None) -> list[tuple[str, EvaluationTables]]:
-    """(words, tables) of each set of chambers that a model was evaluated on."""
-    if evaluation is None:
-        return []
-    parts = {"simulated": evaluation.simulated} | ({"real": evaluation.real} if evaluation.real else {})
-    return [(f"{part.capitalize()} chambers", EvaluationTables(part, found)) for part, found in parts.items()]
+    shown = {
+        "known": known,
+        "model": known.model,
+        "card": known.card,
+        "limits": known.limits,
+        "uses": cards.uses(known),
+        "fields": given,
+        "form": given,
+        "check": known.model.check and plain_pages.rows_of(dict(known.model.check)),
+        "set_before": known.thresholds,
+        "use_names": [(use, use) for use in USES],
+        "events": driftwatch.store.events.of_models(name),
+        "runs": driftwatch.store.runs.count_by_model().get(name, 0),
+        "active": driftwatch.model,
+        "outlook": driftwatch.reevaluations.outlook(name),
+        "bad_from": driftwatch.models.bad_from(name),
+        "kept": known.kept,
+        "evaluating": job if job and job.active else None,
+        "evaluation_failed": why_failed(job, known.kept),
+        "pictures": [(one, one) for one in known.kept.pictures] if known.kept else [],
+        "cannot": current_subsystem().learning().cannot,
+        "state_of": _state_of,
+        **own.of_model(known, given),
+    }
+    return render_template(f"{own.templates}/model.html", **shown), given.status
 
 
 def why_failed(job: Job | None, kept: KeptFigures | None) -> str:
@@ -294,16 +259,6 @@ def why_failed(job: Job | None, kept: KeptFigures | None) -> str:
     if job is None or job.state is not JobState.FAILED or (kept and kept.at > job.ended_at):
         return ""
     return job.why
-
-
-def _wanted(given: Fields, method: Method | None, score: float) -> CurvePoint | None:
-    """What the address or the form asks about: the threshold of a rate, or a score; else the one that stands. None
-    where nobody measured what thresholds mean."""
-    rate = given.read("rate", percentage("rate"), None)
-    score = given.read("score", fraction("score"), score)
-    if method is None:
-        return None
-    return method.for_false_alarms(rate) if rate is not None else method.meaning(score)
 
 
 def _state_of(state: ModelState) -> tuple[str, str]:

@@ -1,62 +1,29 @@
-"""A model's card for people: what is known and what is not, identical on its page and as Markdown.
-
-What was not measured is omitted or listed as unknown, never invented. Not for the card's fields: see `models.Card`.
-"""
+"""A network's card for a person: what of it is particular to chambers, besides `app.ml.cards`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
-from app.domain.models import Model
-from app.domain.thresholds import SetThreshold
+from app.ml import cards
+from app.ml.cards import percent, table, when
 from app.ml.curves import Interval
 from app.ml.models import Card, Composition, PartCount
-from app.store.figures import KeptFigures
 from app.subsystems.dt.learning.evaluation import ALL, FALSE_ALARMS, LEVELS, Evaluation, Method, in_words
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 
-FOUND_LESS_THAN = 0.95  # share found at 1 % false alarms: kinds of fault below it are listed as limits
-LEAST_LAYERS = 10  # of a kind, for its share to be meaningful
+FOUND_LESS_THAN = 0.95  # share at 1 % false alarms: kinds of fault below it are named among the limits
+LEAST_LAYERS = 10  # of a kind, for its share to say something
 
 
 @dataclass(frozen=True)
-class Use:
-    """A current threshold.
+class Known(cards.Known):
+    """All that is known of one network."""
 
-    Attributes:
-        use: what it is for.
-        score: from which a layer is bad.
-        false_alarms: share of good layers called bad; None if not measured.
-        by_hits: the same by hits per cell.
-        found: share of bad layers called bad; None if not measured.
-        set: who set it, when and why; None for the card's own.
-    """
-
-    use: str
-    score: float
-    false_alarms: float | None
-    by_hits: Mapping[str, float] = field(default_factory=dict)
-    found: float | None = None
-    set: SetThreshold | None = None
-
-
-@dataclass(frozen=True)
-class Known:
-    """All that is known of one model.
-
-    Attributes:
-        thresholds: all that were set, newest first.
-        kept: its stored evaluation; None if it was not evaluated.
-    """
-
-    model: Model
-    card: Card
-    thresholds: Sequence[SetThreshold]
-    kept: KeptFigures | None = None
+    part: ClassVar[str] = "layer"
 
     @cached_property
     def evaluation(self) -> Evaluation | None:
@@ -67,30 +34,31 @@ class Known:
         """Its figures on the simulated test set."""
         return self.evaluation.of(self.model.name) if self.evaluation else None
 
+    @property
+    def limits(self) -> list[str]:
+        return _limits(self)
 
-def uses(known: Known) -> list[Use]:
-    """The current thresholds, in the card's order."""
-    method = known.method
-    found = []
-    standing = {one.use: one for one in reversed(known.thresholds)}
-    for use in dict.fromkeys((*known.card.thresholds, *standing)):
-        one = standing.get(use)
-        score = (one or known.card.thresholds[use]).score
-        meaning = method.meaning(score) if method else None
-        if one is None:
-            given = known.card.thresholds[use]
-            found.append(
-                Use(use, score, given.false_alarms, given.false_alarms_by_hits, meaning.found if meaning else None)
-            )
-        elif one.false_alarms is None and meaning:  # it was set before the model was evaluated
-            found.append(Use(use, score, meaning.false_alarms, meaning.by_hits, meaning.found, one))
-        else:
-            found.append(Use(use, score, one.false_alarms, one.false_alarms_by_hits, one.found, one))
-    return found
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        card, facts = self.card, super().facts
+        if card.trained_on:
+            facts.append(("Made by", f"`{card.trained_on.command}`"))
+        if card.calibration:
+            shift = f"temperature {card.calibration.temperature:.3f}, shift {card.calibration.shift:.3f}"
+            facts.append(("Calibration", f"{shift}; part of the last layer"))
+        return facts
+
+    @property
+    def sections(self) -> list[tuple[str, list[str]]]:
+        card = self.card
+        data = table(("", ""), _data(card)) if card.trained_on else [card.origin or "Not known."]
+        given = labels(card)
+        learnt = [("Labels", table(("", ""), given))] if given else []
+        return [("Data", data), *learnt, ("Figures", _figures(self))]
 
 
 def labels(card: Card) -> list[tuple[str, str]]:
-    """The labels used for the weights: (what, in words)."""
+    """What people labelled, where it went into the weights: (what, in words)."""
     given = card.trained_on and card.trained_on.labels
     if not given:
         return []
@@ -108,8 +76,7 @@ def labels(card: Card) -> list[tuple[str, str]]:
     return facts
 
 
-def limits(known: Known) -> list[str]:
-    """Its limits, and what is unknown, one sentence each."""
+def _limits(known: Known) -> list[str]:
     card, method = known.card, known.method
     said = [
         f"Chambers with fewer than {LEAST_HITS_A_CELL:g} hits a cell are not judged; layers without any hit are bad."
@@ -124,14 +91,14 @@ def limits(known: Known) -> list[str]:
             said.append("It has seen no real chamber: what the simulator does not draw, it does not know.")
         elif given.not_represented:
             chambers = _plural(given.not_represented, "chamber")
-            said.append(f"{chambers} of the labelled runs are unlike any labelled one in what the queue selects on.")
+            said.append(f"{chambers} of the labelled runs are unlike any labelled one in what the queue chooses by.")
     else:
         said.append("It was trained elsewhere: on what is not known.")
     if method is None:
         said.append("It was not evaluated by kind of fault and statistics.")
         return said
     weak = [
-        f"{in_words(kind)} {_percent(method.share(kind))}"
+        f"{in_words(kind)} {percent(method.share(kind))}"
         for kind in known.evaluation.simulated.kinds
         if method.layers(kind) >= LEAST_LAYERS and method.share(kind) < FOUND_LESS_THAN
     ]
@@ -140,46 +107,6 @@ def limits(known: Known) -> list[str]:
     if known.evaluation.real is None:
         said.append("Its figures are of simulated chambers.")
     return said
-
-
-def markdown(known: Known) -> str:
-    """The whole card."""
-    card, model = known.card, known.model
-    lines = [f"# {model.name}", ""]
-    lines += _table(("", ""), _facts(known))
-    lines += ["", "## Data", ""]
-    if card.trained_on:
-        lines += _table(("", ""), _data(card))
-    else:
-        lines.append(card.origin or "Not known.")
-    if given := labels(card):
-        lines += ["", "## Labels", "", *_table(("", ""), given)]
-    lines += ["", "## Figures", "", *_figures(known)]
-    lines += ["", "## Thresholds", "", *_thresholds(known)]
-    lines += ["", "## Limits", "", *(f"- {sentence}" for sentence in limits(known))]
-    return "\n".join(lines) + "\n"
-
-
-def _facts(known: Known) -> list[tuple[str, str]]:
-    card, model = known.card, known.model
-    facts = [
-        ("State", str(model.state)),
-        ("Architecture", card.architecture),
-        ("Takes", card.takes),
-        ("Parameters", f"{card.parameters:,}"),
-        ("Made", _when(card.created)),
-        ("Added", f"{_when(model.added_at)} by {model.added_by}"),
-        ("File, SHA-256", f"`{model.sha256}`"),
-    ]
-    if model.override:
-        override = f"{_when(model.override['at'])} by {model.override['by']}: {model.override['reason']}"
-        facts.append(("Refusal overridden", override))
-    if card.trained_on:
-        facts.append(("Made by", f"`{card.trained_on.command}`"))
-    if card.calibration:
-        shift = f"temperature {card.calibration.temperature:.3f}, shift {card.calibration.shift:.3f}"
-        facts.append(("Calibration", f"{shift}; part of the last layer"))
-    return facts
 
 
 def _data(card: Card) -> list[tuple[str, str]]:
@@ -204,42 +131,31 @@ def _figures(known: Known) -> list[str]:
     ):
         if figures:
             counts = (f"{figures.layers:,}", f"{figures.bad_layers:,}", f"{figures.area_under_roc:.4f}")
-            rows.append((words, *counts, _percent(figures.found_at_1_percent_false_alarms)))
-    lines = _table(("on", "layers", "bad ones", "area under ROC", "found at 1 % false alarms"), rows) if rows else []
+            rows.append((words, *counts, percent(figures.found_at_1_percent_false_alarms)))
+    lines = table(("on", "layers", "bad ones", "area under ROC", "found at 1 % false alarms"), rows) if rows else []
     if method is None:
         return [*lines, *([""] if lines else []), "Not evaluated against simpler methods."]
     found = known.evaluation.simulated
     lines += [
         "",
-        f"Evaluated {_when(known.kept.at)} by {known.kept.by}: {found.chambers:,} simulated chambers, simulator ",
+        f"Evaluated {when(known.kept.at)} by {known.kept.by}: {found.chambers:,} simulated chambers, simulator ",
     ]
     lines[-1] += f"version {known.evaluation.simulator_version}, seed {known.evaluation.seed}; intervals of 95 %."
     shares = [
         (f"found at {100 * one.false_alarms:g} % false alarms", _interval(one.found, True)) for one in method.found
     ]
     area = [("area under ROC", _interval(method.area, False))] if method.area else []
-    lines += ["", *_table(("", ""), [*area, *shares])]
-    kinds = [(in_words(kind), f"{method.layers(kind):,}", _percent(method.share(kind))) for kind in found.kinds]
+    lines += ["", *table(("", ""), [*area, *shares])]
+    kinds = [(in_words(kind), f"{method.layers(kind):,}", percent(method.share(kind))) for kind in found.kinds]
     by_hits = [(f"{level} hits a cell", level) for level in LEVELS if level != ALL]
     kinds += [
-        (words, f"{method.layers(statistics=one):,}", _percent(method.share(statistics=one))) for words, one in by_hits
+        (words, f"{method.layers(statistics=one):,}", percent(method.share(statistics=one))) for words, one in by_hits
     ]
     return [
         *lines,
         "",
-        *_table(("kind of fault, or statistics", "bad layers", f"found at {100 * FALSE_ALARMS[1]:g} %"), kinds),
+        *table(("kind of fault, or statistics", "bad layers", f"found at {100 * FALSE_ALARMS[1]:g} %"), kinds),
     ]
-
-
-def _thresholds(known: Known) -> list[str]:
-    rows = []
-    for one in uses(known):
-        origin = f"set {_when(one.set.at)} by {one.set.by}: {one.set.why}" if one.set else "the card's"
-        rows.append((one.use, f"{one.score:g}", _percent(one.false_alarms), _percent(one.found), origin))
-        rows += [
-            ("", f"{hits} hits a cell", _percent(share), "", "") for hits, share in one.by_hits.items() if hits != ALL
-        ]
-    return _table(("for", "bad from", "false alarms, of good layers", "found, of bad ones", "since"), rows)
 
 
 def _labelled(given: Composition) -> str:
@@ -265,30 +181,6 @@ def _plural(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def _percent(share: float | None) -> str:
-    """
-    >>> _percent(0.9834), _percent(0.000378), _percent(None)
-    ('98.3 %', '0.038 %', 'not known')
-    """
-    if share is None:
-        return "not known"
-    return f"{100 * share:.1f} %" if share >= 0.01 or not share else f"{100 * share:.2g} %"
-
-
 def _interval(figure: Interval, is_share: bool) -> str:
     low, high = (f"{100 * x:.1f}" if is_share else f"{x:.4f}" for x in (figure.low, figure.high))
-    return f"{_percent(figure.value) if is_share else f'{figure.value:.4f}'} ({low}–{high})"
-
-
-def _when(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table as Markdown has it.
-
-    >>> _table(("a", "b"), [("x|y", "1")])
-    ['| a | b |', '| --- | --- |', '| x\\\\|y | 1 |']
-    """
-    lines = [head, ["---"] * len(head), *([" ".join(cell.split()).replace("|", r"\|") for cell in row] for row in rows)]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return f"{percent(figure.value) if is_share else f'{figure.value:.4f}'} ({low}–{high})"

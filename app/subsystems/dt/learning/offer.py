@@ -59,6 +59,7 @@ class DriftOfChambers:
 class LearningOfChambers:
     """Scoring, explaining, training and comparing for chambers."""
 
+    cannot: Mapping[str, str] = {}
     drift = DriftOfChambers()
     test_items: Mapping[str, int] = {"evaluation": CHAMBERS, "comparison": COMPARED_ON}
     require_working = staticmethod(require_working)

@@ -32,7 +32,7 @@ class EvaluationTables:
         self._marked = self._named(
             at_method=lambda row: row[0].name, at_use=partial(_at, "use"), **counts, at_rate=rate
         )
-        self.keys: tuple[Keys, ...] = (self._methods, self._kinds, self._marked)
+        self.keys: tuple[Keys[Any], ...] = (self._methods, self._kinds, self._marked)
 
     def methods(self, sort: str, descending: bool) -> Sequence[Method]:
         return ordered(self.found.methods, self._methods, sort, descending)
@@ -46,7 +46,7 @@ class EvaluationTables:
         rows = [(method, at) for method in self.found.methods for at in method.thresholds]
         return ordered(rows, self._marked, sort, descending)
 
-    def _named(self, **keys: Callable[[Any], Any]) -> Keys:
+    def _named(self, **keys: Callable[[Any], Any]) -> Keys[Any]:
         return {f"{self.part}_{name}": key for name, key in keys.items()}
 
 
