@@ -11,7 +11,8 @@ from waiting import PATIENCE, wait_until
 from app.domain.jobs import JobState
 from app.jobs import compare, delete, drift, evaluate, explain, fetch, reevaluate, train
 from app.jobs.runner import Runner
-from app.store import connecting
+from app.store import Store, connecting
+from app.store.jobs import Jobs
 from config import ROOT
 
 
@@ -160,6 +161,27 @@ def test_a_query_that_takes_too_long_all_the_same_is_tried_again(driftwatch):
         wait_until(has_ended(store, job))
     assert store.jobs.get(job.id).state is JobState.DONE
     assert (len(times), given_up) == (2, [])
+
+
+def test_nothing_looks_for_jobs_once_the_runner_has_stopped_so_that_nobody_revives_what_is_closed_then(
+    driftwatch, monkeypatch
+):
+    runner, looking, over = Runner(driftwatch.store, {}), threading.Event(), []
+
+    def until_it_stops(jobs):
+        looking.set()
+        assert runner._stopping.wait(PATIENCE)
+        raise AutoReconnect("the server is away")
+
+    monkeypatch.setattr(Store, "revive", lambda store: over.append("looked"))
+    runner.start()
+    monkeypatch.setattr(Jobs, "requeue_lost", until_it_stops)
+    runner.wake()
+    assert looking.wait(PATIENCE)
+    runner.stop()
+    over.append("stopped")
+    wait_until(lambda: len(over) == 2)
+    assert over == ["looked", "stopped"]
 
 
 ENDS_WHILE_A_POLL_HANGS = """
