@@ -82,6 +82,7 @@ class Runner:
         self._working: dict[str, tuple[Job, Work, threading.Thread]] = {}
         self._lock = threading.Lock()
         self._woken, self._stopping, self._ended = threading.Event(), threading.Event(), threading.Event()
+        self._looking: threading.Thread | None = None
 
     def also(self, only: Collection[str]) -> None:
         """Do these jobs too, where the runner is not for all jobs anyway."""
@@ -91,7 +92,7 @@ class Runner:
     def start(self) -> None:
         self._expire_dead_neighbours()
         _begin(self._keep_leases)
-        _begin(self._look_for_jobs)
+        self._looking = _begin(self._look_for_jobs)
 
     def every(self, seconds: float, function: Callable[[], None]) -> None:
         """Call a function now, and again so many seconds after it has ended; stopping does not wait for it."""
@@ -133,6 +134,8 @@ class Runner:
             work.stop.set()
         for _, _, thread in working:
             thread.join()
+        if self._looking:  # no longer than an operation takes; else it might revive the database once that is closed
+            self._looking.join()
         self._ended.set()
 
     def _expire_dead_neighbours(self) -> None:
@@ -237,5 +240,7 @@ class Runner:
         self._store.jobs.end(job, JobState.FAILED, why)
 
 
-def _begin(function: Callable[[], None]) -> None:
-    threading.Thread(target=function, daemon=True).start()  # the program ends without waiting for it
+def _begin(function: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=function, daemon=True)  # the program ends without waiting for it
+    thread.start()
+    return thread

@@ -13,6 +13,7 @@ from pymongo.collection import Collection
 from app.domain.problems import Problem
 from app.store.collections import beside
 from app.store.ids import by_id
+from app.store.indexes import count_all, count_to
 from app.subsystems import Subsystem
 
 
@@ -107,9 +108,12 @@ class Problems:
         return self._collection.count_documents(self._filter(place, run))
 
     def stamp(self) -> str:
-        """A value that changes whenever a problem is added or ended."""
-        newest = [self._collection.find_one({}, {key: 1}, sort=[(key, DESCENDING)]) for key in ("at", "ended_at")]
-        return "-".join(str(d and d.get(key)) for d, key in zip(newest, ("at", "ended_at"), strict=True))
+        """Changes whenever a problem is noted, imported or ended: none is ever deleted, and none begins again.
+
+        Not by the newest time: an imported problem was noted long ago, and the clock of another machine may be behind.
+        """
+        ended = count_to(self._collection, {"ended_at": {"$gte": datetime.min}}, 0, "ended_at_1")
+        return f"{count_all(self._collection)}-{ended}"
 
     def _note(self, place: Any, **which: int) -> None:
         """Set `known` of exactly those items of a place that a problem covers."""

@@ -93,10 +93,11 @@ class Runs:
         Returns:
             False if it is being deleted or is gone: whoever works on it should stop.
         """
-        if "summary" in changes:
-            changes["changed_at"] = datetime.now(UTC)
+        update: dict[str, Any] = {"$set": changes}
+        if "summary" in changes:  # by the clock of the database, for those of several machines differ: see `stamp`
+            update["$currentDate"] = {"changed_at": True}
         wanted = {"_id": number, "state": {"$ne": RunState.DELETING}}
-        return self._collection.update_one(wanted, {"$set": changes}).matched_count == 1
+        return self._collection.update_one(wanted, update).matched_count == 1
 
     def mark_deleting(self, number: int) -> None:
         """Mark a run as being deleted: from here on only the deletion writes to it.

@@ -268,9 +268,9 @@ def test_labels_come_back_with_their_run_when_it_was_deleted_and_is_fetched_agai
 def test_a_run_names_the_model_that_scored_it_even_if_another_came_into_use_meanwhile(driftwatch, monkeypatch):
     scorer = driftwatch.models.scorer
 
-    def somebody_activates_another(name):
+    def somebody_activates_another(name, bad_from=None):
         driftwatch.activate("row-cnn-1", by="eve")
-        return scorer(name)
+        return scorer(name, bad_from)
 
     before = driftwatch.model
     monkeypatch.setattr(driftwatch.models, "scorer", somebody_activates_another)

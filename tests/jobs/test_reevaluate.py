@@ -119,9 +119,9 @@ def test_paused_it_begins_no_run_and_resumed_it_goes_on(scored):
 def test_cancelled_it_is_over_and_what_it_did_stays(scored, monkeypatch):
     scorer = scored.models.scorer
 
-    def somebody_cancels(name):
+    def somebody_cancels(name, bad_from=None):
         scored.reevaluations.cancel(scored.store.reevaluations.opened().id, by="root")
-        return scorer(name)
+        return scorer(name, bad_from)
 
     monkeypatch.setattr(scored.models, "scorer", somebody_cancels)
     asked = scored.reevaluate(None, by="root")
@@ -136,11 +136,11 @@ def test_cancelled_it_is_over_and_what_it_did_stays(scored, monkeypatch):
 def test_another_model_that_comes_into_use_in_the_midst_is_gone_on_with_from_the_start(scored, monkeypatch):
     scorer, asked_for = scored.models.scorer, []
 
-    def the_old_one_comes_back(name):
+    def the_old_one_comes_back(name, bad_from=None):
         asked_for.append(name)
         if len(asked_for) == 2:
             scored.activate(OLD, by="eve")
-        return scorer(name)
+        return scorer(name, bad_from)
 
     monkeypatch.setattr(scored.models, "scorer", the_old_one_comes_back)
     asked = scored.reevaluate(None, by="root")
@@ -207,10 +207,10 @@ def test_a_run_that_is_being_fetched_is_left_to_the_end(scored):
 def test_a_run_deleted_in_the_midst_is_gone_with_all_that_was_kept_of_it(scored, monkeypatch):
     scorer, at_work, go = scored.models.scorer, threading.Event(), threading.Event()
 
-    def slowly(name):
+    def slowly(name, bad_from=None):
         at_work.set()
         assert go.wait(60)
-        return scorer(name)
+        return scorer(name, bad_from)
 
     monkeypatch.setattr(scored.models, "scorer", slowly)
     asked = scored.reevaluate(None, by="root")

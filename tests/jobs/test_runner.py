@@ -11,7 +11,8 @@ from waiting import PATIENCE, wait_until
 from app.domain.jobs import JobState
 from app.jobs import compare, delete, drift, evaluate, explain, fetch, reevaluate, train
 from app.jobs.runner import Runner
-from app.store import connecting
+from app.store import Store, connecting
+from app.store.jobs import Jobs
 from config import ROOT
 
 
@@ -140,14 +141,18 @@ def test_a_query_that_is_slower_than_a_page_may_wait_for_is_no_trouble_to_a_job(
 
 
 def test_a_query_that_takes_too_long_all_the_same_is_tried_again(driftwatch):
-    store, times = driftwatch.store, []
+    store, times, given_up = driftwatch.store, [], []
 
-    def handler(job, work):
-        times.append(job)
-        if len(times) == 1:
-            raise ExecutionTimeout("operation exceeded time limit", 50)
+    class Handler:
+        def __call__(self, job, work):
+            times.append(job)
+            if len(times) == 1:
+                raise ExecutionTimeout("operation exceeded time limit", 50)
 
-    runner = Runner(store, {"slow": handler})
+        def failed(self, job, why):
+            given_up.append(why)
+
+    runner = Runner(store, {"slow": Handler()})
     with running(runner):
         job = store.jobs.ask("slow", None, "slow", "tests")
         wait_until(lambda: times and not runner._working)
@@ -155,7 +160,28 @@ def test_a_query_that_takes_too_long_all_the_same_is_tried_again(driftwatch):
         store.jobs.expire(runner.owner)  # rather than wait until the lease runs out
         wait_until(has_ended(store, job))
     assert store.jobs.get(job.id).state is JobState.DONE
-    assert len(times) == 2
+    assert (len(times), given_up) == (2, [])
+
+
+def test_nothing_looks_for_jobs_once_the_runner_has_stopped_so_that_nobody_revives_what_is_closed_then(
+    driftwatch, monkeypatch
+):
+    runner, looking, over = Runner(driftwatch.store, {}), threading.Event(), []
+
+    def until_it_stops(jobs):
+        looking.set()
+        assert runner._stopping.wait(PATIENCE)
+        raise AutoReconnect("the server is away")
+
+    monkeypatch.setattr(Store, "revive", lambda store: over.append("looked"))
+    runner.start()
+    monkeypatch.setattr(Jobs, "requeue_lost", until_it_stops)
+    runner.wake()
+    assert looking.wait(PATIENCE)
+    runner.stop()
+    over.append("stopped")
+    wait_until(lambda: len(over) == 2)
+    assert over == ["looked", "stopped"]
 
 
 ENDS_WHILE_A_POLL_HANGS = """
