@@ -79,7 +79,7 @@ def test_a_missing_file_is_refused(folder):
             "thresholds.shifter.score: Input should be less",
         ),
         ({"thresholds": {}}, "no threshold for the shifter"),
-        ({"name": "another"}, "is that of another"),
+        ({"name": "another"}, "belongs to another"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

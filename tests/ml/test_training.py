@@ -105,7 +105,7 @@ def test_progress_is_told_with_the_balance_of_the_classes(trained):
 def test_a_model_that_exists_is_kept_unless_told_otherwise(trained):
     folder, _ = trained
     before = (folder / "other" / CARD_FILE).read_bytes()
-    with pytest.raises(Conflict, match="exists already"):
+    with pytest.raises(Conflict, match="already exists"):
         training.train("row-cnn", 5, folder / "other", CHAMBERS, print)
     assert (folder / "other" / CARD_FILE).read_bytes() == before
     training.train("row-cnn", 5, folder / "other", CHAMBERS, lambda line: None, replace=True)
