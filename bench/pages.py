@@ -424,7 +424,8 @@ def change(driftwatch: Driftwatch, count: int, i: int) -> None:
     number = FIRST + count - 2 - i
     item = next(item for item in driftwatch.store.items.of_run(number) if item.waiting and item.judgement)
     submit(driftwatch, "ann", item, sorted(item.bad_parts))
-    counts, reasons = driftwatch.store.items.summary(number)
+    tally = driftwatch.store.items.tally(number)
+    counts, reasons = tally.counts, tally.reasons
     driftwatch.store.runs.update(number, summary=counts, reasons=reasons)
 
 

@@ -54,15 +54,15 @@ class Scoring:
 
     def facts(self, run: int) -> dict[str, Any]:
         """The fields of `Run` that follow from its chambers, as they are now."""
-        summary, reasons = self._store.items.summary(run)
+        tally = self._store.items.tally(run)
+        summary, models, thresholds = tally.counts, tally.models, tally.thresholds
         scored = summary["judged"] + summary["unjudged"]
-        models, thresholds = self._store.items.models(run), self._store.items.thresholds(run)
         model = next(iter(models)) if len(models) == 1 else ""  # of several, none: the run is not complete
         kept = self._store.past_scores.count_by_model(run)
         return {
             "done": scored + summary["unscored"],
             "missing": summary["missing"],
-            "reasons": reasons,
+            "reasons": tally.reasons,
             "summary": summary,
             "model": model,
             "threshold": next(iter(thresholds)) if len(thresholds) == 1 else None,

@@ -336,13 +336,13 @@ class Labelling:
         if not self._store.runs.is_simulated(run) and self._store.labels.set_aside_simulated(run):
             self._store.answers.remove_run(run)
         for place in self._store.labels.places(run):
-            self._project(run, place)
+            self._project(run, place, self._store.labels.of_item(run, place))
         self._store.problems.note_run(run)
 
     def reconcile(self) -> None:
         """Finish what a program that was killed between an event and its item left undone."""
         for run, place in self._store.labels.unprojected():
-            self._project(run, place)
+            self._project(run, place, self._store.labels.of_item(run, place))
 
     def _add(
         self,
@@ -381,29 +381,29 @@ class Labelling:
                 **event(item, events),
             }
             new = LabelEvent(id=labels.new_id(), key=key, run=run, place=place, seq=_next(events), at=_now(), **fields)
-            if labels.add(new):
-                self._project(run, place)
-                return Submitted(new, True, self._look(run, place))
+            if labels.add(new):  # its number was free: there is no event besides those that were read
+                return Submitted(new, True, self._project(run, place, [*events, new]))
 
     def _again(self, known: LabelEvent, run: int, place: Any, key: str, person: str, kind: Kind) -> Submitted:
         if (known.run, known.place, known.by, known.kind) != (run, place, person, kind):
             raise InvalidInput("key", key, "new: it was used for something else")
-        self._project(run, place)  # whoever wrote the event may not have come so far
-        return Submitted(known, False, self._look(run, place))
+        # Whoever wrote the event may not have come so far.
+        return Submitted(known, False, self._project(run, place, self._store.labels.of_item(run, place)))
 
-    def _project(self, run: int, place: Any) -> None:
-        events = self._store.labels.of_item(run, place)
+    def _project(self, run: int, place: Any, events: Sequence[LabelEvent]) -> Item | None:
+        """Put what follows from all events of an item on it; the item as it is then, without its histogram."""
         newest = events[-1]
         if _is_of_others(events, self._store.runs.is_simulated(run)):
             self._store.labels.mark_projected(run, place, newest.seq, ())
-            return
+            return self._look(run, place)
         withdrawn = {event.undoes for event in events if event.kind is Kind.UNDO}
         taken_up = next((event.chosen for event in events if event.id == newest.undoes), None)
-        self._store.queue.keep_labels(run, place, project(events), newest, taken_up)
+        item = self._store.queue.keep_labels(run, place, project(events), newest, taken_up)
         if any(event.blind for event in events):  # else no two people answered independently, nor did they before
             way = agreement.way_of(events, self._store.subsystem.questions(place))
             self._store.answers.keep(run, place, newest.seq, way)
         self._store.labels.mark_projected(run, place, newest.seq, withdrawn)
+        return item or self._look(run, place)
 
     def _checked_answer(self, given: Answer | Iterable[int], place: Any) -> dict[str, Any]:
         """An answer from outside as fields of an event.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
@@ -44,7 +44,7 @@ DUPLICATE_KEY = 11_000  # MongoDB's code
 FREE = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Not for lists.
-_LARGE = dict.fromkeys(("occupancy", "embedding", "part_scores", "part_rates", "scored_and_said"), 0)
+LARGE = dict.fromkeys(("occupancy", "embedding", "part_scores", "part_rates", "scored_and_said"), 0)
 
 OF_SCORES = (
     *("scores", "verdicts", "reasons", "findings", "worst", "bad"),
@@ -53,6 +53,23 @@ OF_SCORES = (
 
 # Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
 RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the items of a run come to.
+
+    Attributes:
+        counts: "judged", "unjudged", "unscored", "missing", "bad_items", "bad_parts", and what the subsystem counts.
+        reasons: reason → missing items.
+        models: whose scores the items have; mostly one.
+        thresholds: at which their verdicts were made; None where that is not known of some.
+    """
+
+    counts: dict[str, Any]
+    reasons: dict[str, int]
+    models: frozenset[str]
+    thresholds: frozenset[float | None]
 
 
 class Items:
@@ -329,25 +346,12 @@ class Items:
         if updates:
             self._collection.bulk_write(updates, ordered=False)
 
-    def models(self, run: int) -> set[str]:
-        """The models whose scores the items of a run have; mostly one."""
-        return set(self._collection.distinct("model", self._scored(run)))
-
-    def thresholds(self, run: int) -> set[float | None]:
-        """Those at which the verdicts of a run's items were made; None where that is not known of some."""
-        stages = [{"$match": self._scored(run)}, {"$group": {"_id": "$threshold"}}]
-        return {d["_id"] for d in self._collection.aggregate(stages)}
-
-    def summary(self, run: int) -> tuple[dict[str, Any], dict[str, int]]:
-        """What a run's items come to.
-
-        Returns:
-            ({"judged", "unjudged", "unscored", "missing", "bad_items", "bad_parts", and what the subsystem counts},
-            {reason: missing items})
-        """
-        names = ("state", "bad", "missing", "hits", "verdicts", "findings", "worst", "rank", *self._subsystem.keys)
+    def tally(self, run: int) -> Tally:
+        """What a run's items come to, all from one read."""
+        names = ("state", "bad", "missing", "hits", "verdicts", "findings", "worst", "rank", "model", "threshold")
         wanted = {"run": run, "subsystem": self._subsystem.name}
-        found = list(self._collection.find(wanted, {**dict.fromkeys(names, 1), "_id": 0}))
+        fields = dict.fromkeys((*names, *self._subsystem.keys), 1)
+        found = list(self._collection.find(wanted, {**fields, "_id": 0}, batch_size=AT_ONCE))
         counts = {str(state): 0 for state in ItemState}
         reasons: dict[str, int] = {}
         for d in found:
@@ -356,7 +360,13 @@ class Items:
                 reasons[d["missing"]] = reasons.get(d["missing"], 0) + 1
         bad = [d["bad"] for d in found if d.get("bad")]
         counts |= {"bad_items": len(bad), "bad_parts": sum(bad)}
-        return counts | self._subsystem.summarise(found), reasons
+        scored = [d for d in found if d.get("model")]
+        return Tally(
+            counts=counts | self._subsystem.summarise(found),
+            reasons=reasons,
+            models=frozenset(d["model"] for d in scored),
+            thresholds=frozenset(d.get("threshold") for d in scored),
+        )
 
     # --- reading ---
 
@@ -371,7 +381,7 @@ class Items:
     def of_run(self, run: int, histograms: bool = False) -> list[Item]:
         """All items of a run, in the subsystem's order."""
         order = [(key, ASCENDING) for key in ("run", "subsystem", *self._subsystem.keys)]
-        fields = {"embedding": 0} if histograms else _LARGE
+        fields = {"embedding": 0} if histograms else LARGE
         found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, fields).sort(order)
         return [self.item(d) for d in found]
 
@@ -384,7 +394,7 @@ class Items:
     def of_place(self, place: Any, around: int, each_side: int, histograms: bool = False) -> list[Item]:
         """The same place in other runs, by number: up to `each_side` before and after one; simulated ones if it is."""
         at = self._subsystem.identity(around, place)
-        fields = {"embedding": 0} if histograms else _LARGE
+        fields = {"embedding": 0} if histograms else LARGE
         if this := self._collection.find_one(at, {"simulated": 1}):
             at["simulated"] = True if this.get("simulated") else {"$ne": True}
         elif self._together():
@@ -410,14 +420,14 @@ class Items:
         Raises:
             NotFound: this run has no such item (yet).
         """
-        return self._one(run, place, _LARGE)
+        return self._one(run, place, LARGE)
 
     def look_at(self, items: Iterable[tuple[int, Any]]) -> list[Item]:
         """Those of some items (run, place) that there are, without histograms."""
         wanted = [self._subsystem.identity(*where) for where in items]
         if not wanted:
             return []
-        return [self.item(d) for d in self._collection.find({"$or": wanted}, _LARGE).hint(self._identity)]
+        return [self.item(d) for d in self._collection.find({"$or": wanted}, LARGE).hint(self._identity)]
 
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
         """A page of a list, without histograms."""
@@ -434,7 +444,7 @@ class Items:
         # Without the fields before them that are the same for all: the database must see that they lie in this order.
         same = set(takewhile(query.place.__contains__, (self._listed | self._high).get(str(index), ())))
         order = [(name, direction) for name in sorts[query.sort] if name not in same]
-        found = self._collection.find(self._filter(query), _LARGE).sort(order).hint(index).skip(skip).limit(limit)
+        found = self._collection.find(self._filter(query), LARGE).sort(order).hint(index).skip(skip).limit(limit)
         return [self.item(d) for d in found]
 
     def count(self, query: ItemQuery, most: int = MOST_LISTED) -> int:

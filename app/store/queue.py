@@ -25,7 +25,7 @@ from app.domain.labels import Kind, LabelEvent, Projection
 from app.store import contamination
 from app.store.collections import beside
 from app.store.indexes import count_to, make_indexes
-from app.store.items import FREE, Items
+from app.store.items import FREE, LARGE, Items
 from app.store.runs import Runs
 from app.subsystems import Subsystem
 
@@ -266,7 +266,7 @@ class Queue:
 
     def keep_labels(
         self, run: int, place: Any, projection: Projection, newest: LabelEvent, taken_up: Mapping[str, Any] | None
-    ) -> None:
+    ) -> Item | None:
         """Store what follows from an item's events, unless the result of newer ones is there.
 
         An answer ends its author's lease; a label that leaves nothing to do ends anybody's.
@@ -275,6 +275,9 @@ class Queue:
             newest: the last of the events.
             taken_up: for an event that withdrew another one: how the item had been chosen. Whoever withdrew it holds
                 the item again, unless somebody else holds it.
+
+        Returns:
+            The item as it is then, without its histogram; None where nothing was stored.
         """
         evaluation, name = projection.evaluation, {"$literal": newest.by}
         stage = {
@@ -301,14 +304,17 @@ class Queue:
             changes = {"$literal": True} if ends else is_mine
             gone = ("held_by", "held_tabs", "held_at", "chosen")
             lease = {**dict.fromkeys(gone, "$$REMOVE"), "held_until": FREE}
-        self._collection.update_one(
+        kept = self._collection.find_one_and_update(
             {**self._subsystem.identity(run, place), "label_seq": {"$not": {"$gte": projection.seq}}},
             [
                 {"$set": stage},
                 {"$set": {field: {"$cond": [changes, value, f"${field}"]} for field, value in lease.items()}},
                 *contamination.STAGES,
             ],
+            LARGE,
+            return_document=ReturnDocument.AFTER,
         )
+        return self._items.item(kept) if kept else None
 
     # --- filters ---
 

@@ -287,12 +287,11 @@ class Runs:
         stages = [{"$match": wanted}, {"$sort": {"_id": 1}}, {"$project": values}]
         return [d["v"] for d in self._collection.aggregate(stages, hint="_id_", batchSize=AT_ONCE)]
 
-    def upgrade(self, summarise: Callable[[int], tuple[Mapping[str, Any], Mapping[str, int]]]) -> None:
+    def upgrade(self, summarise: Callable[[int], Mapping[str, Any]]) -> None:
         """Backfill the summary fields that trends read, for runs of earlier versions."""
         old = {"state": RunState.FINISHED, "summary.worst_scores": {"$exists": False}}
         for d in list(self._collection.find(old, {"_id": 1})):
-            summary, _ = summarise(d["_id"])
-            self._collection.update_one({"_id": d["_id"], **old}, {"$set": {"summary": summary}})
+            self._collection.update_one({"_id": d["_id"], **old}, {"$set": {"summary": summarise(d["_id"])}})
 
     def upgrade_threshold(self, model: str, threshold: float) -> None:
         """Backfill the threshold of runs of earlier versions, if their model only ever had one."""

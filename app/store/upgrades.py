@@ -21,7 +21,7 @@ def upgrade(collections: Collections, subsystem: Subsystem) -> None:
 
     def trends() -> None:
         items.upgrade_history()
-        runs.upgrade(items.summary)
+        runs.upgrade(lambda run: items.tally(run).counts)
 
     def thresholds() -> None:
         was_set = Thresholds(collections["model_thresholds"]).models()

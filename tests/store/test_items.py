@@ -147,7 +147,7 @@ def test_a_summary_counts_states_and_reasons(items, occupancies):
     items.store(1, occupancies.items(), "test")
     items.store(1, [(Chamber(wheel=1, station=1, sector=1), UnusableHistogram(Reason.ABSENT, "gone"))], "test")
     items.keep_scores(1, [(CHAMBERS[0], judgement(0.9, 0.8), []), (CHAMBERS[1], judgement(), [])], "m1")
-    counts, reasons = items.summary(1)
+    counts, reasons = items.tally(1).counts, items.tally(1).reasons
     expected = {"judged": 2, "unjudged": 0, "unscored": 2, "missing": 1, "bad_items": 1, "bad_parts": 2}
     expected |= {"parts": 24, "bad_wheel_-2": 2, "bad_wheel_-1": 0, "bad_station_1": 2, "bad_kind_score": 2}
     assert ({name: counts[name] for name in expected}, reasons) == (expected, {"absent": 1})
@@ -192,7 +192,7 @@ def test_what_is_older_than_trends_gets_what_they_read(driftwatch, items, occupa
     items._collection.update_many({}, {"$unset": {"part_scores": "", "part_rates": ""}})
     assert items.history(CHAMBERS[0], 1, 1) == []
     items.upgrade_history()
-    driftwatch.store.runs.upgrade(items.summary)
+    driftwatch.store.runs.upgrade(lambda run: items.tally(run).counts)
     assert {c: items.history(c, 1, 1) for c in CHAMBERS} == kept
     assert driftwatch.store.runs.get(1).summary["bad_station_4"] == 1
     assert [values[1] for values in driftwatch.store.runs.summaries(["bad_parts"], 1, 9)] == [4]

@@ -141,7 +141,7 @@ def test_a_threshold_that_is_set_while_a_run_is_judged_counts_for_all_of_it_or_f
 
     monkeypatch.setattr(models, "bad_from", and_then_another_is_set)
     assert toy.scoring.score(RUN, Work())
-    assert store.items.thresholds(RUN) == {0.7}
+    assert store.items.tally(RUN).thresholds == {0.7}
     assert toy.scoring.facts(RUN)["threshold"] == 0.7
     assert {reason for one in store.items.of_run(RUN) if one.judgement for reason in one.judgement.reasons} == {
         "",

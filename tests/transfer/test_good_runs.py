@@ -19,7 +19,8 @@ def load(driftwatch, run, bad, places=PLACES[:4], **changes):
     store.items.store(run, [(place, simulate_chamber(run, place).occupancy) for place in places], "tests")
     judged = [(place, judgement(place, 0.9 if i < bad else 0.1), []) for i, place in enumerate(places)]
     store.items.keep_scores(run, judged, driftwatch.model)
-    summary, reasons = store.items.summary(run)
+    tally = store.items.tally(run)
+    summary, reasons = tally.counts, tally.reasons
     counts = {"done": len(places), "missing": 0, "summary": summary, "reasons": reasons, "model": driftwatch.model}
     store.runs.update(run, **{"state": RunState.FINISHED, **counts, **changes})
 

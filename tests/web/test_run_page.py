@@ -31,7 +31,8 @@ def spots(page):
 def finish(driftwatch, scores, run):
     """A finished run with these scores, and its summary."""
     load(driftwatch, scores, run)
-    summary, reasons = driftwatch.store.items.summary(run)
+    tally = driftwatch.store.items.tally(run)
+    summary, reasons = tally.counts, tally.reasons
     driftwatch.store.runs.update(run, summary=summary, reasons=reasons, total=len(scores))
 
 

@@ -83,7 +83,7 @@ def test_a_label_that_is_not_on_its_item_yet_when_the_page_is_made_is_there_once
     app = make_app()
     driftwatch, client = app.extensions["driftwatch"], app.test_client()
     load(driftwatch, {A: {3: 0.92}}, 100)
-    summary, _ = driftwatch.store.items.summary(100)
+    summary = driftwatch.store.items.tally(100).counts
     driftwatch.store.runs.update(100, summary=summary)
     seen = Seen.of(driftwatch.store.items.get(100, A))
     with monkeypatch.context() as patch:  # as where the program is killed there, or the page made at the same moment
@@ -99,7 +99,7 @@ def test_labels_say_what_a_score_means(make_app, sign_in):
     driftwatch, client = app.extensions["driftwatch"], app.test_client()
     load(driftwatch, {A: {3: 0.92}, B: {3: 0.97}, C: {3: 0.55}}, 100)
     assert "Nobody labelled a chamber like this" not in client.get("/data/statistics/").text  # nothing is summed yet
-    summary, _ = driftwatch.store.items.summary(100)
+    summary = driftwatch.store.items.tally(100).counts
     driftwatch.store.runs.update(100, summary=summary)
     assert "Nobody labelled a chamber like this" in client.get("/data/statistics/").text
     for i, (place, bad) in enumerate(((A, [3]), (B, []), (C, [3, 4]))):

@@ -26,7 +26,7 @@ def through(_made_apps):
     driftwatch = app.extensions["driftwatch"]
     for i, run in enumerate(RUNS):
         load(driftwatch, {A: {3: (0.2, 0.5, 0.7, 0.9)[i]}, B: {1: 0.9 if i == 0 else 0.1}, MB4: {}}, run)
-        summary, _ = driftwatch.store.items.summary(run)
+        summary = driftwatch.store.items.tally(run).counts
         driftwatch.store.runs.update(run, summary=summary)
     driftwatch.labelling.problems.add("eve", A, [3], "low voltage", since=115, until=125)
     return app
@@ -125,7 +125,7 @@ def test_a_picture_is_drawn_anew_when_a_problem_is_noted_or_a_run_comes(make_app
 
     look()
     load(driftwatch, {A: {3: 0.9}}, 100)
-    driftwatch.store.runs.update(100, summary=driftwatch.store.items.summary(100)[0])
+    driftwatch.store.runs.update(100, summary=driftwatch.store.items.tally(100).counts)
     look()
     problem = driftwatch.labelling.problems.add("eve", A, [3], "low voltage", since=100)
     look()
