@@ -31,6 +31,7 @@ soak: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench.fetch
 	$(BIN)/python -m bench.score
+	$(BIN)/python -m bench.operations
 	$(BIN)/python -m bench.disk
 	$(BIN)/python -m bench.label
 	$(BIN)/python -m bench.queue

@@ -161,7 +161,7 @@ class Reason(StrEnum):
     ABSENT = "absent"  # the server has no such histogram
     REFUSED = "refused"  # a sign-in page, or 401/403
     NOT_JSON = "not_json"  # renderer failed, empty body
-    WRONG_SHAPE = "wrong_shape"  # not this chamber's geometry
+    WRONG_SHAPE = "wrong_shape"  # not this item's geometry
     NOT_FINITE = "not_finite"  # NaN or infinity among the counts
     NEGATIVE = "negative"  # below zero, except the −1 of "no cell"
     NOT_WHOLE = "not_whole"  # a fractional count
@@ -175,7 +175,7 @@ REASON_WORDS = {
     Reason.ABSENT: "not on the server",
     Reason.REFUSED: "the server wants a sign-in",
     Reason.NOT_JSON: "the reply is not JSON",
-    Reason.WRONG_SHAPE: "wrong shape for this chamber",
+    Reason.WRONG_SHAPE: "wrong shape",
     Reason.NOT_FINITE: "a count is not finite",
     Reason.NEGATIVE: "a count is negative",
     Reason.NOT_WHOLE: "a count is not a whole number",

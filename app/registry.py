@@ -192,7 +192,7 @@ class Registry:
         return self._learning.known(model, card, self._store.thresholds.of(name), self._store.models.evaluation(name))
 
     def threshold_for(self, name: str, false_alarms: float) -> float:
-        """The lowest score at which at most this share of good layers is called bad.
+        """The lowest score at which at most this share of good parts is called bad.
 
         Raises:
             NotFound: there is no such model, or nobody measured it.
@@ -204,11 +204,11 @@ class Registry:
         point = method.for_false_alarms(false_alarms)
         if point is None:
             least = method.curve[0].false_alarms
-            raise InvalidInput("false alarms", false_alarms, f"a share of the good layers, {least:.2g} or more")
+            raise InvalidInput("false alarms", false_alarms, f"a share of the good parts, {least:.2g} or more")
         return point.score
 
     def set_threshold(self, name: str, use: str, score: float, why: str, by: str) -> SetThreshold:
-        """Set from which score a layer is bad, for one use. What was scored before keeps its verdicts until the run is
+        """Set from which score a part is bad, for one use. What was scored before keeps its verdicts until the run is
         scored again, or re-evaluated.
 
         Args:
@@ -217,7 +217,7 @@ class Registry:
 
         Raises:
             NotFound: there is no such model.
-            InvalidInput: no such use, a score that is none or that would call a person to a layer that is good, no
+            InvalidInput: no such use, a score that is none or that would call a person to a part that is good, no
                 reason or one that is too long.
         """
         scores = self.thresholds(name)
@@ -226,7 +226,7 @@ class Registry:
         if not files.LEAST_THRESHOLD <= score <= 1:
             raise InvalidInput("score", score, f"a number above 0 ({files.LEAST_THRESHOLD:f} or more), and 1 at most")
         if use == files.ALARM and score < scores[files.SHIFTER]:
-            raise InvalidInput("score", score, f"{scores[files.SHIFTER]:g} or more, from which a layer is bad")
+            raise InvalidInput("score", score, f"{scores[files.SHIFTER]:g} or more, from which a part is bad")
         if use == files.SHIFTER and score > scores.get(files.ALARM, 1):
             raise InvalidInput("score", score, f"{scores[files.ALARM]:g} or less, from which a person is called")
         if not (why := sound_text("why", why)) or len(why) > MOST_WHY:
@@ -266,7 +266,7 @@ class Registry:
         self._store.models.keep_evaluation(card.name, figures, drawn, by)
 
     def thresholds(self, name: str) -> dict[str, float]:
-        """use → the score from which a layer is bad: what was set last, else what the card says.
+        """use → the score from which a part is bad: what was set last, else what the card says.
 
         Raises:
             NotFound: there is no model of this name.
@@ -276,7 +276,7 @@ class Registry:
         return {use: one.score for use, one in (card.thresholds | standing).items()}
 
     def bad_from(self, name: str) -> float:
-        """The score from which a layer is bad, by the shifter's threshold that stands.
+        """The score from which a part is bad, by the shifter's threshold that stands.
 
         Raises:
             NotFound: there is no model of this name.

@@ -11,10 +11,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from app.domain.judgement import Judgement
 from app.domain.strategies import Strategy
 from app.domain.vocabulary import BAD
 
 MOST_SEQ = 2**31 - 1  # events of one item
+MOST_COPIED = 64  # parts of an item whose scores each event keeps; of a larger map `model` and `scored_at` name them
 
 
 class Kind(StrEnum):
@@ -54,7 +56,7 @@ class LabelEvent:
         classes: {part: class} of the parts that are not of the first class, where there are more classes than good and
             bad; empty elsewhere: then `bad` says it all.
         model, scores, verdicts, scored_at: what was shown: an entry a part, the first for part 1. Of an item of many
-            parts scores and verdicts are not copied: see `app.store.labels`.
+            parts scores and verdicts are not copied: see `shown`.
         chosen: how the item was chosen: {"strategy", "control", "score", "rank", "of"} and the part that mattered, as
             far as known;
             strategy "direct" where the person went there without the queue.
@@ -135,6 +137,13 @@ class Projection:
     recheck: bool
     skipped_by: tuple[str, ...]
     labelled_by: tuple[str, ...]
+
+
+def shown(judgement: Judgement | None) -> dict[str, tuple[Any, ...]]:
+    """What an event keeps of the scores that were shown: nothing of an item with more than `MOST_COPIED` parts."""
+    if judgement is None or len(judgement.scores) > MOST_COPIED:
+        return {"scores": (), "verdicts": ()}
+    return {"scores": judgement.scores, "verdicts": tuple(map(str, judgement.verdicts))}
 
 
 def standing(events: Sequence[LabelEvent]) -> list[LabelEvent]:

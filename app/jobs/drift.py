@@ -33,7 +33,7 @@ class Measuring:
         self._lock = threading.Lock()
 
     def measure(self, run: int, model: str) -> dict[str, Any] | None:
-        """Store each chamber's distance; return the run's drift, or None without a reference."""
+        """Store each item's distance; return the run's drift, or None without a reference."""
         reference = self._reference(model)
         if reference is None:
             return None

@@ -65,4 +65,4 @@ class Explaining:
 
 
 def _bad(verdicts: tuple[Verdict, ...]) -> list[int]:
-    return [layer for layer, verdict in enumerate(verdicts, start=1) if verdict in _BAD]
+    return [part for part, verdict in enumerate(verdicts, start=1) if verdict in _BAD]

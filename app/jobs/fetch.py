@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 KIND = "fetch"
 LANE = "dqm"  # one run at a time: the server bears 16 requests at once, not 16 a run
 BATCH = 25  # items written at once
-SETTLED = timedelta(hours=1)  # what is the same after so long does not grow any more: a layer counts each second
+SETTLED = timedelta(hours=1)  # what is the same after so long does not grow any more: a part counts each second
 FIRST_WAIT = timedelta(minutes=10)  # before the server is asked again by itself; then twice as long, and so on
 ASKED_FOR = timedelta(days=3)  # no longer: no run lasts so long
-# Why a chamber is missing now that may be had later.
+# Why an item is missing now that may be had later.
 HEALING = frozenset({Reason.NO_ANSWER, Reason.SERVER_ERROR, Reason.DEADLINE, Reason.NOT_JSON, Reason.REFUSED})
 BATCH_SECONDS = 0.4  # an item waits no longer than this to be written, while others arrive
 

@@ -183,13 +183,13 @@ class Reevaluating:
         self._reevaluations.go_on(asked.id)
 
     def _facts(self, run: int) -> dict[str, Any]:
-        """The fields that follow from the chambers; a run that only lacked scores becomes finished."""
+        """The fields that follow from the items; a run that only lacked scores becomes finished."""
         facts, known = self._scoring.facts(run), self._store.runs.get(run)
         if known.state is RunState.FAILED and self._scoring.is_whole(facts):
             return facts | {"state": RunState.FINISHED, "why": "", "finished_at": datetime.now(UTC)}
         if known.why == NOT_SCORED and not facts["summary"]["unscored"]:
             here, places = facts["done"] + facts["missing"], len(self._store.subsystem.places())
-            return facts | {"why": f"Only {here} of {places} chambers were imported."}
+            return facts | {"why": f"Only {here} of {places} items were imported."}
         return facts
 
     def failed(self, job: Job, why: str) -> None:

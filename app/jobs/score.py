@@ -1,4 +1,4 @@
-"""Scoring the stored chambers of a run, for all jobs that do so.
+"""Scoring the stored items of a run, for all jobs that do so.
 
 Earlier scores by the model in use are reused, verdicts by another threshold are renewed from the scores, and only the
 rest is computed. All steps are repeatable. `fetch` and `reevaluate` decide which runs are scored.
@@ -28,7 +28,7 @@ class Scoring:
         self._store, self._models, self._measuring = store, models, measuring
 
     def score(self, run: int, work: Work) -> bool:
-        """Give every stored chamber of a run the scores of the model in use, and verdicts by its threshold.
+        """Give every stored item of a run the scores of the model in use, and verdicts by its threshold.
 
         Returns:
             Whether any scores had to be computed.
@@ -48,12 +48,12 @@ class Scoring:
         return True
 
     def is_whole(self, facts: Mapping[str, Any]) -> bool:
-        """Whether a run is complete according to its `facts`: every chamber is scored, or known to be missing."""
+        """Whether a run is complete according to its `facts`: every item is scored, or known to be missing."""
         places, here = len(self._store.subsystem.places()), facts["done"] + facts["missing"]
         return bool(facts["done"]) and here >= places and not facts["summary"]["unscored"]
 
     def facts(self, run: int) -> dict[str, Any]:
-        """The fields of `Run` that follow from its chambers, as they are now."""
+        """The fields of `Run` that follow from its items, as they are now."""
         tally = self._store.items.tally(run)
         summary, models, thresholds = tally.counts, tally.models, tally.thresholds
         scored = summary["judged"] + summary["unjudged"]

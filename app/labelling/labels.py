@@ -16,7 +16,18 @@ from typing import Any
 
 from app.domain import agreement
 from app.domain.items import Item, ItemState
-from app.domain.labels import Kind, LabelEvent, LabelState, Projection, Seen, SkipReason, project, standing, unseen
+from app.domain.labels import (
+    Kind,
+    LabelEvent,
+    LabelState,
+    Projection,
+    Seen,
+    SkipReason,
+    project,
+    shown,
+    standing,
+    unseen,
+)
 from app.domain.strategies import DEFAULT, DIRECT, Strategy
 from app.domain.vocabulary import Answer
 from app.errors import Conflict, InvalidInput, NotFound
@@ -367,7 +378,7 @@ class Labelling:
             if known := labels.with_key(key):  # asked after the events were read: our own is never news to us
                 return self._again(known, run, place, key, person, kind)
             item = self._item(run, place)
-            judgement, simulated = item.judgement, self._store.runs.is_simulated(run)
+            simulated = self._store.runs.is_simulated(run)
             if _is_of_others(events, simulated):
                 raise Conflict(
                     f"There are labels of the real run {run}; its simulated {self._store.subsystem.item}s take none."
@@ -375,8 +386,7 @@ class Labelling:
             fields = {
                 "simulated": simulated,
                 "model": item.model,
-                "scores": judgement.scores if judgement else (),
-                "verdicts": tuple(map(str, judgement.verdicts)) if judgement else (),
+                **shown(item.judgement),
                 "scored_at": item.scored_at,
                 **event(item, events),
             }

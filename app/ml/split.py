@@ -1,6 +1,6 @@
 """The frozen split of labelled items into training, validation and test.
 
-The test sample is independent in run and in place, so that neither the dead cells that a chamber keeps from run to run
+The test sample is independent in run and in place, so that neither the dead cells that an item keeps from run to run
 nor effects on a whole run are known from training. Runs are assigned by their number alone. A place permanently belongs
 to the side on which it was first labelled; a few are reserved for the test, so that there is one even if a whole run
 was labelled first. No label moves an item labelled before it. Items whose run and place are on different sides are left
@@ -47,7 +47,7 @@ def part_of(subsystem: Subsystem, run: int, place: Any, first_run: int) -> Part 
     return Part.VALIDATION if _hash("fold", *_words(subsystem, place)) % _FOLDS == 0 else Part.TRAINING
 
 
-@lru_cache(maxsize=10_000)  # called for each labelled chamber of a run
+@lru_cache(maxsize=10_000)  # called for each labelled item of a run
 def is_test_run(run: int) -> bool:
     """Whether labels of a run are for the test.
 

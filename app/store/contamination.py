@@ -1,7 +1,7 @@
 """The disagreement of an item's label and scores, computed by the database in the update that changes either.
 
-Contamination is the greatest |score − label| over the judged layers, where the label of a layer is 1 if it is bad and 0
-otherwise; `contaminated` is the first layer that has it. Both are absent if the item is unlabelled, disputed or without
+Contamination is the greatest |score − label| over the judged parts, where the label of a part is 1 if it is bad and 0
+otherwise; `contaminated` is the first part that has it. Both are absent if the item is unlabelled, disputed or without
 scores.
 """
 
@@ -13,7 +13,7 @@ from app.domain.labels import LabelState
 
 FIELDS = ("contamination", "contaminated", "contaminated_score", "contaminated_bad", "called_bad", "scored_and_said")
 
-# |score − label| for each layer, null without a score.
+# |score − label| for each part, null without a score.
 _DISAGREEMENTS: dict[str, Any] = {
     "$map": {
         "input": {"$range": [0, {"$size": "$scores"}]},

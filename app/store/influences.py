@@ -28,8 +28,8 @@ class Explained:
     """The influence on the scores of one item of a run.
 
     Attributes:
-        bad: the layers that this model calls bad or empty.
-        strength: the strongest push of one of these layers towards bad, in logits; None if none is bad.
+        bad: the parts that this model calls bad or empty.
+        strength: the strongest push of one of these parts towards bad, in logits; None if none is bad.
         fetched_at, scored_at: of the item, when this was computed.
     """
 
@@ -48,7 +48,7 @@ class Explained:
     def of(cls, item: Item, model: str, method: Method, influence: Influence, bad: Iterable[int]) -> Explained:
         """An influence on an item, computed now."""
         bad = tuple(bad)
-        rows = [layer - 1 for layer in bad]
+        rows = [part - 1 for part in bad]
         pushes = influence.cells[rows].clip(min=0).sum(axis=1) + influence.around[rows].clip(min=0)
         strength = float(pushes.max()) if bad else None
         states = (datetime.now(UTC), item.fetched_at, item.scored_at)
@@ -97,7 +97,7 @@ class Influences:
         return [item for item in with_histogram if kept.get(item.place) != (item.fetched_at, item.scored_at)]
 
     def largest(self, run: int, model: str, method: Method, skip: int = 0, limit: int = 24) -> list[Explained]:
-        """A page of a run's items with bad layers, strongest push towards bad first."""
+        """A page of a run's items with bad parts, strongest push towards bad first."""
         order = [("strength", DESCENDING), *((key, ASCENDING) for key in self._subsystem.keys)]
         found = self._collection.find(self._ranked(run, model, method)).sort(order).skip(skip).limit(limit)
         return [self._explained(d) for d in found]
@@ -136,8 +136,8 @@ class Influences:
 
     def _explained(self, d: Mapping[str, Any]) -> Explained:
         arrays = {name: np.frombuffer(d[name], "<f4").astype(np.float32, copy=False) for name in _ARRAYS}
-        layers = arrays["logit"].size
-        shaped = {name: array.reshape(layers, -1) if _ARRAYS[name] == 2 else array for name, array in arrays.items()}
+        parts = arrays["logit"].size
+        shaped = {name: array.reshape(parts, -1) if _ARRAYS[name] == 2 else array for name, array in arrays.items()}
         return Explained(
             run=d["run"],
             place=self._subsystem.place_of(d),

@@ -1,4 +1,4 @@
-"""One document an item (for DT a chamber): its histogram, its scores, what people said of it.
+"""One document an item: its histogram, its scores, what people said of it.
 
 Fetching and scoring set only their own fields, each in one atomic update: what people said is never touched, and doing
 it twice is doing it once. What follows from both, how far a person and the network disagree, is worked out by the
@@ -33,7 +33,7 @@ from app.subsystems import Subsystem
 MOST_LISTED = 100_000  # rows of one list as a file: passing over rows takes time
 MOST_ANSWERED = 50_000  # of them through the API, page by page, where each answer counts them
 MOST_PAGED = 10_000  # of them on pages
-HIGH = 0.5  # from this worst score on, of which there are few, those of a wheel or a station lie together by score
+HIGH = 0.5  # from this worst score on, of which there are few, those of one key of a place lie together by score
 MOST_SORTED = 20_000  # rows that are sorted by the database rather than looked for in the order shown
 UPGRADED_AT_ONCE = 1_000  # items
 AT_ONCE = 100_000  # rows of a history: more than there are runs, and far less than the 16 MB of one answer

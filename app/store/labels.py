@@ -33,7 +33,7 @@ class LabelQuery:
     """Which events a list shows, and in which order.
 
     Attributes:
-        place: key → value, for the keys of the subsystem: {"wheel": -1}.
+        place: key → value, for the keys of the subsystem: {"region": -1}.
         kind: of this kind only.
         since, until: at this time or later, and before this time.
         withdrawn: those that were withdrawn, or those that were not; None for both.
@@ -122,12 +122,12 @@ class Labels:
         self._collection.update_many({"blind": True}, {"$set": {"projected": False}})
 
     def upgrade_simulated(self, runs: Several[int]) -> None:
-        """Note of the time before that was kept that what was said of some runs is of simulated chambers."""
+        """Note of the time before that was kept that what was said of some runs is of simulated items."""
         old = {"run": {"$in": list(runs)}, "simulated": {"$exists": False}}
         self._collection.update_many(old, {"$set": {"simulated": True}})
 
     def set_aside_simulated(self, run: int) -> bool:
-        """Put away what was said of a run's simulated chambers, now that real ones take their place.
+        """Put away what was said of a run's simulated items, now that real ones take their place.
 
         It is kept beside, in a collection that nothing reads.
 
@@ -143,7 +143,7 @@ class Labels:
         return True
 
     def has_real(self, run: int) -> bool:
-        """Whether anything was said of a run's real chambers."""
+        """Whether anything was said of a run's real items."""
         wanted = {"run": run, "subsystem": self._subsystem.name, "simulated": {"$ne": True}}
         return self._collection.find_one(wanted, {"_id": 1}) is not None
 
@@ -173,7 +173,7 @@ class Labels:
         return sorted(self._collection.distinct("run", {"run": bounds}))
 
     def simulated_runs(self) -> list[int]:
-        """The runs of which there are events of simulated chambers."""
+        """The runs of which there are events of simulated items."""
         return sorted(self._collection.distinct("run", {"simulated": True}))
 
     def of_run(self, run: int) -> dict[Any, list[LabelEvent]]:

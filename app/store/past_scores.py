@@ -20,7 +20,7 @@ from app.subsystems import Subsystem
 
 # The fields of an item that scoring sets, and that are copied together from the item to here and back.
 FIELDS = ("state", "rank", "scores", "verdicts", "reasons", "findings", "worst", "bad", "model", "scored_at")
-OPTIONAL = ("embedding", "unlike", "part_scores", "threshold")  # not every chamber has them
+OPTIONAL = ("embedding", "unlike", "part_scores", "threshold")  # not every item has them
 
 
 @dataclass(frozen=True)

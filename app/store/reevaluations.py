@@ -40,7 +40,7 @@ class Reevaluation:
         runs: the requested ones; None for all.
         model: the current one, or the last one if it is over.
         done, total: runs whose scores are by this model and whose verdicts are by its threshold, and all requested
-            ones that have chambers; as of the last run scored.
+            ones that have items; as of the last run scored.
         computed, restored: runs with scores to compute, and runs whose scores were there or stored.
         failed: run → why it could not be scored by this model.
         why: why it failed as a whole, one sentence.

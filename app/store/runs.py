@@ -1,4 +1,4 @@
-"""One document per run: its state, progress and results. Its chambers are in `items`."""
+"""One document per run: its state, progress and results. Its items are in `items`."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class Runs:
     def count_scored(
         self, among: Sequence[int] | None = None, model: str | None = None, threshold: float | None = None
     ) -> int:
-        """The number of runs with chambers, and with scores by this model if one is named.
+        """The number of runs with items, and with scores by this model if one is named.
 
         Args:
             among: only these runs.
@@ -317,7 +317,7 @@ class Runs:
         return self._collection.find_one({"_id": number, "simulated": True}, {"_id": 1}) is not None
 
     def set_aside(self) -> list[int]:
-        """The simulated runs, if there are real ones with chambers; otherwise none.
+        """The simulated runs, if there are real ones with items; otherwise none.
 
         All results over several runs (lists, the queue, statistics, trends, drift, comparisons) leave these out: they
         use real runs only, or, if there is only a demonstration, that.

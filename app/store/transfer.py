@@ -26,7 +26,7 @@ from app.subsystems import Subsystem
 
 Document = Mapping[str, Any]
 
-AT_ONCE = 500  # runs whose labelled chambers are read together
+AT_ONCE = 500  # runs whose labelled items are read together
 
 # The others are named like their kind.
 _COLLECTIONS = {"histograms": "items", "scores": "items", "thresholds": "model_thresholds"}
@@ -88,7 +88,7 @@ class Transfer:
         return list(found.values())
 
     def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
-        """(run, bad layers by the model, label) of each labelled item."""
+        """(run, bad parts by the model, label) of each labelled item."""
         mine = {"subsystem": self._subsystem.name}
         labelled = Labels(self._collections["labels"], self._subsystem).runs(*(runs or ()))
         for first in range(0, len(labelled), AT_ONCE):
@@ -183,8 +183,8 @@ def _index(fields: Sequence[str]) -> str:
 def _merged(filters: Sequence[Document]) -> list[dict[str, Any]]:
     """Equivalent but fewer filters on the same fields: those that differ in only one field are merged.
 
-    >>> _merged([{"run": 1, "sector": 3}, {"run": 1, "sector": 4}, {"run": 2, "sector": 5}])
-    [{'run': 1, 'sector': {'$in': [3, 4]}}, {'run': 2, 'sector': {'$in': [5]}}]
+    >>> _merged([{"run": 1, "region": 3}, {"run": 1, "region": 4}, {"run": 2, "region": 5}])
+    [{'run': 1, 'region': {'$in': [3, 4]}}, {'run': 2, 'region': {'$in': [5]}}]
     """
     name = max(filters[0], key=lambda name: len({one[name] for one in filters}))
     merged: dict[tuple[Any, ...], list[Any]] = {}

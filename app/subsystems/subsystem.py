@@ -45,23 +45,23 @@ class Subsystem:
     Attributes:
         name: short, stored with each item: "dt".
         title: its usual name: "drift tubes".
-        item: the word for an item: "chamber".
+        item: the word for an item: "item".
         place: the frozen type that identifies an item of a run, constructed with the keywords in `keys`.
         keys: its fields, in the sort order of items. The queue can be narrowed by the first.
-        path: the same, in the order of addresses and files: /302635/<wheel>/<sector>/<station>/.
+        path: the same, in the order of addresses and files: /302635/<region>/<region>/<lumi>/.
         allowed: the allowed values of each key.
-        part: the word for a part: lists are sorted by "layer_1".
+        part: the word for a part: lists are sorted by "channel_1".
         vocabulary: the classes of items and parts.
         most_parts: the largest number of parts of an item.
         places: all items of a run.
         place_name: a place in short, for tables: "W−1 S7 MB2".
-        place_words: the same in full: "wheel −1, sector 7, station 2".
+        place_words: the same in full: "region −1, region 7, lumi 2".
         decode: (place, bytes) → the histogram that the store kept: has `place`, `hits` and `to_bytes`.
         from_rows: (place, lists of counts) → the histogram from outside, checked; raises UnusableHistogram.
         to_rows: the other way round.
         parts: place → for each part that it has, by its number from 1, the cells that can be judged, numbered from 1.
         explain: histograms → for each what simple statistics find wrong in it, as documents with the
-            number of the part under its name (`layer`), `kind`, `text`, `makes_bad` and whatever else is known.
+            number of the part under its name (`part`), `kind`, `text`, `makes_bad` and whatever else is known.
         summarise: documents of a run's items → counts, and packed values, that are kept with the run.
         pack_rates: histogram → hits a cell of each part, packed: a trend over runs reads nothing else.
         pack_scores: scores of the parts → the same, packed.
@@ -118,7 +118,7 @@ class Subsystem:
 
     @cached_property
     def part_names(self) -> tuple[str, ...]:
-        """The names of all possible parts, as columns and sort keys: "layer_1", …"""
+        """The names of all possible parts, as columns and sort keys: "channel_1", …"""
         return tuple(f"{self.part}_{number}" for number in range(1, self.most_parts + 1))
 
     def questions(self, place: Any) -> list[int]:
