@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,20 +111,10 @@ class Scorer:
         return Judgement(scores, verdicts, reasons, certainty, None, self.threshold)
 
 
-class ToyLearning:
-    """Only judging."""
+def _learning() -> Any:
+    from toy_learning import ToyLearning
 
-    drift = None
-    test_items: Mapping[str, int] = {"evaluation": 1, "comparison": 1}
-
-    def scorer(self, folder: Path) -> Scorer:
-        return Scorer(folder)
-
-    def require_working(self, folder: Path) -> None:
-        Scorer(folder)
-
-    def explainer(self, scorer: Scorer) -> None:
-        return None
+    return ToyLearning()
 
 
 def pack(values: Sequence[float | None]) -> bytes:
@@ -163,9 +154,27 @@ TOY = Subsystem(
         part: ("score", "") for part, verdict in enumerate(verdicts, start=1) if verdict == Verdict.BAD
     },
     server=lambda settings, demonstration: ToySource(),
-    learning=cache(ToyLearning),
+    learning=cache(_learning),
     views=cache(Views),
 )
+
+
+def write_model(folder: Path, bad_from: float, origin: str) -> None:
+    """Make a model's folder: all that it knows is from which score a channel is bad."""
+    folder.mkdir(parents=True)
+    file = json.dumps({"name": folder.name, "bad_from": bad_from}).encode()
+    (folder / MODEL_FILE).write_bytes(file)
+    card = Card(
+        name=folder.name,
+        architecture="toy",
+        takes="hits",
+        parameters=1,
+        origin=origin,
+        thresholds={"shifter": Threshold(score=bad_from, false_alarms=None)},
+        sha256=sha256(file).hexdigest(),
+        created=datetime.now(UTC),
+    )
+    (folder / CARD_FILE).write_text(card.model_dump_json(), encoding="utf-8")
 
 
 def models_with_toy(parent: Path, shipped: Path) -> Path:
@@ -175,20 +184,7 @@ def models_with_toy(parent: Path, shipped: Path) -> Path:
     for path in shipped.iterdir():
         (folder / path.name).symlink_to(path)
     for name in ("toy-1", "toy-2"):
-        model = folder / "toy" / name
-        model.mkdir(parents=True)
-        (model / MODEL_FILE).write_bytes(name.encode())
-        card = Card(
-            name=name,
-            architecture="toy",
-            takes="hits",
-            parameters=0,
-            origin="made by a test",
-            thresholds={"shifter": Threshold(score=0.6 if name == "toy-1" else 0.4, false_alarms=None)},
-            sha256=sha256(name.encode()).hexdigest(),
-            created=datetime.now(UTC),
-        )
-        (model / CARD_FILE).write_text(card.model_dump_json(), encoding="utf-8")
+        write_model(folder / "toy" / name, 0.6 if name == "toy-1" else 0.4, "made by a test")
     (folder / "toy" / "active").write_text("toy-1", encoding="utf-8")
     return folder
 
