@@ -80,7 +80,7 @@ class Reevaluations:
             if opened.runs != runs:
                 raise Conflict("A re-evaluation of other runs is not over yet: wait for it, or cancel it.")
             return opened
-        self._record("re-evaluation requested", made, by)
+        self._record("re-evaluation asked for", made, by)
         return self.go_on(made.id) or self._store.reevaluations.get(made.id)
 
     def pause(self, reevaluation_id: str, by: str) -> Reevaluation:
