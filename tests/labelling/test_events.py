@@ -4,9 +4,24 @@ from itertools import count
 
 import pytest
 
-from app.domain.labels import Kind, LabelEvent, LabelState, SkipReason, project, standing, unseen
+from app.domain.judgement import Judgement, Verdict
+from app.domain.labels import (
+    MOST_COPIED,
+    Kind,
+    LabelEvent,
+    LabelState,
+    SkipReason,
+    project,
+    shown,
+    standing,
+    unseen,
+)
+from app.domain.vocabulary import Class, Vocabulary
+from app.errors import InvalidInput
 from app.subsystems.dt.geometry import Chamber
 
+GOOD = Class("good", is_fault=False)
+CLASSES = Vocabulary((GOOD, Class("hot"), Class("dead")), (GOOD, Class("bad")))
 PLACE = Chamber(0, 1, 1)
 BEGIN = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -96,3 +111,44 @@ def test_withdrawn_events_stand_no_more_and_nobody_need_have_seen_them():
     assert [event.seq for event in standing(events)] == [1, 4]
     assert [event.seq for event in unseen(events, 0)] == [1]
     assert unseen(events, 1) == []
+
+
+def test_of_a_large_map_an_event_keeps_no_scores_but_the_names_of_them():
+    few = Judgement((0.2,) * MOST_COPIED, (Verdict.GOOD,) * MOST_COPIED, ("",) * MOST_COPIED, 0.3)
+    many = Judgement((*few.scores, 0.9), (*few.verdicts, Verdict.BAD), (*few.reasons, ""), 0.3)
+    assert shown(few) == {"scores": few.scores, "verdicts": ("good",) * MOST_COPIED}
+    assert shown(many) == shown(None) == {"scores": (), "verdicts": ()}
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ([3, 1], {1: "hot", 3: "hot"}),
+        ({3: "dead", 2: "good", 0: "bad"}, {0: "bad", 3: "dead"}),
+        ({}, {}),
+    ],
+)
+def test_an_answer_is_the_class_of_each_part_that_is_not_of_the_first(given, answer):
+    assert CLASSES.check("bad", given, range(5), "channels of this region") == answer
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"),
+    [
+        ({5: "dead"}, "channels of this region: 0, 1, 2, 3, 4"),
+        ({"1": "dead"}, "channels of this region"),
+        ([True], "channels of this region"),
+        ({1: "bad"}, "one of good, hot, dead"),
+        ({0: "dead"}, "one of good, bad"),
+    ],
+)
+def test_a_part_or_a_class_that_is_none_is_refused(given, accepted):
+    with pytest.raises(InvalidInput, match=accepted):
+        CLASSES.check("bad", given, range(5), "channels of this region")
+
+
+def test_people_who_call_a_part_by_different_faults_disagree():
+    ann = ("ann", "label", {"bad": (3,), "classes": {3: "dead"}})
+    bob = ("bob", "label", {"bad": (3,), "classes": {3: "hot"}, "blind": True})
+    assert project(history(ann, bob)).evaluation["state"] == LabelState.DISPUTED
+    assert project(history(ann, (*bob[:2], bob[2] | {"classes": {3: "dead"}}))).evaluation["classes"] == {"3": "dead"}
