@@ -72,7 +72,8 @@ class Known:
     @property
     def limits(self) -> list[str]:
         """What it cannot do, or what nobody knows of it, a sentence each."""
-        said = [] if self.card.trained_on else ["On what it was trained is not known."]
+        known = self.card.trained_on or self.card.origin
+        said = [] if known else ["What it was trained on is not known."]
         return said if self.kept else [*said, "It was not evaluated."]
 
     @property

@@ -104,6 +104,7 @@ def content(page):
 def test_each_subsystem_lists_its_own_models_and_its_links_stay_with_it(expert, app):
     of_toy, of_dt = (expert.get(f"/models/{query}").text for query in ("?subsystem=toy", ""))
     assert 'href="/models/toy-1/?subsystem=toy"' in of_toy
+    assert 'href="/api/v1/openapi.json?subsystem=toy"' in of_toy
     assert "row-cnn-1" not in of_toy
     assert 'href="/models/row-cnn-1/"' in of_dt
     assert "toy-1" not in of_dt
@@ -116,6 +117,7 @@ def test_a_models_page_shows_its_card_thresholds_and_history(expert, app):
     page = expert.get("/models/toy-1/?subsystem=toy").text
     for words in ("in use", "made by a test", "Thresholds", "0.6", "Limits", "It was not evaluated.", "added"):
         assert words in page
+    assert "trained on is not known" not in page  # its card says where it comes from
     card = expert.get("/models/toy-1/card.md?subsystem=toy").text
     for words in ("# toy-1", "## Data", "made by a test", "## Thresholds", "| shifter | 0.6 |", "## Limits"):
         assert words in card
