@@ -26,7 +26,7 @@ check: lint
 
 # Many more cases of the randomised tests.
 soak: $(VENV)/test.stamp
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m soak -n auto --maxprocesses 4 --durations 20
+	SOAK=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "soak or drawn" -n auto --maxprocesses 4 --durations 20
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench.fetch

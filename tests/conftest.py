@@ -52,6 +52,11 @@ SLOW = (  # what only a test that is marked slow may call
 )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: one worker more than processors, for much of the time a test waits for a page or a program."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what uses a server, and begin with the files that take longest: no worker shall end long after."""

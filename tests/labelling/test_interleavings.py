@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from drawn import SOAK
 from hypothesis import HealthCheck, register_random, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -236,12 +237,16 @@ def interleavings(driftwatch) -> type[RuleBasedStateMachine]:
     return Interleavings
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("second_opinions", [0, 0.5])
 def test_whatever_several_people_do_no_label_is_lost_and_nothing_is_held_twice(make_driftwatch, second_opinions):
     driftwatch = make_driftwatch(second_opinions=second_opinions, control_share=0.3)
     run_state_machine_as_test(
         interleavings(driftwatch),
         settings=settings(
-            max_examples=12, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=50 if SOAK else 5,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )

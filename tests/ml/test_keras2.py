@@ -9,7 +9,8 @@ from contextlib import suppress
 import h5py
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from drawn import cases
+from hypothesis import example, given
 from hypothesis import strategies as st
 from keras2_files import (
     NORM_TRAINING,
@@ -390,7 +391,7 @@ def scratch(tmp_path_factory):
     return tmp_path_factory.mktemp("damaged") / "old.h5"
 
 
-@settings(max_examples=15, deadline=None)
+@cases(5, many=50)
 @given(kept=st.floats(0, 1, exclude_max=True))
 @example(kept=0.999)
 def test_a_file_that_is_cut_off_anywhere_is_refused(file_of_2018, scratch, kept):
@@ -407,7 +408,7 @@ def test_one_flipped_bit_that_makes_the_hdf5_library_loop_is_refused(path, made)
     assert "it is damaged: the HDF5 library failed or did not finish" in refusal(path)
 
 
-@settings(max_examples=40, deadline=None)
+@cases(10, many=200)
 @given(data=st.data())
 def test_a_file_with_flipped_bits_is_refused_or_still_a_row_network(file_of_2018, scratch, data):
     flipped = bytearray(file_of_2018.read_bytes())

@@ -28,7 +28,7 @@ SETTINGS = Settings(
     dqm_retry_after_max=0.01,
     dqm_max_reply_bytes=LIMIT,
 )
-SHORT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SHORT = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LONG = settings(SHORT, max_examples=400)
 ROUNDS = pytest.mark.parametrize("nth", range(5))  # each draws its own cases
 PLANS = st.lists(st.none() | odd_replies(), min_size=1, max_size=12)

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 import uproot
+from drawn import cases
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from uproot.writing.identify import to_TAxis, to_TH2x
 
@@ -162,7 +162,7 @@ def small_file(tmp_path_factory):
     return path
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@cases(50, many=1_000)
 @given(data=st.data())
 def test_whatever_is_damaged_the_outcome_is_the_counts_a_reason_or_a_clear_error(small_file, data):
     content = bytearray(small_file.read_bytes())
@@ -180,7 +180,7 @@ def test_whatever_is_damaged_the_outcome_is_the_counts_a_reason_or_a_clear_error
             assert "damaged" in answer or isinstance(rootfile.occupancy(ONE, answer), Occupancy)
 
 
-@hypothesis_settings(max_examples=8, deadline=None)
+@cases(4, many=50)
 @given(at=st.integers(4, 3_000), byte=st.integers(0, 255))
 def test_whatever_is_damaged_a_source_gives_the_counts_a_reason_or_a_clear_error(small_file, at, byte):
     content = bytearray(small_file.read_bytes())

@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from drawn import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import MongoClient
 
@@ -280,13 +281,13 @@ def small_files():
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-@settings(max_examples=150, deadline=None)
+@cases(50, many=1_000)
 @given(data=st.data())
 def test_whatever_is_damaged_the_outcome_is_rows_or_a_sentence(small_files, form, data):
     _read_damaged(small_files[form], data)
 
 
-@settings(max_examples=15, deadline=None)
+@cases(5, many=50)
 @given(data=st.data())
 def test_whatever_is_damaged_in_parquet_the_outcome_is_rows_or_a_sentence(small_files, data):
     _read_damaged(small_files["parquet"], data)

@@ -7,7 +7,8 @@ import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from drawn import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
@@ -52,7 +53,7 @@ def through(form, rows, columns=COLUMNS):
 
 @pytest.mark.parametrize("form", FORMATS)
 @given(rows=ROWS)
-@settings(max_examples=60, deadline=None)
+@cases(20, many=200)
 def test_what_goes_out_comes_back_the_same(form, rows):
     assert [row for _, row in through(form, rows)] == rows
 
