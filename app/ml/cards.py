@@ -1,4 +1,4 @@
-"""A model's card for a person: what is known of it and what is not, the same on its page and as Markdown.
+"""A model's card for people: what is known and what is not, identical on its page and as Markdown.
 
 What nobody measured is left out or said to be unknown, never made up. A subsystem that knows more of its models than
 any has a `Known` of its own. Not for the card's fields: see `models.Card`.
@@ -23,10 +23,10 @@ WHOLE = "all"  # of the shares by hits: that of all items together
 
 @dataclass(frozen=True)
 class Use:
-    """A threshold as it stands.
+    """A current threshold.
 
     Attributes:
-        use: whose it is.
+        use: what it is for.
         score: from which a part is bad.
         false_alarms: share of good parts called bad; None where nobody measured it.
         by_hits: the same by how many hits an item has.
@@ -48,7 +48,7 @@ class Known:
 
     Attributes:
         thresholds: all that were set, newest first.
-        kept: what it was found to be worth; None where it was not evaluated.
+        kept: its stored evaluation; None if it was not evaluated.
         part: what its scores are of.
     """
 
@@ -101,7 +101,7 @@ class Known:
 
 
 def uses(known: Known) -> list[Use]:
-    """The thresholds that stand, in the card's order."""
+    """The current thresholds, in the card's order."""
     method = known.method
     found = []
     standing = {one.use: one for one in reversed(known.thresholds)}

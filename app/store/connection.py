@@ -91,7 +91,7 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Disconnect; stop the embedded server if nobody else uses it."""
+        """Disconnect; stop the embedded server if no other program uses it."""
         with self._lock:
             if self._client is not None:
                 self._client.close()
@@ -121,7 +121,7 @@ class Connection:
         client = connected(self._embedded.join() if self._embedded else self._uri)
         try:
             _require_answer(client)
-            if not client.is_primary:  # what follows would be tried again for INDEX_SECONDS
+            if not client.is_primary:  # otherwise the next steps would be retried for INDEX_SECONDS
                 raise NotPrimaryError("not primary")
             database = client.get_default_database(DATABASE)
             with pymongo.timeout(INDEX_SECONDS):

@@ -1,7 +1,7 @@
-"""What a subsystem's networks can do, as the rest of the program asks for it.
+"""The interface to a subsystem's networks.
 
-A subsystem makes its `Learning` when it is first needed. Making it imports no TensorFlow; what it does may. Scorers,
-plans and orders go back only to the subsystem that made them: so they are `Any` where it takes them.
+A subsystem creates its `Learning` on first use. Creating it does not import TensorFlow; using it may. Scorers, plans
+and orders are only passed back to the subsystem that made them, and so are typed `Any` as its arguments.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from app.store.figures import KeptFigures
     from config import Settings
 
-Report = Callable[[str], None]  # told what is going on, a line at a time
+Report = Callable[[str], None]  # receives progress messages, one line at a time
 Tell = Callable[[Mapping[str, Any]], None]  # a task's progress: see `app.ml.worker_process`
 
 
@@ -35,7 +35,7 @@ class Task(Protocol):
 
 
 class Scorer(Protocol):
-    """A model that is ready to judge; safe to share between threads."""
+    """A model that is ready to score; safe to share between threads."""
 
     card: Card
     version: str
@@ -46,37 +46,37 @@ class Scorer(Protocol):
         ...
 
     def judge(self, histograms: Sequence[Any]) -> list[Judgement]:
-        """Judge items, in the order given."""
+        """Score items, in the given order."""
         ...
 
 
 class Explainer(Protocol):
-    """What explains the scores of one model."""
+    """Explains the scores of one model."""
 
     def explain(self, histograms: Sequence[Any], method: Method | str) -> list[Influence]:
-        """Explain the scores of items, in the order given."""
+        """Explain the scores of items, in the given order."""
         ...
 
 
 class Drift(Protocol):
-    """How far a run is from what its model was trained on."""
+    """Measures how far a run is from its model's training data."""
 
     def make_reference(self, scorer: Any, stop: Callable[[], bool]) -> Any | None:
-        """What a model was trained on, in short; None where it was stopped."""
+        """A summary of a model's training data; None if stopped."""
         ...
 
     def to_document(self, reference: Any) -> dict[str, Any]:
-        """A reference as it is kept."""
+        """A reference in the form in which it is stored."""
         ...
 
     def of_document(self, document: Mapping[str, Any]) -> Any:
-        """A reference that was kept."""
+        """A reference from its stored form."""
         ...
 
     def measure(
         self, reference: Any, scored: Sequence[tuple[Item, bytes | None]]
     ) -> tuple[dict[str, Any], list[float | None]]:
-        """The run's drift as fields, and for each item how unlike anything seen it is.
+        """The run's drift as fields, and for each item its distance from anything seen.
 
         Args:
             scored: the run's items with their embeddings.
@@ -85,7 +85,7 @@ class Drift(Protocol):
 
 
 class Found(Protocol):
-    """What a candidate forgot of what the model in use knows."""
+    """What a candidate forgot compared with the model in use."""
 
     @property
     def forgotten(self) -> Iterable[Any]: ...
@@ -94,7 +94,7 @@ class Found(Protocol):
 
 
 class Plan(Protocol):
-    """What a person chose to have trained."""
+    """A person's choice of what to train."""
 
     @property
     def architecture(self) -> str: ...
@@ -105,12 +105,12 @@ class Plan(Protocol):
 
 
 class Order(Protocol):
-    """A plan with all that it takes to carry it out, collected from the store.
+    """A plan with everything needed to carry it out, collected from the store.
 
     Attributes:
-        folder: where the candidate's folder is made.
-        summary: the labels that go in, as they are shown while it is trained.
-        notes: what the person should know of what is left out, a sentence each.
+        folder: where the candidate's folder is created.
+        summary: the labels used, as shown during the training.
+        notes: notable omissions, one sentence each.
         task: makes the candidate in another process; its result is what `Learning.found` reads.
     """
 
@@ -128,12 +128,12 @@ class Order(Protocol):
 
 
 class Learning(Protocol):
-    """Judging, explaining, training and comparing.
+    """Scoring, explaining, training and comparing.
 
     Attributes:
         cannot: what it does not offer, of "train", "evaluate", "compare" and "convert": why not, in a sentence.
-        drift: None where it is not measured.
-        test_items: how many simulated items a comparison and an evaluation use unless told otherwise.
+        drift: None if it is not measured.
+        test_items: the default number of simulated items in comparisons and evaluations.
     """
 
     @property
@@ -146,23 +146,23 @@ class Learning(Protocol):
     def test_items(self) -> Mapping[str, int]: ...
 
     def scorer(self, folder: Path) -> Scorer:
-        """Load the model of a folder.
+        """Load the model in a folder.
 
         Raises:
-            ModelRefused: its file is not its card's, or not what the card says.
+            ModelRefused: its file does not match its card.
         """
         ...
 
     def require_working(self, folder: Path) -> None:
-        """Try a model in another process.
+        """Try out a model in another process.
 
         Raises:
-            ModelRefused: it cannot judge.
+            ModelRefused: it cannot score.
         """
         ...
 
     def explainer(self, scorer: Any) -> Explainer | None:
-        """What explains a model's scores; None where nothing does."""
+        """The explainer of a model's scores; None if there is none."""
         ...
 
     def known(self, model: Model, card: Card, thresholds: Sequence[SetThreshold], kept: KeptFigures | None) -> Known:
@@ -170,10 +170,10 @@ class Learning(Protocol):
         ...
 
     def convert(self, file: Path, name: str, parent: Path) -> Path:
-        """Make a model's folder of a file from elsewhere.
+        """Make a model's folder from a foreign file.
 
         Raises:
-            ModelRefused: it cannot be read, or not be trusted.
+            ModelRefused: it cannot be read or trusted.
         """
         ...
 
@@ -182,7 +182,7 @@ class Learning(Protocol):
         ...
 
     def require_enough(self, store: Store, plan: Any) -> None:
-        """Refuse a plan for which there are too few labels, without looking at histograms.
+        """Refuse a plan with too few labels, without reading histograms.
 
         Raises:
             TooFewLabels: and what is missing.
@@ -190,10 +190,10 @@ class Learning(Protocol):
         ...
 
     def order(self, store: Store, plan: Any, folder: Path, active: Path, settings: Settings) -> Order:
-        """Collect what a plan takes.
+        """Collect everything that a plan needs.
 
         Args:
-            folder: where the candidate's folder is to be made.
+            folder: where the candidate's folder will be created.
             active: the folder of the model in use.
 
         Raises:
@@ -206,15 +206,15 @@ class Learning(Protocol):
         ...
 
     def found(self, result: Mapping[str, Any]) -> Found:
-        """What a task of an order found."""
+        """The result of an order's task."""
         ...
 
     def evaluation(self, folders: Sequence[tuple[Path, float]], items: int) -> Task:
-        """A task that gives {"figures": JSON as text, "pictures": name → SVG} of the first of some models.
+        """A task that returns {"figures": JSON as text, "pictures": name → SVG} for the first of some models.
 
         Args:
-            folders: of the models, with each the score from which a part is bad.
-            items: simulated ones to test on.
+            folders: the models' folders, each with the score from which a part is bad.
+            items: number of simulated ones to test on.
         """
         ...
 
@@ -224,9 +224,9 @@ class Learning(Protocol):
         """Two models side by side: (figures, JSON as text; name → SVG).
 
         Args:
-            runs: how many of the last ones both judge.
-            items: simulated ones to test on.
-            report: may raise, to end it.
+            runs: how many of the latest ones both score.
+            items: number of simulated ones to test on.
+            report: may raise, to abort.
         """
         ...
 

@@ -62,8 +62,8 @@ class Subsystem:
         parts: place → for each part that it has, by its number from 1, the cells that can be judged, numbered from 1.
         explain: histograms → for each what simple statistics find wrong in it, as documents with the
             number of the part under its name (`part`), `kind`, `text`, `makes_bad` and whatever else is known.
-        summarise: documents of a run's items → counts, and packed values, that are kept with the run.
-        pack_rates: histogram → hits a cell of each part, packed: a trend over runs reads nothing else.
+        summarise: documents of a run's items → counts, and packed values, stored with the run.
+        pack_rates: histogram → packed hits per cell of each part: trends over runs read nothing else.
         pack_scores: scores of the parts → the same, packed.
         parts_called_bad: (verdicts of the parts, findings) → the bad parts, by number, each with the kind of what is
             wrong and the same in words.

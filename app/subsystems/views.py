@@ -83,9 +83,9 @@ class Views:
     """The views that a subsystem adds.
 
     Attributes:
-        pages: of its own, at addresses that no other has.
-        instead: endpoint → what answers it for this subsystem, in place of what answers it for the others.
-        item: the pages of its items, in place of the plain ones.
+        pages: its own pages, at addresses used by no other subsystem.
+        instead: endpoint → the view for this subsystem, replacing the common one.
+        item: the pages of its items, replacing the plain ones.
         run_picture: of a run's items, beside the list of those that are bad; None where there is none.
         styles: sheets of `static` that its pages need.
         models: what the pages of its models show, in place of the plain figures.

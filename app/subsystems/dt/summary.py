@@ -29,8 +29,8 @@ KIND_WORDS = {
     "score": "only by its score",
 }
 
-# Chambers a wheel and station by their worst layer's score from 0 to 1, and by their certainty from 0 to 0.5: in
-# steps of 0.05 both. At most 14 chambers are counted in a step, which a byte holds.
+# Chambers per wheel and station by their worst layer's score from 0 to 1, and by their certainty from 0 to 0.5, both in
+# steps of 0.05. At most 14 chambers fall into a step, which fits a byte.
 SCORE_STEPS, CERTAINTY_STEPS = 20, 10
 STEP = 0.05
 

@@ -15,8 +15,8 @@ from app.subsystems.dt.learning.evaluation import ALL, FALSE_ALARMS, LEVELS, Eva
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 
-FOUND_LESS_THAN = 0.95  # share at 1 % false alarms: kinds of fault below it are named among the limits
-LEAST_LAYERS = 10  # of a kind, for its share to say something
+FOUND_LESS_THAN = 0.95  # share found at 1 % false alarms: kinds of fault below it are listed as limits
+LEAST_LAYERS = 10  # of a kind, for its share to be meaningful
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Known(cards.Known):
 
 
 def labels(card: Card) -> list[tuple[str, str]]:
-    """What people labelled, where it went into the weights: (what, in words)."""
+    """The labels used for the weights: (what, in words)."""
     given = card.trained_on and card.trained_on.labels
     if not given:
         return []

@@ -1,8 +1,8 @@
-"""What people said of items, as something that a network can learn from: `labelled_items`.
+"""Labels of items, as training data for a network: `labelled_items`.
 
-The label events decide, the items give the histograms. Each item stands in the part that the frozen split gives it:
-see `split`. What is done with soft, disputed and skipped labels, and with the way in which an item was chosen, is said
-at `Labelled` and `_Strata`; `Composition` counts it all, for the card. Not for simulated chambers: see `labelled`.
+Label events give the targets, items the histograms. The frozen split assigns each item to a part: see `split`. For the
+treatment of soft, disputed and skipped labels, and of the selection of items, see `Labelled` and `_Strata`;
+`Composition` counts everything, for the card. Not for simulated chambers: see `known_chambers`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from app.subsystems.dt.learning.histogram_file import Histogram, HistogramFile
 from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import judge_before
 
-# Of each part: with fewer, what the figures say of it is chance.
+# Per part: with fewer, its figures are mostly chance.
 LEAST_ITEMS = {Part.TRAINING: 20, Part.VALIDATION: 5, Part.TEST: 5}
 LEAST_BAD = LEAST_GOOD = 3  # layers of each part
 
 NO_HISTOGRAM, ELSEWHERE = "no histogram", "run and chamber in different parts"  # why items are left out
 
-CERTAINTIES = (0.1, 0.2, 0.3, 0.4)  # where strata of items meet
-MOST_WEIGHT = 10.0  # of an item, as a multiple of the mean: rare strata must not decide alone
+CERTAINTIES = (0.1, 0.2, 0.3, 0.4)  # edges of the strata
+MOST_WEIGHT = 10.0  # of an item, as a multiple of the mean: rare strata must not dominate
 
 SIMULATED_RUN = "of simulated runs, since there are labels of real ones"
 
@@ -50,11 +50,11 @@ Stratum = tuple[int, bool] | None  # of items that are about as likely to be lab
 
 @dataclass(frozen=True)
 class Choice:
-    """Which labels go in.
+    """Which labels are used.
 
     Attributes:
-        first_run, last_run: of these runs and those between; None for no limit.
-        resolved_only: only items on which an expert ended a disagreement.
+        first_run, last_run: the range of runs, inclusive; None for no limit.
+        resolved_only: only items on which an expert resolved a disagreement.
     """
 
     first_run: int | None = None
@@ -63,7 +63,7 @@ class Choice:
 
     @classmethod
     def of(cls, runs: str = "", resolved_only: bool = False) -> Choice:
-        """The choice with a range of runs as a person writes it; "" for all runs.
+        """The choice from a range of runs as typed by a user; "" for all runs.
 
         Raises:
             InvalidInput: field "runs".
@@ -75,26 +75,26 @@ class Choice:
             return cls(resolved_only=resolved_only)
         try:
             return cls(*run_range(runs), resolved_only)
-        except InvalidInput:  # of the whole, not of its half
+        except InvalidInput:  # of the whole range, not of half of it
             raise InvalidInput("runs", runs, "a run or a range of runs, such as 302634-302640") from None
 
     @property
     def runs(self) -> str:
-        """The range as a person writes it; empty where there is no limit."""
+        """The range as a user would type it; empty without limits."""
         return "" if self.first_run is None else f"{self.first_run}-{self.last_run}"
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """What people said of one item.
+    """The labels of one item.
 
     Attributes:
         bad: P(bad) of each part of the item, by its number. 0 or 1 by the current label, the last one or an expert's
-            decision. Of a disputed item each part has the share of those people who call it bad, of those who did not
-            see what others said: parts on which they agree are as certain as any.
-        strategy: by which the item was chosen for its first label: a `Strategy`, "direct", or what the event says.
-        drawn: it was drawn at random, as a control or because somebody asked for random items.
-        people: whose labels or decision it is.
+            decision. Each part of a disputed item has the share of people who call it bad, among those who did not see
+            other answers: parts on which they agree are as certain as any.
+        strategy: how the item was selected for its first label: a `Strategy`, "direct", or what the event says.
+        drawn: it was drawn at random, as a control or on request.
+        people: the authors of the labels or of the decision.
     """
 
     run: int
@@ -113,9 +113,10 @@ class LabelledItem(Labelled):
 
     Attributes:
         histogram: where its histogram is: see `occupancy`.
-        targets: float32 (12,): `bad`, the first entry for layer 1; NaN where there is no layer.
-        open: bool (12,): layers that a network is to judge; the others are empty or have too few hits.
-        weight: inverse propensity, mean 1 over all labelled items: for how many items of the labelled runs it stands.
+        targets: float32 (12,): `bad`, the first entry for layer 1; NaN for absent layers.
+        open: bool (12,): layers for a network to judge; the others are empty or have too few hits.
+        weight: inverse propensity, mean 1 over all labelled items: the number of items of the labelled runs that it
+            represents.
     """
 
     histogram: Histogram = field(kw_only=True)
@@ -131,7 +132,7 @@ class LabelledItem(Labelled):
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """All that was chosen.
+    """All selected items.
 
     Attributes:
         items: those in a part, by run and place.
@@ -147,13 +148,13 @@ class LabelledSet:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a training would have of the labels, without a look at histograms.
+    """The labels that a training would use, counted without reading histograms.
 
     Attributes:
-        labelled: items that fit the choice.
-        counts: what each part has, layers by what people said, but for those that were judged before any network.
+        labelled: items that match the choice.
+        counts: the contents of each part, layers by label, except those judged before any network.
         left_out: why → items.
-        layers_left_out: of the items that count, judged before any network.
+        layers_left_out: layers of the items that count which are judged before any network.
     """
 
     labelled: int
@@ -163,7 +164,7 @@ class Outlook:
 
 
 def outlook(store: Store, choice: Choice) -> Outlook:
-    """What would count if a training began now. Items that are not scored yet count with all their layers."""
+    """What would count if a training started now. Unscored items count with all their layers."""
     labels, left_out = labels_of(store, choice)
     verdicts = store.items.labelled_verdicts(choice.first_run, choice.last_run)
     here = [one for one in labels if (one.run, one.place) in verdicts]
@@ -178,12 +179,11 @@ def outlook(store: Store, choice: Choice) -> Outlook:
 
 
 def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str]]:
-    """What people said, without histograms: as many items as are labelled are read, no more.
+    """The labels, without histograms; reads only the labelled items.
 
     Returns:
-        the labelled items by run and place, also those that are in no part, and how many others there are: "skipped"
-        (everybody who looked passed on), "withdrawn", "not resolved" (where only resolved ones are wanted) and
-        `SIMULATED_RUN`.
+        the labelled items by run and place, including those in no part, and the numbers of others: "skipped" (by
+        everybody who looked), "withdrawn", "not resolved" (if only resolved ones are wanted) and `SIMULATED_RUN`.
     """
     found, others = [], Counter[str]()
     aside, first_runs = _set_aside(store), store.labels.first_runs()
@@ -203,9 +203,9 @@ def labels_of(store: Store, choice: Choice) -> tuple[list[Labelled], Counter[str
 
 
 def labelled_items(store: Store, choice: Choice, path: Path | None = None) -> LabelledSet:
-    """What can be learnt from labels. Items whose run was deleted have no histogram and are left out.
+    """The training data from labels. Items whose run was deleted have no histogram and are left out.
 
-    The same labels, histograms and scores (these for the weights alone) give the same set, whenever it is asked for.
+    The same labels, histograms and scores (which only affect the weights) always give the same set.
     Histograms of no more than a run are in memory at a time.
 
     Args:
@@ -233,10 +233,10 @@ def labelled_items(store: Store, choice: Choice, path: Path | None = None) -> La
 def require_enough(
     counts: Mapping[Part, PartCount], store: Store, least_items: Mapping[Part, int] = LEAST_ITEMS
 ) -> None:
-    """Refuse to train where a part has too few labels, or none of a class.
+    """Refuse to train if a part has too few labels, or none of a class.
 
     Args:
-        least_items: for each part that is needed, of how many items; if not given, those of a training.
+        least_items: the number of items needed in each required part; by default those of a training.
 
     Raises:
         TooFewLabels: says for every part what it has, what it needs, and in which runs labels count for it.
@@ -260,12 +260,12 @@ def require_enough(
 
 
 def counts_of(labels: Sequence[Labelled]) -> dict[Part, PartCount]:
-    """What each part has, by what people said: of `Labelled`, all layers; of `LabelledItem`, those for a network."""
+    """The contents of each part, by label: all layers of `Labelled`, and those for a network of `LabelledItem`."""
     return {part: _count([one for one in labels if one.part is part]) for part in Part}
 
 
 def _set_aside(store: Store) -> frozenset[int]:
-    """The simulated runs, where there are labels of others: a network does not learn from both."""
+    """The simulated runs, if there are labels of real ones: a network never learns from both."""
     simulated = frozenset(store.labels.simulated_runs())
     return frozenset() if simulated.issuperset(store.labels.runs()) else simulated
 
@@ -274,7 +274,7 @@ def _set_aside(store: Store) -> frozenset[int]:
 
 
 def _without_judged(one: Labelled, verdicts: Sequence[str]) -> Labelled:
-    """Only with those layers that a network is to judge, as far as that is known."""
+    """Only with the layers for a network to judge, as far as known."""
     before = {
         number for number, verdict in enumerate(verdicts, start=1) if verdict in (Verdict.EMPTY, Verdict.UNJUDGED)
     }
@@ -308,7 +308,7 @@ def _labelled(
 
 
 def _answers(events: Sequence[LabelEvent], state: LabelState) -> dict[str, tuple[int, ...]]:
-    """name → bad layers, of those whose word counts."""
+    """name → bad layers, for those whose label counts."""
     if state is not LabelState.DISPUTED:
         evaluation = project(events).evaluation
         return {evaluation["by"]: tuple(evaluation["bad"])}
@@ -324,19 +324,19 @@ def _has_histogram(item: Item | None) -> bool:
     return item is not None and item.histogram is not None
 
 
-# --- why an item was chosen ---
+# --- how items were selected ---
 
 
 class _Strata:
-    """How many items there are of each kind, and how many are labelled.
+    """The numbers of items, and of labelled items, in each stratum.
 
-    The queue shows items because of their scores: the least certain, the worst. What is labelled is then unlike what
-    there is. What an event keeps of it (strategy, control or not, the layer, its score, the rank among how many) tells
-    how an item was chosen, but not how likely that was: it depended on what else waited. So the propensity is counted.
-    Items of the labelled runs fall into strata by what the queue chooses by, their certainty and whether a layer is bad
-    by its score; the propensity of a stratum is the share of its items that are labelled. This holds for whatever
-    strategy was used, and for labels given without the queue as far as they follow the scores; the random control is
-    part of what is labelled, and sees to it that every stratum has some.
+    The queue selects items by their scores: the least certain, the worst. Labelled items are therefore not
+    representative. An event records (strategy, control or not, the layer, its score, the rank among how many) how an
+    item was selected, but not how likely that was, because it depended on what else waited. So propensities are
+    estimated. Items of the labelled runs are divided into strata by what the queue selects on, their certainty and
+    whether a layer is bad by its score; the propensity of a stratum is the share of its items that are labelled. This
+    holds for any strategy, and for labels given outside the queue as far as they follow the scores; the random control
+    is part of the labelled items, and ensures that every stratum has some.
     """
 
     def __init__(self) -> None:
@@ -351,7 +351,7 @@ class _Strata:
 
     def weight(self, stratum: Stratum) -> float:
         """Items for each labelled one of a stratum, over the same of all strata; at most `MOST_WEIGHT`."""
-        if stratum is None:  # without scores nothing is known
+        if stratum is None:  # unknown without scores
             return 1.0
         labelled = sum(self._labelled.values()) - self._labelled[None]
         everything = sum(self._all[key] for key in self._labelled if key is not None)
@@ -360,7 +360,7 @@ class _Strata:
 
     @property
     def not_represented(self) -> int:
-        """Items in strata of which none is labelled."""
+        """Items in strata without labelled ones."""
         return sum(number for key, number in self._all.items() if key is not None and not self._labelled[key])
 
 
@@ -435,7 +435,7 @@ def _sorted_counts(words: Iterable[str]) -> dict[str, int]:
 
 
 def _digest(items: Sequence[LabelledItem]) -> str:
-    """What tells one set from another: runs, places, labels, histograms and weights."""
+    """A digest of the set: runs, places, labels, histograms and weights."""
     digest = hashlib.sha256()
     for one in items:
         digest.update(f"{one.run} {one.place} {one.part} {one.weight:.6f}".encode())

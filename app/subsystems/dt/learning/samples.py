@@ -1,6 +1,6 @@
-"""What a network is shown of chambers: the layers that it is to judge, each with what is known of it.
+"""Training samples: the layers of chambers for a network to judge, with their targets.
 
-Simulated chambers and labelled ones become the same thing here, and are mixed here. Not for fitting: see `training`.
+Simulated and labelled chambers are brought into the same form and mixed here. Not for fitting: see `training`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ MOST_BAD_WEIGHT = 10.0  # of a bad layer, a good one counting 1: a few must not 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The layers of some chambers that a network is to judge.
+    """The layers of some chambers for a network to judge.
 
     Attributes:
-        inputs: float32 (layers, …), what the architecture takes.
-        bad: float32 (layers,), P(bad) by the simulator's rule, or by what people said.
-        visible: bool (layers,): the architecture can see what makes the layer bad; always true of a good one, and of
-            one that people labelled: they do not say what makes it bad.
-        hits: float (layers,): hits a cell of its chamber.
-        weights: float32 (layers,), how much each counts; None where all count alike.
+        inputs: float32 (layers, …), the inputs of the architecture.
+        bad: float32 (layers,), P(bad) by the simulator's rule, or by labels.
+        visible: bool (layers,): the architecture can see what makes the layer bad; always true for good layers, and for
+            labelled ones, since labels do not say what makes a layer bad.
+        hits: float (layers,): hits per cell of its chamber.
+        weights: float32 (layers,), the weight of each; None if all are equal.
     """
 
     inputs: np.ndarray
@@ -48,7 +48,7 @@ class Sample:
 
     @property
     def seen(self) -> Sample:
-        """The layers of which the architecture can see what makes them bad; the very same sample if that is all."""
+        """The layers whose fault the architecture can see; the same object if these are all."""
         return self if self.visible.all() else self.of(self.visible)
 
     def of(self, which: np.ndarray) -> Sample:
@@ -57,15 +57,15 @@ class Sample:
 
 
 def sample(kind: Architecture, chambers: list[SimulatedChamber]) -> Sample:
-    """The layers of these chambers that a network of this kind would be asked to judge: not empty, not unjudged."""
+    """The layers of these chambers that such a network would judge: neither empty nor unjudged."""
     return joined([_simulated(kind, chambers[i : i + AT_ONCE]) for i in range(0, len(chambers), AT_ONCE)])
 
 
 def nearer_ordinary(kind: Architecture, chambers: list[SimulatedChamber], faulty: float) -> Sample:
-    """The same of chambers drawn with this share of faulty ones, weighted so that fewer count; mean weight about 1.
+    """The same for chambers drawn with this share of faulty ones, which get lower weights; mean weight about 1.
 
-    Faults are rare in ordinary data. What may be a fluctuation must then be called good more often, but not what is
-    doubtful because the rule says so; a calibration of the scores afterwards cannot tell the two apart.
+    Faults are rare in ordinary data. Possible fluctuations must then be called good more often, but layers that are
+    doubtful by definition must not; calibrating the scores afterwards cannot distinguish the two.
     """
     parts = []
     for i in range(0, len(chambers), AT_ONCE):
@@ -76,7 +76,7 @@ def nearer_ordinary(kind: Architecture, chambers: list[SimulatedChamber], faulty
 
 
 def labelled_sample(kind: Architecture, items: Sequence[LabelledItem]) -> Sample:
-    """The same of labelled items, each layer weighted as its item stands for others."""
+    """The same for labelled items, each layer with the propensity weight of its item."""
     parts = []
     for i in range(0, len(items), AT_ONCE):
         some = items[i : i + AT_ONCE]
@@ -93,10 +93,10 @@ def varied_sample(kind: Architecture, items: Sequence[LabelledItem], seed: int) 
 
 
 def varied(items: Sequence[LabelledItem], seed: int | np.random.Generator) -> list[LabelledItem]:
-    """Labelled items to learn from: each as it is and in three more ways in which the same would be said of it.
+    """Labelled items for training: each as it is, and in three variants that would get the same label.
 
-    Labels are few, and what a fault looks like must not be learnt from its place and its statistics: with the cells of
-    each layer in the opposite order, with some of the hits, and with both.
+    Labels are few, and the look of a fault must not be tied to its position and statistics: with the cells of each
+    layer reversed, with a part of the hits, and with both.
     """
     rng = np.random.default_rng(seed)
     occupancies = []
@@ -112,12 +112,12 @@ def varied(items: Sequence[LabelledItem], seed: int | np.random.Generator) -> li
 
 
 def balanced(some: Sample) -> tuple[Sample, float]:
-    """A sample to learn from: good layers count 1, bad ones so much more that they make a fifth, ten at the most.
+    """A training sample: good layers weigh 1, bad ones more, to make up a fifth, but at most ten.
 
-    Why an item was chosen does not count here: what it teaches is the same, and the doubtful ones teach the most.
+    Propensity weights are not used here: selection does not change what an item teaches, and doubtful ones teach most.
 
     Returns:
-        the sample and what a bad layer counts.
+        the sample and the weight of a bad layer.
     """
     bad = float(some.bad.sum())
     good = len(some.bad) - bad
@@ -126,7 +126,7 @@ def balanced(some: Sample) -> tuple[Sample, float]:
 
 
 def mixed(simulated: Sample, labelled: Sample, simulated_weight: float) -> Sample:
-    """Both, so that all simulated layers together count `simulated_weight` times all labelled ones; mean weight 1."""
+    """Both, with all simulated layers together weighing `simulated_weight` times all labelled ones; mean weight 1."""
     mine = labelled.weights / labelled.weights.sum() / (1 + simulated_weight)
     theirs = np.ones(len(simulated.bad), np.float32) if simulated.weights is None else simulated.weights
     theirs = theirs / theirs.sum() * simulated_weight / (1 + simulated_weight)
@@ -136,7 +136,7 @@ def mixed(simulated: Sample, labelled: Sample, simulated_weight: float) -> Sampl
 
 
 def is_faulty(chamber: SimulatedChamber) -> bool:
-    """Whether a fault was drawn for it: something else than dead cells, hot cells and few hits."""
+    """Whether a fault was drawn for it: something other than dead cells, hot cells and few hits."""
     return any(defect.kind not in HARMLESS for defect in chamber.defects)
 
 
@@ -148,7 +148,7 @@ def _opposite(occupancy: Occupancy) -> Occupancy:
 
 
 def _with_some_hits(occupancy: Occupancy, rng: np.random.Generator) -> Occupancy:
-    """With 30 to 90 % of the hits, as a shorter run would have; not so few that a fault cannot be seen any more."""
+    """With 30 to 90 % of the hits, like a shorter run, but not so few that faults become invisible."""
     counts, cells = occupancy.counts.copy(), occupancy.cells
     least, most = SOME_HITS
     enough = HITS_TO_SEE / max(counts[cells].mean(), 1)
@@ -165,7 +165,7 @@ def _simulated(kind: Architecture, chambers: list[SimulatedChamber], weights: np
 def _judged(
     kind: Architecture, occupancies: list[Occupancy], bad: np.ndarray, visible: np.ndarray, weights: np.ndarray | None
 ) -> Sample:
-    """The layers that are to be judged; each weighs as its chamber, float32 (n,)."""
+    """The layers to be judged, with the weights of their chambers, float32 (n,)."""
     bins = layer_bins(occupancies)
     before = judge_before(occupancies, bins)
     hits = np.broadcast_to(before.rates[:, None], bad.shape)
@@ -186,6 +186,6 @@ def joined(parts: Sequence[Sample]) -> Sample:
 
 
 def _without_rate(chamber: SimulatedChamber) -> np.ndarray:
-    """float32 (12,): what P(bad) would be if no layer had a wrong voltage."""
+    """float32 (12,): P(bad) without layers with a wrong voltage."""
     others = [defect for defect in chamber.defects if defect.kind is not DefectKind.LOW_RATE]
     return label(chamber.occupancy.chamber, others)
