@@ -124,7 +124,8 @@ class Whole(click.ParamType):
         try:
             return given.within("it", given.whole_number(str(value)), self._allowed)
         except (ValueError, DriftwatchError):
-            self.fail(f"{value!r} is no whole number from {self._allowed[0]:,} to {self._allowed[-1]:,}.", param, ctx)
+            least, most = self._allowed[0], self._allowed[-1]
+            self.fail(f"{value!r} is not a whole number from {least:,} to {most:,}.", param, ctx)
 
 
 class Number(click.ParamType):
@@ -136,7 +137,7 @@ class Number(click.ParamType):
         try:
             return given.number(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no number.", param, ctx)
+            self.fail(f"{value!r} is not a number.", param, ctx)
 
 
 def _require_sound(name: str, value: object) -> None:
