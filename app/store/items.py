@@ -1,8 +1,8 @@
-"""One document an item: its histogram, its scores, what people said of it.
+"""One document per item: its histogram, its scores and its label state.
 
-Fetching and scoring set only their own fields, each in one atomic update: what people said is never touched, and doing
-it twice is doing it once. What follows from both, how far a person and the network disagree, is worked out by the
-database in the same update as either. Lists read no histogram. Not for who holds an item: see `queue`.
+Fetching and scoring each set only their own fields in one atomic update, so they never touch labels and are
+idempotent. Values that depend on both, such as the disagreement between label and score, are computed by the database
+in the same update. Lists read no histograms. Leases on items are kept in `queue`.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.store.runs import Runs
 from app.subsystems import Subsystem
 
-MOST_LISTED = 100_000  # rows of one list as a file: passing over rows takes time
-MOST_ANSWERED = 50_000  # of them through the API, page by page, where each answer counts them
-MOST_PAGED = 10_000  # of them on pages
-HIGH = 0.5  # from this worst score on, of which there are few, those of one key of a place lie together by score
-MOST_SORTED = 20_000  # rows that are sorted by the database rather than looked for in the order shown
+MOST_LISTED = 100_000  # rows of a list exported as a file; skipping rows takes time
+MOST_ANSWERED = 50_000  # rows through the API, page by page; each answer counts them
+MOST_PAGED = 10_000  # rows on pages
+HIGH = 0.5  # the few items with this worst score or more have indexes in which a place key is contiguous by score
+MOST_SORTED = 20_000  # rows that the database sorts in memory instead of scanning an index in the order shown
 UPGRADED_AT_ONCE = 1_000  # items
-AT_ONCE = 100_000  # rows of a history: more than there are runs, and far less than the 16 MB of one answer
-DUPLICATE_KEY = 11_000  # MongoDB's code
+AT_ONCE = 100_000  # rows of a history: more than there are runs, and well below the 16 MB limit of one reply
+DUPLICATE_KEY = 11_000  # MongoDB's error code
 
 
-# When an item is free that nobody holds: a time, so that "free" is one range of an index.
+# `held_until` of an item that nobody holds. It is a time, so that "free" is one range of an index.
 FREE = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Not for lists.
+# Fields that lists do not read.
 LARGE = dict.fromkeys(("occupancy", "embedding", "part_scores", "part_rates", "scored_and_said"), 0)
 
 OF_SCORES = (
@@ -51,19 +51,19 @@ OF_SCORES = (
     *("embedding", "part_scores", "unlike", "threshold"),
 )
 
-# Where an item without a certainty stands among those with one (0 … 0.5) when they are sorted by it.
+# Sort positions of items without a certainty, after those with one (0 … 0.5).
 RANK = {ItemState.UNJUDGED: 1.0, ItemState.UNSCORED: 2.0, ItemState.MISSING: 3.0}
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What the items of a run come to.
+    """Counts over the items of a run.
 
     Attributes:
-        counts: "judged", "unjudged", "unscored", "missing", "bad_items", "bad_parts", and what the subsystem counts.
-        reasons: reason → missing items.
-        models: whose scores the items have; mostly one.
-        thresholds: at which their verdicts were made; None where that is not known of some.
+        counts: "judged", "unjudged", "unscored", "missing", "bad_items", "bad_parts", and the subsystem's own counts.
+        reasons: reason → number of missing items.
+        models: the models that scored the items; usually one.
+        thresholds: the thresholds of their verdicts; None for verdicts whose threshold is unknown.
     """
 
     counts: dict[str, Any]
@@ -80,15 +80,15 @@ class Items:
         self._subsystem = subsystem
         self._past = PastScores(beside(collection, "past_scores"), subsystem)
         keys = subsystem.keys
-        self._identity = [(key, ASCENDING) for key in ("run", "subsystem", *keys)]  # the index of single items
+        self._identity = [(key, ASCENDING) for key in ("run", "subsystem", *keys)]  # the index for single items
         self.SORTS: dict[str, tuple[str, ...]] = {
             "certainty": ("rank", "run", *keys),
             "score": ("worst", "run", *keys),
-            "state": ("rank", "run", *keys),  # the rank stands for the state
+            "state": ("rank", "run", *keys),  # the rank implies the state
             "run": ("run", *keys),
         } | {key: (key, *(k for k in keys if k != key), "rank", "run") for key in keys}
 
-        # The indexes of lists, each with the fields that it is sorted by; `high_` is of the few with high scores.
+        # The indexes of lists, each with its sort fields. The `high_` ones cover only the few items with high scores.
         self._listed = {f"list_{sort}": self.SORTS[sort] for sort in ("certainty", "score", "run", *keys)}
         self._high = {f"high_{key}": (key, *(f for f in self.SORTS["score"] if f != key)) for key in keys}
 
@@ -105,7 +105,7 @@ class Items:
         self.SORTS_OF_LABELLED = {sort: (name, "run", *keys) for sort, name in of_labels.items()}
         self._labelled = {sort: self.SORTS[sort] for sort in ("run", *keys)} | self.SORTS_OF_LABELLED  # as above
 
-        # In no index: a run has few enough items to be sorted without.
+        # Without an index: a run has few enough items to sort in memory.
         self.SORTS_OF_A_RUN = {
             f"{part}_{n}": (f"scores.{n - 1}", *keys) for n in range(1, subsystem.most_parts + 1)
         } | {
@@ -116,8 +116,8 @@ class Items:
 
     def make_indexes(self) -> None:
         indexes, gone = [IndexModel(self._identity, unique=True)], []
-        # A list is one scan of an index in the order shown. What else it filters by stands at the index' end, so that
-        # rows are counted, and skipped, in the index alone.
+        # A list is one index scan in the order shown. The remaining filter fields end the index, so that rows are
+        # counted and skipped without reading documents.
         for name, fields in (self._listed | self._high).items():
             before = ("model", "state", *fields, *(("worst",) if "rank" in fields else ()))
             gone.append("_".join(f"{name}_1" for name in before))
@@ -129,10 +129,10 @@ class Items:
             of_queue = ("recheck", "known") if sort in ("contamination", "run") else ()
             listed = ["subsystem", "labelled", "model", *fields, *of_queue, "waiting", "state", "worst"]
             indexes.append(IndexModel(listed, name=f"labelled_by_{sort}", partialFilterExpression={"labelled": True}))
-        # What a calibration is made of, the newest runs first: read from the index alone.
+        # The data of a calibration, newest runs first: covered by the index.
         listed = ["subsystem", "labelled", "model", *self.SORTS["run"], "scored_and_said"]
         indexes.append(IndexModel(listed, name="calibration", partialFilterExpression={"labelled": True}))
-        # One place through all runs: read from the index alone, and so one stretch of it.
+        # One place through all runs: covered by the index, and contiguous in it.
         history = ["subsystem", *self._subsystem.keys, "run", "model", "part_scores", "part_rates"]
         indexes.append(IndexModel(history, name="history"))
         disputed = {"evaluation.state": str(LabelState.DISPUTED)}
@@ -141,12 +141,12 @@ class Items:
         make_indexes(self._collection, indexes, gone)
 
     def upgrade(self) -> None:
-        """Give items of the time before there were labels what a new one begins with."""
+        """Set the initial label fields of items stored before labels existed."""
         begin = {**new_item(), "draw": {"$rand": {}}}
         self._collection.update_many({"draw": {"$exists": False}}, [{"$set": begin}])
 
     def upgrade_history(self) -> None:
-        """Give items of the time before there were trends what these read."""
+        """Backfill the trend fields of items stored by earlier versions."""
         old = {"occupancy": {"$exists": True}, "part_rates": {"$exists": False}}
         fields = dict.fromkeys(("occupancy", "scores", *self._subsystem.keys), 1)
         updates = []
@@ -162,12 +162,12 @@ class Items:
             self._collection.bulk_write(updates, ordered=False)
 
     def upgrade_contamination(self) -> None:
-        """Give labelled items of the time before lists of them were sorted by more what these are sorted by."""
+        """Backfill the sort fields of items labelled by earlier versions."""
         labelled = {"subsystem": self._subsystem.name, "labelled": True}
         self._collection.update_many(labelled, list(contamination.STAGES))
 
     def upgrade_simulated(self) -> list[int]:
-        """Note of items of the time before that was kept which of them come from a demonstration; of which runs."""
+        """Mark the items of these runs, stored by earlier versions, as simulated."""
         old = {"source": {"$regex": DEMONSTRATION_NAME}}
         self._collection.update_many(old, {"$set": {"simulated": True}})
         return self._collection.distinct("run", old)
@@ -175,27 +175,27 @@ class Items:
     # --- fetching ---
 
     def stored_places(self, run: int) -> set[Any]:
-        """The places of a run whose histogram we have."""
+        """The places of a run whose histogram is stored."""
         wanted = {"run": run, "subsystem": self._subsystem.name, "state": {"$ne": ItemState.MISSING}}
         return {
             self._subsystem.place_of(d) for d in self._collection.find(wanted, dict.fromkeys(self._subsystem.keys, 1))
         }
 
     def hits(self, run: int) -> dict[Any, int]:
-        """place → hits of the histogram that is stored, of a run."""
+        """place → hits of the stored histogram, for a run."""
         wanted = {"run": run, "subsystem": self._subsystem.name, "state": {"$ne": ItemState.MISSING}}
         found = self._collection.find(wanted, dict.fromkeys(("hits", *self._subsystem.keys), 1))
         return {self._subsystem.place_of(d): d["hits"] for d in found}
 
     def differing(self, run: int, results: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """Those of some histograms (place, histogram) that are not the ones stored."""
+        """Those of the given (place, histogram) that differ from what is stored."""
         wanted = {"run": run, "subsystem": self._subsystem.name, "state": {"$ne": ItemState.MISSING}}
         found = self._collection.find(wanted, dict.fromkeys(("occupancy", *self._subsystem.keys), 1))
         stored = {self._subsystem.place_of(d): d["occupancy"] for d in found}
         return [(place, result) for place, result in results if result.to_bytes() != stored.get(place)]
 
     def store(self, run: int, results: Iterable[tuple[Any, Any]], source: str, simulated: bool = False) -> None:
-        """Keep what came from a source: for each place a histogram, or the `UnusableHistogram` that says why not.
+        """Store fetched data: for each place a histogram, or the `UnusableHistogram` that explains its absence.
 
         A histogram replaces a reason, never the other way round.
 
@@ -212,7 +212,7 @@ class Items:
                     "$set": {"missing": result.reason, "detail": result.detail, **came},
                     "$setOnInsert": new_item() | missing,
                 }
-                # An item that has a histogram does not match, and cannot be inserted a second time.
+                # An item that has a histogram does not match, and the unique index rejects a second insert.
                 wanted = {**self._subsystem.identity(run, place), "state": ItemState.MISSING}
             else:
                 changes = {
@@ -239,13 +239,13 @@ class Items:
                 raise
 
     def remove_missing(self, run: int) -> None:
-        """Forget the reasons of a run that turned out not to exist."""
+        """Delete the missing items of a run that turned out not to exist."""
         self._collection.delete_many({"run": run, "subsystem": self._subsystem.name, "state": ItemState.MISSING})
 
     # --- scoring ---
 
     def to_score(self, run: int, model: str) -> list[tuple[Any, Any]]:
-        """(place, histogram) of a run's items that this model has not scored."""
+        """(place, histogram) of those items of a run that this model has not scored."""
         wanted = {
             "run": run,
             "subsystem": self._subsystem.name,
@@ -258,9 +258,9 @@ class Items:
     def keep_scores(
         self, run: int, judgements: Iterable[tuple[Any, Judgement, Sequence[Mapping[str, Any]]]], model: str
     ) -> None:
-        """Keep a model's judgement of items of a run, and what was found beside it.
+        """Store a model's judgement of a run's items, and the findings of the statistical checks.
 
-        What other models said of them is kept first: see `past_scores`.
+        The scores of other models are archived first: see `past_scores`.
         """
         now = datetime.now(UTC)
         scored = []
@@ -287,10 +287,10 @@ class Items:
         self._write_scores(scored)
 
     def restore_scores(self, run: int, model: str, threshold: float) -> None:
-        """Put back what a model said of a run's items, where it is kept and their histograms are still the same.
+        """Restore a model's archived scores of a run's items whose histograms have not changed since.
 
         Args:
-            threshold: the score from which a part is bad by now, whatever it was then.
+            threshold: the score from which a part is bad now, whatever it was at the time.
         """
         self._past.copy(self._collection, run, model)
         self._write_scores(
@@ -307,9 +307,9 @@ class Items:
         )
 
     def apply_threshold(self, run: int, model: str, threshold: float) -> None:
-        """Make anew the verdicts of a run's items that this model scored, where they are of another threshold.
+        """Recompute the verdicts of a run's items scored by this model at another threshold.
 
-        Scores, and what people said, stay.
+        Scores and labels stay.
         """
         wanted = self._scored(run) | {"model": model, "threshold": {"$ne": threshold}}
         updates = [
@@ -320,12 +320,12 @@ class Items:
             self._collection.bulk_write(updates, ordered=False)
 
     def embeddings(self, run: int, model: str) -> list[tuple[Item, bytes | None]]:
-        """A run's items that this model scored, each with its embedding; without histograms."""
+        """A run's items scored by this model, with their embeddings but without histograms."""
         scored = self._scored(run) | {"model": model}
         return [(self.item(d), d.get("embedding")) for d in self._collection.find(scored, {"occupancy": 0})]
 
     def keep_unlike(self, run: int, model: str, unlike: Iterable[tuple[Any, float | None]]) -> None:
-        """Keep how unlike anything seen items are to the model that scored them; not where another did meanwhile."""
+        """Store how unlike the training data items are; items rescored by another model meanwhile are skipped."""
         updates = [
             UpdateOne({**self._subsystem.identity(run, place), "model": model}, {"$set": {"unlike": value}})
             for place, value in unlike
@@ -335,7 +335,7 @@ class Items:
             self._collection.bulk_write(updates, ordered=False)
 
     def _write_scores(self, scored: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
-        """Set the fields of scoring: (which item, fields). No upsert: what was deleted meanwhile stays deleted."""
+        """Set the scoring fields: (filter, fields). No upsert, so that deleted items stay deleted."""
         updates = []
         for wanted, fields in scored:
             stage: dict[str, Any] = dict.fromkeys(OPTIONAL, "$$REMOVE")
@@ -347,7 +347,7 @@ class Items:
             self._collection.bulk_write(updates, ordered=False)
 
     def tally(self, run: int) -> Tally:
-        """What a run's items come to, all from one read."""
+        """Counts over a run's items, all from a single read."""
         names = ("state", "bad", "missing", "hits", "verdicts", "findings", "worst", "rank", "model", "threshold")
         wanted = {"run": run, "subsystem": self._subsystem.name}
         fields = dict.fromkeys((*names, *self._subsystem.keys), 1)
@@ -371,10 +371,10 @@ class Items:
     # --- reading ---
 
     def get(self, run: int, place: Any) -> Item:
-        """One item with its histogram.
+        """Return one item with its histogram.
 
         Raises:
-            NotFound: this run has no such item (yet).
+            NotFound: the run has no such item (yet).
         """
         return self._one(run, place, {"embedding": 0})
 
@@ -386,13 +386,13 @@ class Items:
         return [self.item(d) for d in found]
 
     def verdicts(self, run: int) -> dict[Any, tuple[Verdict, ...]]:
-        """place → the verdicts of its parts, of the items of a run that are judged."""
+        """place → the verdicts of its parts, for the judged items of a run."""
         wanted = {"run": run, "subsystem": self._subsystem.name, "state": ItemState.JUDGED}
         found = self._collection.find(wanted, dict.fromkeys(("verdicts", *self._subsystem.keys), 1))
         return {self._subsystem.place_of(d): tuple(map(Verdict, d["verdicts"])) for d in found}
 
     def of_place(self, place: Any, around: int, each_side: int, histograms: bool = False) -> list[Item]:
-        """The same place in other runs, by number: up to `each_side` before and after one; simulated ones if it is."""
+        """The same place in up to `each_side` runs before and after, by number; in simulated runs if this one is."""
         at = self._subsystem.identity(around, place)
         fields = {"embedding": 0} if histograms else LARGE
         if this := self._collection.find_one(at, {"simulated": 1}):
@@ -406,7 +406,7 @@ class Items:
     def history(self, place: Any, first: int, last: int) -> list[tuple[int, str | None, bytes | None, bytes]]:
         """A place through the runs from `first` to `last`: (run, model, packed scores, packed rates) of each.
 
-        Runs in which it is missing are left out; scores are None while it is not scored.
+        Runs in which the place is missing are left out; scores are None if it is not scored.
         """
         of_runs = {"$gte": first, "$lte": last} | self._together()
         wanted = {"subsystem": self._subsystem.name, **self._subsystem.at(place), "run": of_runs}
@@ -415,40 +415,40 @@ class Items:
         return [(d["run"], d.get("model"), d.get("part_scores"), d["part_rates"]) for d in found if d.get("part_rates")]
 
     def look(self, run: int, place: Any) -> Item:
-        """One item without its histogram.
+        """Return one item without its histogram.
 
         Raises:
-            NotFound: this run has no such item (yet).
+            NotFound: the run has no such item (yet).
         """
         return self._one(run, place, LARGE)
 
     def look_at(self, items: Iterable[tuple[int, Any]]) -> list[Item]:
-        """Those of some items (run, place) that there are, without histograms."""
+        """The existing ones of these items (run, place), without histograms."""
         wanted = [self._subsystem.identity(*where) for where in items]
         if not wanted:
             return []
         return [self.item(d) for d in self._collection.find({"$or": wanted}, LARGE).hint(self._identity)]
 
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
-        """A page of a list, without histograms."""
+        """One page of a list, without histograms."""
         if query.sort == "score" and query.descending and query.least is None and query.most is None:
             high = replace(query, least=HIGH)
             if self._is_high(high) and len(found := self._find(high, skip, limit)) == limit:
-                return found  # else others would be passed over that are bad in every run
+                return found  # otherwise the scan would pass items that are bad in every run
         return self._find(query, skip, limit)
 
     def _find(self, query: ItemQuery, skip: int, limit: int) -> list[Item]:
         direction = DESCENDING if query.descending else ASCENDING
         sorts = self.SORTS | self.SORTS_OF_LABELLED | self.SORTS_OF_A_RUN
         index = self._index(query, skip + limit)
-        # Without the fields before them that are the same for all: the database must see that they lie in this order.
+        # Omit the leading sort fields that are equal for all matches, so that the database can use the index order.
         same = set(takewhile(query.place.__contains__, (self._listed | self._high).get(str(index), ())))
         order = [(name, direction) for name in sorts[query.sort] if name not in same]
         found = self._collection.find(self._filter(query), LARGE).sort(order).hint(index).skip(skip).limit(limit)
         return [self.item(d) for d in found]
 
     def count(self, query: ItemQuery, most: int = MOST_LISTED) -> int:
-        """How many items a list has; counting ends one beyond `most`."""
+        """Number of items in a list; counting stops at `most` + 1."""
         index = None if query.run is None else "list_run"
         bounded = any(bound is not None for bound in (query.run, query.least, query.most, query.uncertain))
         if query.labelled and not bounded:
@@ -458,7 +458,7 @@ class Items:
         return count_to(self._collection, self._filter(query), most + 1, index)
 
     def progress(self, model: str, runs: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """run → how many items this model has judged, and how many of these are labelled; of those that have any."""
+        """run → (items judged by this model, labelled ones among them), for runs that have any."""
         wanted = self._filter(ItemQuery(model)) | {"run": {"$in": list(runs)}}
         group = {"_id": "$run", "judged": {"$sum": 1}, "labelled": {"$sum": {"$cond": ["$labelled", 1, 0]}}}
         found = self._collection.aggregate([{"$match": wanted}, {"$group": group}], hint="list_run")
@@ -467,10 +467,10 @@ class Items:
     def labelled_scores(
         self, model: str, place: Mapping[str, int], limit: int
     ) -> list[tuple[Sequence[float | None], Sequence[int]]]:
-        """(scores, bad parts) of labelled items on which people do not disagree, of the newest runs.
+        """(scores, bad parts) of labelled items without a disagreement, in the newest runs.
 
         Args:
-            place: values of "run" and of keys of the subsystem.
+            place: filter on "run" and on the subsystem's keys.
         """
         wanted = {"subsystem": self._subsystem.name, "labelled": True, "model": model, **place}
         wanted |= {"scored_and_said": {"$gte": {}}}
@@ -481,10 +481,10 @@ class Items:
         return [(d["scores"], d["bad"]) for d in both]
 
     def labelled_verdicts(self, first: int | None, last: int | None) -> dict[tuple[int, Any], tuple[str, ...]]:
-        """(run, place) → the verdicts of its parts, none while it is not scored, of labelled items with a histogram.
+        """(run, place) → part verdicts of labelled items with a histogram; empty if the item is not scored.
 
         Args:
-            first, last: of these runs and those between; None for no limit.
+            first, last: range of runs, both included; None for no limit.
         """
         bounds = {"$gte": 0 if first is None else first} | ({} if last is None else {"$lte": last})
         wanted = {"subsystem": self._subsystem.name, "labelled": True, "run": bounds}
@@ -497,14 +497,14 @@ class Items:
         }
 
     def count_disputed(self) -> int:
-        """How many items people disagree on, whatever model scored them."""
+        """Number of items with a disagreement, whatever model scored them."""
         wanted: dict[str, Any] = {"evaluation.state": str(LabelState.DISPUTED), "subsystem": self._subsystem.name}
         if together := self._together():
             wanted["run"] = together
         return self._collection.count_documents(wanted, hint="disputed")
 
     def remove_run(self, run: int) -> int:
-        """Delete all items of a run; how many there were."""
+        """Delete all items of a run and return their number."""
         return self._collection.delete_many({"run": run, "subsystem": self._subsystem.name}).deleted_count
 
     def runs(self) -> list[int]:
@@ -545,7 +545,7 @@ class Items:
         return wanted
 
     def _together(self) -> dict[str, Any]:
-        """What a run must be for its items to stand in one list with others; empty where there is nothing to ask."""
+        """Filter on runs whose items may share a list; empty if there is nothing to filter."""
         aside = Runs(beside(self._collection, "runs")).set_aside()
         return {"$nin": aside} if aside else {}
 
@@ -553,7 +553,7 @@ class Items:
         return {"run": run, "subsystem": self._subsystem.name, "state": {"$in": sorted(SCORED)}}
 
     def _index(self, query: ItemQuery, rows: int) -> str | list[tuple[str, int]]:
-        """The index to read the first so many rows of a list from. To try them all takes the database seconds."""
+        """The index for reading the first rows of a list. Leaving the choice to the database takes seconds."""
         if query.run is not None:
             return self._identity
         if query.disputed:
@@ -568,7 +568,7 @@ class Items:
             if count_to(self._collection, bounds, MOST_SORTED + 1, "list_score") <= MOST_SORTED:
                 return "list_score"
         if query.place and query.sort not in query.place:
-            # In the order shown others are passed over; in the order of places all that are there are sorted.
+            # Scanning in the order shown passes non-matching items; scanning by place sorts all matches in memory.
             places = [self._subsystem.at(place) for place in self._subsystem.places()]
             share = sum(query.place.items() <= place.items() for place in places) / len(places)
             there = Runs(beside(self._collection, "runs")).count() * len(places) * share
@@ -578,7 +578,7 @@ class Items:
 
     @staticmethod
     def _is_high(query: ItemQuery) -> bool:
-        """Whether the items of a place that is filtered by lie together in the order shown."""
+        """Whether the items of the filtered place are contiguous in the order shown."""
         elsewhere = query.run is not None or query.disputed or query.labelled
         return bool(query.sort == "score" and query.place and (query.least or 0) >= HIGH and not elsewhere)
 
@@ -590,7 +590,7 @@ class Items:
         )
 
     def item(self, d: Mapping[str, Any]) -> Item:
-        """A document of the collection as an item."""
+        """Convert a document to an item."""
         return Item(
             run=d["run"],
             place=self._subsystem.place_of(d),
@@ -624,13 +624,13 @@ class Items:
 
 
 def _verdicts(document: Mapping[str, Any], threshold: float) -> dict[str, Any]:
-    """The fields of scoring that follow from a threshold."""
+    """The scoring fields that depend on the threshold."""
     judgement = at_threshold(judgement_of(document), threshold)
     verdicts, reasons = [str(verdict) for verdict in judgement.verdicts], list(judgement.reasons)
     return {"verdicts": verdicts, "reasons": reasons, "bad": judgement.bad, "threshold": threshold}
 
 
 def new_item() -> dict[str, Any]:
-    """What an item that is new begins with, besides what came of it."""
+    """The initial fields of a new item, besides the fetched data."""
     begin = {"waiting": True, "labelled": False, "recheck": False, "held_until": FREE, "known": False}
     return {**begin, "draw": random.random()}

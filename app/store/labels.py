@@ -1,9 +1,8 @@
-"""What people said of items: events that are only ever added. Not for what follows from them: see `app.labelling`.
+"""Label events, append-only. The current label is derived from them in `app.labelling`.
 
-Two unique indexes hold the promises, whatever the number of processes: of an item, each number 1, 2, … is given once
-(two people who submit at once do not both write the next one), and a client's key is kept once (a submit that is sent
-again is not a second label). Two fields besides are notes on what was done with an event, and can be made again from
-the events: `projected` and `withdrawn`.
+Two unique indexes guarantee consistency for any number of processes: each number 1, 2, … of an item is given once (two
+concurrent submits cannot both write the next event), and each client key is stored once (a repeated submit does not
+create a second label). Two more fields, `projected` and `withdrawn`, are derived from the events and can be rebuilt.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ from app.store.indexes import between, count_all, count_to, in_index, make_index
 from app.store.items import MOST_LISTED
 from app.subsystems import Subsystem
 
-_SHOWN = ("scores", "verdicts", "chosen")  # most of an event
+_SHOWN = ("scores", "verdicts", "chosen")  # the bulk of an event
 
 
 @dataclass(frozen=True)
 class LabelQuery:
-    """Which events a list shows, and in which order.
+    """Filter and order of a list of events.
 
     Attributes:
         place: key → value, for the keys of the subsystem: {"region": -1}.
-        kind: of this kind only.
-        since, until: at this time or later, and before this time.
-        withdrawn: those that were withdrawn, or those that were not; None for both.
+        kind: only this kind.
+        since, until: time range, `until` excluded.
+        withdrawn: only withdrawn events, or only valid ones; None for both.
         sort: one of `Labels.SORTS`.
     """
 
@@ -71,13 +70,13 @@ class Labels:
     def make_indexes(self) -> None:
         indexes = [IndexModel(["run", "subsystem", *self._subsystem.keys, "seq"], unique=True)]
         indexes.append(IndexModel("key", unique=True))
-        # A list is one scan of an index in the order shown. What else it filters by stands at the index' end, so that
-        # rows are counted, and skipped, in the index alone.
+        # A list is one index scan in the order shown. The remaining filter fields end the index, so that rows are
+        # counted and skipped without reading documents.
         listed = ("subsystem", "by", "kind", "withdrawn", "at", "run", *self._subsystem.keys)
         for sort, fields in self.SORTS.items():
             rest = [name for name in listed if name not in fields]
             indexes.append(IndexModel([*fields, *rest], name=f"list_{sort}"))
-        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"], name="counted"))  # by person
+        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"], name="counted"))  # counts per person
         indexes.append(IndexModel("simulated", partialFilterExpression={"simulated": True}))
         indexes.append(IndexModel("projected", partialFilterExpression={"projected": False}))
         gone = ["_".join(f"{name}_1" for name in fields) for fields in self.SORTS.values()]
@@ -88,11 +87,11 @@ class Labels:
 
     @staticmethod
     def new_id() -> str:
-        """An id for an event."""
+        """Return an id for a new event."""
         return str(ObjectId())
 
     def add(self, event: LabelEvent) -> LabelEvent | None:
-        """Keep an event under the id that it has; None where its number or its key is taken."""
+        """Store an event under its id; return None if its number or its key is taken."""
         document = asdict(event)
         for name in ("id", "place", "run", "withdrawn"):
             del document[name]
@@ -109,7 +108,7 @@ class Labels:
         return event
 
     def mark_projected(self, run: int, place: Any, seq: int, withdrawn: Several[str]) -> None:
-        """Note that an item's events up to a number are on the item, and which of them were withdrawn."""
+        """Record that an item's events up to a number are projected to the item, and which ones are withdrawn."""
         mine = self._subsystem.identity(run, place)
         if withdrawn:
             ids = [ObjectId(event_id) for event_id in withdrawn]
@@ -118,21 +117,21 @@ class Labels:
         self._collection.update_many(wanted, {"$set": {"projected": True}})
 
     def upgrade(self) -> None:
-        """Have items projected again of which more may follow than in the time before answers were kept."""
+        """Mark second opinions for reprojection: more is derived from them than in earlier versions."""
         self._collection.update_many({"blind": True}, {"$set": {"projected": False}})
 
     def upgrade_simulated(self, runs: Several[int]) -> None:
-        """Note of the time before that was kept that what was said of some runs is of simulated items."""
+        """Mark events of these runs, stored by earlier versions, as labels of simulated items."""
         old = {"run": {"$in": list(runs)}, "simulated": {"$exists": False}}
         self._collection.update_many(old, {"$set": {"simulated": True}})
 
     def set_aside_simulated(self, run: int) -> bool:
-        """Put away what was said of a run's simulated items, now that real ones take their place.
+        """Archive the labels of a run's simulated items when real ones replace them.
 
-        It is kept beside, in a collection that nothing reads.
+        They are moved to a collection that nothing reads.
 
         Returns:
-            Whether there was anything.
+            Whether there were any.
         """
         wanted = {"run": run, "subsystem": self._subsystem.name, "simulated": True}
         if self._collection.find_one(wanted, {"_id": 1}) is None:
@@ -143,41 +142,41 @@ class Labels:
         return True
 
     def has_real(self, run: int) -> bool:
-        """Whether anything was said of a run's real items."""
+        """Whether there are labels of a run's real items."""
         wanted = {"run": run, "subsystem": self._subsystem.name, "simulated": {"$ne": True}}
         return self._collection.find_one(wanted, {"_id": 1}) is not None
 
     # --- reading ---
 
     def get(self, event_id: str) -> LabelEvent:
-        """One event.
+        """Return one event.
 
         Raises:
-            NotFound: there is none with this id.
+            NotFound: there is no event with this id.
         """
         return self._event(by_id(self._collection, event_id, "label"))
 
     def with_key(self, key: str) -> LabelEvent | None:
-        """The event that a client sent under this key, if it came before."""
+        """The event that a client sent with this key, if it is stored."""
         document = self._collection.find_one({"key": key})
         return self._event(document) if document else None
 
     def of_item(self, run: int, place: Any) -> list[LabelEvent]:
-        """Every event of an item, by seq."""
+        """All events of an item, by seq."""
         found = self._collection.find(self._subsystem.identity(run, place)).sort("seq", ASCENDING)
         return [self._event(document) for document in found]
 
     def runs(self, first: int | None = None, last: int | None = None) -> list[int]:
-        """The runs of which there are events, ascending; all, or those from `first` to `last`."""
+        """The runs that have events, ascending; all of them, or those from `first` to `last`."""
         bounds = {"$gte": 0 if first is None else first} | ({} if last is None else {"$lte": last})
         return sorted(self._collection.distinct("run", {"run": bounds}))
 
     def simulated_runs(self) -> list[int]:
-        """The runs of which there are events of simulated items."""
+        """The runs that have events of simulated items."""
         return sorted(self._collection.distinct("run", {"simulated": True}))
 
     def of_run(self, run: int) -> dict[Any, list[LabelEvent]]:
-        """place → every event of the item, by seq, of the items of a run that have any."""
+        """place → all events of the item, by seq, for the items of a run that have any."""
         items: dict[Any, list[LabelEvent]] = {}
         for document in self._collection.find({"run": run, "subsystem": self._subsystem.name}).sort("seq", ASCENDING):
             event = self._event(document)
@@ -185,7 +184,7 @@ class Labels:
         return items
 
     def first_runs(self) -> dict[Any, int]:
-        """place → the run in which it was labelled first, whether or not that was withdrawn since."""
+        """place → the run in which it was first labelled, whether or not that label was withdrawn."""
         wanted = {"kind": {"$in": [str(Kind.LABEL), str(Kind.RESOLVE)]}, "subsystem": self._subsystem.name}
         group = {
             "_id": {key: f"${key}" for key in self._subsystem.keys},
@@ -195,50 +194,50 @@ class Labels:
         return {self._subsystem.place_of(d["_id"]): d["first"]["run"] for d in found}
 
     def places(self, run: int) -> dict[Any, int]:
-        """place → number of its newest event, of the items of a run that have any."""
+        """place → number of the newest event, for the items of a run that have any."""
         fields = dict.fromkeys((*self._subsystem.keys, "seq"), 1)
         found = self._collection.find({"run": run, "subsystem": self._subsystem.name}, fields).sort("seq", ASCENDING)
         return {self._subsystem.place_of(document): document["seq"] for document in found}
 
     def unprojected(self) -> set[tuple[int, Any]]:
-        """(run, place) of items with events that may not be on the item yet."""
+        """(run, place) of items whose events may not be projected yet."""
         return {(d["run"], self._subsystem.place_of(d)) for d in self._collection.find({"projected": False})}
 
     def find(self, query: LabelQuery, skip: int = 0, limit: int = 20) -> list[LabelEvent]:
-        """A page of a list."""
+        """One page of a list."""
         direction = DESCENDING if query.descending else ASCENDING
         order = [(name, direction) for name in self.SORTS[query.sort]]
         found = self._collection.find(self._filter(query)).sort(order).skip(skip).limit(limit)
         return [self._event(d) for d in found.hint(self._index(query))]
 
     def count(self, query: LabelQuery, most: int = MOST_LISTED) -> int:
-        """How many events a list has; counting ends one beyond `most`."""
-        # Whatever the order shown: where those that are asked for lie together.
+        """Number of events in a list; counting stops at `most` + 1."""
+        # Use the index in which the matches are contiguous; the order does not matter.
         together = "at" if query.by is not None or not query.place else next(iter(query.place))
         query = replace(query, sort=together)
         return count_to(self._collection, self._filter(query), most + 1, self._index(query))
 
     def last(self, by: str, kinds: Sequence[Kind], limit: int) -> list[LabelEvent]:
-        """The last events of a person that stand, of some kinds, newest first."""
+        """A person's latest valid events of some kinds, newest first."""
         wanted = {"by": by, "kind": {"$in": [str(kind) for kind in kinds]}, "withdrawn": False}
         found = self._collection.find(wanted).sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit)
         return [self._event(document) for document in found]
 
     def counts_by_person(self, since: datetime) -> dict[str, tuple[int, int]]:
-        """name → labels that stand, and how many of these were given since a time."""
+        """name → (valid labels, those given since a time)."""
         wanted = {"kind": str(Kind.LABEL), "withdrawn": False}
 
         def count(name: str, **bounds: Any) -> int:
-            # Counting in an index takes a fifth of the time of grouping what it holds.
+            # Counting in an index takes a fifth of the time of grouping documents.
             return count_to(self._collection, {**wanted, "by": name, **bounds}, 0, "counted")
 
         people = self._collection.aggregate([{"$match": wanted}, {"$group": {"_id": "$by"}}], hint="counted")
         return {one["_id"]: (count(one["_id"]), count(one["_id"], at={"$gte": since})) for one in people}
 
     def of_items(self, items: Iterable[tuple[int, Any]]) -> dict[tuple[int, Any], list[LabelEvent]]:
-        """(run, place) → all events, by seq, of each of some items; without what people were shown."""
+        """(run, place) → all events of each item, by seq, without the scores that were shown."""
         events: dict[tuple[int, Any], list[LabelEvent]] = {where: [] for where in items}
-        if not events:  # MongoDB refuses an $or of nothing
+        if not events:  # MongoDB rejects an empty $or
             return {}
         these = {"$or": [self._subsystem.identity(*where) for where in events]}
         for document in self._collection.find(these, dict.fromkeys(_SHOWN, 0)):
@@ -247,14 +246,14 @@ class Labels:
         return {where: sorted(said, key=lambda event: event.seq) for where, said in events.items()}
 
     def count_all(self) -> int:
-        """How many events there are."""
+        """Number of events."""
         return count_all(self._collection)
 
     def stamp(self) -> str:
-        """Changes whenever anything is said, and again once it is on its item: what is made of all labels hangs on it.
+        """A stamp that changes with every event and again when its item is updated; the key for caching figures.
 
-        Items change after their events are there: what is made of them in between is of another stamp than what is
-        made afterwards. So what waits is counted last.
+        Items are updated after their events are stored, so a figure computed in between gets a different stamp than one
+        computed afterwards. Pending items are therefore counted last.
         """
         newest = self._collection.find_one({}, {"_id": 1}, sort=[("at", DESCENDING), ("_id", DESCENDING)])
         said = f"{self.count_all()}-{newest and newest['_id']}"
@@ -274,7 +273,7 @@ class Labels:
         return in_index(wanted, self.SORTS[query.sort][0])
 
     def _index(self, query: LabelQuery) -> str:
-        """The index to read a list from: in the order shown, or of the few of one run."""
+        """The index for reading a list: the one in the order shown, or the one by run if there are few matches."""
         if query.run is not None:
             return "list_run"
         return "list_by" if query.by is not None and query.sort == "at" else f"list_{query.sort}"
