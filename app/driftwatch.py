@@ -1,4 +1,4 @@
-"""What Driftwatch can do, as one object: pages, API, commands and the background call this, and nothing below it."""
+"""All of Driftwatch's use cases as one object. Pages, API and commands call this and nothing below it."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ log = logging.getLogger(__name__)
 
 DEMONSTRATION_RUNS = (302634, 302635)
 RECONCILE_SECONDS = 10
-FAILURE_STANDS = timedelta(minutes=1)  # what could not be explained is not tried again sooner
-COMPARED_RUNS = range(1, 51)  # how many runs can be asked for: each takes some seconds
+FAILURE_STANDS = timedelta(minutes=1)  # do not retry a failed explanation sooner
+COMPARED_RUNS = range(1, 51)  # how many runs a comparison may cover; each takes some seconds
 MOST_REASON = 2_000  # characters
-MOST_POLLED = 20  # runs asked for at one look at the server's list, newest first
+MOST_POLLED = 20  # runs requested per poll of the server's list, newest first
 
 
 class _Shared:
-    """What the subsystems have in common: the database, the accounts, the background."""
+    """What the subsystems share: the database, the accounts and the background jobs."""
 
     def __init__(self, settings: Settings, subsystems: Sequence[Subsystem]) -> None:
         self.settings, self.subsystems = settings, subsystems
@@ -65,10 +65,10 @@ class _Shared:
 
 
 class Driftwatch:
-    """The use cases of one subsystem; `of` has those of the others. Made without connecting to anything.
+    """The use cases of one subsystem; `of` returns those of the others. Creating it connects to nothing.
 
     Args:
-        subsystems: those that there are; the first is meant where nobody names one.
+        subsystems: the available subsystems; the first is the default.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Driftwatch:
         return tuple(self._shared.of)
 
     def of(self, subsystem: str) -> Driftwatch:
-        """The use cases of a subsystem.
+        """Return the use cases of a subsystem.
 
         Raises:
-            InvalidInput: there is none of this name.
+            InvalidInput: no subsystem has this name.
         """
         if subsystem not in self._shared.of:
             raise InvalidInput("subsystem", subsystem, f"one of {', '.join(self._shared.of)}")
@@ -119,25 +119,25 @@ class Driftwatch:
 
     @property
     def runner(self) -> Runner | None:
-        """What does jobs in the background of this process, of all subsystems; None while nothing does."""
+        """The runner of background jobs in this process, for all subsystems; None if it is not running."""
         return self._shared.runner
 
     # --- runs ---
 
     def ask_for_run(self, number: int, by: str, again: bool = False, by_itself: bool = False) -> Run:
-        """Have a run fetched and scored in the background.
+        """Fetch and score a run in the background.
 
-        Nothing is fetched twice: a complete run stays as it is, of an incomplete one only what is missing is fetched,
-        and while it is being fetched there is nothing more to do. One that another model scored is scored again.
+        Nothing is fetched twice: a complete run is left alone, and for an incomplete run only the missing items are
+        fetched. A run that is already being fetched is left alone. A run scored by another model is rescored.
 
         Args:
-            again: all of it, also what is there. So is one fetched that was perhaps still being taken then. What is
-                there stays until there is more in its place, and so do labels.
-            by_itself: nobody asked for it just now.
+            again: refetch everything, including stored items. This is also done for a run that may still have been
+                in progress when it was fetched. Stored items are kept until replaced, and labels are kept.
+            by_itself: requested automatically rather than by a user.
 
         Raises:
-            Conflict: it is being deleted.
-            OtherSource: what is missing of it would come from another source than what is there.
+            Conflict: the run is being deleted.
+            OtherSource: the missing items would come from a different source than the stored ones.
         """
         run = self._to_ask_for(number)
         if run and self.is_complete(run) and not again:
@@ -152,15 +152,15 @@ class Driftwatch:
         return self.store.runs.get(number)
 
     def is_complete(self, run: Run) -> bool:
-        """Whether nothing is left to do: all is there, scored by the model in use."""
+        """Whether nothing is left to do: all items are stored and scored by the active model."""
         return run.is_complete and run.model == self.model
 
     def fetch_here(self, number: int, source: Source, by: str) -> Job:
-        """Fetch a run from a source that only this process can read, in the background of this process.
+        """Fetch a run in the background from a source that only this process can read.
 
         Raises:
-            Conflict: somebody else is working on this run.
-            OtherSource: it comes from another source.
+            Conflict: another job is working on this run.
+            OtherSource: the run comes from a different source.
         """
         self._require(number, self._to_ask_for(number), source.origin)
         job = self.store.jobs.begin(fetch.KIND, number, f"local:{number}", by, self.runner.owner, source=source.name)
@@ -177,15 +177,15 @@ class Driftwatch:
 
     @property
     def origin(self) -> Origin:
-        """What runs are fetched from, where nobody gives a file."""
+        """The source that runs are fetched from unless a file is given."""
         url = self.settings.dqm_url
         return DEMONSTRATION if url is None else Origin(SourceKind.DQM, without_password(url))
 
     def _to_ask_for(self, number: int) -> Run | None:
-        """A run that somebody asks for, as far as it is known.
+        """Return the requested run, as far as it is known.
 
         Raises:
-            Conflict: it is being deleted.
+            Conflict: the run is being deleted.
         """
         try:
             run = self.store.runs.get(number)
@@ -199,11 +199,11 @@ class Driftwatch:
         return run.model != self.model or bool(run.summary.get("unscored"))
 
     def _require(self, number: int, run: Run | None, origin: Origin) -> None:
-        """Refuse to mix what comes from a source with what is there of a run.
+        """Refuse to mix items from different sources in one run.
 
         Raises:
-            OtherSource: items of it came from another source.
-            Conflict: its items would be simulated, and there are labels of its real ones.
+            OtherSource: the run has items from another source.
+            Conflict: the items would be simulated, but there are labels of real ones.
         """
         if run and run.begun:
             if run.origin:
@@ -215,18 +215,18 @@ class Driftwatch:
             )
 
     def delete_run(self, number: int, by: str) -> Job:
-        """Have a run deleted, stopping what works on it.
+        """Delete a run in the background, cancelling any job that works on it.
 
         Raises:
-            NotFound: it is not loaded.
+            NotFound: the run is not loaded.
         """
         self.store.runs.mark_deleting(number)
         self.store.events.record("run deleted", number, by)
         return self._delete(number, by)
 
     def reconcile(self) -> None:
-        """Queue what a program that was killed left undone: between noting a wish and queueing its job, or after."""
-        self.importing.reconcile()  # before what has no run is taken for left over
+        """Queue whatever a killed process left unfinished, either before or after it queued the job."""
+        self.importing.reconcile()  # first, so that running imports are not taken for orphans
         self.reconcile_runs()
         self.reevaluations.reconcile()
         self.labelling.reconcile()
@@ -237,7 +237,7 @@ class Driftwatch:
                 log.warning("removing %d %s of run %d, which is not loaded", of_runs.remove_run(orphan), what, orphan)
 
     def reconcile_runs(self) -> None:
-        """The part of `reconcile` that can be done every few seconds."""
+        """The part of `reconcile` that is cheap enough to run every few seconds."""
         at_work = {job.run for job in self.store.jobs.active()}
         for run in self.store.runs.busy():
             if run.number in at_work:
@@ -248,10 +248,10 @@ class Driftwatch:
                 self.store.jobs.ask(fetch.KIND, run.number, fetch.LANE, run.requested_by)
 
     def poll(self) -> None:
-        """Ask for the newest runs that the server lists, that we lack, and that nobody deleted.
+        """Request the newest runs on the server's list that are not loaded and were not deleted.
 
-        Besides for what is due to be asked for again: listed runs that were not found or whose fetch failed, those of
-        which items did not arrive, and those that were perhaps still being taken.
+        Also request the runs that are due for a retry: listed runs that were not found or whose fetch failed, runs with
+        items that did not arrive, and runs that may still have been in progress when they were fetched.
         """
         listed = self._server().runs()
         deleted = self.store.events.runs_with("run deleted")
@@ -268,50 +268,50 @@ class Driftwatch:
 
     @property
     def model(self) -> str:
-        """The version of the model whose scores are shown and ranked by."""
+        """The active model version: its scores are shown and used for ranking."""
         return self.models.active
 
     def activate(self, name: str, by: str) -> Model:
-        """Put a model into use: what is scored from now on is scored by it.
+        """Activate a model; from now on items are scored by it.
 
         Raises:
-            Conflict: it is refused.
+            Conflict: the model is refused.
         """
         model = self.models.activate(name)
         self.store.events.record("model activated", None, by, model=name)
         return model
 
     def reevaluate(self, runs: Sequence[int] | None, by: str) -> Reevaluation:
-        """Have runs scored again by the model in use, in the background: see `Reevaluations.begin`."""
+        """Rescore runs with the active model in the background: see `Reevaluations.begin`."""
         return self.reevaluations.begin(runs, by)
 
     def retire(self, name: str, by: str) -> Model:
-        """Take a model out of the choice; its scores stay.
+        """Remove a model from the selection; its scores are kept.
 
         Raises:
-            Conflict: it is in use.
+            Conflict: the model is active.
         """
         model = self.models.retire(name)
         self.store.events.record("model retired", None, by, model=name)
         return model
 
     def set_threshold(self, name: str, use: str, score: float, why: str, by: str) -> SetThreshold:
-        """Set from which score a part is bad: see `Registry.set_threshold`."""
+        """Set the score from which a part is bad: see `Registry.set_threshold`."""
         threshold = self.models.set_threshold(name, use, score, why, by)
         self.store.events.record("threshold set", None, by, model=name, use=use, score=score)
         return threshold
 
     def compare(self, name: str, other: str, runs: int, by: str, chambers: int | None = None) -> Job:
-        """Have two models compared in the background: on the frozen sets, on all labels, on the last runs.
+        """Compare two models in the background: on the frozen sets, on all labels and on the latest runs.
 
         Args:
-            runs: how many of the last ones.
-            chambers: simulated ones to test on.
+            runs: number of latest runs.
+            chambers: number of simulated chambers to test on.
 
         Raises:
-            NotFound: there is no model of one of the names.
-            Conflict: the subsystem's models cannot be compared.
-            InvalidInput: they are the same, or so many runs are not compared.
+            NotFound: there is no model of one of these names.
+            Conflict: models of this subsystem cannot be compared.
+            InvalidInput: both models are the same, or the number of runs is out of range.
         """
         pair = (self.models.get(name).name, self.models.get(other).name)
         require_offered(self.subsystem.learning(), "compare")
@@ -324,18 +324,18 @@ class Driftwatch:
         return job
 
     def last_comparison(self, name: str, other: str) -> Job | None:
-        """The newest job that compares, or compared, two models."""
+        """The newest comparison job of two models, running or finished."""
         return self.store.jobs.last(compare.KIND, None, compare.about(name, other))
 
     def evaluate(self, name: str, by: str, chambers: int | None = None) -> Job:
-        """Have a model compared with simpler methods in the background, and the result kept for its page.
+        """Compare a model with simpler methods in the background and store the result for its page.
 
         Args:
-            chambers: simulated ones to test on.
+            chambers: number of simulated chambers to test on.
 
         Raises:
             NotFound: there is no model of this name.
-            Conflict: the subsystem's models cannot be evaluated.
+            Conflict: models of this subsystem cannot be evaluated.
         """
         name = self.models.get(name).name
         require_offered(self.subsystem.learning(), "evaluate")
@@ -346,14 +346,14 @@ class Driftwatch:
         return job
 
     def last_evaluation(self, name: str) -> Job | None:
-        """The newest job that evaluates, or evaluated, a model."""
+        """The newest evaluation job of a model, running or finished."""
         return self.store.jobs.last(evaluate.KIND, None, name)
 
     def train(self, plan: Plan, by: str) -> Job:
-        """Have a candidate trained from labels in the background; asked for twice while it is made, it is made once.
+        """Train a candidate from labels in the background; a request during a running training starts no second one.
 
         Raises:
-            TooFewLabels: and what is missing.
+            TooFewLabels: there are too few labels; the error says what is missing.
         """
         self.training.require_enough(plan)
         args = plan.to_args()
@@ -363,10 +363,10 @@ class Driftwatch:
         return job
 
     def stop_training(self, job_id: str, by: str) -> Job:
-        """Stop a training; nothing of it is kept. Nothing happens to one that has ended.
+        """Cancel a training and discard it. Does nothing if it has already ended.
 
         Raises:
-            NotFound: there is none of this id.
+            NotFound: there is no training with this id.
         """
         job = train.training_job(self.store, job_id)
         if job.active:
@@ -375,12 +375,12 @@ class Driftwatch:
         return train.training_job(self.store, job_id)
 
     def override_refusal(self, name: str, reason: str, by: str) -> Model:
-        """Let a model be activated that was refused because it forgot too much.
+        """Allow activating a model that was refused because it forgot too much.
 
         Raises:
-            InvalidInput: no reason is given, or a very long one.
+            InvalidInput: the reason is missing or too long.
             NotFound: there is no such model.
-            Conflict: it is not refused.
+            Conflict: the model is not refused.
         """
         reason = sound_text("reason", reason, MOST_REASON, least=1)
         model = self.models.override(name, reason, by)
@@ -388,34 +388,34 @@ class Driftwatch:
         return model
 
     def _ask(self, kind: str, lane: str, by: str, about: str, **args: object) -> tuple[Job, bool]:
-        """Queue a job that works on no run; where the same is under way already, that one, and False."""
+        """Queue a job that belongs to no run. If the same job is already pending, return it and False."""
         before = self.store.jobs.last(kind, None, about)
         job = self.store.jobs.ask(kind, None, lane, by, about, **args)
         self.wake()
         return job, before is None or before.id != job.id
 
-    # --- why scores are as they are ---
+    # --- explaining scores ---
 
     def influence(self, number: int, place: Any, model: str, method: Method | str) -> Explained | None:
-        """What pushed the scores of an item of a run; None where that is not worked out yet: see `explain`.
+        """What pushed the scores of an item; None if it is not computed yet: see `explain`.
 
         Raises:
-            NotFound: there is no such item, it has no histogram, or there is no such model.
+            NotFound: there is no such item or model, or the item has no histogram.
             InvalidInput: there is no such method.
         """
         model, method = self.models.get(model).name, method_named(method)
         return self.store.influences.get(self._explicable(number, place), model, method)
 
     def explain(self, number: int, place: Any | None, model: str, method: Method | str, by: str) -> Job | None:
-        """Have worked out, in the background, what pushed the scores of an item, or of all items of a run.
+        """Compute in the background what pushed the scores of an item, or of all items of a run.
 
         Returns:
-            The job that does it; None where nothing is left to do.
+            The job that does it; None if nothing is left to do.
 
         Raises:
             NotFound: there is no such run, item or model, or the item has no histogram.
             InvalidInput: there is no such method.
-            NotExplained: it was tried within the last minute, and failed.
+            NotExplained: an attempt failed within the last minute.
         """
         model, method = self.models.get(model).name, method_named(method)
         self.store.runs.get(number)
@@ -432,7 +432,7 @@ class Driftwatch:
         return job
 
     def explained(self, number: int, model: str, method: Method | str) -> tuple[int, int]:
-        """How many items of a run have their influence worked out, and how many can have it."""
+        """How many items of a run have a computed influence, and how many can have one."""
         items = [item for item in self.store.items.of_run(number) if item.hits is not None]
         missing = self.store.influences.missing(number, items, model, method_named(method))
         return len(items) - len(missing), len(items)
@@ -443,10 +443,10 @@ class Driftwatch:
             raise NotFound(f"Run {number} has no histogram of {place}: {REASON_WORDS[item.missing]}.")
         return item
 
-    # --- life ---
+    # --- lifecycle ---
 
     def start(self, only: Collection[str] | None = None) -> None:
-        """Do jobs in the background of this process: all that are queued, or only those with the given ids."""
+        """Run background jobs in this process: all queued ones, or only those with the given ids."""
         of_each = {name: each._handlers() for name, each in self._shared.of.items()}
         handlers = {
             kind: BySubsystem({name: mine[kind] for name, mine in of_each.items()}) for kind in self._handlers()
@@ -467,10 +467,10 @@ class Driftwatch:
         }
 
     def serve(self) -> None:
-        """Begin all that the process which serves the pages does besides, for all subsystems.
+        """Start all background work of the process that serves the pages, for all subsystems.
 
         Raises:
-            ModelRefused: there is no model to use.
+            ModelRefused: there is no usable model.
         """
         everything = tuple(self._shared.of.values())
         for each in everything:
@@ -486,12 +486,12 @@ class Driftwatch:
                 self.runner.every(60 * self.settings.dqm_poll_minutes, each.poll)
         if self.settings.dqm_url is None:
             log.info("demonstration DQM server at %s", self._shared.demo.url())
-            if not self.store.runs.any():  # a newcomer's first start
+            if not self.store.runs.any():  # the first start of a new installation
                 for number in DEMONSTRATION_RUNS:
                     self.ask_for_run(number, by="demonstration")
 
     def close(self) -> None:
-        """Put all work away and disconnect."""
+        """Stop all work and disconnect."""
         if self.runner:
             self.runner.stop()
         for each in self._shared.of.values():

@@ -1,7 +1,7 @@
-"""What is given from outside, read in one way wherever it comes in: pages, API, imports, commands, settings.
+"""Parsing of all external input, the same for pages, API, imports, commands and settings.
 
-A reader gives what the program and the database can hold, or raises: `ValueError` where it knows no field's name,
-`InvalidInput` where it does. Not for what a field means: see `app.domain.run_numbers`, `app.web.shared.fields`.
+A parser returns a value that the program and the database can hold, or raises: `ValueError` if it knows no field name,
+`InvalidInput` if it does. For the meaning of fields see `app.domain.run_numbers` and `app.web.shared.fields`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from app.errors import InvalidInput
 
-EIGHT_BYTES = range(-(2**63), 2**63)  # whole numbers that MongoDB and Parquet hold
-MOST_DEPTH = 50  # of JSON: ours has 6 at most, and MongoDB keeps 100
-WHOLE = re.compile(r"[-+]?[0-9]{1,19}")  # 19 digits: those of eight bytes
+EIGHT_BYTES = range(-(2**63), 2**63)  # range of whole numbers in MongoDB and Parquet
+MOST_DEPTH = 50  # nesting of JSON: ours has 6 levels at most, MongoDB allows 100
+WHOLE = re.compile(r"[-+]?[0-9]{1,19}")  # 19 digits, as many as eight bytes hold
 NUMBER = re.compile(r"[-+]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][-+]?[0-9]{1,3})?")
 TEXT = "a text without control characters and halves of characters"
-# Control characters but for tabs and the ends of lines; halves of a surrogate pair, which UTF-8 cannot write.
+# Control characters except tabs and newlines; lone surrogates, which UTF-8 cannot encode.
 _UNSOUND = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -33,10 +33,10 @@ _UNSOUND = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def whole_number(text: str) -> int:
-    """The number that a text is, in plain digits and of eight bytes at most.
+    """Parse a whole number in plain digits, of eight bytes at most.
 
     Raises:
-        ValueError: it is none; `int` alone takes 1_000, digits of every script, and texts that keep it busy.
+        ValueError: it is not one. `int` alone accepts 1_000, digits of any script, and texts that take long to parse.
 
     >>> whole_number(" −1"), whole_number("+2")
     (-1, 2)
@@ -48,10 +48,10 @@ def whole_number(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """The finite number that a text is, with a point or a comma.
+    """Parse a finite number with a decimal point or comma.
 
     Raises:
-        ValueError: it is none; `float` alone takes nan, inf and 1_000.
+        ValueError: it is not one. `float` alone accepts nan, inf and 1_000.
 
     >>> number("0,5"), number("1e-3")
     (0.5, 0.001)
@@ -63,21 +63,21 @@ def number(text: str) -> float:
 
 
 def within(field: str, value: object, allowed: Sequence[int], accepted: str = "") -> int:
-    """A whole number of a range. Only this asks a range for what may be no number: it would try all of its numbers.
+    """Check a whole number against a range. The type comes first: for other types `in` would iterate over the range.
 
     Raises:
-        InvalidInput: it is another, or no whole number.
+        InvalidInput: it is out of range or not a whole number.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
         raise InvalidInput(field, value, accepted or f"a whole number from {allowed[0]:,} to {allowed[-1]:,}")
     return value
 
 
-# --- texts ---
+# --- text ---
 
 
 def is_sound(text: str) -> bool:
-    """Whether a text can be kept and shown.
+    """Whether a text can be stored and displayed.
 
     >>> is_sound("dead\\tsince\\nMay µ"), is_sound("dead\\x00"), is_sound("\\ud800")
     (True, False, False)
@@ -86,10 +86,10 @@ def is_sound(text: str) -> bool:
 
 
 def sound_text(field: str, text: str, most: int | None = None, least: int = 0) -> str:
-    """A text without the blanks around it, of so many characters.
+    """Strip a text and check its length.
 
     Raises:
-        InvalidInput: it is longer or shorter, or cannot be kept and shown.
+        InvalidInput: it is too long or too short, or cannot be stored and displayed.
     """
     text = text.strip()
     if not is_sound(text):
@@ -100,10 +100,10 @@ def sound_text(field: str, text: str, most: int | None = None, least: int = 0) -
 
 
 def sound_name(field: str, text: str, most: int = 100) -> str:
-    """The name of somebody or something, on one line; the same name whichever way its accents are written (NFC).
+    """Check a one-line name and normalize its accents (NFC).
 
     Raises:
-        InvalidInput: it is empty, longer, or cannot be kept and shown.
+        InvalidInput: it is empty or too long, or cannot be stored and displayed.
     """
     written = unicodedata.normalize("NFC", sound_text(field, text))
     if not 1 <= len(written) <= most or re.search(r"[\t\n\r]", written):
@@ -112,7 +112,7 @@ def sound_name(field: str, text: str, most: int = 100) -> str:
 
 
 def showable(text: str) -> str:
-    """A text that this machine gave, such as the name of a file, with � for what cannot be kept and shown."""
+    """Text from this machine, such as a file name, with � for whatever cannot be stored and displayed."""
     return _UNSOUND.sub("�", text)
 
 
@@ -120,10 +120,10 @@ def showable(text: str) -> str:
 
 
 def in_utc(at: datetime) -> datetime:
-    """A time in UTC.
+    """Convert a time to UTC.
 
     Raises:
-        ValueError: it has no zone, or lies before the year 1 or after 9999 there.
+        ValueError: it has no time zone, or falls outside the years 1 to 9999 in UTC.
     """
     if at.tzinfo is None:
         raise ValueError("Input should be a time with its zone")
@@ -137,10 +137,10 @@ def in_utc(at: datetime) -> datetime:
 
 
 def parsed(text: str | bytes) -> Any:
-    """What a JSON text says: of values that can be kept.
+    """Parse JSON whose values can be stored.
 
     Raises:
-        ValueError: it is no JSON, nested too deeply, or a text, a key or a number in it cannot be kept.
+        ValueError: it is not JSON, is nested too deeply, or contains a text, key or number that cannot be stored.
     """
     value = loaded(text)
     require_keepable(value)
@@ -148,10 +148,10 @@ def parsed(text: str | bytes) -> Any:
 
 
 def loaded(text: str | bytes) -> Any:
-    """The same where whoever asks looks at each value.
+    """Parse JSON for a caller that checks each value itself.
 
     Raises:
-        ValueError: it is no JSON, or nested hundreds of times.
+        ValueError: it is not JSON, or is nested hundreds of levels deep.
     """
     try:
         return json.loads(text)
@@ -160,7 +160,7 @@ def loaded(text: str | bytes) -> Any:
 
 
 def require_keepable(value: Any) -> None:
-    """Raises ValueError where something in a value of JSON cannot be kept: what, in words."""
+    """Raise ValueError, naming the problem, if something in a JSON value cannot be stored."""
     for depth, one in _all_of(value):
         if depth > MOST_DEPTH:
             raise ValueError(f"nested more than {MOST_DEPTH} deep")
@@ -173,7 +173,7 @@ def require_keepable(value: Any) -> None:
 
 
 def _all_of(value: Any) -> Iterator[tuple[int, Any]]:
-    """Everything in a value of JSON, also the keys, with how deeply it is nested; without recursion."""
+    """Everything in a JSON value, including keys, with its nesting depth; without recursion."""
     left = [(0, value)]
     while left:
         depth, one = left.pop()
@@ -194,7 +194,7 @@ def _short(text: str) -> str:
 
 
 class Given(BaseModel):
-    """The base of what is given field by field: no other fields, and no numbers that are not plainly written."""
+    """Base of models parsed field by field: no extra fields, and numbers in plain notation only."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -202,7 +202,7 @@ class Given(BaseModel):
     @classmethod
     def _plainly_written(cls, value: Any, info: ValidationInfo) -> Any:
         types = _types(cls.model_fields[str(info.field_name)].annotation)
-        if isinstance(value, str) and Path not in types and not is_sound(value):  # a path may be no text in the locale
+        if isinstance(value, str) and Path not in types and not is_sound(value):  # a path may not be text in the locale
             raise ValueError(f"Input should be {TEXT}")
         if isinstance(value, str) and str not in types:
             if int in types and not WHOLE.fullmatch(value):
@@ -220,7 +220,7 @@ class Given(BaseModel):
 
 
 def _types(annotation: Any) -> set[Any]:
-    """The types that an annotation allows: of `int | None`, int and NoneType."""
+    """The types that an annotation allows: int and NoneType for `int | None`."""
     if get_origin(annotation) in (Union, UnionType):
         return set().union(*map(_types, get_args(annotation)))
     if hasattr(annotation, "__metadata__"):  # such as StrictInt

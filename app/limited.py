@@ -1,8 +1,8 @@
-"""A process of its own, with limits, in which a script reads what somebody gave.
+"""A separate process with limits, in which a script reads untrusted files.
 
-A few bytes can be made to become very many, or to make a library crash or never return. Where nothing in the library
-rules that out, the bytes are read here: what goes wrong ends that process and not ours. Run as a script, this sets the
-limits and then runs the script that it is given; neither imports anything of Driftwatch.
+A few bytes can expand to very many, crash a library or keep it busy forever. If the library cannot rule that out, the
+file is read here, so that a failure ends that process and not ours. Run as a script, this module sets the limits and
+then runs the given script; neither imports anything of Driftwatch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-# Each thread takes addresses, and Arrow's own allocator a gigabyte of them at once.
+# Each thread reserves address space, and Arrow's own allocator a gigabyte at once.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 PIPE = subprocess.PIPE
 LONGEST_WHY = 500  # characters
@@ -27,11 +27,11 @@ LONGEST_WHY = 500  # characters
 
 @dataclass(frozen=True)
 class Limits:
-    """What the process may take.
+    """Resource limits of the process.
 
     Attributes:
-        memory: bytes of addresses; a Python with numpy takes some 300 MB.
-        seconds: of the processor's time, which a busy machine does not shorten.
+        memory: bytes of address space; Python with numpy takes about 300 MB.
+        seconds: CPU time, which a busy machine does not shorten.
     """
 
     memory: int
@@ -39,23 +39,23 @@ class Limits:
 
 
 def command(script: Path, arguments: tuple[object, ...], limits: Limits) -> list[str]:
-    """What runs a script of ours within limits."""
+    """The command that runs one of our scripts within limits."""
     given = (limits.memory, limits.seconds, script, *arguments)
     return [sys.executable, "-P", __file__, *map(str, given)]
 
 
 def environment() -> dict[str, str]:
-    """The variables of such a process."""
+    """The environment variables of such a process."""
     return {**os.environ, **ENVIRONMENT}
 
 
-REFUSED = 1  # what `sys.exit(sentence)` ends with
+REFUSED = 1  # exit status of `sys.exit(sentence)`
 OUT_OF_MEMORY = 3
 
 
 @contextmanager
 def running(script: Path, *arguments: object, limits: Limits, stdin: IO[bytes] | int) -> Iterator[Running]:
-    """Run a script; it is ended when the block is left."""
+    """Run a script; it is stopped when the block is left."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command(script, arguments, limits), stdin=stdin, stdout=subprocess.PIPE, stderr=errors, env=environment()
@@ -65,7 +65,7 @@ def running(script: Path, *arguments: object, limits: Limits, stdin: IO[bytes] |
         finally:
             process.kill()
             for pipe in (process.stdin, process.stdout):
-                with suppress(BrokenPipeError):  # what it was still to be told does not matter any more
+                with suppress(BrokenPipeError):  # the remaining input no longer matters
                     if pipe is not None:
                         pipe.close()
             process.wait()
@@ -73,14 +73,14 @@ def running(script: Path, *arguments: object, limits: Limits, stdin: IO[bytes] |
 
 @dataclass(frozen=True)
 class Running:
-    """A script that runs."""
+    """A running script."""
 
     process: subprocess.Popen[bytes]
     errors: IO[bytes]
     limits: Limits
 
     def why(self) -> str | None:
-        """Wait for its end: why it failed, in a few words; None where it did not."""
+        """Wait for the process to end; return why it failed, in a few words, or None if it succeeded."""
         status = self.process.wait()
         if not status:
             return None
@@ -96,7 +96,7 @@ class Running:
 def _limit(memory: int, seconds: int) -> None:
     limits = ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_CORE, 0))
     for limit, value in limits:
-        with suppress(ValueError, OSError):  # the machine's own limit is lower, or it has none of this kind
+        with suppress(ValueError, OSError):  # the machine has a lower limit, or none of this kind
             resource.setrlimit(limit, (value, value))
 
 
@@ -106,4 +106,4 @@ if __name__ == "__main__":
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     except MemoryError:
-        os._exit(OUT_OF_MEMORY)  # nothing that would need memory again
+        os._exit(OUT_OF_MEMORY)  # no cleanup that would need memory again

@@ -1,7 +1,7 @@
-"""Which models there are and which is in use: the registry in the database, filled from the models that ship.
+"""The registry: all models in the database and which one is active, filled from the models that ship.
 
-Any machine that reaches the database can use any model: its file comes from there and is kept in DATA_DIR. Importing
-this imports no TensorFlow.
+Any machine that reaches the database can use any model: the file is fetched from there and cached in DATA_DIR.
+Importing this module does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ log = logging.getLogger(__name__)
 
 USES = (files.SHIFTER, files.ALARM)
 MOST_WHY = 500
-MOST_LOADED = 4  # in memory: the model in use, the two of a comparison, and the one whose scores are explained
+MOST_LOADED = 4  # cached in memory: the active model, the two of a comparison, and the one being explained
 
 
 class Registry:
     """The models of one subsystem in one database, and those of them that are loaded here.
 
     Args:
-        shipped: the folder of those that ship with the program.
-        unpacked: where those of the database are kept on this machine.
+        shipped: folder of the models that ship with the program.
+        unpacked: folder in which models from the database are cached on this machine.
     """
 
     def __init__(self, store: Store, shipped: Path, unpacked: Path) -> None:
@@ -53,14 +53,14 @@ class Registry:
 
     @property
     def active(self) -> str:
-        """The name of the model in use."""
+        """Name of the active model."""
         self._fill()
         self._last_known = self._store.models.active_name()
         return self._last_known
 
     @property
     def last_known(self) -> str:
-        """The same as far as known here, without asking the database: for a page that says that it is away."""
+        """The same as last read, without a query: for the page that says that the database is unavailable."""
         if self._last_known is None:
             try:
                 return files.default_model(self._shipped).name
@@ -69,12 +69,12 @@ class Registry:
         return self._last_known
 
     def all(self) -> list[Model]:
-        """Every model, oldest first."""
+        """All models, oldest first."""
         self._fill()
         return self._store.models.all()
 
     def get(self, name: str) -> Model:
-        """One model.
+        """Return one model.
 
         Raises:
             NotFound: there is none of this name.
@@ -83,7 +83,7 @@ class Registry:
         return self._store.models.get(name)
 
     def add(self, folder: Path, by: str) -> Model:
-        """Keep the model of a folder, as a candidate.
+        """Store the model of a folder as a candidate.
 
         Raises:
             ModelRefused: its card or its file cannot be trusted.
@@ -93,9 +93,9 @@ class Registry:
         return self._add(folder, by)
 
     def add_candidate(self, folder: Path, forgetting: Found, by: str) -> Model:
-        """Keep the model of a folder that was made from labels, with what it forgot; refused if that is too much.
+        """Store a model trained from labels, with what it forgot; it is refused if that is too much.
 
-        Another model may have taken its name since it was begun: then it gets the next one.
+        If another model has taken its name since the training began, it gets the next one.
         """
         self._fill()
         card = files.load_card(folder)
@@ -109,12 +109,12 @@ class Registry:
                 card = card.model_copy(update={"name": self.free_name(card.architecture)})
 
     def free_name(self, architecture: str) -> str:
-        """What the next model of an architecture is called: row-cnn-1, row-cnn-2, …"""
+        """The name of an architecture's next model: row-cnn-1, row-cnn-2, …"""
         names = {model.name for model in self.all()}
         return next(name for n in count(1) if (name := f"{architecture}-{n}") not in names)
 
     def folder(self, name: str) -> Path:
-        """A folder with a model's file and card, on this machine.
+        """Return a local folder with a model's file and card.
 
         Raises:
             NotFound: there is none of this name.
@@ -122,7 +122,7 @@ class Registry:
         return self._folder(self.get(name))
 
     def override(self, name: str, reason: str, by: str) -> Model:
-        """Let a model that is refused be a candidate.
+        """Turn a refused model into a candidate.
 
         Raises:
             NotFound: there is none of this name.
@@ -132,12 +132,12 @@ class Registry:
         return self._store.models.override(name, reason, by)
 
     def import_keras2(self, file: Path, name: str | None, by: str) -> Model:
-        """Keep the row network in a Keras 2 file, as a candidate, named after the file if no name is given.
+        """Store the row network of a Keras 2 file as a candidate, named after the file if no name is given.
 
         Raises:
-            InvalidInput: no model can have this name.
-            ModelRefused: the file is not such a network, or not to be trusted; nothing is kept.
-            Conflict: there is another model of this name, or the subsystem takes no such file.
+            InvalidInput: the name is not allowed.
+            ModelRefused: the file is not such a network or cannot be trusted; nothing is stored.
+            Conflict: there is another model of this name, or the subsystem accepts no such file.
         """
         require_offered(self._learning, "convert")
         self._fill()
@@ -146,10 +146,10 @@ class Registry:
             return self._add(self._learning.convert(file, name, Path(parent)), by)
 
     def activate(self, name: str) -> Model:
-        """Put a model into use. Runs that were scored by another keep those scores until they are scored again.
+        """Activate a model. Runs scored by another model keep their scores until they are rescored.
 
         Raises:
-            Conflict: it is refused, or cannot judge.
+            Conflict: it is refused, or does not work.
         """
         model = self.get(name)
         if not model.refused and not model.works:
@@ -158,10 +158,10 @@ class Registry:
         return self._store.models.activate(name)
 
     def require_working(self, name: str, card: Mapping[str, Any], file: Callable[[], bytes]) -> None:
-        """Refuse a model that cannot judge; those that ship were tried when they were made.
+        """Refuse a model that does not work; the models that ship were tested when they were made.
 
         Raises:
-            Conflict: says why it cannot.
+            Conflict: says why it does not work.
         """
         cards = self._shipped.glob(f"*/{files.CARD_FILE}")
         if card["sha256"] in {files.load_card(path.parent).sha256 for path in cards}:
@@ -173,16 +173,16 @@ class Registry:
                 raise Conflict(str(error)) from None
 
     def retire(self, name: str) -> Model:
-        """Take a model out of the choice.
+        """Remove a model from the selection.
 
         Raises:
-            Conflict: it is in use.
+            Conflict: it is active.
         """
         self.get(name)
         return self._store.models.retire(name)
 
     def known(self, name: str) -> Any:
-        """All that is known of a model.
+        """Everything known about a model.
 
         Raises:
             NotFound: there is no model of this name.
@@ -195,8 +195,8 @@ class Registry:
         """The lowest score at which at most this share of good parts is called bad.
 
         Raises:
-            NotFound: there is no such model, or nobody measured it.
-            InvalidInput: no score has so few.
+            NotFound: there is no such model, or it has not been evaluated.
+            InvalidInput: no score has a false alarm rate this low.
         """
         method = self.known(name).method
         if method is None or not method.curve:
@@ -208,17 +208,17 @@ class Registry:
         return point.score
 
     def set_threshold(self, name: str, use: str, score: float, why: str, by: str) -> SetThreshold:
-        """Set from which score a part is bad, for one use. What was scored before keeps its verdicts until the run is
-        scored again, or re-evaluated.
+        """Set the score from which a part is bad, for one use. Earlier verdicts are kept until their run is rescored or
+        re-evaluated.
 
         Args:
             use: "shifter" or "alarm".
-            why: the reason, for those who come later.
+            why: the reason, for later readers.
 
         Raises:
             NotFound: there is no such model.
-            InvalidInput: no such use, a score that is none or that would call a person to a part that is good, no
-                reason or one that is too long.
+            InvalidInput: there is no such use; the score is invalid or would alert people to good parts; the reason is
+                missing or too long.
         """
         scores = self.thresholds(name)
         if use not in USES:
@@ -249,16 +249,16 @@ class Registry:
         return threshold
 
     def keep_evaluation(self, card: files.Card, figures: str, pictures: Mapping[str, bytes], by: str) -> None:
-        """Keep what a model was found to be worth, for its page.
+        """Store a model's evaluation, for its page.
 
         Args:
-            card: of the model that was evaluated.
-            figures: JSON, as the subsystem's evaluation writes it.
+            card: of the evaluated model.
+            figures: JSON, as written by the subsystem's evaluation.
             pictures: name → SVG.
 
         Raises:
             NotFound: the database has no such model.
-            Conflict: the database has another model of this name.
+            Conflict: the database has a different model of this name.
         """
         if self.get(card.name).sha256 != card.sha256:
             raise Conflict(f"The model {card.name} in the database is another one than the one evaluated.")
@@ -266,7 +266,7 @@ class Registry:
         self._store.models.keep_evaluation(card.name, figures, drawn, by)
 
     def thresholds(self, name: str) -> dict[str, float]:
-        """use → the score from which a part is bad: what was set last, else what the card says.
+        """use → the score from which a part is bad: the last setting, or else the value on the card.
 
         Raises:
             NotFound: there is no model of this name.
@@ -276,7 +276,7 @@ class Registry:
         return {use: one.score for use, one in (card.thresholds | standing).items()}
 
     def bad_from(self, name: str) -> float:
-        """The score from which a part is bad, by the shifter's threshold that stands.
+        """The score from which a part is bad, by the current threshold for shifters.
 
         Raises:
             NotFound: there is no model of this name.
@@ -284,10 +284,10 @@ class Registry:
         return self.thresholds(name)[files.SHIFTER]
 
     def scorer(self, name: str | None = None, bad_from: float | None = None) -> Any:
-        """What judges histograms: of the model in use, or of another. The last few stay loaded: loading takes long.
+        """Return the scorer of the active model or of another. The latest few stay loaded, as loading is slow.
 
         Args:
-            bad_from: the threshold by which it judges; the shifter's that stands now, if not given: see `bad_from`.
+            bad_from: its threshold; by default the current one for shifters: see `bad_from`.
         """
         name = name or self.active
         bad_from = self.bad_from(name) if bad_from is None else bad_from
@@ -295,10 +295,10 @@ class Registry:
             return self._loaded(name).at(bad_from)
 
     def explainer(self, name: str) -> Explainer:
-        """What explains the scores of a model; kept as long as scorers are.
+        """Return the explainer of a model, cached like the scorers.
 
         Raises:
-            NotFound: nothing explains them.
+            NotFound: the model cannot be explained.
         """
         with self._lock:
             explainer = self._explainers.get(name) or self._learning.explainer(self._loaded(name))
@@ -317,10 +317,10 @@ class Registry:
         return self._store.subsystem.learning()
 
     def _folder(self, model: Model) -> Path:
-        """A folder with the model, from the database where it is not here.
+        """Return a folder with the model, fetching it from the database if it is not cached.
 
-        Other processes may read it, or make it at the same time: it is made aside and renamed into place whole, and
-        once it is right nobody touches it.
+        Other processes may read or create it at the same time: it is created in a temporary folder and renamed when
+        complete, and a correct folder is never modified.
         """
         folder = self._kept / model.name
         if _is_there(folder, model.sha256):
@@ -336,7 +336,7 @@ class Registry:
         return folder
 
     def _fill(self) -> None:
-        """Add the models that ship; the first time, put into use the one that they name."""
+        """Add the models that ship; the first time, activate the default one."""
         if self._filled:
             return
         default = files.default_model(self._shipped)
@@ -356,14 +356,14 @@ class Registry:
 
 @contextmanager
 def _only_one_changes(folder: Path) -> Iterator[None]:
-    """Keep out every other process, and thread, that would change what is in a folder."""
+    """Lock a folder against every other process and thread that would change it."""
     with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed, also when the process is killed
+        fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed, also if the process is killed
         yield
 
 
 def _written(folder: Path, card: Mapping[str, Any], file: bytes) -> Path:
-    """A model's folder, made."""
+    """Return a model's folder, creating it if necessary."""
     folder.mkdir()
     (folder / files.MODEL_FILE).write_bytes(file)
     (folder / files.CARD_FILE).write_text(json.dumps(card), encoding="utf-8")

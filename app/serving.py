@@ -27,10 +27,10 @@ LOG_BYTES, LOG_FILES = 5_000_000, 3
 
 
 def serve_until_told(app: Flask) -> None:
-    """Serve, work in the background, and put all of it away when the process is told to end.
+    """Serve pages, run background jobs, and shut down cleanly when the process is told to end.
 
     Raises:
-        SettingsError: the address cannot be listened on, or the log not be written.
+        SettingsError: the server cannot listen on the address, or the log cannot be written.
         DriftwatchError: the database or the demonstration server cannot be started.
     """
     driftwatch: Driftwatch = app.extensions["driftwatch"]
@@ -46,7 +46,7 @@ def serve_until_told(app: Flask) -> None:
             port=settings.port,
             threads=REQUEST_THREADS,
             ident=None,
-            channel_request_lookahead=1,  # else nobody notices that a client is gone while its request is worked on
+            channel_request_lookahead=1,  # otherwise a disconnected client is not noticed during its request
             clear_untrusted_proxy_headers=True,
         )
     except OSError as error:
@@ -54,12 +54,12 @@ def serve_until_told(app: Flask) -> None:
             f"HOST and PORT are {settings.host} and {settings.port}, but that cannot be listened on: {error.strerror}."
         ) from None
     try:
-        secret_key(settings)  # now, rather than at the first request: it may be impossible
+        secret_key(settings)  # fail now rather than at the first request
         driftwatch.serve()
         print(f"Driftwatch is at http://{settings.host}:{server.effective_port}/ (Ctrl-C stops it)", flush=True)
         if is_loopback(settings.host):
             _print_sign_in_link(app, server.effective_port)
-        server.run()  # returns on the KeyboardInterrupt of `_Told`
+        server.run()  # returns after the KeyboardInterrupt of `_Told`
     finally:
         told.close()
         print("Driftwatch puts its work away …", flush=True)
@@ -67,13 +67,13 @@ def serve_until_told(app: Flask) -> None:
 
 
 class _Told(wasyncore.dispatcher):
-    """Ends the server's loop once SIGINT or SIGTERM has come, and keeps a second one from cutting the end short.
+    """Ends the server's loop after SIGINT or SIGTERM, and keeps a second signal from interrupting the shutdown.
 
-    A handler that raises would be lost where it interrupts a destructor or a callback; so the handler does nothing, and
-    the byte that Python writes for it is read in the loop.
+    An exception raised by a handler is lost if it interrupts a destructor or a callback. So the handler does nothing,
+    and the loop reads the byte that Python writes for each signal.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)  # a shell starts what runs in its background with SIGINT ignored
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)  # a shell starts background processes with SIGINT ignored
 
     def __init__(self, channels: dict[int, wasyncore.dispatcher]) -> None:
         ours, self._written_to = socket.socketpair()
@@ -98,7 +98,7 @@ class _Told(wasyncore.dispatcher):
 
 
 def _print_sign_in_link(app: Flask, port: int) -> None:
-    """Let whoever started this on their own machine in: who reads this terminal may do what its user may."""
+    """Sign in whoever started the server on their own machine: reading this terminal implies that user's rights."""
     driftwatch: Driftwatch = app.extensions["driftwatch"]
     made = driftwatch.accounts.local_link(system_user())
     if made:
@@ -109,7 +109,7 @@ def _print_sign_in_link(app: Flask, port: int) -> None:
 
 
 class _LogFile(RotatingFileHandler):
-    """One that says once why it cannot write, such as on a full disk: not at every line, with the whole stack."""
+    """A handler that reports once why it cannot write, such as a full disk, and not with a traceback per line."""
 
     told = False
 

@@ -1,4 +1,4 @@
-"""Accounts: who may do what, signing in, and whom a command acts for."""
+"""Accounts: permissions, signing in, and the account that a command acts for."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 __all__ = ["ACTIONS", "ANONYMOUS", "Account", "Accounts", "Role", "account_name"]
 
 LINK_HOURS = 24
-PER_NAME = RateLimitItemPerMinute(10, 15, namespace="name")  # in 15 minutes
-PER_ADDRESS = RateLimitItemPerMinute(60, 15, namespace="address")  # a control room may have one address
-IPV6_SUBSCRIBER = 64  # bits of an address that one subscriber has for himself
+PER_NAME = RateLimitItemPerMinute(10, 15, namespace="name")  # per 15 minutes
+PER_ADDRESS = RateLimitItemPerMinute(60, 15, namespace="address")  # a whole control room may share one address
+IPV6_SUBSCRIBER = 64  # prefix length assigned to one subscriber
 LOCAL_ADMIN = "admin"
-TAKEN = frozenset({ANONYMOUS, "demonstration", "poll"})  # `by` fields hold these for what no person did
+TAKEN = frozenset({ANONYMOUS, "demonstration", "poll"})  # `by` fields use these for automatic actions
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
 def account_name(text: str) -> str:
-    """The name as it is kept.
+    """Normalize an account name.
 
     Raises:
-        InvalidInput: no account can have it.
+        InvalidInput: the name is not allowed.
 
     >>> account_name(" Ann ")
     'ann'
@@ -51,7 +51,7 @@ def account_name(text: str) -> str:
 
 
 class Accounts:
-    """The use cases."""
+    """The use cases of accounts."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store, self._settings = store, settings
@@ -59,16 +59,16 @@ class Accounts:
 
     @property
     def anonymous(self) -> Account:
-        """Who looks without signing in."""
+        """The account of whoever is not signed in."""
         role = Role.VIEWER if self._settings.anonymous == "viewer" else None
         return Account(ANONYMOUS, role, signed_in=False)
 
     def all(self) -> list[Account]:
-        """Every account, by name."""
+        """All accounts, by name."""
         return self._store.users.all()
 
     def get(self, name: str) -> Account:
-        """One account.
+        """Return one account.
 
         Raises:
             NotFound: there is none of this name.
@@ -78,11 +78,11 @@ class Accounts:
     # --- changes ---
 
     def add(self, name: str, role: Role, by: str, password: str | None = None) -> Account:
-        """Make an account; without a password one gets in by a link.
+        """Create an account; without a password, one can only sign in by a link.
 
         Raises:
-            InvalidInput: the name or the password cannot be used.
-            Conflict: there is one of this name, or it is the first and no admin.
+            InvalidInput: the name or the password is not allowed.
+            Conflict: the name is taken, or this would be the first account and is not an admin.
         """
         name = account_name(name)
         if role is not Role.ADMIN and not self._store.users.admins():
@@ -93,7 +93,7 @@ class Accounts:
         return account
 
     def set_role(self, name: str, role: Role, by: str) -> Account:
-        """Give an account another role; it counts from its next request on.
+        """Change an account's role; it applies from the next request.
 
         Raises:
             NotFound: there is no such account.
@@ -105,7 +105,7 @@ class Accounts:
         return account
 
     def disable(self, name: str, by: str) -> Account:
-        """Let an account in no more, and end its sessions and links.
+        """Disable an account and end its sessions and links.
 
         Raises:
             NotFound: there is no such account.
@@ -116,7 +116,7 @@ class Accounts:
         return account
 
     def enable(self, name: str, by: str) -> Account:
-        """Let a disabled account in again.
+        """Enable a disabled account.
 
         Raises:
             NotFound: there is no such account.
@@ -126,7 +126,7 @@ class Accounts:
         return account
 
     def set_password(self, name: str, password: str, by: str) -> Account:
-        """Give an account another password, and end its sessions and links.
+        """Set an account's password and end its sessions and links.
 
         Raises:
             NotFound: there is no such account.
@@ -138,12 +138,12 @@ class Accounts:
         return account
 
     def change_password(self, account: Account, old: str, new: str, address: str) -> Account:
-        """Change one's own password: who has one must know it.
+        """Change one's own password; the current one is required if there is one.
 
         Raises:
-            SignInRefused: the old one is another.
-            TooManyAttempts: that was tried too often.
-            InvalidInput: the new one is too short or too long.
+            SignInRefused: the current password is wrong.
+            TooManyAttempts: there were too many attempts.
+            InvalidInput: the new password is too short or too long.
         """
         if account.has_password:
             self._verify(account.name, old, address, "The old password is another.")
@@ -152,14 +152,14 @@ class Accounts:
     # --- signing in ---
 
     def sign_in(self, name: str, password: str, address: str) -> Account:
-        """The account of a name and a password.
+        """Return the account for a name and a password.
 
         Args:
-            address: where it is tried from, as the network has it.
+            address: network address of the client.
 
         Raises:
-            SignInRefused: they do not fit; it does not say which of the two is wrong.
-            TooManyAttempts: it was tried too often, with this name or from this address.
+            SignInRefused: name and password do not match; it does not say which of the two is wrong.
+            TooManyAttempts: there were too many attempts with this name or from this address.
         """
         refusal = "There is no account of this name with this password."
         name = name.strip().lower()[:100]
@@ -170,13 +170,13 @@ class Accounts:
         return account
 
     def of_session(self, name: str, stamp: str) -> Account | None:
-        """The account that a session was begun for; None where that ended it."""
+        """The account that a session belongs to; None if the session has been ended."""
         account = self._store.users.find(name)
         fits = account and not account.disabled and secrets.compare_digest(account.stamp, stamp)
         return account if fits else None
 
     def new_link(self, name: str, by: str) -> str:
-        """The token of a link that signs in as an account, once, within `LINK_HOURS`.
+        """Return the token of a single-use sign-in link, valid for `LINK_HOURS`.
 
         Raises:
             NotFound: there is no such account.
@@ -192,28 +192,28 @@ class Accounts:
         return token
 
     def link_owner(self, token: str) -> Account:
-        """Whom a link would sign in.
+        """Return the account of a sign-in link.
 
         Raises:
-            SignInRefused: nobody, or nobody any more.
+            SignInRefused: the link is invalid or no longer valid.
         """
         return _known(self._store.users.link_owner(_sha256(token)))
 
     def use_link(self, token: str) -> Account:
-        """Whom a link signs in; it is used up by that.
+        """Return the account of a sign-in link, and use the link up.
 
         Raises:
-            SignInRefused: nobody, or nobody any more.
+            SignInRefused: the link is invalid or no longer valid.
         """
         return _known(self._store.users.use_link(_sha256(token)))
 
-    # --- at a command line ---
+    # --- on the command line ---
 
     def at_console(self, system_user: str) -> Account:
-        """Whom a command acts for.
+        """Return the account that a command acts for.
 
-        The account that DRIFTWATCH_USER names, else the one named like the user of the system. Where there is none: an
-        admin, if the database is the embedded one (who can read its folder owns it) or has no admin yet; else the
+        It is the account named by DRIFTWATCH_USER, else the one with the system user's name. Without either it is an
+        admin if the database is embedded (whoever can read its folder owns it) or has no admin yet, and otherwise the
         anonymous account.
 
         Raises:
@@ -230,9 +230,9 @@ class Accounts:
         return self.anonymous
 
     def local_link(self, system_user: str) -> tuple[str, str] | None:
-        """(name, token) for whoever started the pages on this machine; None where that gives no right to an account.
+        """(name, token) for whoever started the server on this machine; None if they are not entitled to an account.
 
-        In a database of one's own, that is the admin called `admin`, made where there is none.
+        For an embedded database it is the admin called `admin`, which is created if necessary.
         """
         if self._settings.mongodb_uri is None or not self._store.users.admins():
             account = self._local_admin(system_user)
@@ -250,12 +250,12 @@ class Accounts:
             return self.get(self._store.users.admins()[0])
         return account
 
-    # --- inside ---
+    # --- internal ---
 
     def _change(self, before: Account, by: str, **changes: object) -> Account:
-        """Change an account unless no admin would be left.
+        """Change an account unless that would leave no admin.
 
-        Looked at afterwards: of two admins who lower each other at once, at least one must be refused.
+        This is checked afterwards: if two admins demote each other concurrently, at least one must be refused.
         """
         if self._store.users.admins() == [before.name] and changes.get("role") is not Role.ADMIN:
             raise Conflict(f"{before.name} is the last admin; make another first.")
@@ -296,7 +296,7 @@ def _sha256(token: str) -> str:
 
 
 def _subscriber(address: str) -> str:
-    """What to count attempts by: an IPv4 address, or the part of an IPv6 address that one subscriber has.
+    """The key for counting attempts: an IPv4 address, or the subscriber's prefix of an IPv6 address.
 
     >>> _subscriber("2001:db8::7"), _subscriber("192.0.2.7"), _subscriber("unix:")
     ('2001:db8::/64', '192.0.2.7', 'unix:')

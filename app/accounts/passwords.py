@@ -1,4 +1,4 @@
-"""Passwords: kept as argon2 hashes only, and no quicker to refuse where there is no such account."""
+"""Passwords: stored only as argon2 hashes. Checking takes the same time if there is no such account."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from app.errors import InvalidInput
 
 SHORTEST, LONGEST = 10, 1_000  # characters
-AT_ONCE = 2  # each takes 64 MiB for some 50 ms
+AT_ONCE = 2  # each takes 64 MiB and about 50 ms
 
 
 class Passwords:
-    """Makes and checks hashes, by the parameters that argon2-cffi recommends."""
+    """Creates and checks hashes with the parameters recommended by argon2-cffi."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def hash(self, password: str) -> str:
-        """The hash to keep.
+        """Return the hash to store.
 
         Raises:
             InvalidInput: the password is too short or too long.
@@ -36,7 +36,7 @@ class Passwords:
             return self._hasher.hash(_normal(password))
 
     def fits(self, password: str, kept: str | None) -> bool:
-        """Whether a password is the one of a hash; takes as long where there is none."""
+        """Whether a password matches a hash; takes the same time if there is no hash."""
         with self._turns:
             try:
                 return self._hasher.verify(kept or self._nobodys, _normal(password[:LONGEST])) and kept is not None
@@ -44,7 +44,7 @@ class Passwords:
                 return False
 
     def is_dated(self, kept: str) -> bool:
-        """Whether a hash was made by other parameters than are used today."""
+        """Whether a hash was created with outdated parameters."""
         return self._hasher.check_needs_rehash(kept)
 
     @cached_property
@@ -53,5 +53,5 @@ class Passwords:
 
 
 def _normal(password: str) -> str:
-    """One form for what looks the same, however a keyboard composes it (RFC 8265)."""
+    """Normalize what looks the same however the keyboard composes it (RFC 8265)."""
     return unicodedata.normalize("NFC", password)

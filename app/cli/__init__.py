@@ -1,6 +1,6 @@
 """The commands: `flask fetch`, `runs`, `delete`, `serve`, those of the modules here, and those of the subsystems.
 
-The same use cases as the pages; they work whether or not these are being served, on the same database.
+They use the same use cases and database as the pages, and work whether or not the pages are being served.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def init_app(app: Flask) -> None:
     of_runs = (fetch, list_runs, delete, drift, reevaluate, reevaluations_group)
     everything = (*of_runs, train, evaluate_model, models_group, export, import_file, users_group, serve)
     plain: dict[str, click.Command] = {one.name: one for one in everything}
-    own: dict[str, dict[str, click.Command]] = {}  # of a command → of a subsystem
+    own: dict[str, dict[str, click.Command]] = {}  # command → subsystem → the subsystem's own command
     driftwatch: Driftwatch = app.extensions["driftwatch"]
     for name in driftwatch.subsystems:
         for one in driftwatch.of(name).subsystem.views().commands():
@@ -98,12 +98,12 @@ def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path, by: s
 
 
 def _wait_for(driftwatch: Driftwatch, number: int) -> Run:
-    """Show a run's progress until nobody works on it any more."""
+    """Show a run's progress until no job works on it any more."""
     item = driftwatch.subsystem.item
     while (run := driftwatch.store.runs.get(number)).busy:
         if sys.stderr.isatty():
             click.echo(f"\r{_sentence(run, item)}\033[K", nl=False, err=True)
-        if not driftwatch.store.jobs.active(number):  # it ended between two looks, or its program did
+        if not driftwatch.store.jobs.active(number):  # the job, or its process, ended between two polls
             driftwatch.reconcile_runs()
             driftwatch.runner.also([job.id for job in driftwatch.store.jobs.active(number)])
         time.sleep(LOOK_SECONDS)
@@ -114,7 +114,7 @@ def _wait_for(driftwatch: Driftwatch, number: int) -> Run:
 
 
 def _finish(runs: list[Run]) -> None:
-    """End the command with the status that says whether all went well."""
+    """Exit with the status that says whether everything succeeded."""
     if any(run.state is not RunState.FINISHED for run in runs):
         raise click.exceptions.Exit(1)
     raise click.exceptions.Exit(0)
@@ -183,5 +183,5 @@ def serve(driftwatch: Driftwatch) -> None:
     """Serve the pages and do the work in the background, until Ctrl-C."""
     from app.serving import serve_until_told
 
-    app: Any = current_app  # stands for it
+    app: Any = current_app  # a proxy
     serve_until_told(app._get_current_object())

@@ -74,7 +74,7 @@ def enable_user(driftwatch: Driftwatch, name: str) -> None:
 def set_password(driftwatch: Driftwatch, name: str, password_stdin: bool) -> None:
     """Set a new password for an account; ends its sessions."""
     by = acting(driftwatch, "users")
-    name = driftwatch.accounts.get(name).name  # before asking for a password
+    name = driftwatch.accounts.get(name).name  # fail before prompting for a password
     driftwatch.accounts.set_password(name, _password(password_stdin), by)
     click.echo(f"{name}: password changed")
 
@@ -90,7 +90,7 @@ def make_link(driftwatch: Driftwatch, name: str | None) -> None:
     host, port = driftwatch.settings.host, driftwatch.settings.port
     if is_loopback(host) and port:
         where = sign_in_url(host, port, token)
-    else:  # we do not know the address under which the pages are reached
+    else:  # the address of the pages is unknown
         where = f"/sign-in/link/{token}, appended to the address of the pages"
     click.echo(f"{name}, once, within {LINK_HOURS} hours: {where}")
 
@@ -100,7 +100,7 @@ for _command in (add_user, list_users, set_role, disable_user, enable_user, set_
 
 
 def sign_in_url(host: str, port: int, token: str) -> str:
-    """Address of a sign-in link on the pages served by this machine."""
+    """Address of a sign-in link, for pages served by this machine."""
     host = f"[{host}]" if ":" in host else host
     with current_app.test_request_context(base_url=f"http://{host}:{port}"):
         return url_for("signin.link", token=token, _external=True)

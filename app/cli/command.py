@@ -1,4 +1,4 @@
-"""What every command shares: the subsystem it works on, whom it acts for, and one sentence for whatever went wrong."""
+"""What all commands share: the subsystem, the acting account, and one-sentence error messages."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from app.driftwatch import Driftwatch
 from app.errors import DiskFull, DriftwatchError, InvalidInput, SignInNeeded
 from app.store.connecting import unavailable
 
-LOOK_SECONDS = 0.2  # between two looks at what the background is doing
+LOOK_SECONDS = 0.2  # interval for polling background jobs
 WHOSE = "Which subsystem is meant; the first, if not given."
 
 
 def command(name: str, of_all: bool = False) -> Callable:
-    """A command that gets the `Driftwatch`, puts it away at the end, and answers expected errors with one sentence.
+    """A command that gets the `Driftwatch`, closes it at the end, and reports expected errors in one sentence.
 
     Args:
-        of_all: it is the same for all subsystems; otherwise `--subsystem` says whose `Driftwatch` it gets.
+        of_all: the command is the same for all subsystems; otherwise `--subsystem` selects the `Driftwatch` it gets.
     """
 
     def decorate(function: Callable) -> click.Command:
@@ -59,12 +59,12 @@ def command(name: str, of_all: bool = False) -> Callable:
 
 
 class OfEach(click.Command):
-    """A command that is another for some subsystems: `--subsystem` says which is run and which help is shown.
+    """A command that some subsystems replace: `--subsystem` selects which one is run and which help is shown.
 
     Args:
-        plain: for those that have none of their own; None where they have no such command.
-        own: subsystem → its own.
-        first: the subsystem that is meant where none is named.
+        plain: for subsystems without their own; None if they have no such command.
+        own: subsystem → its own command.
+        first: the default subsystem.
     """
 
     def __init__(self, name: str, plain: click.Command | None, own: Mapping[str, click.Command], first: str) -> None:
@@ -84,7 +84,7 @@ class OfEach(click.Command):
 
 
 def _subsystem_of(args: Sequence[str]) -> str:
-    """The subsystem that the arguments of a command name.
+    """The subsystem named in a command's arguments.
 
     >>> _subsystem_of(["NAME", "--subsystem", "ecal"]), _subsystem_of(["--subsystem=ecal"]), _subsystem_of(["NAME"])
     ('ecal', 'ecal', '')
@@ -97,7 +97,7 @@ def _subsystem_of(args: Sequence[str]) -> str:
 
 
 def acting(driftwatch: Driftwatch, action: str) -> str:
-    """Who runs this command, for `by` fields.
+    """Return the account that runs this command, for `by` fields.
 
     Raises:
         SignInNeeded: there is no account to act for.
@@ -113,7 +113,7 @@ def acting(driftwatch: Driftwatch, action: str) -> str:
 
 
 class Whole(click.ParamType):
-    """A whole number of a range, in plain digits: click's own takes 1_000, and numbers of any size."""
+    """A whole number within a range, in plain digits; click's own type accepts 1_000 and numbers of any size."""
 
     name = "integer"
 
@@ -129,7 +129,7 @@ class Whole(click.ParamType):
 
 
 class Number(click.ParamType):
-    """A finite number, plainly written; what it may be is said by what it is for."""
+    """A finite number in plain notation; its range is checked where it is used."""
 
     name = "float"
 
@@ -141,7 +141,7 @@ class Number(click.ParamType):
 
 
 def _require_sound(name: str, value: object) -> None:
-    """Refuse a text that could be neither kept nor shown: the shell gives any bytes. Paths may have such names."""
+    """Reject text that cannot be stored or displayed, as the shell passes any bytes. Paths may have such names."""
     for one in value if isinstance(value, tuple) else (value,):
         if isinstance(one, str):
             given.sound_text(name, one)
@@ -150,5 +150,5 @@ def _require_sound(name: str, value: object) -> None:
 def system_user() -> str:
     try:
         return given.showable(getpass.getuser())
-    except (KeyError, OSError):  # a container without a name for its user
+    except (KeyError, OSError):  # a container whose user has no name
         return "command"

@@ -40,7 +40,7 @@ def train_candidate(driftwatch: Driftwatch, plan: Plan, by: str) -> None:
 
 
 def tell(line: str) -> None:
-    """Say what is going on, apart from what comes of it."""
+    """Print progress messages, separate from the results."""
     click.echo(line, err=True)
 
 
@@ -70,7 +70,7 @@ def evaluate_model(
 
 
 def write_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
-    """Write pictures, name → SVG, to a folder, which is made if it is not there."""
+    """Write pictures, name → SVG, to a folder, which is created if necessary."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in pictures.items():
         (folder / f"{name}.svg").write_bytes(content)

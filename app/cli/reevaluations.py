@@ -84,7 +84,7 @@ def _change(driftwatch: Driftwatch, change: Callable[[str, str], Reevaluation]) 
 
 
 def _wait_for(driftwatch: Driftwatch, asked: Reevaluation) -> Reevaluation:
-    """Do a re-evaluation's jobs here, unless another process does, until it is over or paused."""
+    """Run a re-evaluation's jobs here, unless another process does, until it is finished or paused."""
     driftwatch.start(only=[])
     while (asked := driftwatch.store.reevaluations.get(asked.id)).state is ReevaluationState.RUNNING:
         if sys.stderr.isatty():

@@ -1,6 +1,6 @@
 """Printing to terminals and files that cannot encode every character, such as Latin-1.
 
-Without this a single `…` would end the program with a UnicodeEncodeError while it shuts down.
+Without this, a single `…` would end the program with a UnicodeEncodeError while it shuts down.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import codecs
 import io
 import sys
 
-_PLAIN = {"…": "...", "–": "-", "—": "-", "−": "-", "─": "-", "×": "x", "’": "'"}  # nothing that would break JSON
+_PLAIN = {"…": "...", "–": "-", "—": "-", "−": "-", "─": "-", "×": "x", "’": "'"}  # no characters that would break JSON
 
 
 def let_output_take_everything() -> None:
-    """From now on, print characters that cannot be encoded as a similar one, or as a JSON escape."""
+    """From now on, replace characters that cannot be encoded by a similar one or a JSON escape."""
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not a stand-in by a test or a WSGI server
+        if isinstance(stream, io.TextIOWrapper):  # not a replacement by a test or a WSGI server
             stream.reconfigure(errors="plain")
 
 

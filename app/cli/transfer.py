@@ -1,4 +1,4 @@
-"""The commands about data in and out: `flask export`, `flask import`."""
+"""The commands for export and import: `flask export`, `flask import`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def export(
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file; it has its name once it is whole."""
+    """Write a file, which gets its name only when it is complete."""
     if str(path) == "-":
         for piece in pieces:
             sys.stdout.buffer.write(piece)

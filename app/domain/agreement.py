@@ -1,7 +1,7 @@
-"""How far people agree beyond chance: Cohen's kappa of two, Fleiss' kappa of all.
+"""Agreement between people beyond chance: Cohen's kappa for two, Fleiss' kappa for all.
 
-Only labels count that were given without seeing another's: the first one of an item, and the blind ones. Each part of
-an item is one question, whose answers are the classes that it can have.
+Only independent labels count: the first label of an item, and the blind ones. Each part of an item is one question,
+and its possible classes are the answers.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from itertools import combinations, compress
 from app.domain.labels import LabelEvent, independent_labels
 from app.domain.vocabulary import Vocabulary
 
-Said = frozenset[tuple[int, str]]  # {(part, class), …}, of the parts that are not of the first class
-# (parts of an item, {(name, what they said), …}): who answered what. There are far fewer of them than items.
+Said = frozenset[tuple[int, str]]  # {(part, class), …}, without the parts of the default class
+# (number of parts, {(name, what they said), …}): who answered what. There are far fewer of these than items.
 Way = tuple[tuple[int, ...], frozenset[tuple[str, Said]]]
-Vote = tuple[int, ...]  # how many gave each class as their answer to one question
+Vote = tuple[int, ...]  # number of people who gave each class as their answer to one question
 
 PLAIN = Vocabulary()
 
 
 @dataclass(frozen=True)
 class PairAgreement:
-    """Two people on the items that both judged, all parts together.
+    """Agreement of two people on the items that both judged, all parts pooled.
 
     Attributes:
-        people: by name.
-        items, parts: on how many.
-        observed: share of parts on which they said the same.
-        kappa: Cohen's; None where chance alone would make them agree everywhere.
+        people: their names.
+        items, parts: how many both judged.
+        observed: share of parts with the same answer.
+        kappa: Cohen's; None if chance alone would make them agree everywhere.
     """
 
     people: tuple[str, str]
@@ -42,14 +42,14 @@ class PairAgreement:
 
 @dataclass(frozen=True)
 class PartAgreement:
-    """All people on one part.
+    """Agreement of all people on one part.
 
     Attributes:
-        part: its number; 0 for the item as a whole, None for all parts together.
-        items: that at least two judged.
-        judgements: single answers on them.
-        bad: how many of the answers are a fault.
-        observed: mean share of pairs of answers that are alike.
+        part: its number; 0 for the item as a whole, None for all parts pooled.
+        items: items that at least two people judged.
+        judgements: number of single answers on them.
+        bad: number of answers that are a fault.
+        observed: mean share of agreeing pairs of answers.
         kappa: Fleiss'; None as above.
     """
 
@@ -63,13 +63,13 @@ class PartAgreement:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far people agree.
+    """Agreement by pair of people, by part and overall.
 
     Attributes:
         pairs: by names.
-        parts: by number, those with at least one item.
-        all: all parts together; None where no item has two answers.
-        disputed: items on which people disagree and no expert decided yet.
+        parts: by number, only parts with at least one item.
+        all: all parts pooled; None if no item has two answers.
+        disputed: items with an open disagreement.
     """
 
     pairs: tuple[PairAgreement, ...]
@@ -79,12 +79,12 @@ class Agreement:
 
 
 def agreement(ways: Mapping[Way, int], vocabulary: Vocabulary = PLAIN, disputed: int = 0) -> Agreement:
-    """Agreement by pair and by part.
+    """Compute the agreement by pair and by part.
 
     Args:
-        ways: in which at least two people answered → of how many items.
-        vocabulary: the classes that they had to choose from.
-        disputed: passed on.
+        ways: combination of answers by at least two people → number of items.
+        vocabulary: the classes to choose from.
+        disputed: passed through to the result.
     """
     names = list(vocabulary.classes)
     first = {part: vocabulary.of(part)[0].name for parts, _ in ways for part in parts}
@@ -120,7 +120,7 @@ def agreement(ways: Mapping[Way, int], vocabulary: Vocabulary = PLAIN, disputed:
 
 
 def by_person(ways: Mapping[Way, int]) -> dict[str, tuple[float, int]]:
-    """name → (share of parts where they said the same as another, items compared with another's)."""
+    """name → (share of parts with the same answer as another person, number of items compared)."""
     same, asked, compared = Counter[str](), Counter[str](), Counter[str]()
     for (parts, answers), items in ways.items():
         for name, answer in answers:
@@ -134,23 +134,23 @@ def by_person(ways: Mapping[Way, int]) -> dict[str, tuple[float, int]]:
 
 
 def way_of(events: Sequence[LabelEvent], parts: Iterable[int]) -> Way:
-    """What those answered of an item who did not know what others said.
+    """The answers to an item by those who had not seen anybody else's.
 
     Args:
-        events: of the item, by seq.
-        parts: that it has.
+        events: events of the item, by seq.
+        parts: number of its parts.
     """
     answers = {event.by: frozenset(event.said) for event in independent_labels(events)}
     return tuple(parts), frozenset(answers.items())
 
 
 def is_like(way: Way, people: Collection[str] = (), part: int | None = None, alike: bool | None = None) -> bool:
-    """Whether a way belongs to a figure.
+    """Whether a combination of answers contributes to a figure.
 
     Args:
-        people: all of them answered; others' answers do not matter.
-        part: it has this one; others do not matter.
-        alike: all answers are the same, or not.
+        people: people who must all have answered; others are ignored.
+        part: part that the item must have; other parts are ignored.
+        alike: whether all answers must agree, or must not.
 
     >>> bad = frozenset({(2, "bad")})
     >>> way = ((1, 2), frozenset({("ann", bad), ("bob", frozenset()), ("eva", bad)}))
@@ -172,15 +172,15 @@ def is_like(way: Way, people: Collection[str] = (), part: int | None = None, ali
 def cohen_kappa(said: Iterable[tuple[Hashable, Hashable]]) -> float | None:
     """Cohen's kappa of two people who answered the same questions: (p₀ − pₑ) / (1 − pₑ).
 
-    p₀ is the share of questions with the same answer, pₑ the share expected if each gave their answers by chance, as
-    often as they did. Cohen, Educational and Psychological Measurement 20 (1960) 37.
+    p₀ is the observed share of questions with the same answer, pₑ the share expected if both answered at random with
+    their own frequencies. Cohen, Educational and Psychological Measurement 20 (1960) 37.
 
     Args:
-        said: their answers to each question, or how often they gave which; at least one.
+        said: the pairs of answers, or how often each pair was given; at least one.
 
     Returns:
-        1 where they always agree, 0 where no more than by chance; None where both gave one and the same answer always,
-        so that chance explains everything.
+        1 for perfect agreement, 0 for agreement by chance only; None if both always gave the same single answer, so
+        that chance explains everything.
 
     >>> cohen_kappa([(True, True), (False, False), (False, True), (False, False)])
     0.5
@@ -198,12 +198,13 @@ def cohen_kappa(said: Iterable[tuple[Hashable, Hashable]]) -> float | None:
 def fleiss_kappa(votes: Iterable[Vote]) -> float | None:
     """Fleiss' kappa of any number of people: (P̄ − P̄ₑ) / (1 − P̄ₑ).
 
-    P̄ is the mean over the questions of the share of pairs of answers that are alike, P̄ₑ the sum of the squares of the
-    shares of all answers. Fleiss, Psychological Bulletin 76 (1971) 378; there every question has the same number of
-    answers, here a question's own number stands in its share of pairs, and shares are of all answers given.
+    P̄ is the mean over questions of the share of agreeing pairs of answers, P̄ₑ the sum of the squared shares of all
+    answers. Fleiss, Psychological Bulletin 76 (1971) 378. Fleiss assumes the same number of answers to every question;
+    here each question uses its own number in its share of pairs, and the shares are taken over all answers.
 
     Args:
-        votes: of each question, how many gave each answer, at least two together; or how often there were so many.
+        votes: for each question, the number of times each answer was given, two in total at least; or how often each
+            such vote occurred.
 
     Returns:
         As `cohen_kappa`.
@@ -228,7 +229,7 @@ def _part(part: int | None, votes: Counter[Vote], items: int, faults: Sequence[b
 
 
 def _mean_alike(votes: Counter[Vote]) -> float:
-    """The mean over questions of the share of pairs of answers that are alike."""
+    """Mean over questions of the share of agreeing pairs of answers."""
     alike = {vote: sum(n * (n - 1) for n in vote) / (sum(vote) * (sum(vote) - 1)) for vote in votes}
     return sum(n * alike[vote] for vote, n in votes.items()) / votes.total()
 

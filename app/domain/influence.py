@@ -1,4 +1,4 @@
-"""Why a part has its score: how much each cell pushed it."""
+"""Explanation of a part's score: how strongly each cell pushed it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from app.errors import InvalidInput
 
 
 class Method(StrEnum):
-    """The ways to explain. The values are stored with what they gave."""
+    """The explanation methods. The values are stored with the results."""
 
     INTEGRATED_GRADIENTS = "integrated_gradients"
     GRADIENT_INPUT = "gradient_input"
     SMOOTHGRAD = "smoothgrad"
     OCCLUSION = "occlusion"
-    STUDY_2018 = "study_2018"  # what pushes the output for good up, and nothing else: only to be compared with
+    STUDY_2018 = "study_2018"  # everything that raises the output for good; for comparison only
 
 
-DEFAULT = Method.OCCLUSION  # the best in `flask evaluate-saliency`
+DEFAULT = Method.OCCLUSION  # the best according to `flask evaluate-saliency`
 
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """How much the cells of one item pushed the scores of their parts.
+    """How strongly the cells of one item pushed the scores of its parts.
 
     Attributes:
-        cells: float32 (parts, columns), in logits: > 0 pushes to bad. 0 where no cell is.
-        around: float32 (parts,): what pushed through what lies around the part.
-        bins: float32 (parts, bins): the same on what the network takes, before it was carried back.
-        logit: float32 (parts,), log(P(bad) / P(good)); NaN where no part is.
-        expected: float32 (parts,), the logit of the same part as expected. Integrated gradients share out
-            the difference of the two: cells and `around` sum to it.
+        cells: float32 (parts, columns), in logits; > 0 pushes towards bad. 0 where there is no cell.
+        around: float32 (parts,): contribution of the part's surroundings.
+        bins: float32 (parts, bins): the influence on the network's input, before mapping back to cells.
+        logit: float32 (parts,), log(P(bad) / P(good)); NaN where there is no part.
+        expected: float32 (parts,), the logit of the same part with the expected content. Integrated gradients
+            distribute the difference of the two: cells and `around` sum to it.
     """
 
     cells: np.ndarray
@@ -44,7 +44,7 @@ class Influence:
 
 
 def method_named(name: str) -> Method:
-    """The method of this name.
+    """Return the method with this name.
 
     Raises:
         InvalidInput: there is none.

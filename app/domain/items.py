@@ -1,4 +1,4 @@
-"""One item of a run: what a person judges as one, and which of them a list shows."""
+"""One item of a run, the unit that a person judges; and the query that selects the items of a list."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from app.errors import Reason
 
 class ItemState(StrEnum):
     JUDGED = "judged"
-    UNJUDGED = "unjudged"  # scored, but too few hits to tell
-    UNSCORED = "unscored"  # fetched, not scored yet
+    UNJUDGED = "unjudged"  # scored, but with too few hits to judge
+    UNSCORED = "unscored"  # fetched but not scored yet
     MISSING = "missing"  # no usable histogram
 
 
@@ -28,27 +28,27 @@ LISTS = {"scored": SCORED, **{str(state): frozenset({state}) for state in ItemSt
 
 @dataclass(frozen=True)
 class Item:
-    """What is known of one item of a run.
+    """What is known about one item of a run.
 
     Attributes:
-        place: which item of the run, as the subsystem's own type.
-        missing, detail: why there is no histogram, for an item that is MISSING.
-        histogram: for DT an `Occupancy`; only where it was asked for.
-        judgement: None until it is scored.
-        findings: what simple statistics found wrong, beside the model: see `Subsystem.explain`.
-        model: whose scores they are.
-        source: where its histogram came from.
-        simulated: that is a demonstration.
-        evaluation: what people said of it, as `app.domain.labels.Projection` has it; None while nobody did.
-        seq: number of the newest label event that counted; 0 while there is none.
-        labelled, waiting: somebody labelled it; it wants a label, the first one or a second opinion.
+        place: identifies the item within the run, as the subsystem's own type.
+        missing, detail: why there is no histogram, for a MISSING item.
+        histogram: for DT an `Occupancy`; only if requested.
+        judgement: None until the item is scored.
+        findings: what simple statistical checks found wrong, besides the model: see `Subsystem.explain`.
+        model: the model that gave the scores.
+        source: where the histogram came from.
+        simulated: the item is from a demonstration.
+        evaluation: its label state, as in `app.domain.labels.Projection`; None without labels.
+        seq: number of the newest label event taken into account; 0 if there is none.
+        labelled, waiting: it has a label; it needs a label, either the first one or a second opinion.
         skipped_by, labelled_by: names.
-        contamination, contaminated: the greatest |score − label| over its judged parts, and the part; None while it
-            is not labelled, or people disagree on it.
-        held_by, held_until, chosen: whose lease it is or was last, until when, and how the item was chosen for them.
-        known: a known problem covers it.
-        called_bad: tells the bad parts: see `Subsystem.parts_called_bad`.
-        unlike: how far it is from anything that the model has seen: beyond 1, unlike it; None where that is not known.
+        contamination, contaminated: the greatest |score − label| over its judged parts, and that part; None if it is
+            not labelled or there is a disagreement.
+        held_by, held_until, chosen: holder and expiry of the current or last lease, and how the item was chosen.
+        known: it is covered by a known problem.
+        called_bad: returns the bad parts: see `Subsystem.parts_called_bad`.
+        unlike: distance from the model's training data; above 1 it is unlike them; None if not measured.
     """
 
     run: int
@@ -82,34 +82,35 @@ class Item:
 
     @property
     def bad_kinds(self) -> dict[int, str]:
-        """The bad parts, each with the kind of what is wrong in it."""
+        """The bad parts, each with its kind of fault."""
         return {part: kind for part, (kind, _) in self.bad_parts.items()}
 
     @cached_property
     def bad_parts(self) -> dict[int, tuple[str, str]]:
-        """The bad parts: (kind of what is wrong, in words); none while there are no scores."""
+        """The bad parts: (kind of fault, description); empty if there are no scores."""
         return self.called_bad(self.judgement.verdicts, self.findings) if self.judgement and self.called_bad else {}
 
 
 @dataclass(frozen=True)
 class ItemQuery:
-    """Which items a list shows, and in which order.
+    """Filter and order of a list of items.
 
     Attributes:
-        model: scores of this model only (items that have none yet are of no model): no ranking mixes models. None
-            where scores do not matter.
-        states: those listed.
-        run: of this run only.
+        model: only scores of this model (items without scores belong to no model), so that no ranking mixes models.
+            None if scores do not matter.
+        states: the states to list.
+        run: only this run.
         place: key → value, for the keys of the subsystem: {"region": -1}.
         least, most: bounds of the worst score.
-        part_least, part_most: some part has a score from the first up to the second, or 1 where that is the second.
-        uncertain: with a certainty below this.
-        labelled: those that somebody labelled, or those that nobody did; None for both.
+        part_least, part_most: some part has a score from the first up to but excluding the second; 1 is included if
+            it is the second.
+        uncertain: only items with a certainty below this.
+        labelled: only labelled items, or only unlabelled ones; None for both.
         by: labelled by this person, alone or among others.
-        waiting: those that want a label, the first or a second one, or those that do not; None for both.
-        disputed: those on which people disagree, if True.
-        sort: one of `Items.SORTS`; or of `Items.SORTS_OF_LABELLED`, where `labelled` is True; or of either and of
-            `Items.SORTS_OF_A_RUN`, where a run is given.
+        waiting: only items that need a first label or a second opinion, or only those that do not; None for both.
+        disputed: only items with a disagreement, if True.
+        sort: one of `Items.SORTS`; also one of `Items.SORTS_OF_LABELLED` if `labelled` is True, and one of
+            `Items.SORTS_OF_A_RUN` if a run is given.
     """
 
     model: str | None

@@ -1,4 +1,4 @@
-"""A piece of work in the background."""
+"""A background job."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ ACTIVE = (JobState.QUEUED, JobState.RUNNING)
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work.
+    """One background job.
 
     Attributes:
-        kind: which handler does it, such as "fetch".
-        subsystem: of which it is.
-        run: the run that it works on, and no other job meanwhile; None where it works on no single run.
-        lane: jobs of one lane run one after another, in the order in which they were asked for.
-        args: what the handler needs besides.
-        progress: how far it is, as its handler noted it last.
+        kind: selects the handler, such as "fetch".
+        subsystem: name of the subsystem that the job belongs to.
+        run: the run that it works on, exclusively; None if it is not about a single run.
+        lane: jobs in the same lane run one after another, in the order of their requests.
+        args: further arguments of the handler.
+        progress: last progress reported by the handler.
         owner: the runner that holds the lease.
-        local: only the process that made it can do it (it reads a file there).
-        cancel: somebody asked for it to stop.
+        local: only the process that created the job can run it (it reads a local file).
+        cancel: cancellation was requested.
     """
 
     id: str

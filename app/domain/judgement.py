@@ -1,4 +1,4 @@
-"""What is said of an item: a score with its verdict for each part, or why there is none."""
+"""The judgement of an item: a score and a verdict for each part, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from enum import StrEnum
 class Verdict(StrEnum):
     GOOD = "good"
     BAD = "bad"
-    EMPTY = "empty"  # bad: nothing in it, where something must be
-    UNJUDGED = "unjudged"  # too little to tell
+    EMPTY = "empty"  # bad: no hits where some are expected
+    UNJUDGED = "unjudged"  # too few hits to judge
     ABSENT = "absent"  # the item has no such part
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a network, or what comes before it, says of one item; each tuple has one entry a part, the first for part 1.
+    """The judgement of one item by a network or by the checks before it. Tuples have one entry per part, from part 1.
 
     Attributes:
-        scores: P(bad), 0…1; None where the part is absent or unjudged; 1 where it is empty.
+        scores: P(bad), 0…1; None if the part is absent or unjudged; 1 if it is empty.
         verdicts: one of the five words.
-        reasons: a short phrase for the screen; empty where there is nothing to say.
-        certainty: the least |0.5 − score| over the judged parts; None when none is judged.
-        embedding: what the network made of the least certain part that it saw, before its last step: float16, as
-            bytes; items whose embeddings are near each other look alike to it. None where it saw none.
-        threshold: the score from which a part was called bad; None where that is not known.
+        reasons: a short phrase for display; empty if there is nothing to say.
+        certainty: the smallest |0.5 − score| over the judged parts; None if none is judged.
+        embedding: the network's penultimate activations for the least certain part that it judged: float16, as bytes.
+            Items with nearby embeddings look alike to the network. None if it judged no part.
+        threshold: the score from which a part was called bad; None if unknown.
     """
 
     scores: tuple[float | None, ...]
@@ -37,17 +37,17 @@ class Judgement:
 
     @property
     def worst(self) -> float | None:
-        """The greatest score; None when no part is judged."""
+        """The greatest score; None if no part is judged."""
         return max((score for score in self.scores if score is not None), default=None)
 
     @property
     def bad(self) -> int:
-        """How many parts are bad or empty."""
+        """Number of bad or empty parts."""
         return self.verdicts.count(Verdict.BAD) + self.verdicts.count(Verdict.EMPTY)
 
 
 def at_threshold(judgement: Judgement, threshold: float) -> Judgement:
-    """The same scores with the verdicts and reasons of another threshold.
+    """The same scores with verdicts and reasons for another threshold.
 
     >>> was = Judgement((0.4, 1.0), (Verdict.GOOD, Verdict.EMPTY), ("", "no hits, 147 expected"), 0.1)
     >>> at_threshold(was, 0.3).verdicts, at_threshold(was, 0.3).reasons
@@ -63,5 +63,5 @@ def at_threshold(judgement: Judgement, threshold: float) -> Judgement:
 
 
 def reached(score: float, threshold: float) -> str:
-    """The reason of a part that is bad by its score."""
+    """The reason given for a part that is bad by its score."""
     return f"score {score:.2f} ≥ {threshold:g}"

@@ -1,6 +1,6 @@
-"""What people said of an item, as a list of events that only grows, and what follows from it: the current label.
+"""Label events of an item, an append-only list, and the current label that is derived from them.
 
-Pure: no database. An event is never changed or removed; to withdraw one is an event itself.
+No database access. Events are never changed or removed; withdrawing one is itself an event.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from app.domain.strategies import Strategy
 from app.domain.vocabulary import BAD
 
 MOST_SEQ = 2**31 - 1  # events of one item
-MOST_COPIED = 64  # parts of an item whose scores each event keeps; of a larger map `model` and `scored_at` name them
+MOST_COPIED = 64  # events copy the scores of up to so many parts; beyond, `model` and `scored_at` identify them
 
 
 class Kind(StrEnum):
-    LABEL = "label"  # these parts are of these classes
-    SKIP = "skip"  # this person does not say; others may
+    LABEL = "label"  # the parts have these classes
+    SKIP = "skip"  # this person gives no answer; others may
     UNDO = "undo"  # withdraws an event of the same person
-    RESOLVE = "resolve"  # an expert ends a disagreement
+    RESOLVE = "resolve"  # an expert settles a disagreement
 
 
 class SkipReason(StrEnum):
@@ -36,8 +36,8 @@ class SkipReason(StrEnum):
 
 class LabelState(StrEnum):
     LABELLED = "labelled"
-    SKIPPED = "skipped"  # nobody labelled it yet, but somebody looked at it
-    DISPUTED = "disputed"  # two people, neither of whom saw what the other said, said different things
+    SKIPPED = "skipped"  # not labelled yet, but somebody skipped it
+    DISPUTED = "disputed"  # two people gave different labels without seeing each other's
     RESOLVED = "resolved"  # an expert decided
 
 
@@ -46,26 +46,25 @@ LABELLED = frozenset({LabelState.LABELLED, LabelState.DISPUTED, LabelState.RESOL
 
 @dataclass(frozen=True)
 class LabelEvent:
-    """One thing that one person said of one item.
+    """One statement by one person about one item.
 
     Attributes:
-        key: the client's own name for it (a UUID): the same sent twice is one event.
-        place: which item of the run, as the subsystem's own type.
-        seq: 1, 2, … of this item.
-        bad: parts that are of a class that is a fault, ascending; empty for a good item, and for a skip or an undo.
-        classes: {part: class} of the parts that are not of the first class, where there are more classes than good and
-            bad; empty elsewhere: then `bad` says it all.
-        model, scores, verdicts, scored_at: what was shown: an entry a part, the first for part 1. Of an item of many
-            parts scores and verdicts are not copied: see `shown`.
-        chosen: how the item was chosen: {"strategy", "control", "score", "rank", "of"} and the part that mattered, as
-            far as known;
-            strategy "direct" where the person went there without the queue.
-        seconds: spent on it, as the page measured it.
-        undoes: the id of the event that an UNDO withdraws.
-        blind: given as a second opinion, without seeing the first.
-        second: a first label of which a second opinion is wanted.
+        key: the client's idempotency key (a UUID): sending it twice stores one event.
+        place: identifies the item within the run, as the subsystem's own type.
+        seq: 1, 2, … within the item.
+        bad: parts whose class is a fault, ascending; empty for a good item, a skip or an undo.
+        classes: {part: class} of the parts that differ from the default class, if there are more classes than good
+            and bad; otherwise empty, as `bad` says it all.
+        model, scores, verdicts, scored_at: what was shown, with one entry per part, from part 1. Scores and verdicts
+            of items with many parts are not copied: see `shown`.
+        chosen: how the item was chosen: {"strategy", "control", "score", "rank", "of"} and the part that mattered, if
+            known; strategy "direct" if the person opened the item without the queue.
+        seconds: time spent on it, as measured by the page.
+        undoes: id of the event that an UNDO withdraws.
+        blind: a second opinion, given without seeing the first.
+        second: a first label for which a second opinion is wanted.
         withdrawn: a later UNDO withdrew it.
-        simulated: of an item of a demonstration.
+        simulated: the item is from a demonstration.
     """
 
     id: str
@@ -94,16 +93,16 @@ class LabelEvent:
 
     @property
     def said(self) -> tuple[tuple[int, str], ...]:
-        """The answer: (part, class) of each part that is not of the first class, by part."""
+        """The answer: (part, class) of each part that differs from the default class, by part."""
         return tuple(sorted(self.classes.items())) if self.classes else tuple((part, BAD.name) for part in self.bad)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a person had before them when they decided: the state that a submit must still find.
+    """The state that a person saw when deciding; a submit must find the same state.
 
     Attributes:
-        seq: of the newest event of the item; 0 where there was none (`Item.seq`).
+        seq: number of the item's newest event; 0 if there was none (`Item.seq`).
         model, scored_at: of the scores (`Item.model`, `Item.scored_at`).
     """
 
@@ -118,15 +117,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Projection:
-    """What follows from an item's events, as it stands on the item.
+    """The state derived from an item's events, as stored with the item.
 
     Attributes:
-        seq: of the newest event that counted here.
+        seq: number of the newest event taken into account.
         evaluation: {"seq", "label" (its id), "kind", "by", "at", "bad", "reason", "comment", "state", "people"}, and
-            "classes" where the event has them; None where nothing stands.
-        labelled: somebody labelled it.
-        waiting: it wants a label: the first, or a second opinion.
-        recheck: labelled, and its contamination sent nobody there yet.
+            "classes" if the event has them; None if there is no valid event.
+        labelled: it has a label.
+        waiting: it needs a label: the first, or a second opinion.
+        recheck: labelled, and not yet revisited because of its contamination.
         skipped_by, labelled_by: names.
     """
 
@@ -140,35 +139,35 @@ class Projection:
 
 
 def shown(judgement: Judgement | None) -> dict[str, tuple[Any, ...]]:
-    """What an event keeps of the scores that were shown: nothing of an item with more than `MOST_COPIED` parts."""
+    """The shown scores that an event stores: none for an item with more than `MOST_COPIED` parts."""
     if judgement is None or len(judgement.scores) > MOST_COPIED:
         return {"scores": (), "verdicts": ()}
     return {"scores": judgement.scores, "verdicts": tuple(map(str, judgement.verdicts))}
 
 
 def standing(events: Sequence[LabelEvent]) -> list[LabelEvent]:
-    """The events that nobody withdrew, oldest first, without the withdrawals."""
+    """The valid events, oldest first, without withdrawn ones and withdrawals."""
     undone = {event.undoes for event in events if event.kind is Kind.UNDO}
     return [event for event in events if event.kind is not Kind.UNDO and event.id not in undone]
 
 
 def independent_labels(events: Sequence[LabelEvent]) -> list[LabelEvent]:
-    """The labels given without knowing what others said: the first one that stands, and the blind ones."""
+    """The independent labels: the first valid one, and the blind ones."""
     labels = [event for event in standing(events) if event.kind is Kind.LABEL]
     return labels[:1] + [event for event in labels[1:] if event.blind]
 
 
 def project(events: Sequence[LabelEvent]) -> Projection:
-    """What follows from all events of one item.
+    """Derive the state of one item from all its events.
 
-    The newest label is the current one. Where two people who did not see each other's label differ, the item is
-    disputed, until one of them changes theirs or an expert decides.
+    The newest label is the current one. If two people who had not seen each other's label differ, the item is disputed
+    until one of them changes their label or an expert decides.
 
     Args:
         events: all of them, by seq.
     """
     valid = standing(events)
-    opinions = {event.by: event for event in valid if event.kind in (Kind.LABEL, Kind.SKIP)}  # the last of each person
+    opinions = {event.by: event for event in valid if event.kind in (Kind.LABEL, Kind.SKIP)}  # each person's last
     decisions = [event for event in valid if event.kind in (Kind.LABEL, Kind.RESOLVE)]
     labels = {event.by: event for event in decisions if event.kind is Kind.LABEL}
     first = next((event for event in decisions if event.kind is Kind.LABEL), None)
@@ -199,7 +198,7 @@ def project(events: Sequence[LabelEvent]) -> Projection:
 
 
 def unseen(events: Sequence[LabelEvent], seq: int) -> list[LabelEvent]:
-    """Labels and decisions that stand and are newer than what a person saw, oldest first."""
+    """Valid labels and decisions newer than what a person saw, oldest first."""
     return [event for event in standing(events) if event.kind in (Kind.LABEL, Kind.RESOLVE) and event.seq > seq]
 
 

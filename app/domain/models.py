@@ -1,4 +1,4 @@
-"""One version of a model, as the registry knows it."""
+"""One version of a model, as listed in the registry."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ class ModelState(StrEnum):
     CANDIDATE = "candidate"
     ACTIVE = "active"
     RETIRED = "retired"
-    REFUSED = "refused"  # it forgot what the model in use knew: not to be activated unless an expert overrides that
+    REFUSED = "refused"  # it forgot what the active model knew; it cannot be activated unless an expert overrides that
 
 
 @dataclass(frozen=True)
 class Model:
-    """One version.
+    """One model version.
 
     Attributes:
-        name: what scores name.
-        card: what is known of it, as JSON: see `app.ml.models.Card`.
-        sha256: of its file.
-        refused: it forgot too much, and nobody overrode that: it cannot be activated.
-        check: what a candidate from labels forgot, as its subsystem has it; None for other models.
-        override: {"reason", "by", "at"} where an expert let it pass although it was refused.
-        works: it was loaded and has judged.
+        name: the name stored with its scores.
+        card: its description, as JSON: see `app.ml.models.Card`.
+        sha256: checksum of its file.
+        refused: it forgot too much and nobody overrode that, so it cannot be activated.
+        check: how much a candidate trained from labels forgot, as its subsystem defines it; None for other models.
+        override: {"reason", "by", "at"} if an expert allowed it although it was refused.
+        works: it has been loaded and used successfully.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which source the items of a run come from, as it is kept with the run: a run is continued only from that one."""
+"""The source of a run's items, as stored with the run: a run is only continued from the same source."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class SourceKind(StrEnum):
     DQM = "dqm"  # a DQM server
     DEMONSTRATION = "demonstration"  # the demonstration server, which simulates every run
     ROOT = "root"  # a DQM ROOT file
-    IMPORT = "import"  # a file of histograms without runs
+    IMPORT = "import"  # a file of histograms without run numbers
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A source.
+    """A source of histograms.
 
     Attributes:
-        name: base URL of a server, name of a file.
+        name: base URL of a server, or name of a file.
 
     >>> str(Origin(SourceKind.ROOT, "R302635.root"))
     'the ROOT file R302635.root'
@@ -41,26 +41,26 @@ class Origin:
 
     @property
     def fields(self) -> dict[str, str]:
-        """As a run keeps it."""
+        """The fields stored with a run."""
         return {"source": self.name, "source_kind": str(self.kind)}
 
     @property
     def is_server(self) -> bool:
-        """It can be asked again without anybody giving a file."""
+        """Whether it can be read again without anybody providing a file."""
         return self.kind in (SourceKind.DQM, SourceKind.DEMONSTRATION)
 
     def require(self, run: int, other: Origin) -> None:
-        """Refuse to continue a run that came from here from another source.
+        """Refuse to continue a run from this source with a different one.
 
         Raises:
-            OtherSource: it is another, with both names and what to do.
+            OtherSource: the other source is different; the error names both and says what to do.
         """
         if self == other:
             return
         raise OtherSource(f"Run {run} comes from {self} and is not mixed with {other}. {self._go_on(run)}")
 
     def interrupted(self, run: int) -> str:
-        """Why a run that came from here is incomplete, and what to do."""
+        """Why a run from this source is incomplete, and what to do."""
         return f"Fetching it from {self} was interrupted. {self._go_on(run)}"
 
     def _go_on(self, run: int) -> str:
@@ -75,15 +75,15 @@ class Origin:
 
 DEMONSTRATION = Origin(SourceKind.DEMONSTRATION, "demonstration")
 
-# What an earlier version kept of a demonstration server: its address on this machine.
+# Earlier versions stored the local address of the demonstration server.
 DEMONSTRATION_NAME = r"^http://(127\.0\.0\.1|localhost|\[::1\]):[0-9]+/dqm/online$"
 
 
 def told_by(name: str | None, done: int) -> Origin | None:
-    """The source of a run of which an earlier version kept the name alone; None where nothing came yet.
+    """The source of a run for which an earlier version stored only a name; None if nothing was stored yet.
 
     Args:
-        done: how many items of it are here.
+        done: number of stored items.
 
     >>> str(told_by("http://127.0.0.1:40123/dqm/online", 250)), str(told_by("https://cmsweb.cern.ch/dqm/online", 250))
     ('the demonstration server', 'the DQM server https://cmsweb.cern.ch/dqm/online')

@@ -1,4 +1,4 @@
-"""A known problem of one place: what is dead or noisy since when."""
+"""A known problem of one place, such as a dead or noisy part."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Problem:
     """A known problem of one place.
 
     Attributes:
-        parts: by number, ascending.
+        parts: numbers, ascending.
         cells: (first, last), from 1; None for whole parts.
-        text: what and why, in an expert's words.
-        since, until: the first and the last run with it; until is None while it lasts.
-        ended_by, ended_at: who said that it ended.
+        text: what is wrong and why, in an expert's words.
+        since, until: first and last affected run; until is None if the problem persists.
+        ended_by, ended_at: who recorded the end, and when.
     """
 
     id: str
@@ -32,5 +32,5 @@ class Problem:
     ended_at: datetime | None = None
 
     def covers(self, run: int) -> bool:
-        """Whether a run has it."""
+        """Whether a run is affected."""
         return self.since <= run and (self.until is None or run <= self.until)

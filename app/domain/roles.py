@@ -1,4 +1,4 @@
-"""Who may do what: the roles, and the one table of actions that pages, API and commands ask."""
+"""Permissions: the roles, and the single table of actions that pages, API and commands consult."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.errors import Forbidden, SignInNeeded
 
 
 class Role(StrEnum):
-    """What an account is trusted with, from the least to the most; each may do all that the one before it may.
+    """What an account may do, in ascending order; each role may do everything that the previous one may.
 
     >>> Role.VIEWER < Role.SHIFTER < Role.EXPERT < Role.ADMIN
     True
@@ -25,7 +25,7 @@ class Role(StrEnum):
     def rank(self) -> int:
         return list(Role).index(self)
 
-    # The order of the words, which every string has, would be a wrong one.
+    # The alphabetical order inherited from str would be wrong.
     def __lt__(self, other: str) -> bool:
         return self.rank < Role(other).rank
 
@@ -39,10 +39,10 @@ class Role(StrEnum):
         return self.rank >= Role(other).rank
 
 
-# Whatever changes something, or is not for everybody, stands here with the least role that may do it.
+# Every action that changes something or is restricted is listed here with the lowest role that may do it.
 ACTIONS: dict[str, Role] = {
     "view": Role.VIEWER,
-    "export": Role.VIEWER,  # accounts and passwords are in no export
+    "export": Role.VIEWER,  # no export contains accounts or passwords
     "label": Role.SHIFTER,
     "fetch": Role.EXPERT,
     "resolve": Role.EXPERT,  # a disagreement between two people
@@ -56,10 +56,10 @@ ACTIONS: dict[str, Role] = {
     "measure_drift": Role.EXPERT,
     "compare_models": Role.EXPERT,
     "set_threshold": Role.EXPERT,
-    "keep_evaluation": Role.EXPERT,  # with its model
+    "keep_evaluation": Role.EXPERT,  # with the run's model
     "reevaluate": Role.ADMIN,
     "delete_run": Role.ADMIN,
-    "import_data": Role.ADMIN,  # may also export what a second opinion must not be swayed by
+    "import_data": Role.ADMIN,  # may also export labels that could influence a second opinion
     "users": Role.ADMIN,
 }
 
@@ -68,12 +68,12 @@ ANONYMOUS = "anonymous"
 
 @dataclass(frozen=True)
 class Account:
-    """Who acts: a person's account, or the anonymous one.
+    """The acting account: a person's, or the anonymous one.
 
     Attributes:
-        name: what `by` fields hold.
-        role: None where it may do nothing at all.
-        stamp: what a session must know to go on; a new one ends the sessions that there are.
+        name: value of the `by` fields.
+        role: None if the account may do nothing.
+        stamp: value that a session must carry; a new stamp ends all existing sessions.
     """
 
     name: str
@@ -82,11 +82,11 @@ class Account:
     has_password: bool = False
     created_at: datetime | None = None
     created_by: str = ""
-    signed_in: bool = True  # or may act by its name alone, as at a command line
+    signed_in: bool = True  # or acts by name alone, as on the command line
     stamp: str = field(default="", repr=False, compare=False)
 
     def may(self, action: str) -> bool:
-        """Whether this account may do something that `ACTIONS` names.
+        """Whether this account may perform an action of `ACTIONS`.
 
         >>> Account("ann", Role.SHIFTER).may("label"), Account("ann", Role.SHIFTER).may("fetch")
         (True, False)
@@ -94,11 +94,11 @@ class Account:
         return self.role is not None and not self.disabled and self.role >= ACTIONS[action]
 
     def check(self, action: str) -> None:
-        """Refuse what this account may not do.
+        """Raise unless this account may perform an action.
 
         Raises:
             SignInNeeded: nobody is signed in.
-            Forbidden: its role is too low.
+            Forbidden: the account's role is too low.
         """
         if self.may(action):
             return

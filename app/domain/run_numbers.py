@@ -1,4 +1,4 @@
-"""Run numbers as people write them."""
+"""Parsing of run numbers and ranges."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 
 from app.errors import InvalidInput
 
-LARGEST_RUN = 999_999_999  # the DQM pads runs to nine digits
-MOST_RUNS_AT_ONCE = 500  # in one request: a year of data taking has about as many
+LARGEST_RUN = 999_999_999  # the DQM server pads run numbers to nine digits
+MOST_RUNS_AT_ONCE = 500  # per request: about as many as in a year of data taking
 
 
 def run_number(value: object, field: str = "run") -> int:
-    """One run number from outside.
+    """Parse one run number.
 
     Raises:
         InvalidInput: not a whole number from 1 to 999,999,999.
@@ -26,10 +26,10 @@ def run_number(value: object, field: str = "run") -> int:
 
 
 def run_range(text: str, field: str = "runs") -> tuple[int, int]:
-    """The first and the last run that a text names.
+    """Parse a run or a range of runs into (first, last).
 
     Raises:
-        InvalidInput: neither a run nor two with a dash between.
+        InvalidInput: neither a run nor two runs joined by a dash.
 
     >>> run_range("302634-302640"), run_range("302635")
     ((302634, 302640), (302635, 302635))
@@ -43,11 +43,11 @@ def run_range(text: str, field: str = "runs") -> tuple[int, int]:
 
 
 def run_numbers(text: str, field: str = "runs") -> list[int]:
-    """Several: numbers and ranges, separated by commas, spaces or line ends; each once, in the order written.
+    """Parse runs and ranges separated by commas, spaces or newlines; each run once, in the order given.
 
     Raises:
-        InvalidInput: nothing there, a part that is neither a number nor a range, a range that runs backwards, or more
-            than 500 runs.
+        InvalidInput: the text is empty, a part is neither a number nor a range, a range runs backwards, or there are
+            more than 500 runs.
 
     >>> run_numbers("302634-302636, 305000")
     [302634, 302635, 302636, 305000]

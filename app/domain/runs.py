@@ -1,4 +1,4 @@
-"""One run of a subsystem: its state, how far it is, what came of it."""
+"""One run of a subsystem: its state, its progress and its results."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ BUSY = frozenset({RunState.WAITING, RunState.FETCHING, RunState.SCORING, RunStat
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of a run.
+    """What is known about a run.
 
     Attributes:
-        total, done, missing: items of the run, those stored, and those that cannot be had (with reasons on the items).
-        why: why it failed or was not found, one sentence.
-        summary: counts over its scored items: see `Items.summary`; without what is packed, for which see
-            `Runs.summaries`.
-        reasons: how many items are missing for each reason.
-        rate: items that arrived a second, while it is being fetched.
-        source, source_kind: what it is fetched from, once somebody asked for it: see `origin`.
-        simulated: some of it comes from a demonstration.
-        unsettled: it was fetched while the server listed no later run: perhaps it was still being taken.
-        ask_again_at: when the server is to be asked for it again by itself; None where it is not.
-        first_asked_at: when somebody asked for it last; how long the server is asked again follows from it.
-        model: whose scores its items have; empty where they have none, or those of several.
-        threshold: at which their verdicts were made; None where that is not known, or at several.
-        drift: how far it is from what its model was trained on: "model", and what its subsystem measures; None where
-            that is not measured.
-        kept: other models whose scores of all its items are kept, so that they need not be computed again.
+        total, done, missing: number of items in the run, stored ones, and unavailable ones (their reasons are stored
+            with the items).
+        why: why it failed or was not found, in one sentence.
+        summary: counts over its scored items: see `Items.summary`; without the packed data of `Runs.summaries`.
+        reasons: number of missing items by reason.
+        rate: items arriving per second while the run is being fetched.
+        source, source_kind: where it is fetched from, once requested: see `origin`.
+        simulated: some of its items are from a demonstration.
+        unsettled: when it was fetched the server listed no later run, so it may still have been in progress.
+        ask_again_at: time of the next automatic request to the server; None if there is none.
+        first_asked_at: time of the last request by a person; it determines how long the server is asked again.
+        model: the model that scored its items; empty if there are no scores, or several models.
+        threshold: the threshold of their verdicts; None if unknown or not unique.
+        drift: distance from its model's training data: "model", and what the subsystem measures; None if not
+            measured.
+        kept: other models with archived scores for all its items, which need not be recomputed.
     """
 
     number: int
@@ -73,12 +73,12 @@ class Run:
 
     @property
     def origin(self) -> Origin | None:
-        """What its items come from, and are continued from; None while nothing is said of that."""
+        """The source that its items come from and are continued from; None if unknown."""
         return Origin(SourceKind(self.source_kind), self.source) if self.source_kind else None
 
     @property
     def begun(self) -> bool:
-        """Something of it may be here: it is continued from its origin alone."""
+        """Whether items may be stored; if so, the run is only continued from its origin."""
         return bool(self.done) or self.state in (RunState.FETCHING, RunState.SCORING)
 
     @property
@@ -87,13 +87,13 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        """Nothing is left to fetch or to score, as far as is known."""
+        """Whether nothing is left to fetch or to score, as far as is known."""
         is_whole = not self.missing and not self.unsettled and not self.summary.get("unscored")
         return self.state is RunState.FINISHED and is_whole
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated from the rate so far; None where there is none."""
+        """Remaining time, estimated from the current rate; None without a rate."""
         return (
             (self.total - self.done - self.missing) / self.rate
             if self.state is RunState.FETCHING and self.rate

@@ -1,4 +1,4 @@
-"""What was done in a shift, as Markdown for the logbook. Pure: no database."""
+"""The summary of a shift, as Markdown for the logbook. No database access."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from app.domain.labels import Kind, LabelEvent
 from app.domain.vocabulary import BAD, GOOD, WHOLE, Answer
 from app.domain.words import numbers, several
 
-MOST_LINES = 50  # of one kind; beyond that a logbook entry is not read
+MOST_LINES = 50  # of one kind; nobody reads a longer logbook entry
 
 
 @dataclass(frozen=True)
 class Dispute:
-    """An item on which people disagree.
+    """An item with a disagreement.
 
     Attributes:
-        answers: who says what.
-        item: as it is stored, without its histogram.
+        answers: the answers by person.
+        item: as stored, without its histogram.
     """
 
     run: int
@@ -32,17 +32,17 @@ class Dispute:
 
 @dataclass(frozen=True)
 class Shift:
-    """What a summary is made of.
+    """The contents of a summary.
 
     Attributes:
-        since, until: from when, and before when.
-        events: what people said then and did not withdraw, oldest first; without what the reader may not know.
-        hidden: how many were left out for that.
-        more: there are so many events that some were left out.
-        disputes: open now.
-        uncertain_left, uncertain_below: items that wait with a certainty below the second.
-        model: in use now.
-        item, part: what these are called.
+        since, until: the time range, `until` excluded.
+        events: valid events in that time, oldest first, without those that the reader may not see.
+        hidden: number of events left out for that reason.
+        more: events were left out because there are too many.
+        disputes: currently open disagreements.
+        uncertain_left, uncertain_below: number of waiting items with a certainty below `uncertain_below`.
+        model: the active model.
+        item, part: the subsystem's words for these.
     """
 
     since: datetime
@@ -59,10 +59,10 @@ class Shift:
 
 
 def markdown(shift: Shift, name: Callable[[Any], str]) -> str:
-    """The summary.
+    """Write the summary.
 
     Args:
-        name: of a place: "W−1 S7 MB2".
+        name: formats a place: "W−1 S7 MB2".
     """
 
     def many(number: int) -> str:
@@ -76,7 +76,7 @@ def markdown(shift: Shift, name: Callable[[Any], str]) -> str:
     for event in shift.events:
         where = event.run, event.place
         if event.kind in (Kind.LABEL, Kind.RESOLVE):
-            labels[where] = event  # the last one counts
+            labels[where] = event  # only the last one counts
         elif event.kind is Kind.SKIP:
             skips[where] = event
     skipped = [event for where, event in skips.items() if where not in labels]
@@ -117,7 +117,7 @@ def markdown(shift: Shift, name: Callable[[Any], str]) -> str:
 
 
 def _section(title: str, entries: Sequence[Any], line: Callable[[Any], str]) -> list[str]:
-    """A heading and a line for each entry, by run and place; nothing where there are none."""
+    """A heading and one line per entry, by run and place; nothing if there are no entries."""
     if not entries:
         return []
     shown = sorted(entries, key=lambda entry: (entry.run, entry.place))[:MOST_LINES]

@@ -1,4 +1,4 @@
-"""How the next item is chosen: the strategies by name, and the choice of an item unlike others."""
+"""How the next item is chosen: the named strategies, and the choice of items unlike those seen before."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ STRATEGY_WORDS = {
     Strategy.DIVERSE: "uncertain, and unlike the last ten",
     Strategy.UNLIKE: "unlike anything the network has seen",
 }
-DIRECT = "direct"  # how a label came that came without the queue
+DIRECT = "direct"  # of a label given without the queue
 DEFAULT = Strategy.CERTAIN
-DIVERSE_AMONG = 200  # least certain items
-UNLIKE = 10  # the last so many items of the person
+DIVERSE_AMONG = 200  # number of least certain items to choose from
+UNLIKE = 10  # number of the person's latest items to differ from
 
 
 def farthest_first(candidates: Sequence[bytes | None], taken: Sequence[bytes]) -> list[int]:
-    """The order in which to take candidates so that they are unlike what was taken before: k-centre, one at a time.
+    """Order candidates by their distance from what was taken before: greedy k-centre.
 
-    The next centre is the candidate whose nearest neighbour among the centres so far is the farthest (Gonzalez,
+    The next centre is the candidate whose nearest neighbour among the centres so far is farthest away (Gonzalez,
     Theoretical Computer Science 38 (1985) 293; for active learning Sener and Savarese, ICLR 2018).
 
     Args:
-        candidates: embeddings, float16 as bytes, the one to prefer first; None where there is none.
+        candidates: embeddings, float16 as bytes, in order of preference; None if there is none.
         taken: embeddings of what was taken before.
 
     Returns:
-        Indexes into `candidates`, the farthest first. As they are where nothing was taken before; those without an
-        embedding, or with one of another length, come last.
+        Indexes into `candidates`, farthest first. The order is unchanged if nothing was taken before; candidates
+        without an embedding, or with one of another length, come last.
 
     >>> points = [np.float16([x]).tobytes() for x in (1.0, 2.0, 5.0)]
     >>> farthest_first([*points, None], [np.float16([4.5]).tobytes(), np.float16([0.0]).tobytes()])

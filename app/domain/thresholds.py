@@ -1,4 +1,4 @@
-"""A threshold that an expert set for a model."""
+"""A threshold set for a model by an expert."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class SetThreshold:
-    """One threshold as it was set.
+    """One threshold setting.
 
     Attributes:
         use: "shifter" or "alarm".
-        score: from which a part is bad.
-        before: what it stood at until then.
-        false_alarms, found: what it means on simulated items, by the evaluation that was kept then; None without.
-        false_alarms_by_hits: the first by hits a cell.
+        score: the score from which a part is bad.
+        before: the previous value.
+        false_alarms, found: performance on simulated items, from the evaluation stored at the time; None without one.
+        false_alarms_by_hits: false alarms by hits per cell.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""What an item and its parts can be called, and what a person's answer is: {part: class}."""
+"""The classes of items and parts, and a person's answer: {part: class}."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from types import MappingProxyType
 
 from app.errors import InvalidInput
 
-WHOLE = 0  # the part that stands for the item as a whole
+WHOLE = 0  # stands for the item as a whole
 
-Answer = Mapping[int, str]  # part → class, of the parts that are not of the first class
+Answer = Mapping[int, str]  # part → class, without the parts of the default class
 
 
 @dataclass(frozen=True)
 class Class:
-    """What an item or a part can be called.
+    """A class of items or parts.
 
     Attributes:
         name: short, stored with each answer: "dead".
-        key: the letter that chooses it on the page for labelling; "" where none does.
-        is_fault: whoever is called this took bad data.
+        key: keyboard shortcut on the labelling page; "" if there is none.
+        is_fault: whether this class means bad data.
     """
 
     name: str
@@ -33,11 +33,11 @@ GOOD, BAD = Class("good", "g", is_fault=False), Class("bad", "b")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The classes of a subsystem. The first of each is what an item, or a part, is unless somebody says otherwise.
+    """The classes of a subsystem. The first of each list is the default class.
 
     Attributes:
-        of_parts: of single parts; empty where items are judged as a whole only.
-        of_items: of an item as a whole; empty where its parts say it all.
+        of_parts: classes of single parts; empty if items are only judged as a whole.
+        of_items: classes of an item as a whole; empty if the parts say it all.
     """
 
     of_parts: tuple[Class, ...] = (GOOD, BAD)
@@ -45,16 +45,16 @@ class Vocabulary:
 
     @property
     def is_plain(self) -> bool:
-        """Parts are good or bad and there is nothing else: then a list of the bad ones says it all."""
+        """Whether parts are just good or bad, so that a list of the bad ones is a complete answer."""
         return self.of_parts == (GOOD, BAD) and not self.of_items
 
     @property
     def classes(self) -> Mapping[str, Class]:
-        """All of them by name."""
+        """All classes, by name."""
         return MappingProxyType({one.name: one for one in (*self.of_parts, *self.of_items)})
 
     def of(self, part: int) -> tuple[Class, ...]:
-        """The classes of a part; `WHOLE` is the item."""
+        """The classes of a part; `WHOLE` stands for the item."""
         return self.of_items if part == WHOLE else self.of_parts
 
     def faults(self, answer: Answer) -> tuple[int, ...]:
@@ -62,18 +62,18 @@ class Vocabulary:
         return tuple(sorted(part for part, name in answer.items() if self.classes[name].is_fault))
 
     def plain(self, bad: Iterable[int]) -> dict[int, str]:
-        """The answer that calls some parts what a fault is called first, and the others good."""
+        """The answer that gives some parts the first fault class and leaves the others good."""
         return {part: next(one.name for one in self.of(part) if one.is_fault) for part in bad}
 
     def check(self, field: str, given: Answer | Iterable[int], parts: Iterable[int], words: str) -> Answer:
-        """An answer from outside: {part: class}, or the bad parts alone; by part, without those of the first class.
+        """Validate an answer: {part: class}, or just the bad parts. Returned by part, without the default class.
 
         Args:
-            parts: of which it may say something.
+            parts: the parts that it may contain.
             words: what they are called: "channels of this region".
 
         Raises:
-            InvalidInput: a part that the item has not, or a class that the part cannot have.
+            InvalidInput: the item has no such part, or the part cannot have this class.
         """
         answer: dict[int, str | None] = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
         there = list(parts)

@@ -1,4 +1,4 @@
-"""Numbers as people write them, on pages and in texts for a logbook."""
+"""Formatting of numbers for pages and logbook texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def signed(value: int) -> str:
-    """A number with a real minus sign.
+    """A number with a proper minus sign.
 
     >>> signed(-2)
     '−2'
@@ -15,7 +15,7 @@ def signed(value: int) -> str:
 
 
 def numbers(those: Iterable[int]) -> str:
-    """Numbers with their neighbours drawn together.
+    """A list of numbers with consecutive ones merged into ranges.
 
     >>> numbers([1, 5, 6, 7, 8, 12]), numbers([3, 4]), numbers([])
     ('1, 5–8, 12', '3, 4', 'none')
@@ -31,7 +31,7 @@ def numbers(those: Iterable[int]) -> str:
 
 
 def several(number: int, one: str) -> str:
-    """How many of something there are.
+    """A count with its noun.
 
     >>> several(1, "item"), several(1200, "item")
     ('1 item', '1,200 items')

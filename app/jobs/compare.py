@@ -1,4 +1,4 @@
-"""Comparing two models in the background: on the frozen sets, on all labels, and on the last runs.
+"""Compare two models in the background: on the frozen sets, on all labels, and on the latest runs.
 
 Nothing is stored until the result is complete; a killed job starts over.
 """
@@ -20,7 +20,7 @@ def about(model: str, other: str) -> str:
 
 
 class _Stopped(Exception):
-    """The comparison was cancelled, or this program is ending."""
+    """The comparison was cancelled, or the process is stopping."""
 
 
 class Comparing:

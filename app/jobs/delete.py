@@ -1,6 +1,6 @@
-"""Deleting a run: its items, their past scores and influences, then the run itself.
+"""Delete a run: its items, their past scores and influences, then the run itself.
 
-What people did stays in the audit trail.
+The audit trail keeps what people did.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from app.jobs.runner import Work
 from app.store import Store
 
 KIND = "delete"
-LANE = "delete"  # one at a time, each takes a moment: every lane has a thread
+LANE = "delete"  # one at a time: each takes only a moment, and every lane costs a thread
 
 
 class Deleting:
-    """The handler of delete jobs. It runs once no other job works on the run."""
+    """The handler of delete jobs, which run once no other job works on the run."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,8 +1,8 @@
 """Drift: how far runs are from their model's training data, measured when a run is scored, or afterwards.
 
-A job makes the reference of a model once, when there are runs scored by the model in use. It then measures the runs
-scored before, from their stored scores and activations, without scoring them again. A killed job resumes where it
-stopped, because it skips runs that are measured.
+A job creates a model's reference once there are runs scored by the active model. It then measures the runs scored
+earlier, from their stored scores and activations, without rescoring them. A killed job resumes where it stopped,
+because it skips runs that are already measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from app.store import Store
 
 KIND = "drift"
 LANE = "drift"
-MOST_REFERENCES = 3  # kept in memory: that of the model in use, and of earlier ones during a re-evaluation
+MOST_REFERENCES = 3  # cached references: of the active model, and of earlier ones during a re-evaluation
 
 
 class Measuring:
@@ -91,7 +91,7 @@ class Drifts:
         self._store, self._models, self._wake = store, models, wake
 
     def ask(self, by: str) -> Job | None:
-        """Measure the unmeasured runs scored by the model in use; None if there are none."""
+        """Measure the unmeasured runs scored by the active model; None if there are none."""
         model = self._models.active
         if self._store.runs.next_to_measure(model) is None:
             return None
@@ -100,10 +100,10 @@ class Drifts:
         return job
 
     def reconcile(self) -> None:
-        """The same while no other job is running, unless it failed before.
+        """The same, but only if no other job is running and the last attempt did not fail.
 
-        If there is no reference yet, this waits until this program has scored a run: making one imports TensorFlow,
-        which a program that only serves pages should not do.
+        If there is no reference yet, wait until this process has scored a run: creating one imports TensorFlow, which a
+        process that only serves pages should not do.
         """
         if self._store.subsystem.learning().drift is None:
             return
@@ -112,11 +112,11 @@ class Drifts:
             self.ask(by="drift")
 
     def under_way(self) -> bool:
-        """Whether runs of the model in use are being measured, or are queued for it."""
+        """Whether runs of the active model are being measured, or queued for it."""
         last = self._store.jobs.last(KIND, None, self._models.active)
         return last is not None and last.active
 
     def failure(self) -> str:
-        """Why the last attempt failed; empty if it did not."""
+        """Why the last attempt failed; empty if it succeeded."""
         last = self._store.jobs.last(KIND, None, self._models.active)
         return last.why if last and last.state is JobState.FAILED else ""

@@ -16,7 +16,7 @@ from app.registry import Registry
 from app.store import Store
 
 KIND = "evaluate"
-LANE = train.LANE  # never beside a training: each takes two processors for minutes
+LANE = train.LANE  # never in parallel with a training: each takes two processors for minutes
 
 log = logging.getLogger(__name__)
 

@@ -56,7 +56,7 @@ class Explaining:
             )
 
     def failed(self, job: Job, why: str) -> None:
-        """Nothing to do: the job stores the reason, and requests that follow soon are told."""
+        """Nothing to do: the job stores the reason, which the next requests report."""
 
     def _items(self, run: int, place: Mapping[str, int] | None) -> list[Any]:
         if place is None:

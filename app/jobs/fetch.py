@@ -1,6 +1,6 @@
-"""Fetching a run: what is missing of it comes from a source, is stored as it arrives, and is scored in one batch.
+"""Fetch a run: its missing items are read from a source, stored as they arrive, and scored in one batch.
 
-Every step can be repeated: after a crash the job asks for what is not stored and scores what has no scores.
+Every step can be repeated: after a crash the job requests the items that are not stored and scores the unscored ones.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from app.store import Store
 log = logging.getLogger(__name__)
 
 KIND = "fetch"
-LANE = "dqm"  # one run at a time: the server bears 16 requests at once, not 16 a run
+LANE = "dqm"  # one run at a time: the server can take 16 requests at once, not 16 per run
 BATCH = 25  # items written at once
-SETTLED = timedelta(hours=1)  # what is the same after so long does not grow any more: a part counts each second
-FIRST_WAIT = timedelta(minutes=10)  # before the server is asked again by itself; then twice as long, and so on
-ASKED_FOR = timedelta(days=3)  # no longer: no run lasts so long
-# Why an item is missing now that may be had later.
+SETTLED = timedelta(hours=1)  # unchanged for this long means no longer filling: a part counts every second
+FIRST_WAIT = timedelta(minutes=10)  # before the first automatic retry; doubled each time
+ASKED_FOR = timedelta(days=3)  # retry no longer than this: no run lasts so long
+# Reasons for a missing item that may go away.
 HEALING = frozenset({Reason.NO_ANSWER, Reason.SERVER_ERROR, Reason.DEADLINE, Reason.NOT_JSON, Reason.REFUSED})
-BATCH_SECONDS = 0.4  # an item waits no longer than this to be written, while others arrive
+BATCH_SECONDS = 0.4  # longest delay before arrived items are written
 
 
 class Fetching:
     """The handler of fetch jobs.
 
     Args:
-        open_source: job → where its histograms come from; called when a job needs it. Raises OtherSource where the run
-            came from elsewhere: nothing is fetched then, and what is there is scored.
-        scoring: scores what arrived.
-        project: run → what people said of its items before, put on those that arrived now.
+        open_source: job → the source of its histograms; called when a job needs it. Raises OtherSource if the run came
+            from elsewhere; then nothing is fetched, and the stored items are scored.
+        scoring: scores the items that arrived.
+        project: run → project existing labels to the items that arrived.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Fetching:
             why = str(error)
         except OtherSource:
             why = self._interrupted(job.run)
-        if work.over and job.local:  # nobody else can read the file
+        if work.over and job.local:  # no other process can read the file
             self._conclude(job.run, self._interrupted(job.run))
         if not work.over:
             self._project(job.run)
@@ -71,7 +71,7 @@ class Fetching:
     def _interrupted(self, run: int) -> str:
         try:
             origin = self._store.runs.get(run).origin
-        except NotFound:  # it was deleted, and nobody asks
+        except NotFound:  # deleted and not requested again
             return ""
         return origin.interrupted(run) if origin else ""
 
@@ -81,7 +81,7 @@ class Fetching:
         known = self._store.runs.get(run)
         again = bool(job.args.get("again")) and bool(stored)
         wanted = places if again else [place for place in places if place not in stored]
-        if not wanted or (known.origin and known.origin.kind is SourceKind.IMPORT):  # the file has no more
+        if not wanted or (known.origin and known.origin.kind is SourceKind.IMPORT):  # the file contains no more
             return
         source = self._open_source(job)
         started = datetime.now(UTC)
@@ -90,7 +90,7 @@ class Fetching:
         if not self._store.runs.update(run, **begun, **counts):
             work.stop.set()
             return
-        # Asked before the histograms: had the run ended by then, nothing of them is of its midst.
+        # Before fetching: if the run has ended by now, none of its histograms are from mid-run.
         may_grow = source.may_grow(run, work.stop)
         if again:
             settled = self._fetch_again(source, known, work)
@@ -126,15 +126,16 @@ class Fetching:
                 write()
 
     def _fetch_again(self, source: Source, known: Run, work: Work) -> bool:
-        """Ask for all of a run once more, and keep what comes in place of what is there; never less for more.
+        """Refetch a whole run and replace the stored histograms, unless the new ones have fewer hits.
 
-        The server zeroes its histograms from time to time. So what has fewer hits in all than is stored is not kept.
+        The server resets its histograms from time to time. If the total number of hits is lower than that of the stored
+        histograms, these are kept.
 
         Returns:
-            Whether all is as it was, `SETTLED` ago.
+            Whether nothing has changed since `SETTLED` ago.
 
         Raises:
-            SourceDown: what is stored stays.
+            SourceDown: the stored items are kept.
         """
         items, run = self._store.items, known.number
         came = list(source.fetch(run, self._store.subsystem.places(), work.stop))
@@ -153,7 +154,7 @@ class Fetching:
     def _conclude(self, run: int, why: str) -> None:
         facts = self._scoring.facts(run)
         done, missing = facts["done"], facts["missing"]
-        # A server that is away when what was missing is asked for again takes nothing from what is there.
+        # A failed refetch never discards stored items.
         state = RunState.FAILED if why and not self._scoring.is_whole(facts) else RunState.FINISHED
         if not why and not done and set(facts["reasons"]) == {Reason.ABSENT}:
             state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."
@@ -164,7 +165,7 @@ class Fetching:
         log.info("run %d: %s, %d stored, %d missing %s", run, state, done, missing, why)
 
     def _ask_again_at(self, run: int, state: RunState, reasons: Iterable[str]) -> datetime | None:
-        """When the server is to be asked again for what may be there by then: each time after twice as long."""
+        """Time of the next automatic request for items that may become available; the wait doubles each time."""
         try:
             known = self._store.runs.get(run)
         except NotFound:

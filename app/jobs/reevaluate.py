@@ -1,10 +1,10 @@
-"""Re-evaluation: runs are scored again with the model in use, newest first, each by its own job.
+"""Re-evaluation: runs are rescored with the active model, newest first, each by its own job.
 
-A job works on its run, so that run is neither fetched nor deleted meanwhile; when it is done it queues the next. The
-next run is the newest one whose scores are not by the model in use, or whose verdicts are not by its current
-threshold. So a killed program resumes where it stopped, and if another model comes into use meanwhile, or another
-threshold is set, the re-evaluation continues with that one, including the runs it had already done. Where only the
-threshold differs, no scores are computed.
+A job locks its run, so that the run is neither fetched nor deleted meanwhile; when done it queues the next. The next
+run is the newest one whose scores are not by the active model, or whose verdicts are not by its current threshold. A
+killed process therefore resumes where it stopped. If another model is activated meanwhile, or another threshold is
+set, the re-evaluation continues with that one and repeats the runs already done. If only the threshold differs, no
+scores are computed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from app.store.runs import NOT_SCORED
 log = logging.getLogger(__name__)
 
 KIND = "reevaluate"
-LANE = "reevaluate"  # one run at a time: scoring takes all cores
-MOST_FAILED = 20  # runs that cannot be scored; with more, the runs are not to blame
+LANE = "reevaluate"  # one run at a time: scoring uses all cores
+MOST_FAILED = 20  # runs that may fail; beyond that the runs are not to blame
 
 _RUNNING = (ReevaluationState.RUNNING,)
 _PAUSED = (ReevaluationState.PAUSED,)
@@ -41,8 +41,8 @@ class Outlook:
 
     Attributes:
         other_model: runs whose scores are not all by this model.
-        kept: those of them for which all its scores are stored, so that none must be computed.
-        other_threshold: runs with scores by this model, but verdicts by another threshold than the current one, or by
+        kept: those of them with complete archived scores by this model, so that none must be computed.
+        other_threshold: runs scored by this model whose verdicts are by another threshold than the current one, or by
             an unknown one; no scores must be computed.
     """
 
@@ -62,11 +62,11 @@ class Reevaluations:
         self._store, self._models, self._wake = store, models, wake
 
     def begin(self, runs: Sequence[int] | None, by: str) -> Reevaluation:
-        """Score runs again with the model in use; None for all. Requesting the same twice gives one re-evaluation.
+        """Rescore runs with the active model; None for all. Repeating a request returns the same re-evaluation.
 
         Raises:
             NotFound: one of the runs is not loaded.
-            Conflict: another re-evaluation is not over yet.
+            Conflict: another re-evaluation is not finished yet.
         """
         if runs is not None:
             runs = sorted(set(runs), reverse=True)
@@ -75,7 +75,7 @@ class Reevaluations:
         made = self._store.reevaluations.begin(runs, by, self._models.active)
         if made is None:
             opened = self._store.reevaluations.opened()
-            if opened is None:  # it ended just now
+            if opened is None:  # it has just finished
                 return self.begin(runs, by)
             if opened.runs != runs:
                 raise Conflict("A re-evaluation of other runs is not over yet: wait for it, or cancel it.")
@@ -84,7 +84,7 @@ class Reevaluations:
         return self.go_on(made.id) or self._store.reevaluations.get(made.id)
 
     def pause(self, reevaluation_id: str, by: str) -> Reevaluation:
-        """Start no further run; the current one is finished.
+        """Start no further run; the current one is finished first.
 
         Raises:
             NotFound: there is no such re-evaluation.
@@ -107,14 +107,14 @@ class Reevaluations:
 
         Raises:
             NotFound: there is no such re-evaluation.
-            Conflict: it is over.
+            Conflict: it has already ended.
         """
         return self._change(reevaluation_id, OPEN, ReevaluationState.CANCELLED, "re-evaluation cancelled", by)
 
     def go_on(self, reevaluation_id: str) -> Reevaluation | None:
-        """Queue the next run, or end the re-evaluation if none is left; None if it is not open any more.
+        """Queue the next run, or end the re-evaluation if none is left; None if it is no longer open.
 
-        A run that another job works on is left until that is over: fetching scores it anyway.
+        A run that another job works on is skipped for now: fetching scores it anyway.
         """
         known, model = self._store.reevaluations.get(reevaluation_id), self._models.active
         threshold, runs = self._models.bad_from(model), self._store.runs
@@ -136,13 +136,13 @@ class Reevaluations:
         return noted
 
     def reconcile(self) -> None:
-        """Continue if the next run was not queued: its program was killed, or it waits for another job."""
+        """Continue if the next run was not queued because a process was killed or another job held the run."""
         opened = self._store.reevaluations.opened()
         if opened and not any(job.args.get("reevaluation") == opened.id for job in self._store.jobs.active()):
             self.go_on(opened.id)
 
     def outlook(self, model: str) -> Outlook:
-        """What a re-evaluation with a model would have to do."""
+        """The work that a re-evaluation with a model would have to do."""
         other_model, other_threshold = self._store.runs.count_to_score(model, self._models.bad_from(model))
         return Outlook(other_model, self._store.runs.count_kept(model), other_threshold)
 
@@ -183,7 +183,7 @@ class Reevaluating:
         self._reevaluations.go_on(asked.id)
 
     def _facts(self, run: int) -> dict[str, Any]:
-        """The fields that follow from the items; a run that only lacked scores becomes finished."""
+        """The fields derived from the items; a run that only lacked scores becomes finished."""
         facts, known = self._scoring.facts(run), self._store.runs.get(run)
         if known.state is RunState.FAILED and self._scoring.is_whole(facts):
             return facts | {"state": RunState.FINISHED, "why": "", "finished_at": datetime.now(UTC)}
@@ -193,6 +193,6 @@ class Reevaluating:
         return facts
 
     def failed(self, job: Job, why: str) -> None:
-        """Leave the run as it is and take the next one."""
+        """Leave the run as it is and continue with the next one."""
         self._store.reevaluations.note_failed(job.args["reevaluation"], job.run, why)
         self._reevaluations.go_on(job.args["reevaluation"])

@@ -1,11 +1,10 @@
-"""Takes jobs from the store and does them in threads of this process.
+"""Takes jobs from the store and runs them in threads of this process.
 
-Any number of processes may have a runner; the store's leases see to it that each job is done by one. A process that is
-killed loses its leases, and another (or the same, started again) goes on where the job stood.
+Any number of processes may have a runner; the store's leases ensure that each job is run by only one. A process that is
+killed loses its leases, and another one (or the same one, restarted) resumes its jobs.
 
-Nothing waits for a thread that something else may keep busy: leases are renewed in one thread, jobs are looked for in
-another, each function that is called regularly has its own, and so has each job. Their number is bounded by the lanes,
-of which each runs one job at a time.
+No thread depends on one that may be busy: leases are renewed in one thread, jobs are polled in another, and each
+periodic function and each job has its own. Their number is bounded by the lanes, each of which runs one job at a time.
 """
 
 from __future__ import annotations
@@ -33,34 +32,34 @@ from app.store.jobs import LEASE_SECONDS
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1
-MOST_ATTEMPTS = 5  # a job that so often kills its process, or loses the database, is given up
-SAFE_LEASE_SECONDS = LEASE_SECONDS * 2 / 3  # beyond this we do not trust that the lease is still ours
+MOST_ATTEMPTS = 5  # give up a job that has killed its process, or lost the database, this often
+SAFE_LEASE_SECONDS = LEASE_SECONDS * 2 / 3  # after this, assume that the lease may be lost
 
 
 @dataclass(eq=False)
 class Work:
-    """A handler's view of its job: when `over` is true it should put its work away and return."""
+    """A handler's view of its job: when `over` is true it should clean up and return."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     renewed: float = field(default_factory=time.monotonic)
 
     @property
     def over(self) -> bool:
-        """Cancelled, the process is stopping, or the lease may be somebody else's."""
+        """Whether the job was cancelled, the process is stopping, or the lease may be lost."""
         return self.stop.is_set() or time.monotonic() - self.renewed > SAFE_LEASE_SECONDS
 
 
 class Handler(Protocol):
-    """Does one kind of job. Called again after a crash: must go on from what is stored."""
+    """Runs one kind of job. It is called again after a crash and must resume from what is stored."""
 
     def __call__(self, job: Job, work: Work) -> None: ...
 
     def failed(self, job: Job, why: str) -> None:
-        """Tell the reader that the job was given up."""
+        """Report that the job was given up."""
 
 
 class BySubsystem:
-    """Does one kind of job with the handler of its subsystem."""
+    """Runs one kind of job with the handler of its subsystem."""
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
@@ -73,10 +72,10 @@ class BySubsystem:
 
 
 class Runner:
-    """Claims and does jobs until it is stopped."""
+    """Claims and runs jobs until it is stopped."""
 
     def __init__(self, store: Store, handlers: Mapping[str, Handler], only: Collection[str] | None = None) -> None:
-        """Make a runner for all jobs, or only for those with the given ids."""
+        """Create a runner for all jobs, or only for those with the given ids."""
         self.owner = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._store, self._handlers, self._only = store, handlers, only
         self._working: dict[str, tuple[Job, Work, threading.Thread]] = {}
@@ -85,7 +84,7 @@ class Runner:
         self._looking: threading.Thread | None = None
 
     def also(self, only: Collection[str]) -> None:
-        """Do these jobs too, where the runner is not for all jobs anyway."""
+        """Run these jobs too, unless the runner takes all jobs anyway."""
         if self._only is not None:
             self._only = {*self._only, *only}
 
@@ -95,7 +94,7 @@ class Runner:
         self._looking = _begin(self._look_for_jobs)
 
     def every(self, seconds: float, function: Callable[[], None]) -> None:
-        """Call a function now, and again so many seconds after it has ended; stopping does not wait for it."""
+        """Call a function now and again this many seconds after each return; stopping does not wait for it."""
 
         def call_regularly() -> None:
             while not self._stopping.is_set():
@@ -104,18 +103,18 @@ class Runner:
                         function()
                 except (PyMongoError, DriftwatchError) as error:
                     self._tell(error, function.__qualname__)
-                except Exception:  # the border: the next call may succeed
+                except Exception:  # boundary: the next call may succeed
                     log.exception("%s failed unexpectedly", function.__qualname__)
                 self._stopping.wait(seconds)
 
         _begin(call_regularly)
 
     def wake(self) -> None:
-        """Look for jobs now, not at the next tick."""
+        """Look for jobs now rather than at the next tick."""
         self._woken.set()
 
     def do(self, job: Job) -> None:
-        """Do a job that this runner owns already, in a thread."""
+        """Run a job that this runner already owns, in a thread."""
         work = Work()
         thread = threading.Thread(target=self._run, args=(job, work), name=str(job))
         with self._lock:
@@ -125,7 +124,7 @@ class Runner:
             thread.start()
 
     def stop(self) -> None:
-        """Tell all jobs to put their work away, wait for them, and give them back for somebody else to take."""
+        """Tell all jobs to stop, wait for them, and release them for other runners."""
         with self._lock:
             self._stopping.set()
             working = list(self._working.values())
@@ -134,12 +133,12 @@ class Runner:
             work.stop.set()
         for _, _, thread in working:
             thread.join()
-        if self._looking:  # no longer than an operation takes; else it might revive the database once that is closed
+        if self._looking:  # takes one operation at most; it must not reopen the closed database
             self._looking.join()
         self._ended.set()
 
     def _expire_dead_neighbours(self) -> None:
-        """Free the jobs of programs that were killed on this machine, rather than wait until their leases run out."""
+        """Free the jobs of processes killed on this machine, rather than wait for their leases to expire."""
         for owner in self._store.jobs.owners():
             node, pid, _ = owner.rsplit(":", 2)
             if node == platform.node() and not Path(f"/proc/{pid}").exists():
@@ -192,16 +191,16 @@ class Runner:
             with unhurried():
                 self._do(job, work)
         except PyMongoError as error:
-            # Nothing can be written now. The lease runs out, and the job is taken up again.
+            # Nothing can be written now. The lease will expire, and the job will be retried.
             log.warning("%s: %s (%s)", job, unavailable(error), error)
         finally:
             with self._lock:
-                if self._working[job.id][1] is work:  # else its lease ran out, and it was taken up again
+                if self._working[job.id][1] is work:  # otherwise its lease expired and it was taken up again
                     del self._working[job.id]
             self.wake()
 
     def _tell(self, error: PyMongoError | DriftwatchError, what: str) -> None:
-        level = logging.DEBUG if self._stopping.is_set() else logging.WARNING  # else things are closed under it
+        level = logging.DEBUG if self._stopping.is_set() else logging.WARNING  # errors are expected while stopping
         log.log(level, "%s: %s", what, unavailable(error) if isinstance(error, PyMongoError) else error)
 
     def _do(self, job: Job, work: Work) -> None:
@@ -221,7 +220,7 @@ class Runner:
         except DriftwatchError as error:
             log.warning("%s failed: %s", job, error)
             self._fail(handler, job, str(error))
-        except Exception as error:  # the border: whatever it is must not end the runner
+        except Exception as error:  # boundary: no error may end the runner
             log.exception("%s failed unexpectedly", job)
             full = DiskFull.of(error) if isinstance(error, OSError) else None
             self._fail(handler, job, str(full or f"Unexpected error: {type(error).__name__}: {error}"))
@@ -231,7 +230,7 @@ class Runner:
     def _outcome(self, job: Job, work: Work) -> JobState:
         if not work.over:
             return JobState.DONE
-        if job.local:  # nobody else could do it
+        if job.local:  # no other process could run it
             return JobState.CANCELLED
         return JobState.CANCELLED if self._store.jobs.get(job.id).cancel else JobState.QUEUED
 
@@ -241,6 +240,6 @@ class Runner:
 
 
 def _begin(function: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=function, daemon=True)  # the program ends without waiting for it
+    thread = threading.Thread(target=function, daemon=True)  # the process exits without waiting for it
     thread.start()
     return thread

@@ -1,7 +1,7 @@
-"""Scoring the stored items of a run, for all jobs that do so.
+"""Score the stored items of a run, for all jobs that do so.
 
-Earlier scores by the model in use are reused, verdicts by another threshold are renewed from the scores, and only the
-rest is computed. All steps are repeatable. `fetch` and `reevaluate` decide which runs are scored.
+Earlier scores by the active model are reused, verdicts by another threshold are recomputed from the scores, and only
+the rest is scored. All steps can be repeated. `fetch` and `reevaluate` decide which runs are scored.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from app.store import Store
 
 
 class Scoring:
-    """Scores runs with the model in use.
+    """Scores runs with the active model.
 
     Args:
-        models: gives the model in use and its scorer, which is only made when there is something to compute (it
+        models: gives the active model and its scorer, which is only created when there is something to score (it
             imports TensorFlow).
         measuring: measures how far a run is from its model's training data, if there is a reference.
     """
@@ -28,13 +28,13 @@ class Scoring:
         self._store, self._models, self._measuring = store, models, measuring
 
     def score(self, run: int, work: Work) -> bool:
-        """Give every stored item of a run the scores of the model in use, and verdicts by its threshold.
+        """Give every stored item of a run the scores of the active model, and verdicts by its threshold.
 
         Returns:
             Whether any scores had to be computed.
         """
         items, model = self._store.items, self._models.active
-        threshold = self._models.bad_from(model)  # read once: another may be set while the run is judged
+        threshold = self._models.bad_from(model)  # read once: the threshold may change while the run is scored
         items.restore_scores(run, model, threshold)
         items.apply_threshold(run, model, threshold)
         left = items.to_score(run, model)
@@ -53,11 +53,11 @@ class Scoring:
         return bool(facts["done"]) and here >= places and not facts["summary"]["unscored"]
 
     def facts(self, run: int) -> dict[str, Any]:
-        """The fields of `Run` that follow from its items, as they are now."""
+        """The fields of `Run` derived from its items in their current state."""
         tally = self._store.items.tally(run)
         summary, models, thresholds = tally.counts, tally.models, tally.thresholds
         scored = summary["judged"] + summary["unjudged"]
-        model = next(iter(models)) if len(models) == 1 else ""  # of several, none: the run is not complete
+        model = next(iter(models)) if len(models) == 1 else ""  # none if there are several: the run is not complete
         kept = self._store.past_scores.count_by_model(run)
         return {
             "done": scored + summary["unscored"],

@@ -1,4 +1,4 @@
-"""Training from labels: a separate process makes a candidate, which is added to the registry when complete.
+"""Training from labels: a separate process creates a candidate, which is added to the registry when complete.
 
 Until then only the progress is stored. A killed job starts over, unless its candidate was already added.
 """
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Training:
-    """Makes candidates; the handler of training jobs."""
+    """Creates candidates; the handler of training jobs."""
 
     def __init__(self, store: Store, models: Registry, settings: Settings) -> None:
         self._store, self._models, self._settings = store, models, settings
@@ -52,7 +52,7 @@ class Training:
                 self._store.jobs.note(job, words=what["words"])
 
         folder = self._parent / job.id
-        shutil.rmtree(self._parent, ignore_errors=True)  # also what a killed program left behind
+        shutil.rmtree(self._parent, ignore_errors=True)  # including leftovers of a killed process
         try:
             order = self.order(self._learning.plan_of(job.args), folder)
             self._store.jobs.note(job, labels=order.summary)
@@ -68,11 +68,11 @@ class Training:
         """Nothing to do: the job stores the reason."""
 
     def require_enough(self, plan: Plan) -> None:
-        """Refuse a plan with too few labels, as far as can be told without the histograms.
+        """Refuse a plan with too few labels, as far as this is known without reading histograms.
 
         Raises:
-            TooFewLabels: with what is missing.
-            Conflict: the subsystem's models cannot be trained.
+            TooFewLabels: says what is missing.
+            Conflict: models of this subsystem cannot be trained.
         """
         require_offered(self._learning, "train")
         self._learning.require_enough(self._store, plan)
@@ -84,7 +84,7 @@ class Training:
             folder: where the model's folder will be created.
 
         Raises:
-            TooFewLabels: with what is missing.
+            TooFewLabels: says what is missing.
         """
         made = folder / self._models.free_name(plan.architecture)
         active = self._models.folder(self._models.active)
@@ -97,11 +97,11 @@ class Training:
         return model
 
     def here(self, plan: Plan, by: str, report: Callable[[str], None]) -> Model:
-        """Make and store a candidate now, in this process.
+        """Create and store a candidate now, in this process.
 
         Raises:
-            TooFewLabels: with what is missing.
-            Conflict: the subsystem's models cannot be trained.
+            TooFewLabels: says what is missing.
+            Conflict: models of this subsystem cannot be trained.
         """
         require_offered(self._learning, "train")
         with tempfile.TemporaryDirectory() as folder:
@@ -119,10 +119,10 @@ class Training:
 
 
 def training_job(store: Store, job_id: str) -> Job:
-    """A training by its id.
+    """Return a training by its id.
 
     Raises:
-        NotFound: there is none of the subsystem.
+        NotFound: the subsystem has no such training.
     """
     job = store.jobs.get(job_id)
     if job.kind != KIND or job.subsystem != store.subsystem.name:

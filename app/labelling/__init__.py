@@ -1,4 +1,4 @@
-"""Labelling: which item a person gets next, what they said of it, and how far people agree.
+"""Labelling: which item a person gets next, what people said about it, and how far they agree.
 
-`labels.Labelling` is what pages, API and commands use. Not for accounts: a person is a name here.
+Pages, API and commands use `labels.Labelling`. A person is just a name here; accounts are handled elsewhere.
 """

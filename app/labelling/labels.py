@@ -1,8 +1,8 @@
-"""The use cases of labelling: the queue, submitting, undoing, resolving, and how far it is: `driftwatch.labelling`.
+"""The use cases of labelling: queue, submit, undo, resolve and progress. Available as `driftwatch.labelling`.
 
-What a person says is written in two steps: the event, which decides (its number and its key can be taken once), then
-what follows from all events of the item, onto the item, unless newer events were there first. A program that is killed
-in between has lost nothing: the client sends again, and `reconcile` does the second step.
+A label is written in two steps. First the event is stored; its unique number and key decide between concurrent writers.
+Then the state derived from all events is written to the item, unless newer events were projected first. A process
+killed in between loses nothing: the client retries, and `reconcile` completes the second step.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ MOST_SECONDS = 86_400  # a page can stay open for a day
 
 
 class StaleLabel(Conflict):
-    """The item is not any more what the person saw: somebody labelled it meanwhile, or it was scored again.
+    """The item has changed since the person saw it: it was labelled or rescored.
 
     Attributes:
-        current: what is there now.
+        current: its current state.
     """
 
     code = "stale-label"
@@ -62,9 +62,9 @@ class Current:
     """What a person has not seen yet.
 
     Attributes:
-        events: labels and resolutions that stand and that they had not seen, oldest first.
-        item: as it is now, with model, scores and evaluation; without its histogram.
-        seen: what to send with the next try.
+        events: valid labels and resolutions that they had not seen, oldest first.
+        item: its current state, with model, scores and evaluation, without its histogram.
+        seen: what to send with the next attempt.
     """
 
     events: tuple[LabelEvent, ...]
@@ -74,12 +74,12 @@ class Current:
 
 @dataclass(frozen=True)
 class Submitted:
-    """A label that is in the database.
+    """A stored label.
 
     Attributes:
         event: as stored.
-        created: False where the same key had been stored before.
-        item: as it is now, without its histogram; None where its run was deleted since.
+        created: False if the same key was already stored.
+        item: its current state, without its histogram; None if its run has been deleted.
     """
 
     event: LabelEvent
@@ -89,11 +89,11 @@ class Submitted:
 
 @dataclass(frozen=True)
 class PersonProgress:
-    """Labels that stand, of one person, and how often they agree with others.
+    """One person's valid labels, and how often they agree with others.
 
     Attributes:
-        agreement: share of parts where they said the same as others who had not seen their answer; None without any.
-        compared: on so many items.
+        agreement: share of parts with the same answer as others who had not seen it; None if there are none.
+        compared: number of items compared.
     """
 
     name: str
@@ -105,7 +105,7 @@ class PersonProgress:
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is: items with scores of the model in use, those labelled, and the uncertain ones that wait."""
+    """Progress of a run: items scored by the active model, labelled ones, and uncertain ones that wait."""
 
     run: int
     judged: int
@@ -115,12 +115,12 @@ class RunProgress:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the labelling is. "Today" begins at midnight UTC. Labels that were withdrawn do not count.
+    """Progress of the labelling. "Today" starts at midnight UTC. Withdrawn labels do not count.
 
     Attributes:
-        uncertain_left: items that wait with a certainty below the setting UNCERTAIN_BELOW; counted to 10,000.
-        held: items that somebody holds now.
-        runs: the newest ones first.
+        uncertain_left: waiting items with a certainty below the setting UNCERTAIN_BELOW; counted to 10,000.
+        held: items currently held.
+        runs: newest first.
         people: by name.
     """
 
@@ -135,7 +135,7 @@ class Progress:
 
 
 class Labelling:
-    """What can be done. `person` is always the name of an account; whether it may is for the caller to ask.
+    """The use cases. `person` is always the name of an account; the caller checks its permissions.
 
     Attributes:
         problems: the known problems of places.
@@ -159,13 +159,13 @@ class Labelling:
         also_held: Sequence[Where] = (),
         tab: str = "",
     ) -> Claimed | NothingLeft:
-        """Get the next item: one that the person holds already and asked for in the same way, else a new one.
+        """Return the next item: one the person already holds from the same kind of request, else a new one.
 
         Args:
-            place: only of places with this first key: {"region": -1}.
-            also_held: (run, place) of what the page has already, at most two: those stay held and are not given again.
-                Whatever else the person holds in this tab is released.
-            tab: of a browser, by a name of its own; a lease is that of the tabs that show the item.
+            place: only places with this first key: {"region": -1}.
+            also_held: (run, place) of up to two items that the page already has; they stay held and are not offered.
+                Anything else that the person holds in this tab is released.
+            tab: identifies the browser tab; a lease belongs to the tabs that show the item.
 
         Raises:
             InvalidInput: there is no such strategy.
@@ -173,20 +173,20 @@ class Labelling:
         return self._queue.claim(Holder(person, tab), strategy, run, place or {}, leave_out_known, also_held)
 
     def held_by(self, person: str, in_any_tab: bool = True) -> list[Claimed]:
-        """What a person holds, in any tab or in none, the longest held first."""
+        """The items that a person holds, with or without a tab, longest held first."""
         return self._queue.held_by(person, in_any_tab)
 
     def renew(self, person: str, items: Iterable[Where], tab: str = "") -> list[Where]:
-        """Prolong leases by ten minutes; the items that the person holds now. One that ran out and that nobody else
-        took is held again."""
+        """Renew leases by ten minutes and return the items that the person holds now. An expired lease is restored
+        unless somebody else took the item."""
         return self._queue.renew(Holder(person, tab), items)
 
     def release(self, person: str, items: Iterable[Where], tab: str = "") -> None:
-        """Give items back that no other tab of this person holds: those named, or all of a tab where none is."""
+        """Release items, unless another tab of this person holds them: those given, or all of a tab if none are."""
         self._queue.release(Holder(person, tab), list(items))
 
     def why(self, item: Item) -> str:
-        """Why an item: "channel 7: 0.52; 3rd of 214 uncertain"; empty for one without scores."""
+        """Why an item was chosen: "channel 7: 0.52; 3rd of 214 uncertain"; empty if it has no scores."""
         return self._queue.why(item)
 
     # --- labels ---
@@ -205,23 +205,23 @@ class Labelling:
         seconds: float | None = None,
         chosen: Mapping[str, Any] | None = None,
     ) -> Submitted:
-        """Keep a label, or a skip where a `reason` is given ("" for none in particular).
+        """Store a label, or a skip if a `reason` is given ("" for no particular one).
 
-        It needs no lease, and ends the one that the person has. A label is refused where the item is not any more what
-        the person saw; a skip says nothing of it and never is. Where a second opinion is wanted, the first label is
-        nothing that the person should have seen.
+        No lease is needed; the person's lease on the item, if any, ends. A label is refused if the item has changed
+        since the person saw it. A skip makes no statement about the item and is never refused. When a second opinion is
+        wanted, the person is not expected to have seen the first label.
 
         Args:
-            answer: {part: class}, or the bad parts alone; nothing for a good item and for a skip.
-            key: the client's name for this label, new for each: sent again it changes nothing.
-            seen: what the person had before them.
-            seconds: spent on it.
-            chosen: how the item was chosen, where it is known better than from the person's lease.
+            answer: {part: class}, or just the bad parts; empty for a good item and for a skip.
+            key: the client's idempotency key for this label; repeating it changes nothing.
+            seen: the state that the person saw.
+            seconds: time spent on it.
+            chosen: how the item was chosen, if known better than from the person's lease.
 
         Raises:
             InvalidInput: field "bad", "key", "reason", "comment" or "seconds".
             NotFound: there is no such item, or it has no histogram.
-            StaleLabel: somebody labelled it meanwhile, or it was scored again.
+            StaleLabel: the item was labelled or rescored meanwhile.
         """
         kind = Kind.LABEL if reason is None else Kind.SKIP
         said = self._checked_answer(answer, place)
@@ -252,11 +252,11 @@ class Labelling:
         return self._add(run, place, key, person, kind, event)
 
     def undo(self, person: str, label_id: str, key: str) -> Submitted:
-        """Withdraw one's own label, skip or decision; if that leaves the item waiting, the person holds it again.
+        """Withdraw one's own label, skip or decision; if the item then waits again, the person holds it again.
 
         Raises:
             NotFound: there is no such event of this person.
-            Conflict: it was withdrawn before, or somebody said something of the item since.
+            Conflict: it is already withdrawn, or there are newer events of the item.
         """
         undone = self._store.labels.get(label_id)
         if undone.by != person or undone.kind is Kind.UNDO:
@@ -277,11 +277,11 @@ class Labelling:
     def resolve(
         self, person: str, run: int, place: Any, answer: Answer | Iterable[int], key: str, comment: str = ""
     ) -> Submitted:
-        """End a disagreement.
+        """Settle a disagreement.
 
         Raises:
             InvalidInput, NotFound: as `submit`.
-            Conflict: nobody disagrees on this item, or not any more.
+            Conflict: the item has no open disagreement.
         """
         said = self._checked_answer(answer, place)
         what = {"kind": Kind.RESOLVE, "by": person, **said, "comment": _checked_comment(comment)}
@@ -295,24 +295,24 @@ class Labelling:
         return self._add(run, place, key, person, Kind.RESOLVE, event)
 
     def mine(self, person: str, n: int = 10) -> list[LabelEvent]:
-        """The last labels and skips of a person that stand, newest first."""
+        """A person's latest valid labels and skips, newest first."""
         return self._store.labels.last(person, (Kind.LABEL, Kind.SKIP), n)
 
     def history(self, run: int, place: Any, reader: str) -> list[LabelEvent]:
-        """All events of an item, oldest first; while a second opinion is wanted of the reader, only their own."""
+        """All events of an item, oldest first; only the reader's own while their second opinion is wanted."""
         events = self._store.labels.of_item(run, place)
         if _is_blind(project(events), reader):
             return [event for event in events if event.by == reader]
         return events
 
     def is_blind(self, item: Item, reader: str) -> bool:
-        """Whether what others said of an item must not be shown to the reader, whose own opinion is wanted."""
+        """Whether others' labels of an item are hidden from the reader, whose independent opinion is wanted."""
         return _is_blind(item, reader)
 
-    # --- how far ---
+    # --- progress ---
 
     def progress(self, person: str, runs: int = 20) -> Progress:
-        """How far the labelling is, for everybody and for one person, with so many of the newest runs."""
+        """Progress of the labelling overall, for one person, and for the newest runs."""
         store, model = self._store, self._models.active
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         counts = store.labels.counts_by_person(midnight)
@@ -336,14 +336,14 @@ class Labelling:
         )
 
     def agreement(self) -> agreement.Agreement:
-        """How far people agree who did not see each other's labels."""
+        """Agreement between people who did not see each other's labels."""
         vocabulary = self._store.subsystem.vocabulary
         return agreement.agreement(self._store.answers.ways(), vocabulary, self._store.items.count_disputed())
 
-    # --- keeping items in step with the events ---
+    # --- projecting events to items ---
 
     def project_run(self, run: int) -> None:
-        """Put on the items of a run, which may be new, what people said of them and what is known of their places."""
+        """Project labels and known problems to the items of a run, some of which may be new."""
         if not self._store.runs.is_simulated(run) and self._store.labels.set_aside_simulated(run):
             self._store.answers.remove_run(run)
         for place in self._store.labels.places(run):
@@ -351,7 +351,7 @@ class Labelling:
         self._store.problems.note_run(run)
 
     def reconcile(self) -> None:
-        """Finish what a program that was killed between an event and its item left undone."""
+        """Complete the projections of processes that were killed between writing the event and the item."""
         for run, place in self._store.labels.unprojected():
             self._project(run, place, self._store.labels.of_item(run, place))
 
@@ -364,18 +364,18 @@ class Labelling:
         kind: Kind,
         event: Callable[[Item, Sequence[LabelEvent]], Mapping[str, Any]],
     ) -> Submitted:
-        """Write one event, and what follows from it.
+        """Write one event, and project it to the item.
 
         Args:
-            event: (the item, its events so far) → the fields of the new one, or an error; asked again when somebody
-                else was first to write the next event of the item.
+            event: (the item, its events so far) → the fields of the new event, or an error; called again if another
+                writer stored the next event of the item first.
         """
         labels = self._store.labels
         if not _KEY.fullmatch(key):
             raise InvalidInput("key", key, "8 to 64 letters, digits or dashes, such as a UUID")
         while True:
             events = labels.of_item(run, place)
-            if known := labels.with_key(key):  # asked after the events were read: our own is never news to us
+            if known := labels.with_key(key):  # after reading the events: our own is never news to us
                 return self._again(known, run, place, key, person, kind)
             item = self._item(run, place)
             simulated = self._store.runs.is_simulated(run)
@@ -391,17 +391,17 @@ class Labelling:
                 **event(item, events),
             }
             new = LabelEvent(id=labels.new_id(), key=key, run=run, place=place, seq=_next(events), at=_now(), **fields)
-            if labels.add(new):  # its number was free: there is no event besides those that were read
+            if labels.add(new):  # its number was free, so there are no events besides those read
                 return Submitted(new, True, self._project(run, place, [*events, new]))
 
     def _again(self, known: LabelEvent, run: int, place: Any, key: str, person: str, kind: Kind) -> Submitted:
         if (known.run, known.place, known.by, known.kind) != (run, place, person, kind):
             raise InvalidInput("key", key, "new: it was used for something else")
-        # Whoever wrote the event may not have come so far.
+        # The first writer of this event may not have projected it yet.
         return Submitted(known, False, self._project(run, place, self._store.labels.of_item(run, place)))
 
     def _project(self, run: int, place: Any, events: Sequence[LabelEvent]) -> Item | None:
-        """Put what follows from all events of an item on it; the item as it is then, without its histogram."""
+        """Project all events of an item to it, and return the updated item without its histogram."""
         newest = events[-1]
         if _is_of_others(events, self._store.runs.is_simulated(run)):
             self._store.labels.mark_projected(run, place, newest.seq, ())
@@ -409,14 +409,14 @@ class Labelling:
         withdrawn = {event.undoes for event in events if event.kind is Kind.UNDO}
         taken_up = next((event.chosen for event in events if event.id == newest.undoes), None)
         item = self._store.queue.keep_labels(run, place, project(events), newest, taken_up)
-        if any(event.blind for event in events):  # else no two people answered independently, nor did they before
+        if any(event.blind for event in events):  # otherwise there are no two independent answers, and never were
             way = agreement.way_of(events, self._store.subsystem.questions(place))
             self._store.answers.keep(run, place, newest.seq, way)
         self._store.labels.mark_projected(run, place, newest.seq, withdrawn)
         return item or self._look(run, place)
 
     def _checked_answer(self, given: Answer | Iterable[int], place: Any) -> dict[str, Any]:
-        """An answer from outside as fields of an event.
+        """Convert an answer to the fields of an event.
 
         Raises:
             InvalidInput: the item has no such part, or the part no such class.
@@ -426,7 +426,7 @@ class Labelling:
         return {"bad": vocabulary.faults(answer), "classes": {} if vocabulary.is_plain else answer}
 
     def _require_seen(self, item: Item, events: Sequence[LabelEvent], seen: Seen, blind: bool) -> None:
-        """Raises StaleLabel where a person saw something else than there is."""
+        """Raise StaleLabel if the person saw a different state than the current one."""
         new = () if blind else tuple(unseen(events, seen.seq))
         if new:
             who = " and ".join(dict.fromkeys(event.by for event in new))
@@ -458,12 +458,12 @@ _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 
 
 def _is_blind(known: Item | Projection, person: str) -> bool:
-    """Whether an item has a label and wants a second opinion, of this person too."""
+    """Whether an item has a label and wants a second opinion, including this person's."""
     return known.labelled and known.waiting and person not in known.labelled_by
 
 
 def _is_of_others(events: Sequence[LabelEvent], simulated: bool) -> bool:
-    """Whether what was said is of the real items of a run that is simulated now, or the other way round."""
+    """Whether the events are about real items and the run is now simulated, or vice versa."""
     return any(event.simulated != simulated for event in events)
 
 
@@ -472,7 +472,7 @@ def _next(events: Sequence[LabelEvent]) -> int:
 
 
 def _now() -> datetime:
-    """Now, as MongoDB keeps it."""
+    """The current time, in MongoDB's precision."""
     return _milliseconds(datetime.now(UTC))
 
 

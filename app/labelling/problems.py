@@ -1,4 +1,4 @@
-"""Known problems of places: what is dead or noisy since when, so that nobody need find it again."""
+"""Known problems of places, recorded once with their first run so that nobody has to find them again."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Problems:
         until: int | None = None,
         cells: tuple[int, int] | None = None,
     ) -> Problem:
-        """Note a problem.
+        """Record a problem.
 
         Raises:
-            InvalidInput: field "cells", "text", what parts are called or "until".
+            InvalidInput: field "cells", "text", the word for parts, or "until".
         """
         subsystem = self._store.subsystem
         field = f"{subsystem.part}s"
@@ -59,12 +59,12 @@ class Problems:
         return kept
 
     def end(self, by: str, problem_id: str, until: int) -> Problem:
-        """Note the last run with a problem.
+        """Record the last run affected by a problem.
 
         Raises:
             NotFound: there is no such problem.
-            InvalidInput: field "until": before its first run.
-            Conflict: it ended already.
+            InvalidInput: field "until": it is before the first run.
+            Conflict: the problem has already ended.
         """
         problem = self._store.problems.get(problem_id)
         if until < problem.since:
@@ -84,26 +84,26 @@ class Problems:
         """Problems, newest first.
 
         Args:
-            place: of places with these keys: {"region": -1}.
-            run: of those that this run has.
-            limit: at most so many; 0 for all.
+            place: only places with these keys: {"region": -1}.
+            run: only problems that affect this run.
+            limit: maximum number; 0 for all.
         """
         return self._store.problems.find(place, run, skip, limit)
 
     def count(self, place: Mapping[str, int] | None = None, run: int | None = None) -> int:
-        """How many `list` has."""
+        """Number of problems that `list` would return."""
         return self._store.problems.count(place, run)
 
     def of(self, place: Any, run: int) -> Sequence[Problem]:
-        """Those that a place has in a run, newest first."""
+        """The problems of a place in a run, newest first."""
         return [problem for problem in self._store.problems.of_place(place) if problem.covers(run)]
 
 
 def checked_parts(field: str, parts: Iterable[int], place: Any, subsystem: Subsystem) -> tuple[int, ...]:
-    """Parts from outside, ascending, each once.
+    """Validate parts; ascending, without duplicates.
 
     Raises:
-        InvalidInput: one that the place does not have.
+        InvalidInput: the place has no such part.
     """
     given, there = list(parts), subsystem.parts(place)
     for part in given:

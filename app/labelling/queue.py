@@ -1,4 +1,4 @@
-"""The queue: which item a person gets next, how long it is theirs, and why it is this one. Not for labels."""
+"""The queue: which item a person gets next, why, and for how long it is reserved. Labels are handled elsewhere."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from app.store import Store
 from app.store.queue import MOST_COUNTED, Holder, Order, Wanted, Where
 from config import Settings
 
-MOST_ALSO_HELD = 2  # besides the one that is given: the one on the screen, and one that an undo brought back
-TRIES = 5  # to take what others take at the same moment
+MOST_ALSO_HELD = 2  # besides the new one: the item on the screen, and one restored by an undo
+TRIES = 5  # attempts when others claim the same item at the same moment
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Claimed:
 
     Attributes:
         item: with its histogram.
-        why: why this one: "channel 7: 0.52; 3rd of 214 uncertain". A control reads the same.
-        chosen: how it was chosen, as the label will keep it. It tells a control from others: not for the page.
+        why: why it was chosen: "channel 7: 0.52; 3rd of 214 uncertain". The same for a control.
+        chosen: how it was chosen, as stored with the label. It reveals controls, so it must not reach the page.
         seen: what a submit has to send back.
         held_until: when the lease ends unless it is renewed.
     """
@@ -47,12 +47,12 @@ class NothingLeft:
     """Why a person gets no item. Numbers are counted to 10,000.
 
     Attributes:
-        reason: "held": others hold some that this person could have; "skipped": what waits this person skipped, or
-            labelled and a second opinion is wanted; "done": nothing waits.
-        held: how many others hold.
-        skipped: how many this person skipped or labelled.
-        known: how many were left out for their known problems.
-        other_models: how many wait that the model in use has not scored.
+        reason: "held": others hold items that this person could have; "skipped": this person skipped the waiting items,
+            or labelled them and a second opinion is wanted; "done": nothing waits.
+        held: number held by others.
+        skipped: number that this person skipped or labelled.
+        known: number left out because of known problems.
+        other_models: number waiting that the active model has not scored.
     """
 
     reason: Literal["done", "held", "skipped"]
@@ -63,7 +63,7 @@ class NothingLeft:
 
     @property
     def text(self) -> str:
-        """What to tell the person."""
+        """The message to show."""
         sentences = {
             "done": ["Nothing is left: everything that was asked for is labelled."],
             "held": [f"Nothing is free: others, or other tabs of yours, are working on the last {self.held:,}."],
@@ -77,13 +77,13 @@ class NothingLeft:
 
 
 class Queue:
-    """Gives items out."""
+    """Assigns items to people."""
 
     def __init__(self, store: Store, models: Registry, settings: Settings) -> None:
         self._store, self._models, self._settings = store, models, settings
         self._random = random.Random()
         self._claiming: dict[str, threading.Lock] = {}  # by person
-        self._left: deque[str] = deque(maxlen=1_000)  # tabs that were closed: what they asked for may still come
+        self._left: deque[str] = deque(maxlen=1_000)  # closed tabs, whose pending requests may still arrive
 
     def claim(
         self,
@@ -104,7 +104,7 @@ class Queue:
             "leave_out_known": leave_out_known,
         }
         wanted = Wanted(self._models.active, run, place.get(key), leave_out_known, strategy is Strategy.CONTAMINATION)
-        # A page that is loaded again asks while what the old one asked for is still being answered.
+        # A reloaded page sends its request while that of the old page may still be in progress.
         with self._claiming.setdefault(holder.person, threading.Lock()):
             claimed = self._claim(holder, strategy, wanted, asked, list(also_held)[:MOST_ALSO_HELD])
         if holder.tab in self._left:
@@ -122,14 +122,14 @@ class Queue:
     def release(self, holder: Holder, items: Sequence[Where]) -> None:
         """See `Labelling.release`."""
         if holder.tab and not items:
-            self._left.append(holder.tab)  # first: what comes meanwhile sees it, or is seen here
+            self._left.append(holder.tab)  # first, so that a concurrent claim sees it or is released here
         self._store.queue.release(holder, items)
 
     def _claim(
         self, holder: Holder, strategy: Strategy, wanted: Wanted, asked: Mapping[str, Any], kept: Sequence[Where]
     ) -> Claimed | NothingLeft:
         queue = self._store.queue
-        queue.renew(holder, kept)  # the same page, when it was left, may have given them back a moment ago
+        queue.renew(holder, kept)  # the same page may just have released them when it was left
         held = queue.held(holder)
         for item in held:
             where = (item.run, item.place)
@@ -183,7 +183,7 @@ class Queue:
             begin = self._random.random()
             after = queue.take(holder, wanted, Order.DRAW, chosen, {"draw": {"$gte": begin}})
             return after or queue.take(holder, wanted, Order.DRAW, chosen, {"draw": {"$lt": begin}})
-        if strategy is Strategy.UNLIKE:  # those last that nobody compared with what the network has seen
+        if strategy is Strategy.UNLIKE:  # items not yet compared with the training data come last
             return queue.take(holder, wanted, Order.UNLIKE, chosen) or queue.take(holder, wanted, Order.RANK, chosen)
         if strategy is Strategy.DIVERSE:
             return self._take_unlike(holder, wanted, chosen)
@@ -195,7 +195,7 @@ class Queue:
         return queue.take(holder, wanted, order, chosen)
 
     def _take_unlike(self, holder: Holder, wanted: Wanted, chosen: Mapping[str, Any]) -> Item | None:
-        """Of the least certain items, the one that is least like the last ones of this person."""
+        """Of the least certain items, the one least like this person's latest ones."""
         queue = self._store.queue
         candidates = queue.free(holder.person, wanted, DIVERSE_AMONG)
         last = self._store.labels.last(holder.person, (Kind.LABEL, Kind.SKIP), UNLIKE)
@@ -209,7 +209,7 @@ class Queue:
         return None
 
     def _rank(self, item: Item, wanted: Wanted, strategy: Strategy) -> dict[str, Any]:
-        """The part that matters to the strategy, by the word for a part; its "score"; the item's "rank" and "of"."""
+        """The part that matters to the strategy, under the word for a part; its "score"; the item's "rank" and "of"."""
         name = self._store.subsystem.part
         queue, judgement = self._store.queue, item.judgement
         scores = {} if judgement is None else {n: s for n, s in enumerate(judgement.scores, 1) if s is not None}
@@ -252,7 +252,7 @@ class Queue:
 
 
 def checked_strategy(text: Strategy | str) -> Strategy:
-    """A strategy by its name.
+    """Return a strategy by name.
 
     Raises:
         InvalidInput: there is none of this name.

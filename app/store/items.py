@@ -80,7 +80,7 @@ class Items:
         self._subsystem = subsystem
         self._past = PastScores(beside(collection, "past_scores"), subsystem)
         keys = subsystem.keys
-        self._identity = [(key, ASCENDING) for key in ("run", "subsystem", *keys)]  # the index of single items
+        self._identity = [(key, ASCENDING) for key in ("run", "subsystem", *keys)]  # the index for single items
         self.SORTS: dict[str, tuple[str, ...]] = {
             "certainty": ("rank", "run", *keys),
             "score": ("worst", "run", *keys),
@@ -371,10 +371,10 @@ class Items:
     # --- reading ---
 
     def get(self, run: int, place: Any) -> Item:
-        """One item with its histogram.
+        """Return one item with its histogram.
 
         Raises:
-            NotFound: this run has no such item (yet).
+            NotFound: the run has no such item (yet).
         """
         return self._one(run, place, {"embedding": 0})
 
@@ -415,10 +415,10 @@ class Items:
         return [(d["run"], d.get("model"), d.get("part_scores"), d["part_rates"]) for d in found if d.get("part_rates")]
 
     def look(self, run: int, place: Any) -> Item:
-        """One item without its histogram.
+        """Return one item without its histogram.
 
         Raises:
-            NotFound: this run has no such item (yet).
+            NotFound: the run has no such item (yet).
         """
         return self._one(run, place, LARGE)
 
@@ -430,7 +430,7 @@ class Items:
         return [self.item(d) for d in self._collection.find({"$or": wanted}, LARGE).hint(self._identity)]
 
     def find(self, query: ItemQuery, skip: int = 0, limit: int = 20) -> list[Item]:
-        """A page of a list, without histograms."""
+        """One page of a list, without histograms."""
         if query.sort == "score" and query.descending and query.least is None and query.most is None:
             high = replace(query, least=HIGH)
             if self._is_high(high) and len(found := self._find(high, skip, limit)) == limit:

@@ -77,7 +77,7 @@ class Labels:
         for sort, fields in self.SORTS.items():
             rest = [name for name in listed if name not in fields]
             indexes.append(IndexModel([*fields, *rest], name=f"list_{sort}"))
-        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"], name="counted"))  # by person
+        indexes.append(IndexModel(["kind", "withdrawn", "by", "at"], name="counted"))  # counts per person
         indexes.append(IndexModel("simulated", partialFilterExpression={"simulated": True}))
         indexes.append(IndexModel("projected", partialFilterExpression={"projected": False}))
         gone = ["_".join(f"{name}_1" for name in fields) for fields in self.SORTS.values()]
@@ -88,7 +88,7 @@ class Labels:
 
     @staticmethod
     def new_id() -> str:
-        """An id for an event."""
+        """Return an id for a new event."""
         return str(ObjectId())
 
     def add(self, event: LabelEvent) -> LabelEvent | None:
@@ -150,7 +150,7 @@ class Labels:
     # --- reading ---
 
     def get(self, event_id: str) -> LabelEvent:
-        """One event.
+        """Return one event.
 
         Raises:
             NotFound: there is no event with this id.
@@ -205,7 +205,7 @@ class Labels:
         return {(d["run"], self._subsystem.place_of(d)) for d in self._collection.find({"projected": False})}
 
     def find(self, query: LabelQuery, skip: int = 0, limit: int = 20) -> list[LabelEvent]:
-        """A page of a list."""
+        """One page of a list."""
         direction = DESCENDING if query.descending else ASCENDING
         order = [(name, direction) for name in self.SORTS[query.sort]]
         found = self._collection.find(self._filter(query)).sort(order).skip(skip).limit(limit)
@@ -238,7 +238,7 @@ class Labels:
     def of_items(self, items: Iterable[tuple[int, Any]]) -> dict[tuple[int, Any], list[LabelEvent]]:
         """(run, place) → all events of each given item, ordered by `seq`, without what people were shown."""
         events: dict[tuple[int, Any], list[LabelEvent]] = {where: [] for where in items}
-        if not events:  # MongoDB refuses an $or of nothing
+        if not events:  # MongoDB rejects an empty $or
             return {}
         these = {"$or": [self._subsystem.identity(*where) for where in events]}
         for document in self._collection.find(these, dict.fromkeys(_SHOWN, 0)):

@@ -1,1 +1,1 @@
-"""Data in and out: what is kept, as files that other programs read, and back into a database unchanged."""
+"""Export to files that other programs read, and import of such files without loss."""

@@ -1,6 +1,6 @@
-"""What a file may become when it is imported, and that its reading ends where it becomes more or nobody waits for it.
+"""Limits on imported files; reading stops when a file exceeds them or nobody waits for it any more.
 
-The size of a file says little: 8 kB of a zip can hold three million bad lines, and blank lines without number.
+The size of a file says little: an 8 kB zip can hold three million bad lines, and any number of blank ones.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 
 from app.errors import FileTooLarge, GivenUp
 
-LOOK_SECONDS = 5  # between two looks whether somebody still waits; the lease of an import lasts 120
+LOOK_SECONDS = 5  # interval for checking that somebody still waits; an import's lease lasts 120
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much an import may take.
+    """Limits of an import.
 
     Attributes:
-        file: bytes of the file.
-        unpacked: bytes of what is read of it.
-        rows: of all kinds together.
-        bad: rows that cannot be used; each is kept aside to be shown.
-        seconds: that checking may take.
-        beyond: what whoever has more can do, as a sentence.
+        file: size of the file in bytes.
+        unpacked: bytes of it that are read after decompression.
+        rows: rows of all kinds together.
+        bad: unusable rows; each is stored to be shown.
+        seconds: time for checking.
+        beyond: what to do with larger files, as a sentence.
     """
 
     file: int
@@ -35,7 +35,7 @@ class Bounds:
     beyond: str
 
 
-BY_COMMAND = Bounds(  # tables of counts shrink to a tenth in a zip; 10,000 runs have 2.5 million of each kind of row
+BY_COMMAND = Bounds(  # count tables compress tenfold; 10,000 runs have 2.5 million rows of each kind
     file=2_000_000_000,
     unpacked=20_000_000_000,
     rows=50_000_000,
@@ -43,7 +43,7 @@ BY_COMMAND = Bounds(  # tables of counts shrink to a tenth in a zip; 10,000 runs
     seconds=86_400,
     beyond="Export fewer runs at a time.",
 )
-ON_PAGE = Bounds(  # some 100 runs in a zip, checked within a minute or two
+ON_PAGE = Bounds(  # about 100 runs in a zip, checked within a minute or two
     file=50_000_000,
     unpacked=1_000_000_000,
     rows=1_000_000,
@@ -54,10 +54,10 @@ ON_PAGE = Bounds(  # some 100 runs in a zip, checked within a minute or two
 
 
 class Watch:
-    """Looks on while a file is read.
+    """Monitors the reading of a file.
 
     Args:
-        is_wanted: whether somebody still waits for it; asked every few seconds.
+        is_wanted: whether somebody still waits for it; called every few seconds.
     """
 
     def __init__(self, bounds: Bounds, is_wanted: Callable[[], bool] = lambda: True) -> None:
@@ -66,10 +66,10 @@ class Watch:
         self._begun = self._looked = time.monotonic()
 
     def read(self, size: int) -> None:
-        """Note that so many bytes were read.
+        """Count bytes that were read.
 
         Raises:
-            FileTooLarge: the file becomes more than it may.
+            FileTooLarge: the file exceeds its limits.
             GivenUp: nobody waits for it any more.
         """
         self._bytes += size
@@ -78,7 +78,7 @@ class Watch:
             self.look()
 
     def rows(self, count: int, bad: int) -> None:
-        """Note that so many rows were checked, of which some cannot be used. Raises as `read` does."""
+        """Count rows that were checked, and the unusable ones among them. Raises as `read` does."""
         self._rows += count
         self._bad += bad
         self._refuse(self._rows, self._bounds.rows, "has more than {} rows")
@@ -86,7 +86,7 @@ class Watch:
         self.read(0)
 
     def look(self) -> None:
-        """See how long it took, and whether somebody still waits. Raises as `read` does."""
+        """Check the time taken, and whether somebody still waits. Raises as `read` does."""
         self._looked = time.monotonic()
         self._refuse(int(self._looked - self._begun), self._bounds.seconds, "takes more than {} seconds to check")
         if not self._is_wanted():

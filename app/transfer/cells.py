@@ -1,15 +1,15 @@
-"""What CSV needs for spreadsheets: the one rule by which a text becomes a harmless cell, and comes back unchanged."""
+"""CSV for spreadsheets: the one rule that turns text into a harmless cell and back."""
 
 from __future__ import annotations
 
-BOM = "\ufeff"  # a CSV file begins with it: else Excel takes UTF-8 for the code page of its country
+BOM = "\ufeff"  # starts a CSV file; without it Excel does not read UTF-8
 STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "−", "＝", "＋", "－", "＠")
-PASSED_OVER = f" {BOM}"  # before a formula
-MARK = "'"  # what spreadsheets themselves take for "this is text"
+PASSED_OVER = f" {BOM}"  # starts a formula
+MARK = "'"  # marks a cell as text in spreadsheets
 
 
 def harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula; `original` is the reverse.
+    """Convert text to a cell that no spreadsheet treats as a formula; `original` is the inverse.
 
     >>> harmless("=HYPERLINK(1)"), harmless("part 3"), harmless("'tis noisy")
     ("'=HYPERLINK(1)", 'part 3', "''tis noisy")
@@ -19,7 +19,7 @@ def harmless(text: str) -> str:
 
 
 def original(cell: str) -> str:
-    """The text that a harmless cell stands for.
+    """Return the text of a harmless cell.
 
     >>> original("'=HYPERLINK(1)"), original("part 3"), original("''tis noisy")
     ('=HYPERLINK(1)', 'part 3', "'tis noisy")

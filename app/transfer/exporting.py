@@ -1,7 +1,7 @@
-"""Out of the database: what is asked for, as the pieces of a file, made while it is sent.
+"""Export from the database, generated piece by piece while it is sent.
 
-An export is no snapshot: what somebody adds while it is made may be in it or not. Runs that are being deleted are left
-out. So is, for whoever may not import, what a second opinion of theirs must not be swayed by.
+An export is not a snapshot: rows added meanwhile may or may not be included. Runs that are being deleted are left out.
+For users who may not import, labels that could influence their second opinions are left out too.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from app.labelling.labels import Labelling
 
 ALL = "all"
-PIECE = 1 << 16  # bytes that are sent in one go, or more
+PIECE = 1 << 16  # minimum number of bytes sent at once
 
 
 @dataclass(frozen=True)
 class Export:
-    """A file to be made.
+    """A file to be generated.
 
     Attributes:
-        name: of the file.
-        pieces: its bytes; nothing is read before the first is asked for.
+        name: file name.
+        pieces: its bytes; nothing is read from the database before the first piece is requested.
     """
 
     name: str
@@ -58,14 +58,14 @@ class Exporting:
     def export(
         self, kinds: Sequence[str], form: str, by: str, runs: tuple[int, int] | None = None, whole: bool = False
     ) -> Export:
-        """What is kept, as one file: a zip with a manifest, or of one kind in a format that has a manifest the file.
+        """Export as one file: a zip with a manifest, or a plain file for one kind in a format that has a manifest.
 
         Args:
-            kinds: their names, "all", or the subsystem's own format alone.
+            kinds: their names, "all", or only the subsystem's own format.
             form: name of a format.
-            by: who asks.
-            runs: of these runs only, from the first to the last.
-            whole: with what a second opinion must not be swayed by; else without what `by` may not see yet.
+            by: who exports.
+            runs: only runs from the first to the last.
+            whole: include labels that could influence a second opinion; otherwise omit what `by` may not see yet.
 
         Raises:
             InvalidInput: field "kind" or "format".
@@ -134,7 +134,7 @@ class Exporting:
 
 
 class _Counted:
-    """How many rows went through."""
+    """Number of rows that went through."""
 
     rows = 0
 
@@ -145,11 +145,11 @@ class _Counted:
 
 
 class _Hiding:
-    """Which labels a person must not see: those of items of which a second opinion of theirs is wanted."""
+    """Selects the labels hidden from a person: those of items for which their second opinion is wanted."""
 
     def __init__(self, store: Store, labelling: Labelling, person: str) -> None:
         self._store, self._labelling, self._person = store, labelling, person
-        self._last: tuple[Any, bool] = (None, False)  # events of an item stand together
+        self._last: tuple[Any, bool] = (None, False)  # events of the same item are contiguous
 
     def __call__(self, event: Mapping[str, Any]) -> bool:
         if event["kind"] != EventKind.LABEL or not (event["second"] or event["blind"]) or event["by"] == self._person:
@@ -162,7 +162,7 @@ class _Hiding:
     def _is_hidden(self, run: int, place: Any) -> bool:
         try:
             return self._labelling.is_blind(self._store.items.look(run, place), self._person)
-        except NotFound:  # its run was deleted: nobody will be asked
+        except NotFound:  # its run was deleted, so no opinion will be asked for
             return False
 
 

@@ -1,9 +1,9 @@
-"""Rows as CSV, JSON Lines and Parquet, and back: a format knows columns, and nothing of what they mean.
+"""Rows as CSV, JSON Lines and Parquet, in both directions. Formats know columns, but not their meaning.
 
-Whatever is written is made piece by piece and whatever is read is held row by row, so that memory does not grow with
-the file; nor does it with what a small file can become: a row has its bound, and Parquet is decoded in a process of its
-own. JSON Lines begin with a line that has the manifest and end with one that tells how many rows there were;
-Parquet has both in its metadata; CSV has no place for either, so that it goes out in a zip with its manifest.
+Files are written piece by piece and read row by row, so memory use does not grow with the file. It does not grow with
+the expansion of a small file either: the size of a row is limited, and Parquet is decoded in a separate process. JSON
+Lines start with a line for the manifest and end with one for the number of rows; Parquet has both in its metadata; CSV
+has no place for either, so it is exported in a zip with its manifest.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from app.transfer.cells import BOM
 from app.transfer.columns import Column, Type
 
 Row = Mapping[str, Any]
-Numbered = Iterator[tuple[int, Row | DriftwatchError]]  # (line or row from 1, its row or what is wrong with it)
+Numbered = Iterator[tuple[int, Row | DriftwatchError]]  # (line or row number from 1, the row or its error)
 
-Seen = Callable[[int], object]  # told of so many bytes that were read; may raise, and then reading ends
+Seen = Callable[[int], object]  # called with the number of bytes read; may raise to stop reading
 
-LONGEST_ROW = 32_000_000  # bytes: a model's file of 15 MB in base64, and the pictures of its evaluation
-LARGEST_MANIFEST = 1_000_000  # bytes; ours take 4,000 a kind
+LONGEST_ROW = 32_000_000  # bytes: a 15 MB model file in base64, and the pictures of its evaluation
+LARGEST_MANIFEST = 1_000_000  # bytes; ours take 4,000 per kind
 ROWS_AT_ONCE = 500
-PARQUET_ROWS = 2_000  # of one row group: 15 MB of histograms before they are compressed
+PARQUET_ROWS = 2_000  # per row group: 15 MB of histograms before compression
 PARQUET_ROWS_WITH_FILES = 10
 PARQUET_READER = Path(__file__).with_name("parquet_rows.py")
-PARQUET_LIMITS = limited.Limits(memory=1_000_000_000, seconds=3_600)  # a file of 2 GB is decoded in some minutes
-MOST_UNPACKED = 20_000_000_000  # bytes that one Parquet file may become
+PARQUET_LIMITS = limited.Limits(memory=1_000_000_000, seconds=3_600)  # a file of 2 GB takes a few minutes
+MOST_UNPACKED = 20_000_000_000  # bytes that one Parquet file may expand to
 
 _JSON_OBJECT = TypeAdapter(dict[str, Any])
 
 
 class Format(ABC):
-    """One way of writing rows.
+    """A file format for rows.
 
     Attributes:
-        name: as people ask for it.
-        ending: of a file's name.
-        has_manifest: there is a place for the manifest in the file.
+        name: the name by which it is requested.
+        ending: file name extension.
+        has_manifest: the file itself can contain the manifest.
     """
 
     name: str
@@ -63,11 +63,11 @@ class Format(ABC):
 
     @abstractmethod
     def write(self, columns: Sequence[Column], rows: Iterable[Row], manifest: Mapping[str, Any]) -> Iterator[bytes]:
-        """The pieces of a file."""
+        """Generate the file in pieces."""
 
     @abstractmethod
     def manifest(self, file: BinaryIO) -> Any:
-        """The manifest in a file, not checked; the file is at its beginning again.
+        """Read the manifest of a file, without validation, and rewind the file.
 
         Raises:
             InvalidInput: there is none.
@@ -77,11 +77,11 @@ class Format(ABC):
     def read(
         self, file: BinaryIO, columns: Sequence[Column], longest: int = LONGEST_ROW, seen: Seen = lambda size: None
     ) -> Numbered:
-        """The rows of a file, each with its number; one that cannot be used is an error and the others go on.
+        """The numbered rows of a file; an unusable row is returned as an error and reading continues.
 
         Args:
-            longest: bytes that a row may have.
-            seen: is told, piece by piece, how much was read.
+            longest: maximum size of a row in bytes.
+            seen: called for each piece with the number of bytes read.
         """
 
 
@@ -158,7 +158,7 @@ class Csv(Format):
         self, file: BinaryIO, columns: Sequence[Column], longest: int = LONGEST_ROW, seen: Seen = lambda size: None
     ) -> Numbered:
         by_name = {column.name: column for column in columns}
-        csv.field_size_limit(LONGEST_ROW)  # of the whole program, which reads CSV nowhere else
+        csv.field_size_limit(LONGEST_ROW)  # for the whole process, which reads CSV nowhere else
         lines = _RowsOfLines(file, longest, seen)
         reader = csv.reader(lines, strict=True)
         header: list[str] | None = None
@@ -181,7 +181,7 @@ class Csv(Format):
             except InvalidInput as error:
                 wrong = error
             yield number, wrong
-            if header is None:  # without it no row can be understood
+            if header is None:  # without the header no row can be read
                 return
 
 
@@ -236,10 +236,10 @@ class Parquet(Format):
     @staticmethod
     @contextmanager
     def _decoded(file: BinaryIO, longest: int) -> Iterator[tuple[Any, limited.Running]]:
-        """The file as an Arrow stream, from a process that has little memory.
+        """Read the file as an Arrow stream, decoded by a process with limited memory.
 
         Raises:
-            InvalidInput: it is no Parquet, or none that can be read so.
+            InvalidInput: it is not Parquet, or cannot be decoded this way.
         """
         import pyarrow as pa
 
@@ -255,7 +255,7 @@ class Parquet(Format):
 
 
 def _next_batch(stream: Any) -> Any | None:
-    """The next batch of rows; None after the last, and where the process that decodes them ended in the midst of it."""
+    """The next batch of rows; None after the last, or if the decoding process ended prematurely."""
     import pyarrow as pa
 
     try:
@@ -265,9 +265,9 @@ def _next_batch(stream: Any) -> Any | None:
 
 
 def _python_rows(batch: Any) -> Iterator[dict[str, Any] | InvalidInput]:
-    """The rows of an Arrow batch; the error in place of one with a value that Python cannot have, as text not in UTF-8.
+    """The rows of an Arrow batch; a row with a value that Python cannot represent, such as non-UTF-8 text, is an error.
 
-    Arrow checks neither texts nor the range of times before they are used.
+    Arrow validates neither text nor the range of times before they are used.
     """
     try:
         rows = batch.to_pylist()
@@ -282,7 +282,7 @@ def _python_rows(batch: Any) -> Iterator[dict[str, Any] | InvalidInput]:
 
 
 class Pieces:
-    """What a writer of files writes to, taken away piece by piece."""
+    """A file object for writers, whose contents are taken away piece by piece."""
 
     closed = False
 
@@ -299,13 +299,13 @@ class Pieces:
         return self._position
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Nothing is buffered."""
 
     def close(self) -> None:
-        """What was written can still be taken."""
+        """The contents can still be taken after closing."""
 
     def taken(self) -> bytes:
-        """What was written since this was asked last."""
+        """Return what was written since the last call."""
         piece = bytes(self._held)
         self._held.clear()
         return piece
@@ -319,9 +319,9 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 class _RowsOfLines:
-    """The lines of a CSV file as text, for `csv.reader`, which takes several for a row whose cells have line ends.
+    """The lines of a CSV file as text for `csv.reader`, which joins several if a cell contains newlines.
 
-    No character goes over the end of a line. A row has a bound, which would else be as long as its file.
+    No character spans two lines. The size of a row is limited; otherwise it could be as long as the file.
     """
 
     def __init__(self, file: BinaryIO, longest: int, seen: Seen) -> None:
@@ -329,7 +329,7 @@ class _RowsOfLines:
         self._number = self._taken = 0
 
     def begin_row(self) -> int:
-        """Begin the next row: the number of its first line."""
+        """Start the next row and return the number of its first line."""
         self._taken = 0
         return self._number + 1
 
@@ -341,13 +341,13 @@ class _RowsOfLines:
         self._taken += self._longest + 1 if line is None else len(line)
         if line is None or self._taken > self._longest:
             raise InvalidInput("the row", "…", f"at most {self._longest:,} bytes")
-        return line.decode("utf-8-sig" if self._number == 1 else "utf-8")  # spreadsheets begin with a byte order mark
+        return line.decode("utf-8-sig" if self._number == 1 else "utf-8")  # spreadsheets write a byte order mark
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
-    """The JSON object of a line; None where it is none."""
+    """Parse a line as a JSON object; None if it is not one."""
     with suppress(ValueError):
-        return _JSON_OBJECT.validate_json(line)  # four times as fast as json, and somewhat stricter
+        return _JSON_OBJECT.validate_json(line)  # four times as fast as json, and slightly stricter
     try:
         found = loaded(line)
     except ValueError:
@@ -362,7 +362,7 @@ def _named(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
 
 
 def _all_of(by_name: Mapping[str, Column], names: Sequence[str]) -> None:
-    """Refuse a table that has other columns than it should."""
+    """Reject a table with unexpected or missing columns."""
     for name in names:
         if name not in by_name:
             raise InvalidInput("column", name, f"one of {', '.join(by_name)}")
@@ -374,7 +374,7 @@ def _all_of(by_name: Mapping[str, Column], names: Sequence[str]) -> None:
 
 
 def _checked(by_name: Mapping[str, Column], given: Row, read: Callable[[Column, Any], Any]) -> Row:
-    """A row with a value for each column, in their order."""
+    """A row with a value for each column, in column order."""
     for name in given:
         if name not in by_name:
             raise InvalidInput(name, given[name], "left out: there is no such column")
@@ -386,7 +386,7 @@ def _checked(by_name: Mapping[str, Column], given: Row, read: Callable[[Column, 
 
 @contextmanager
 def _as_file(file: BinaryIO) -> Iterator[BinaryIO]:
-    """The same bytes in a file of the system's, from its beginning, as another process needs them."""
+    """The same bytes in an operating system file, rewound, as another process needs it."""
     try:
         file.fileno()
     except OSError:

@@ -1,13 +1,13 @@
-"""Which runs are good, in the form that CMS's tools read: run → ranges of lumisections, inclusive.
+"""Good runs in the format that CMS tools read: run → inclusive ranges of lumisections.
 
-A run is good where it is finished, nothing of it is missing or unscored, and at most so many of its items are bad.
-An item is bad where people say so of one of its parts; where nobody said anything, or people disagree, the verdict
-of the model that scored it counts. This is the drift tubes' own opinion and no certification: that takes all detectors.
+A run is good if it is finished, none of its items is missing or unscored, and at most a given share of them is bad. An
+item is bad if people labelled one of its parts so; without a label, or with a disagreement, the verdict of the model
+that scored it counts. This is the drift tubes' own view and not a certification, which takes all detectors.
 
-Histograms are of whole runs, so lumisections are known only from a file that has them, such as the one of those in
-which the detector was on; without it, the good runs are a list.
+Histograms cover whole runs, so lumisections are only known from a separate file, such as the list of those in which the
+detector was on. Without it, the good runs are a plain list.
 
-The form: {"302635": [[1, 35], [39, 120]], …}, after FWCore.PythonUtilities.LumiList of CMSSW.
+Format: {"302635": [[1, 35], [39, 120]], …}, after FWCore.PythonUtilities.LumiList of CMSSW.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from app.subsystems import Subsystem
 
 Ranges = Mapping[int, Sequence[tuple[int, int]]]  # run → (first, last) lumisections
 
-MOST_BAD = 0.05  # share of the items of a good run, unless asked otherwise
+MOST_BAD = 0.05  # default share of bad items in a good run
 AT_ONCE = 1_000  # runs
-LARGEST_LUMISECTIONS = 10_000_000  # bytes; those of a year have some 200 kB
+LARGEST_LUMISECTIONS = 10_000_000  # bytes; a year's file has about 200 kB
 
 
 def good_runs(
     store: Store, runs: tuple[int, int] | None, most_bad: int, lumisections: Ranges | None
 ) -> list[int] | dict[str, list[list[int]]]:
-    """The good runs among some, or among all.
+    """Select the good runs.
 
     Args:
-        runs: the first and the last.
-        most_bad: items that a good run may have bad.
-        lumisections: of the runs, where they are known; a run that it does not have is in no answer then.
+        runs: only runs from the first to the last.
+        most_bad: maximum share of bad items in a good run.
+        lumisections: by run, if known; runs not included are never good.
 
     Returns:
-        Numbers, ascending; with `lumisections` the ranges of those that are good.
+        Run numbers, ascending; with `lumisections`, the ranges of the good runs.
     """
     if most_bad < 0:
         raise InvalidInput("most bad", most_bad, "0 or more items")
@@ -59,15 +59,15 @@ def good_runs(
 
 
 def usual_most_bad(subsystem: Subsystem) -> int:
-    """How many items a good run may have bad, unless asked otherwise."""
+    """Default share of bad items in a good run."""
     return int(MOST_BAD * len(subsystem.places()))
 
 
 def read_lumisections(path: Path) -> Ranges:
-    """The ranges of a file in the form above.
+    """Parse a lumisection file in the above format.
 
     Raises:
-        InvalidInput: it is not in that form.
+        InvalidInput: it is not in that format.
     """
     form = 'an object of runs and their ranges, {"302635": [[1, 35]]}'
     given = read_json(path, "lumisections", form, LARGEST_LUMISECTIONS)
@@ -99,7 +99,7 @@ def _finished(store: Store, runs: tuple[int, int] | None) -> Iterator[Run]:
 
 
 def _corrections(store: Store, runs: tuple[int, int] | None) -> dict[int, int]:
-    """run → how many more of its items people call bad than the model does."""
+    """run → number of bad items by label minus number by the model's verdict."""
     more: dict[int, int] = {}
     for run, bad_by_model, evaluation in store.transfer.labelled(runs):
         if evaluation["state"] in (LabelState.LABELLED, LabelState.RESOLVED):

@@ -1,8 +1,8 @@
-"""Files into the database, in two passes: all of a file is checked and kept aside, then what is new of it is written.
+"""Import in two passes: the whole file is checked and staged, then its new rows are written.
 
-Nothing that is in the database is ever changed by it: a row is new, or the same as what is there, or in conflict with
-it. Unless asked otherwise nothing is written while one row is bad or in conflict. What follows from the rows (what
-people think of an item by now, which problems cover it) is worked out again at the end.
+An import never changes existing data: each row is new, identical to what is stored, or in conflict with it. By default
+nothing is written if any row is bad or in conflict. State derived from the rows (the label state of items, the known
+problems that cover them) is recomputed at the end.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-AT_ONCE = 200  # rows looked up, kept aside or written in one go
-LARGEST_DOCUMENT = 15_000_000  # bytes: MongoDB keeps 16 MB
+AT_ONCE = 200  # rows looked up, staged or written at once
+LARGEST_DOCUMENT = 15_000_000  # bytes: the limit of MongoDB is 16 MB
 
-_OF_A_RUN = ("histograms", "past_scores")  # kinds that need no more than their run
+_OF_A_RUN = ("histograms", "past_scores")  # kinds that depend only on their run
 
 
 @dataclass(frozen=True)
 class _Checked:
-    """A row in the midst of its checking."""
+    """A row being checked."""
 
     row: CheckedRow
     unique: tuple[Document, ...] = ()
@@ -57,7 +57,7 @@ class Importing:
     """The use cases: `driftwatch.importing`.
 
     Args:
-        facts: run → the fields of its document that follow from its items.
+        facts: run → the fields of its document that are derived from its items.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Importing:
         self._kinds = all_kinds(store.subsystem)
 
     def check(self, path: Path, name: str, by: str, bounds: Bounds = BY_COMMAND) -> Import:
-        """Check all of a file on disk: see `check_file`."""
+        """Check a whole file on disk: see `check_file`."""
         try:
             file = path.open("rb")
         except OSError as error:
@@ -78,16 +78,16 @@ class Importing:
     def check_file(
         self, file: BinaryIO, name: str, by: str, bounds: Bounds, is_wanted: Callable[[], bool] = lambda: True
     ) -> Import:
-        """Check all of a file, and keep what an import would do with each row; nothing else is changed by it.
+        """Check a whole file and stage what an import would do with each row; nothing else is changed.
 
         Args:
-            name: of the file, as whoever gave it knows it.
-            is_wanted: whether whoever gave it still waits; asked now and then, and in the end.
+            name: the file's name, as given by the user.
+            is_wanted: whether the user still waits; called now and then, and at the end.
 
         Raises:
-            InvalidInput: it is no export that this program can read.
-            FileTooLarge: it is, or becomes, more than the bounds allow; nothing of it is kept.
-            GivenUp: nobody waits for it any more; nothing of it is kept.
+            InvalidInput: it is not an export that this program can read.
+            FileTooLarge: it exceeds the limits; nothing is staged.
+            GivenUp: nobody waits for it any more; nothing is staged.
         """
         self.reconcile()
         import_id = self._store.imports.begin(name, by)
@@ -102,22 +102,22 @@ class Importing:
         return self._store.imports.checked(import_id)
 
     def find(self, import_id: str) -> Import:
-        """One import.
+        """Return one import.
 
         Raises:
-            NotFound: there is none with this id, or not any more.
+            NotFound: there is none with this id, or it has expired.
         """
         return self._store.imports.get(import_id)
 
     def write(self, import_id: str, by: str, keep_going: bool = False) -> Import:
-        """Add what is new of a file that was checked.
+        """Write the new rows of a checked file.
 
         Args:
-            keep_going: also where other rows are bad or in conflict; those are left out.
+            keep_going: write even if other rows are bad or in conflict; those are left out.
 
         Raises:
-            NotFound: there is no such import, or not any more.
-            Conflict: rows are bad or in conflict, by now; it was written already; another is being written.
+            NotFound: there is no such import, or it has expired.
+            Conflict: rows are bad or in conflict by now; it was already written; or another import is being written.
         """
         found = self._store.imports.get(import_id)
         if found.state is ImportState.CHECKED:
@@ -134,16 +134,16 @@ class Importing:
         return done
 
     def discard(self, import_id: str) -> None:
-        """Put away what was checked, without writing it.
+        """Discard a checked file without writing it.
 
         Raises:
-            NotFound: there is no such import, or not any more.
+            NotFound: there is no such import, or it has expired.
         """
         self._store.imports.get(import_id)
         self._store.imports.discard(import_id)
 
     def reconcile(self) -> None:
-        """Finish what a process that was ended left half written, and put away what nobody wants any more."""
+        """Finish imports left half-written by a killed process, and discard expired ones."""
         while lost := self._store.imports.take_lost():
             log.warning("going on with the import of %s, whose process was ended", lost.file)
             self._write(lost.id)
@@ -178,7 +178,7 @@ class Importing:
             watch.rows(len(batch), bad)
 
     def _read(self, kind: Kind, file: str, number: int, row: Mapping[str, Any] | DriftwatchError) -> _Checked:
-        """A row as a document, or what is wrong with it; that it is new has still to be found out."""
+        """Convert a row to a document, or return its error; whether it is new is determined later."""
         try:
             if isinstance(row, DriftwatchError):
                 raise row
@@ -193,7 +193,7 @@ class Importing:
         return _Checked(checked, tuple(unique))
 
     def _compared(self, import_id: str, kind: Kind, read: Sequence[_Checked]) -> list[CheckedRow]:
-        """The rows with what would be done with them, now that it is seen what is there."""
+        """The rows with what would be done with them, given what is stored."""
         good = [one for one in read if one.row.document is not None]
         known = _by_key(kind, self._store.transfer.known(kind.name, [f for one in good for f in one.unique]))
         needed = self._needed(import_id, kind, [one.row.document for one in good])
@@ -212,8 +212,8 @@ class Importing:
         """What would be done with a row.
 
         Args:
-            there: what stands in its place in the database.
-            needed: of what the rows of this kind are built on, the part that is there or in the file.
+            there: what is stored in its place.
+            needed: the prerequisites of this kind of row that are stored or in the file.
         """
         document, item = row.document, self._store.subsystem.item
         if kind.name == "scores":
@@ -238,17 +238,17 @@ class Importing:
         if kind.name == "thresholds" and document["model"] not in needed:
             return _wrong(row, Outcome.BAD, f"there is no model {document['model']}, nor in the file")
         if kind.name == "models" and document["active"] and self._store.models.active_name() is None:
-            try:  # it would be in use from now on
+            try:  # it would take effect immediately
                 self._models.require_working(document["_id"], document["card"], lambda: document["file"])
             except Conflict as error:
                 return _wrong(row, Outcome.BAD, str(error))
         return row
 
     def _needed(self, import_id: str, kind: Kind, documents: Sequence[Mapping[str, Any]]) -> frozenset[Any]:
-        """What the rows of a kind are built on, as far as it is in the database or new in this file.
+        """The prerequisites of a kind's rows that are stored or new in this file.
 
-        For histograms and past scores the numbers of runs, and `_of_other_kind` of those that are loaded; for scores
-        the keys of items that have a histogram; for thresholds the names of models.
+        For histograms and past scores, the numbers of runs, and `_of_other_kind` of the loaded ones; for scores, the
+        keys of items that have a histogram; for thresholds, the names of models.
         """
         if kind.name == "thresholds":
             return self._to_be_had(import_id, "models", {document["model"] for document in documents})
@@ -267,7 +267,7 @@ class Importing:
         return frozenset()
 
     def _to_be_had(self, import_id: str, kind: str, ids: set[Any]) -> frozenset[Any]:
-        """Those of some runs or models that are in the database, and not about to go, or new in this file."""
+        """Those runs or models that are stored and not being deleted, or new in this file."""
         there = self._store.transfer.known(kind, [{"_id": one} for one in sorted(ids)])
         found = {document["_id"] for document in there if document.get("state") != RunState.DELETING}
         keys = {_key(self._kinds[kind], {"_id": one}): one for one in ids}
@@ -275,7 +275,7 @@ class Importing:
         return frozenset(found | {one for key, one in keys.items() if _is_new(staged.get(key))})
 
     def _check_again(self, import_id: str) -> None:
-        """See whether what was new still is: the database may have changed since."""
+        """Check that the new rows are still new, as the database may have changed since."""
         for kind in self._kinds.values():
             for batch in self._store.imports.new(import_id, kind.name, AT_ONCE):
                 read = []
@@ -288,10 +288,10 @@ class Importing:
                     if row.outcome is not Outcome.NEW:
                         self._store.imports.change(import_id, row_id, row.outcome, row.why)
 
-    # --- the format of 2018, which knows of no runs ---
+    # --- the format of 2018, which has no runs ---
 
     def _new_runs(self, batch: Sequence[tuple[int, Any]], seen: dict[int, int], file: str, by: str) -> list[Any]:
-        """(number, row) of each run of a batch that is neither loaded nor was met before."""
+        """(number, row) of each run in a batch that is neither loaded nor already seen."""
         first: dict[int, int] = {}
         for number, row in batch:
             if not isinstance(row, Exception):
@@ -332,8 +332,8 @@ class Importing:
     # --- writing ---
 
     def _write(self, import_id: str) -> None:
-        """Add all that is new; done twice, or from the midst of it on, it comes to the same."""
-        runs: set[int] = set()  # that got histograms or scores
+        """Write all new rows; repeating or resuming this gives the same result."""
+        runs: set[int] = set()  # runs that got histograms or scores
         places: set[Any] = set()
         for kind in self._kinds.values():
             for documents in self._to_add(import_id, kind):
@@ -346,7 +346,7 @@ class Importing:
                 elif kind.name == "problems":
                     places |= {self._store.subsystem.place_of(document) for document in documents}
             if kind.name == "labels":
-                for run in sorted(runs):  # before the scores, which say whether somebody should look again
+                for run in sorted(runs):  # before the scores, which decide whether an item needs a recheck
                     self._store.imports.renew(import_id)
                     self._labelling.project_run(run)
         for place in sorted(places):
@@ -367,12 +367,12 @@ _MIXED = "one of the two is simulated and the other is not, this row or the run 
 
 
 def _of_other_kind(run: int, simulated: bool) -> tuple[int, bool]:
-    """What stands for the items of a loaded run that it must not get: simulated ones, or real ones."""
+    """Filter for the items that a loaded run must not get: simulated ones, or real ones."""
     return run, simulated
 
 
 def _batches(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """The rows in batches, of few rows where these are large: no batch fills the memory."""
+    """The rows in batches, smaller ones for large rows to limit memory use."""
     batch: list[T] = []
     held = 0
     for row in rows:
@@ -386,7 +386,7 @@ def _batches(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
 
 
 def _key(kind: Kind, unique: Mapping[str, Any]) -> str:
-    """The name of a place in the database, where one document of a kind can stand."""
+    """The key of a place in the database that only one document of a kind can occupy."""
     return f"{kind.name}:" + json.dumps({name: str(unique[name]) for name in sorted(unique)})
 
 
@@ -412,10 +412,10 @@ def _has_histogram(staged: Mapping[str, CheckedRow], histograms: Kind, unique: M
 
 
 def _size(document: Document) -> int:
-    """The bytes of a document in the database.
+    """Encode a document for the database.
 
     Raises:
-        InvalidInput: the database would not take it.
+        InvalidInput: the database would not accept it.
     """
     try:
         size = len(bson.encode(document))

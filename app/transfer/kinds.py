@@ -1,9 +1,9 @@
-"""What can be exported and imported: for each kind its columns, and how a document of the database is a row and back.
+"""The kinds of data that can be exported and imported: their columns, and conversion between documents and rows.
 
-A row from outside is checked as strictly as what people and servers send: whatever becomes a document here may be
-kept. What follows from other things (what people think of an item by now, how far it disagrees with the network,
-which problems cover it) is in no kind; it is worked out again. Nor are leases: who holds an item just now. Accounts
-and passwords never leave the database. Not for reading or writing the database: see `app.store.transfer`.
+Rows from outside are validated as strictly as other input: any document that is created here may be stored. Derived
+state (the label state of an item, its disagreement with the network, the known problems that cover it) is in no kind;
+it is recomputed. Leases on items are not exported either. Accounts and passwords never leave the database. Database
+access is in `app.store.transfer`.
 """
 
 from __future__ import annotations
@@ -43,48 +43,48 @@ Row = Mapping[str, Any]
 
 
 class Kind(ABC):
-    """One kind of what is kept.
+    """One kind of stored data.
 
     Attributes:
         name: "scores".
-        version: of its columns; raised when they change.
+        version: of its columns; incremented when they change.
         words: what it is, for the page.
         columns: of its rows.
-        longest: bytes that a row may have in a file.
+        longest: maximum size of a row in a file, in bytes.
     """
 
     name: str
     version = 1
-    longest = 200_000  # an item's counts take 4,000; what is found in them, 5,000
+    longest = 200_000  # an item's counts take 4,000 and its findings 5,000
     words: str
     columns: tuple[Column, ...]
-    own: tuple[str, ...]  # fields whose contents make two documents the same; times and names beside them do not
+    own: tuple[str, ...]  # fields that make two documents equal; times and names do not matter
 
     def __init__(self, subsystem: Subsystem) -> None:
         self.subsystem = subsystem
 
     @abstractmethod
     def row(self, document: Mapping[str, Any]) -> Document:
-        """A document as a row: a value for each column."""
+        """Convert a document to a row: a value for each column."""
 
     @abstractmethod
     def document(self, row: Row) -> Document:
-        """A row, whose values are of their columns' types, as a document.
+        """Convert a row, whose values have the types of their columns, to a document.
 
         Raises:
-            InvalidInput, UnusableHistogram: a value that cannot be.
+            InvalidInput, UnusableHistogram: a value is not allowed.
         """
 
     @abstractmethod
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
-        """The filters of which each finds at most one document: this one, or one that stands in its place."""
+        """Filters that each match at most one document: this one, or another in its place."""
 
     @abstractmethod
     def title(self, document: Mapping[str, Any]) -> str:
-        """What a document is of, in a few words."""
+        """What a document is about, in a few words."""
 
     def is_same(self, document: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-        """Whether a document that is known says the same."""
+        """Whether a stored document has the same contents."""
         return all(document.get(name) == known.get(name) for name in self.own)
 
     def _place_columns(self) -> tuple[Column, ...]:
@@ -150,7 +150,7 @@ class RunsKind(Kind):
         document = {name: value for name, value in row.items() if value is not None}
         if "source_kind" in document:
             _one_of("source_kind", document["source_kind"], [str(kind) for kind in SourceKind])
-        elif origin := told_by(document.get("source"), row["done"]):  # an export of the time before kinds were kept
+        elif origin := told_by(document.get("source"), row["done"]):  # exported before source kinds existed
             document |= origin.fields
         is_simulated = document.get("source_kind") == SourceKind.DEMONSTRATION or document.get("simulated", False)
         return {"_id": run_number(document.pop("number"), "number"), **document, "simulated": is_simulated}
@@ -383,9 +383,9 @@ class LabelsKind(Kind):
         document.pop("classes", None)
         if answer and not vocabulary.is_plain:
             document["classes"] = {str(part): name for part, name in answer.items()}
-        if document["simulated"] is None:  # an export of the time before: its run tells
+        if document["simulated"] is None:  # from an earlier export: the run decides
             del document["simulated"]
-        return document | {"projected": False, "withdrawn": False}  # as a new one: what follows is worked out again
+        return document | {"projected": False, "withdrawn": False}  # as if new: derived state is recomputed
 
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         number = {**self._identity_of(document), "seq": document["seq"]}
@@ -447,7 +447,7 @@ class ProblemsKind(Kind):
 
 
 class ModelsKind(Kind):
-    """A document here is that of a model with its `file`, its `evaluation` and whether it is `active` beside it."""
+    """Documents here are those of a model with its `file`, its `evaluation` and whether it is `active`."""
 
     name = "models"
     longest = LONGEST_ROW
@@ -517,7 +517,7 @@ class ModelsKind(Kind):
         return document["_id"]
 
     def _check(self, row: Row, state: str) -> Document:
-        """What it forgot, and whether it may be activated all the same."""
+        """How much it forgot, and whether it may be activated nevertheless."""
         if row["refused"] and state not in (ModelState.REFUSED, ModelState.RETIRED):
             raise InvalidInput("refused", True, f"false, where the state is {state}")
         if state == ModelState.REFUSED and not row["refused"]:
@@ -587,7 +587,7 @@ class ThresholdsKind(Kind):
 
 
 def all_kinds(subsystem: Subsystem) -> dict[str, Kind]:
-    """name → kind, in the order in which an import needs them: what is built on comes first."""
+    """name → kind, in import order: prerequisites come first."""
     kinds = (
         RunsKind,
         HistogramsKind,
@@ -602,7 +602,7 @@ def all_kinds(subsystem: Subsystem) -> dict[str, Kind]:
 
 
 def _together(row: Row, names: Mapping[str, str], where: str) -> Document | None:
-    """field → the value of its column, for columns that are given together or not at all."""
+    """field → value, for columns that are given together or not at all."""
     found = {field: row[name] for field, name in names.items()}
     missing = [names[field] for field, value in found.items() if value is None]
     if missing and len(missing) < len(found):
@@ -661,7 +661,7 @@ def _model_name(field: str, value: str) -> str:
 
 
 def _part(text: str) -> Any:
-    """The number of a part that is a key of JSON; the text where it is none, for the error that follows."""
+    """A part number given as a JSON key; the text itself if it is not a number, for the error that follows."""
     try:
         return whole_number(text)
     except ValueError:

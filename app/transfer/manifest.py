@@ -1,4 +1,4 @@
-"""What an export says of itself, so that it can be read years later: versions, filters, who made it and when."""
+"""The manifest of an export, so that it can be read years later: versions, filters, author and time."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from app.transfer.kinds import Kind
 from config import ROOT
 
 FORMAT = "driftwatch export"
-SCHEMA = 1  # of manifests; raised when an older program could misread one
+SCHEMA = 1  # of manifests; incremented when an older program could misread one
 
 
 @dataclass(frozen=True)
 class About:
-    """Who exports what of the database.
+    """Who exports what.
 
     Attributes:
         by: name of the account.
-        runs: the first and the last run; None for all.
-        at: when.
+        runs: first and last run; None for all.
+        at: time of the export.
     """
 
     by: str
@@ -33,7 +33,7 @@ class About:
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def manifest(self) -> dict[str, Any]:
-        """What every manifest begins with."""
+        """The fields that every manifest starts with."""
         return {
             "format": FORMAT,
             "schema": SCHEMA,
@@ -49,16 +49,16 @@ class About:
 
 
 def described(kind: Kind) -> dict[str, Any]:
-    """A kind, as it stands in a manifest."""
+    """A kind's entry in a manifest."""
     columns = [{"name": c.name, "type": str(c.type), "optional": c.optional, "words": c.words} for c in kind.columns]
     return {"kind": kind.name, "version": kind.version, "columns": columns}
 
 
 def kind_of(manifest: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Kind:
-    """The kind that a manifest, or one of its files, names.
+    """Return the kind named in a manifest, or in the entry of one of its files.
 
     Raises:
-        InvalidInput: there is no such kind, or its columns are of another version.
+        InvalidInput: there is no such kind, or its columns have a different version.
     """
     kind = kinds.get(str(manifest.get("kind")))
     if kind is None:
@@ -71,10 +71,10 @@ def kind_of(manifest: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Kind:
 
 
 def checked(manifest: Any) -> dict[str, Any]:
-    """A manifest from outside.
+    """Validate an external manifest.
 
     Raises:
-        InvalidInput: it is none, or of a later schema.
+        InvalidInput: it is not a manifest, or has a later schema.
     """
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InvalidInput("the manifest", manifest, f"a JSON object with format {FORMAT!r}")

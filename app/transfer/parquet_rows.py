@@ -1,8 +1,8 @@
-"""The rows of a Parquet file (standard input) as an Arrow stream (standard output): a script, run within limits.
+"""Converts Parquet (standard input) to an Arrow stream (standard output): a script, run within limits.
 
-A dictionary and run lengths let 13 kB of Parquet become gigabytes, and what the file says of its sizes need not be
-true. So it is decoded in a process that has little memory: see `app.limited`. What goes out is plain: a batch has at
-most `BATCH` bytes, or one row of at most so many bytes as a row may have. Imports nothing of Driftwatch.
+With dictionaries and run-length encoding, 13 kB of Parquet can become gigabytes, and the sizes stated in the file need
+not be true. So it is decoded in a process with limited memory: see `app.limited`. The output is plain: a batch has at
+most `BATCH` bytes, or one row within the size limit for rows. Imports nothing of Driftwatch.
 
     parquet_rows.py LONGEST_ROW MOST
 """
@@ -16,10 +16,10 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-BATCH = 4_000_000  # bytes; as Python objects up to ten times as much
-ROWS = 500  # of a batch
+BATCH = 4_000_000  # bytes; up to ten times as much as Python objects
+ROWS = 500  # per batch
 MOST_COLUMNS = 1_000  # ours have 23
-LARGEST_METADATA = 1_000_000  # bytes, of which our manifest takes 3,000
+LARGEST_METADATA = 1_000_000  # bytes; our manifest takes 3,000
 
 
 def main(longest: int, most: int) -> None:
@@ -57,14 +57,14 @@ def _copy(file: BinaryIO, out: BinaryIO, longest: int, most: int) -> None:
 
 
 def _rows(parquet: pq.ParquetFile, group: int) -> int:
-    """How many rows to decode in one go, by what the file says of their size; if that is not true, memory runs out."""
+    """Number of rows to decode at once, from the sizes stated in the file; if they are wrong, memory runs out."""
     metadata = parquet.metadata.row_group(group)
     each = metadata.total_byte_size // max(1, metadata.num_rows) + 1
     return max(1, min(ROWS, BATCH // max(1, each)))
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch in pieces that are small, or of one row."""
+    """Split a batch into small pieces, or single rows."""
     if batch.nbytes <= BATCH or batch.num_rows == 1:
         yield batch
         return
@@ -74,7 +74,7 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _is_plain(kind: pa.DataType, within: bool = False) -> bool:
-    """Whether a value takes about as many bytes as it has: no dictionary, nothing that lists could repeat for free."""
+    """Whether values take about as many bytes as they contain: no dictionaries or lists that could repeat for free."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _is_plain(kind.value_type, within=True)
     takes_bytes = (

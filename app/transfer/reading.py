@@ -1,8 +1,8 @@
-"""Files as they come from outside: which kinds are in them, and their rows one by one.
+"""Reading external files: which kinds they contain, and their rows.
 
-A file is a zip with a manifest, a Parquet or JSON Lines file of one kind, or one in the training format of 2018; what
-it is, is told from its first bytes and not from its name. A zip may have been unpacked and packed again, by a Mac too:
-what lies in a folder beside its manifest is found there.
+A file is a zip with a manifest, a Parquet or JSON Lines file of one kind, or a file in the training format of 2018. The
+type is detected from its first bytes and not from its name. A zip may have been unpacked and repacked, even on a Mac:
+files in the same folder as the manifest are found.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from app.transfer.manifest import checked, kind_of
 
 T = TypeVar("T")
 
-LARGEST_INDEX = 1_000_000  # bytes of a zip's list of its files, which takes ten times as much in memory
-PACKED_BY = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others may ask for any memory, and nobody needs them
+LARGEST_INDEX = 1_000_000  # bytes of a zip's directory, which takes ten times as much in memory
+PACKED_BY = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # other methods are not needed and may use unlimited memory
 PIECE = 1 << 20  # bytes
 MANIFEST = "manifest.json"
-OF_A_MAC = "__MACOSX"  # the folder that a Mac adds
-# What zipfile raises on damaged files, and on what it does not know.
+OF_A_MAC = "__MACOSX"  # folder added by macOS
+# Raised by zipfile for damaged files and unsupported features.
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a file has of one kind.
+    """The data of one kind in a file.
 
     Attributes:
         kind: None for the histograms of a file in the subsystem's own format, whose rows are (run, histogram).
         file: its name.
-        rows: each with its number.
+        rows: numbered rows.
     """
 
     kind: Kind | None
@@ -54,16 +54,16 @@ class Part:
 def parts(
     file: BinaryIO, name: str, kinds: Mapping[str, Kind], own: OwnFormat | None, bounds: Bounds, watch: Watch
 ) -> Iterator[Part]:
-    """The parts of a file, to be read in their order.
+    """The parts of a file, in reading order.
 
     Args:
-        name: of the file, as whoever gave it knows it.
-        kinds: in the order in which they are needed.
-        own: the format that the subsystem alone has.
+        name: the file's name, as given by the user.
+        kinds: in import order.
+        own: the subsystem's own format.
 
     Raises:
-        InvalidInput: it is no export, or one that this program cannot read.
-        FileTooLarge, GivenUp: as the watch has it.
+        InvalidInput: it is not an export, or not one that this program can read.
+        FileTooLarge, GivenUp: raised by the watch.
     """
     try:
         size = file.seek(0, 2)
@@ -97,7 +97,7 @@ def _single(file: BinaryIO, name: str, form: Format, kinds: Mapping[str, Kind], 
 
 def _of_zip(file: BinaryIO, kinds: Mapping[str, Kind], bounds: Bounds, watch: Watch) -> Iterator[Part]:
     try:
-        inside: Any = zipfile  # what it is about to hold in memory; there is no other way to ask
+        inside: Any = zipfile  # reads the size of the directory before loading it; zipfile has no public way
         index = inside._EndRecData(file)
         if index and index[inside._ECD_SIZE] > LARGEST_INDEX:
             raise FileTooLarge(f"The zip has a list of its files of more than {LARGEST_INDEX:,} bytes.")
@@ -115,7 +115,7 @@ _Entries = list[tuple[Mapping[str, Any], zipfile.ZipInfo]]
 
 
 def _files(archive: zipfile.ZipFile, kinds: Mapping[str, Kind], bounds: Bounds) -> dict[str, _Entries]:
-    """kind → the entries of the manifest that are of it, each with the file that the zip has of it."""
+    """kind → its manifest entries, each with its file in the zip."""
     if sum(packed.file_size for packed in archive.infolist()) > bounds.unpacked:
         raise FileTooLarge(f"The file has more than {bounds.unpacked:,} bytes when it is unpacked. {bounds.beyond}")
     there = _beside_manifest(archive)
@@ -129,7 +129,7 @@ def _files(archive: zipfile.ZipFile, kinds: Mapping[str, Kind], bounds: Bounds) 
         raise InvalidInput("files", entries, "a list of objects")
     for entry in entries:
         name = entry.get("name")
-        packed = there.pop(name, None) if isinstance(name, str) else None  # each is read once
+        packed = there.pop(name, None) if isinstance(name, str) else None  # read each file only once
         if packed is None or _ending(name) not in FORMATS:
             raise InvalidInput("name", name, f"a file of the zip that ends in one of {', '.join(FORMATS)}, named once")
         found.setdefault(kind_of(entry, kinds).name, []).append((entry, packed))
@@ -137,7 +137,7 @@ def _files(archive: zipfile.ZipFile, kinds: Mapping[str, Kind], bounds: Bounds) 
 
 
 def _beside_manifest(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """name → file, of those in the folder of the only manifest."""
+    """name → file, for the files in the folder of the only manifest."""
     paths = [(PurePosixPath(packed.filename.replace("\\", "/")), packed) for packed in archive.infolist()]
     ours = [(path, packed) for path, packed in paths if OF_A_MAC not in path.parts]
     folders = {path.parent for path, _ in ours if path.name == MANIFEST}
@@ -156,11 +156,11 @@ def _beside_manifest(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 def _entry(
     archive: zipfile.ZipFile, packed: zipfile.ZipInfo, entry: Mapping[str, Any], kind: Kind, watch: Watch
 ) -> Numbered:
-    """The rows of a file of a zip, and what is wrong with the file as a whole as one more."""
+    """The rows of a file in a zip; an error of the file as a whole is added as one more row."""
     form, number = FORMATS[_ending(entry["name"])], 0
     try:
         with _Hashed(archive, packed) as file:
-            if form.name == "parquet":  # its index stands at its end
+            if form.name == "parquet":  # its index is at the end
                 with tempfile.TemporaryFile() as whole:
                     while piece := file.read(PIECE):
                         watch.read(0)
@@ -190,11 +190,11 @@ def _ending(name: Any) -> str:
 
 
 class _Damaged(Exception):
-    """What is wrong with a zip."""
+    """The error for a faulty zip."""
 
 
 class _Hashed:
-    """A file of a zip that is read once, and hashed meanwhile."""
+    """A file in a zip, read once and hashed on the way."""
 
     def __init__(self, archive: zipfile.ZipFile, packed: zipfile.ZipInfo) -> None:
         self._digest = hashlib.sha256()

@@ -1,1 +1,1 @@
-"""What the browser and other programs see: pages in rooms as the menu has them, and the API. See `blueprints`."""
+"""The pages, grouped as in the menu, and the API. See `blueprints`."""

@@ -1,4 +1,4 @@
-"""All pages and the API, registered on the application, and what every answer passes through."""
+"""Registration of all pages and the API with the application, and the processing common to all responses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def init_app(app: Flask) -> None:
     views = {name: driftwatch.of(name).subsystem.views() for name in driftwatch.subsystems}
     for page in PAGES:
         app.register_blueprint(page.blueprint)
-    owners = app.extensions["owners"] = {}  # blueprint → the subsystem whose own it is
+    owners = app.extensions["owners"] = {}  # blueprint → the subsystem that owns it
     for name, its in views.items():
         for blueprint in its.pages:
             app.register_blueprint(blueprint)
@@ -48,11 +48,11 @@ def init_app(app: Flask) -> None:
 
 
 def _chosen(endpoint: str, plain: Callable[..., Any], described: Callable[..., Any]) -> Callable[..., Any]:
-    """A view that is the one of the subsystem at hand, where that has its own.
+    """A view that a subsystem may replace by its own.
 
     Args:
-        described: the one of the subsystem that is meant where nobody names one: the description of the API has what
-            it takes and gives.
+        described: the view of the default subsystem, whose request and response appear in the description of the
+            API.
     """
 
     @wraps(described)

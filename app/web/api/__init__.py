@@ -1,1 +1,1 @@
-"""The API, a module a topic; put together in `blueprint`."""
+"""The API, one module per topic; assembled in `blueprint`."""

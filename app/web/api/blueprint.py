@@ -1,4 +1,4 @@
-"""The API under /api/v1/: the same use cases as the pages, as JSON. Its description is made from this code."""
+"""The API under /api/v1/: the same use cases as the pages, as JSON. Its description is generated from this code."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ PARTS = (
 
 
 def init_app(app: Flask, own: Mapping[str, Sequence[Blueprint]], owners: dict[str, str]) -> None:
-    """Register all parts.
+    """Register all parts of the API.
 
     Args:
-        own: parts that are a subsystem's own, by its name.
-        owners: is told the subsystem of each of their blueprints.
+        own: a subsystem's own parts, by its name.
+        owners: receives the subsystem of each of their blueprints.
     """
     blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
     for part in PARTS:
@@ -59,7 +59,7 @@ def init_app(app: Flask, own: Mapping[str, Sequence[Blueprint]], owners: dict[st
 
 
 def describe() -> dict[str, Any]:
-    """What this API takes and gives, as an OpenAPI document."""
+    """The description of this API as an OpenAPI document."""
     return spec.spec
 
 
@@ -68,7 +68,7 @@ def nothing_here(path: str) -> Any:
 
 
 def _remember(response: Response) -> Any:
-    """Let a client that asks again and again be told that nothing changed."""
+    """Allow polling clients to be answered that nothing has changed."""
     if request.method == "GET" and response.status_code == 200 and not response.is_streamed:
         response.add_etag()
         response.headers["Cache-Control"] = "no-cache"

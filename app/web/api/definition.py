@@ -1,4 +1,4 @@
-"""How the API checks requests and answers, and describes itself: what all of its modules share."""
+"""Validation of requests and responses, and the description of the API, shared by all of its modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFUSED = {"HTTP_401": Problem, "HTTP_403": Problem}  # nobody is signed in; the
 
 
 def _refuse(_request, _response, error: Any, *_: object) -> None:
-    """Turn what pydantic found into our own error, which the one handler answers."""
+    """Convert pydantic's errors to our own, which the common error handler answers."""
     if error is None:
         return
     first = error.errors()[0]
@@ -30,16 +30,16 @@ def _refuse(_request, _response, error: Any, *_: object) -> None:
 
 
 class _Plugin(FlaskPlugin):
-    """What SpecTree does with a request and an answer, but for two cases that it does not expect."""
+    """SpecTree's handling of requests and responses, except for two cases that it does not expect."""
 
     def request_validation(self, request: Any, query: Any, json: Any, *others: Any) -> None:
-        """Refuse a form where JSON is wanted: it would be no body at all."""
+        """Reject a form where JSON is expected: SpecTree would take it for an empty body."""
         if json and request.mimetype in self.FORM_MIMETYPE:
             raise InvalidInput("Content-Type", request.mimetype, "application/json")
         super().request_validation(request, query, json, *others)
 
     def validate_response(self, resp: Any, *others: Any) -> Any:
-        """Leave an answer as it is that is made while it is sent: it would be read into memory."""
+        """Leave a streamed response alone, which would otherwise be read into memory."""
         if isinstance(resp, Response) and resp.is_streamed:
             return resp, None
         return super().validate_response(resp, *others)
@@ -51,7 +51,7 @@ spec = SpecTree(
     title="Driftwatch",
     version="1",
     mode="strict",
-    path="openapi",  # of pages of its own, which are not served: see `describe`
+    path="openapi",  # SpecTree's own pages are not served: see `describe`
     page_templates={},
     before=_refuse,
     validation_error_status=400,
@@ -62,10 +62,10 @@ spec = SpecTree(
 
 
 def pages_of(page: int, size: int, count: int) -> int:
-    """How many pages there are; there is always a first.
+    """Number of pages; there is always a first.
 
     Raises:
-        NotFound: the page asked for is beyond the last.
+        NotFound: the requested page is beyond the last.
     """
     pages = max(1, ceil(count / size))
     if page > pages:

@@ -1,4 +1,4 @@
-"""The part of the API that says how far runs are from what their model was trained on."""
+"""The drift part of the API: how far runs are from their model's training data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DriftQuery(Asked):
 
 
 class DriftOut(BaseModel):
-    """How far one run is from what the model that scored it was trained on."""
+    """Distance of one run from the training data of the model that scored it."""
 
     run: int
     simulated: bool = Field(description="it comes from a demonstration")
@@ -57,7 +57,7 @@ class DriftAsked(BaseModel):
 @blueprint.get("/drift")
 @spec.validate(resp=Answers(HTTP_200=DriftsOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["drift"])
 def list_drift(query: DriftQuery) -> DriftsOut:
-    """How far runs are from what their model was trained on, newest first."""
+    """How far runs are from their model's training data, newest first."""
     if query.first > query.last:
         raise InvalidInput("last", query.last, f"at least {query.first}, the first run")
     driftwatch = current_driftwatch()
@@ -74,7 +74,7 @@ def list_drift(query: DriftQuery) -> DriftsOut:
 @needs("measure_drift")
 @spec.validate(resp=Answers(HTTP_202=DriftAsked, HTTP_503=Problem, **REFUSED), tags=["drift"])
 def ask_for_drift() -> tuple[DriftAsked, int]:
-    """Have measured, in the background, what is not measured of the runs that the model in use scored."""
+    """Measure in the background all unmeasured runs scored by the active model."""
     driftwatch = current_driftwatch()
     driftwatch.drifts.ask(by=person().name)
     return DriftAsked(left=driftwatch.store.runs.count_to_measure(driftwatch.model)), 202

@@ -1,4 +1,4 @@
-"""The part of the API about what a model was found to be worth: the figures, and having it evaluated."""
+"""The evaluation part of the API: a model's figures, and requests to evaluate it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ blueprint = Blueprint("evaluation", __name__)
 
 
 class EvaluationOut(BaseModel):
-    """What a model was found to be worth, as far as that is known."""
+    """A model's evaluation, if there is one."""
 
     under_way: bool = Field(description="it is being evaluated: ask again")
     doing: str = Field(description="what is being done, where it is under way")
@@ -33,7 +33,7 @@ class EvaluationOut(BaseModel):
 @blueprint.get("/models/<name>/evaluation")
 @spec.validate(resp=Answers(HTTP_200=EvaluationOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
 def show_evaluation(name: str) -> EvaluationOut:
-    """What a model was found to be worth, and whether it is being evaluated."""
+    """A model's evaluation, and whether one is in progress."""
     return evaluation_of(name)
 
 
@@ -41,16 +41,16 @@ def show_evaluation(name: str) -> EvaluationOut:
 @needs("keep_evaluation")
 @spec.validate(resp=Answers(HTTP_202=EvaluationOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["models"])
 def ask_for_evaluation(name: str) -> tuple[EvaluationOut, int]:
-    """Have a model evaluated in the background, again if it was before; the result is kept in its place."""
+    """Evaluate a model in the background; the result replaces an earlier one."""
     current_driftwatch().evaluate(name, by=person().name)
     return evaluation_of(name), 202
 
 
 def evaluation_of(name: str, read: Callable[[str], Any] = json.loads) -> EvaluationOut:
-    """What is known of a model's worth.
+    """What is known about a model's evaluation.
 
     Args:
-        read: makes of the kept figures, JSON, what is answered.
+        read: converts the stored figures, JSON, to the response.
     """
     driftwatch = current_driftwatch()
     known, job = driftwatch.models.known(name), driftwatch.last_evaluation(name)

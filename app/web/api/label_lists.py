@@ -1,4 +1,4 @@
-"""Who said what, in the API: the list of the page `/data/user_scores/` as JSON and as CSV."""
+"""The label events in the API: the list of the page `/data/user_scores/` as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class LabelsQuery(LabelsFilter):
 
 
 class ListedLabelOut(LabelOut):
-    """One thing that one person said; what it says is left out where a second opinion is wanted of the reader."""
+    """One event by one person; its answer is left out while a second opinion is wanted from the reader."""
 
     bad: list[int] | None
     classes: dict[int, str] | None
@@ -83,7 +83,7 @@ class LabelListOut(BaseModel):
     tags=["labels"],
 )
 def list_labels(query: LabelsQuery) -> LabelListOut:
-    """Everything that people said of items, newest first; also what they withdrew."""
+    """All label events, newest first, including withdrawn ones."""
     driftwatch = current_driftwatch()
     labels, reader = driftwatch.store.labels, reader_of()
     count = min(labels.count(query.wanted, MOST_ANSWERED), MOST_ANSWERED)
@@ -96,5 +96,5 @@ def list_labels(query: LabelsQuery) -> LabelListOut:
 @blueprint.get("/labels.csv")
 @spec.validate(resp=Answers("HTTP_200", HTTP_503=Problem, **REFUSED), tags=["labels"])
 def labels_csv(query: LabelsFilter) -> Response:
-    """The same as a CSV file, every page of it, up to 100,000 rows."""
+    """The same list as a CSV file, up to 100,000 rows."""
     return events_file(query.wanted)

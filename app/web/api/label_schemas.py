@@ -1,4 +1,4 @@
-"""What goes in and out of the labelling API, as types: see `schemas`."""
+"""The types of the labelling API: see `schemas`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from app.labelling.queue import Where
 from app.web.api.places import PlaceOut, WithPlace, keys_of
 from app.web.api.schemas import Problem
 
-MOST_PARTS = 10_000  # of an item
-MOST_AT_ONCE = 20  # places in one request; a page has two
+MOST_PARTS = 10_000  # per item
+MOST_AT_ONCE = 20  # places per request; a page has two
 
 
 Tab = Field("", pattern="^[A-Za-z0-9-]{0,64}$", description="of a browser, by a name of its own; empty for a program")
@@ -33,7 +33,7 @@ class PlaceInRun(WithPlace):
 
     @property
     def where(self) -> Where:
-        """Raises InvalidInput: there is no such place."""
+        """Raise InvalidInput if there is no such place."""
         return self.run, self.place()
 
     @classmethod
@@ -52,7 +52,7 @@ class Places(Given):
 
 
 class SeenState(Given):
-    """What a person had before them: a label is refused where the item is not in this state any more."""
+    """The state that a person saw: a label is refused if the item is no longer in this state."""
 
     seq: int = Field(ge=0, le=MOST_SEQ, description="of the newest event of the item; 0 where there was none")
     model: str = Field(max_length=200)
@@ -68,7 +68,7 @@ class SeenState(Given):
 
 
 class ClaimIn(WithPlace):
-    """What is wanted from the queue; the first key of a place narrows it down."""
+    """A request to the queue; the first key of a place restricts it."""
 
     strategy: Strategy = DEFAULT
     run: int | None = Field(None, ge=1, le=LARGEST_RUN, description="of this run only")
@@ -102,14 +102,14 @@ class LabelIn(PlaceInRun):
 
     @property
     def answer(self) -> Answer | list[int]:
-        """Raises InvalidInput: none is given."""
+        """Raise InvalidInput if none is given."""
         if self.bad is None and not self.classes:
             raise InvalidInput("bad", None, "given")
         return self.classes or self.bad or []
 
 
 class LabelOut(PlaceOut):
-    """One thing that one person said of an item."""
+    """One event by one person about one item."""
 
     id: str
     key: str
@@ -149,7 +149,7 @@ class UndoIn(Given):
 
 
 class CurrentOut(BaseModel):
-    """What there is now that the person has not seen."""
+    """The current state that the person has not seen."""
 
     events: list[LabelOut]
     model: str
@@ -170,6 +170,6 @@ class CurrentOut(BaseModel):
 
 
 class StaleProblem(Problem):
-    """A conflict, with both sides to be compared."""
+    """A conflict, with both sides for comparison."""
 
     current: CurrentOut | None = None

@@ -1,4 +1,4 @@
-"""The labelling part of the API: the queue, and labels. The page for labelling lives by it."""
+"""The labelling part of the API: the queue, and labels. The labelling page uses it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ AWAY = {"HTTP_503": Problem}
 @needs("label")
 @spec.validate(resp=Answers(HTTP_200=ClaimOut, **REFUSED, **AWAY), tags=["labels"])
 def claim(json: ClaimIn) -> Response:
-    """Get the next item, and hold it for ten minutes."""
+    """Get the next item and hold it for ten minutes."""
     wanted = narrowed(json)
     claimed = _labelling().claim(
         person().name,
@@ -73,7 +73,7 @@ def claim(json: ClaimIn) -> Response:
 @needs("label")
 @spec.validate(resp=Answers(HTTP_200=Places, **REFUSED, **AWAY), tags=["labels"])
 def renew(json: Places) -> Places:
-    """Hold items for ten minutes more; those that are still held."""
+    """Renew the hold on items by ten minutes, and return those still held."""
     return Places.at(_labelling().renew(person().name, [item.where for item in json.items], json.tab))
 
 
@@ -81,7 +81,7 @@ def renew(json: Places) -> Places:
 @needs("label")
 @spec.validate(resp=Answers("HTTP_204", **REFUSED, **AWAY), tags=["labels"])
 def release(json: Places) -> tuple[str, int]:
-    """Give items back that no other tab holds: those named, or all of a tab where none is."""
+    """Release items that no other tab holds: the given ones, or all of a tab if none are given."""
     _labelling().release(person().name, [item.where for item in json.items], json.tab)
     return "", 204
 
@@ -95,7 +95,7 @@ def release(json: Places) -> tuple[str, int]:
     tags=["labels"],
 )
 def submit(json: LabelIn) -> tuple[LabelOut, int] | Response:
-    """Keep a label or a skip: 201; 200 where the same key was kept before; 409 where the item changed meanwhile."""
+    """Store a label or a skip: 201; 200 if the same key was already stored; 409 if the item has changed meanwhile."""
     run, place = json.where
     try:
         kept = _labelling().submit(
@@ -121,7 +121,7 @@ def submit(json: LabelIn) -> tuple[LabelOut, int] | Response:
     resp=Answers(HTTP_201=LabelOut, **REFUSED, HTTP_404=Problem, HTTP_409=Problem, HTTP_503=Problem), tags=["labels"]
 )
 def undo(label_id: str, json: UndoIn) -> tuple[LabelOut, int]:
-    """Withdraw a label or a skip of one's own."""
+    """Withdraw one's own label or skip."""
     return LabelOut.of(_labelling().undo(person().name, label_id, json.key).event), 201
 
 
@@ -134,10 +134,10 @@ def list_mine() -> LabelsOut:
 
 
 def narrowed(json: ClaimIn) -> dict[str, int]:
-    """What narrows the queue down.
+    """The restriction of the queue.
 
     Raises:
-        InvalidInput: another key of a place than the first, or a value that it cannot have.
+        InvalidInput: a key other than the first of a place, or a value that is not allowed.
     """
     wanted, first = json.place_filter(), current_subsystem().keys[0]
     for key in wanted:

@@ -1,4 +1,4 @@
-"""The part of the API about what models are worth: their thresholds, and how two of them compare."""
+"""The models part of the API: thresholds, and comparisons of two models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ blueprint = Blueprint("models", __name__)
 
 
 class ThresholdOut(BaseModel):
-    """From which score a part of an item is bad, for one use, and what that means on the test set."""
+    """The score from which a part of an item is bad, for one use, and its performance on the test set."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -54,7 +54,7 @@ class ComparisonRequest(Given):
 
 
 class ComparisonOut(BaseModel):
-    """Two models side by side, as far as that is known."""
+    """A comparison of two models, if there is one."""
 
     under_way: bool = Field(description="it is being compared: ask again")
     step: str = Field("", description="what is being done, where it is under way")
@@ -70,7 +70,7 @@ ANSWERS: dict[str, Any] = {"HTTP_404": Problem, "HTTP_503": Problem}
 @blueprint.get("/models/<name>/thresholds")
 @spec.validate(resp=Answers(HTTP_200=ThresholdsOut, **ANSWERS), tags=["models"])
 def list_thresholds(name: str) -> ThresholdsOut:
-    """The thresholds of a model: those that stand, and who set them."""
+    """The current thresholds of a model, and who set them."""
     return _thresholds(name)
 
 
@@ -78,7 +78,7 @@ def list_thresholds(name: str) -> ThresholdsOut:
 @needs("set_threshold")
 @spec.validate(resp=Answers(HTTP_200=ThresholdsOut, **REFUSED, **ANSWERS), tags=["models"])
 def set_threshold(name: str, json: ThresholdRequest) -> ThresholdsOut:
-    """Set from which score a part is bad; it holds for what is scored from then on, also by a re-evaluation."""
+    """Set the score from which a part is bad; it applies to future scoring and re-evaluations."""
     current_driftwatch().set_threshold(name, json.use, json.score, json.why, by=person().name)
     return _thresholds(name)
 
@@ -86,7 +86,7 @@ def set_threshold(name: str, json: ThresholdRequest) -> ThresholdsOut:
 @blueprint.get("/models/<name>/comparisons/<other>")
 @spec.validate(resp=Answers(HTTP_200=ComparisonOut, **ANSWERS), tags=["models"])
 def show_comparison(name: str, other: str) -> ComparisonOut:
-    """What comparing a model with another found, and whether that is under way."""
+    """The comparison of a model with another, and whether one is in progress."""
     return comparison_of(name, other)
 
 
@@ -94,16 +94,16 @@ def show_comparison(name: str, other: str) -> ComparisonOut:
 @needs("compare_models")
 @spec.validate(resp=Answers(HTTP_202=ComparisonOut, **REFUSED, **ANSWERS), tags=["models"])
 def ask_for_comparison(name: str, other: str, json: ComparisonRequest) -> tuple[ComparisonOut, int]:
-    """Have two models compared in the background, again if they were before."""
+    """Compare two models in the background; the result replaces an earlier one."""
     current_driftwatch().compare(name, other, json.runs, by=person().name)
     return comparison_of(name, other), 202
 
 
 def comparison_of(name: str, other: str, read: Callable[[str], Any] = json_text.loads) -> ComparisonOut:
-    """What is known of two models side by side.
+    """What is known about the comparison of two models.
 
     Args:
-        read: makes of the kept figures, JSON, what is answered.
+        read: converts the stored figures, JSON, to the response.
     """
     driftwatch = current_driftwatch()
     pair = (driftwatch.models.get(name).name, driftwatch.models.get(other).name)
@@ -133,7 +133,7 @@ def _thresholds(name: str) -> ThresholdsOut:
 @blueprint.get("/models")
 @spec.validate(resp=Answers(HTTP_200=ModelsOut, HTTP_503=Problem), tags=["models"])
 def list_models() -> ModelsOut:
-    """Every model with its card, oldest first."""
+    """All models with their cards, oldest first."""
     return ModelsOut(models=[ModelOut.of(model) for model in current_driftwatch().models.all()])
 
 

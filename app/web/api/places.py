@@ -1,4 +1,4 @@
-"""The keys of places in the API: what goes in and out has those of its own subsystem, as fields beside the others."""
+"""Keys of places in the API: requests and responses have those of their subsystem as additional fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_FIELD = "left out: there is no such field"
 
 
 def _described(schema: dict[str, Any]) -> None:
-    """Add the keys of all subsystems to the description of what has them."""
+    """Add the keys of all subsystems to the description of schemas that have them."""
     properties = schema.setdefault("properties", {})
     for subsystem in SUBSYSTEMS:
         for key in subsystem.path:
@@ -28,15 +28,15 @@ def _described(schema: dict[str, Any]) -> None:
 
 
 class WithPlace(Given):
-    """What is given with some keys of a place beside its own fields."""
+    """A request with some keys of a place as additional fields."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra=_described)
 
     def place_filter(self) -> dict[str, int]:
-        """Those keys of a place that are given.
+        """The given keys of a place.
 
         Raises:
-            InvalidInput: a field that is none, or a value that its key cannot have.
+            InvalidInput: an unknown field, or a value that its key cannot have.
         """
         allowed = current_subsystem().allowed
         wanted = {}
@@ -48,10 +48,10 @@ class WithPlace(Given):
         return wanted
 
     def place(self) -> Any:
-        """The place that is given.
+        """The given place.
 
         Raises:
-            InvalidInput: a field that is none or that lacks, or there is no such place.
+            InvalidInput: a field is unknown or missing, or there is no such place.
         """
         subsystem, extra = current_subsystem(), self.model_extra or {}
         for field, value in extra.items():
@@ -64,7 +64,7 @@ class WithPlace(Given):
 
 
 class PlaceOut(BaseModel):
-    """What is answered with the keys of a place beside its own fields."""
+    """A response with the keys of a place as additional fields."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra=_described)
 
@@ -75,7 +75,7 @@ def keys_of(place: Any) -> Mapping[str, int]:
 
 
 def checked_sort(sort: str, allowed: tuple[str, ...]) -> str:
-    """By what a list is sorted: one of some words, or a key of a place.
+    """The order of a list: one of some words, or a key of a place.
 
     Raises:
         InvalidInput: it is neither.

@@ -1,4 +1,4 @@
-"""Re-evaluations as they go out of the API, and what asks for one."""
+"""The types of re-evaluations in the API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ReevaluationRequest(Given):
 
 
 class ReevaluationOut(BaseModel):
-    """Runs that are scored again by the model in use, the newest first."""
+    """A re-evaluation: runs rescored with the active model, newest first."""
 
     id: str
     state: ReevaluationState

@@ -1,4 +1,4 @@
-"""The part of the API that has runs scored again by the model in use."""
+"""The re-evaluation part of the API: rescoring runs with the active model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHANGED = Answers(HTTP_200=ReevaluationOut, HTTP_404=Problem, HTTP_409=Problem, 
 @blueprint.get("/reevaluations")
 @spec.validate(resp=Answers(HTTP_200=ReevaluationsOut, HTTP_503=Problem, **REFUSED), tags=["re-evaluations"])
 def list_reevaluations() -> ReevaluationsOut:
-    """The last re-evaluations, newest first."""
+    """The latest re-evaluations, newest first."""
     found = current_driftwatch().store.reevaluations.newest(LISTED)
     return ReevaluationsOut(reevaluations=[ReevaluationOut.of(one) for one in found])
 
@@ -33,7 +33,7 @@ def list_reevaluations() -> ReevaluationsOut:
     tags=["re-evaluations"],
 )
 def ask_for_reevaluation(json: ReevaluationRequest) -> tuple[ReevaluationOut, int]:
-    """Have runs, or all, scored again by the model in use; the same asked for while it is not over is that one."""
+    """Rescore some or all runs with the active model; a repeated request returns the unfinished re-evaluation."""
     runs = None if json.runs is None else run_numbers(str(json.runs))
     return ReevaluationOut.of(current_driftwatch().reevaluate(runs, by=person().name)), 202
 
@@ -43,7 +43,7 @@ def ask_for_reevaluation(json: ReevaluationRequest) -> tuple[ReevaluationOut, in
     resp=Answers(HTTP_200=ReevaluationOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["re-evaluations"]
 )
 def show_reevaluation(reevaluation: str) -> ReevaluationOut:
-    """One re-evaluation, and how far it is."""
+    """One re-evaluation and its progress."""
     return ReevaluationOut.of(current_driftwatch().store.reevaluations.get(reevaluation))
 
 
@@ -51,7 +51,7 @@ def show_reevaluation(reevaluation: str) -> ReevaluationOut:
 @needs("reevaluate")
 @spec.validate(resp=CHANGED, tags=["re-evaluations"])
 def pause_reevaluation(reevaluation: str) -> ReevaluationOut:
-    """Begin no further run; the one at hand is finished."""
+    """Pause a re-evaluation after the current run."""
     return ReevaluationOut.of(current_driftwatch().reevaluations.pause(reevaluation, by=person().name))
 
 
@@ -59,7 +59,7 @@ def pause_reevaluation(reevaluation: str) -> ReevaluationOut:
 @needs("reevaluate")
 @spec.validate(resp=CHANGED, tags=["re-evaluations"])
 def resume_reevaluation(reevaluation: str) -> ReevaluationOut:
-    """Go on with one that was paused."""
+    """Resume a paused re-evaluation."""
     return ReevaluationOut.of(current_driftwatch().reevaluations.resume(reevaluation, by=person().name))
 
 
@@ -67,5 +67,5 @@ def resume_reevaluation(reevaluation: str) -> ReevaluationOut:
 @needs("reevaluate")
 @spec.validate(resp=CHANGED, tags=["re-evaluations"])
 def cancel_reevaluation(reevaluation: str) -> ReevaluationOut:
-    """End one; what it has done stays."""
+    """Cancel a re-evaluation; finished runs keep their new scores."""
     return ReevaluationOut.of(current_driftwatch().reevaluations.cancel(reevaluation, by=person().name))

@@ -1,4 +1,4 @@
-"""The part of the API that says what a run comes to: the same as its page."""
+"""The runs part of the API, with the same results as the pages of runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunSummaryQuery(Asked):
 
 
 class BadPartOut(BaseModel):
-    """A bad part of an item, with its number under what a part is called."""
+    """A bad part of an item; its number is in the field named after the word for a part."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -45,7 +45,7 @@ class BadPartOut(BaseModel):
 
 
 class BadItemOut(PlaceOut):
-    """An item with bad parts, which stand under what parts are called."""
+    """An item with its bad parts, in the field named after the word for parts."""
 
     known_problem: bool
 
@@ -68,7 +68,7 @@ class BadItemOut(PlaceOut):
 
 
 class GoneOut(PlaceOut):
-    """An item with the parts that were bad in the reference run and are good, under the name that parts have."""
+    """An item with the parts that were bad in the reference run and are now good, in the field named after parts."""
 
     @classmethod
     def of(cls, place: Any, parts: Sequence[int]) -> GoneOut:
@@ -77,7 +77,7 @@ class GoneOut(PlaceOut):
 
 
 class RunSummaryOut(BaseModel):
-    """What a run comes to, compared with a reference run."""
+    """The result of a run, compared with a reference run."""
 
     run: int
     simulated: bool = Field(description="it comes from a demonstration")
@@ -109,14 +109,14 @@ class RunSummaryOut(BaseModel):
 @blueprint.get("/runs/<run>/summary")
 @spec.validate(resp=Answers(HTTP_200=RunSummaryOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
 def show_run_summary(run: str, query: RunSummaryQuery) -> RunSummaryOut:
-    """What a run comes to: its bad items, and what of that is new against a reference run."""
+    """The result of a run: its bad items, and which of them are new with respect to a reference run."""
     return RunSummaryOut.of(report(current_driftwatch(), run_number(run), query.reference))
 
 
 @blueprint.get("/runs")
 @spec.validate(resp=Answers(HTTP_200=RunsOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
 def list_runs(query: RunsQuery) -> RunsOut:
-    """Runs that somebody asked for, newest first."""
+    """Requested runs, newest first."""
     runs = current_driftwatch().store.runs
     count = runs.count(query.state)
     pages = pages_of(query.page, query.size, count)
@@ -128,7 +128,7 @@ def list_runs(query: RunsQuery) -> RunsOut:
 @needs("fetch")
 @spec.validate(resp=Answers(HTTP_202=RunsOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["runs"])
 def ask_for_runs(json: RunsRequest) -> tuple[RunsOut, int]:
-    """Have runs fetched and scored in the background; of a known run, only what is missing."""
+    """Fetch and score runs in the background; for a known run, only what is missing."""
     numbers = run_numbers(str(json.runs))
     asked = [current_driftwatch().ask_for_run(number, by=person().name, again=json.again) for number in numbers]
     runs = [RunOut.of(run) for run in asked]
@@ -146,7 +146,7 @@ def show_run(run: str) -> RunOut:
 @needs("delete_run")
 @spec.validate(resp=Answers(HTTP_202=RunOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
 def delete_run(run: str) -> tuple[RunOut, int]:
-    """Have a run deleted, stopping what works on it. It is gone when asking for it answers 404."""
+    """Delete a run in the background, cancelling its jobs; afterwards requests for it return 404."""
     number = run_number(run)
     known = current_driftwatch().store.runs.get(number)
     current_driftwatch().delete_run(number, by=person().name)

@@ -1,4 +1,4 @@
-"""What goes in and out of the API, as types: they check requests, and the OpenAPI document is made from them."""
+"""The types of the API, which validate requests and from which the OpenAPI document is generated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Size = Field(20, ge=1, le=100, description="rows a page")
 
 
 class Problem(BaseModel):
-    """An error, after RFC 9457; the last four only where they apply."""
+    """An error as defined by RFC 9457; the last four fields are present only where they apply."""
 
     type: str
     title: str
@@ -36,7 +36,7 @@ class Problem(BaseModel):
 
 
 class Asked(Given):
-    """The base of what stands in the query of an address."""
+    """Base of query strings."""
 
     subsystem: str | None = Field(None, max_length=40, description=f"which one; {DEFAULT.name}, if not given")
 
@@ -55,7 +55,7 @@ class RunsRequest(Given):
 
 
 class PlaceFilter(Asked, WithPlace):
-    """What a list of items is narrowed to: a run, and keys of a place."""
+    """Filter of a list of items: a run, and keys of a place."""
 
     run: int | None = Field(None, ge=1, le=LARGEST_RUN)
 
@@ -94,7 +94,7 @@ class ModelsOut(BaseModel):
 
 
 class RunOut(BaseModel):
-    """A run: its state, how far it is, what came of it."""
+    """A run: its state, progress and results."""
 
     number: int
     state: RunState

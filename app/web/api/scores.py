@@ -1,4 +1,4 @@
-"""The part of the API that lists items with their scores."""
+"""The scores part of the API: lists of items with their scores."""
 
 from __future__ import annotations
 

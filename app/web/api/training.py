@@ -1,4 +1,4 @@
-"""The part of the API that makes candidates from labels: ask for one, follow it, stop it, override its refusal."""
+"""The training part of the API: request a candidate from labels, follow or cancel its training, override a refusal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_LISTED = 50
 
 
 class PlainTrainingRequest(Given):
-    """What to train, where nothing but the labels goes in; what is left out is as usual."""
+    """What to train on when only labels are used; omitted fields have their defaults."""
 
     seed: int = Field(USUAL_SEED, ge=SEEDS[0], le=SEEDS[-1], description="the same seed gives the same model")
     note: str = Field("", max_length=MOST_NOTE, description="for those who come later")
@@ -41,7 +41,7 @@ class Loss(BaseModel):
 
 
 class PlainTrainingOut(BaseModel):
-    """A training: what it does, how far it is, what came of it."""
+    """A training: its plan, progress and result."""
 
     id: str
     state: JobState
@@ -74,7 +74,7 @@ class PlainTrainingOut(BaseModel):
 
     @classmethod
     def plan_of(cls, args: Mapping[str, Any]) -> Any:
-        """What was asked for, of the arguments of a job."""
+        """The plan among the arguments of a job."""
         return dict(args)
 
 
@@ -89,7 +89,7 @@ class OverrideIn(Given):
 @blueprint.get("/trainings")
 @spec.validate(resp=Answers(HTTP_200=PlainTrainingsOut, HTTP_503=Problem), tags=["models"])
 def list_trainings() -> PlainTrainingsOut:
-    """The last trainings from labels, newest first."""
+    """The latest trainings from labels, newest first."""
     return PlainTrainingsOut(trainings=[PlainTrainingOut.of(job) for job in last_trainings()])
 
 
@@ -97,7 +97,7 @@ def list_trainings() -> PlainTrainingsOut:
 @needs("train")
 @spec.validate(resp=Answers(HTTP_202=PlainTrainingOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["models"])
 def ask_for_training(json: PlainTrainingRequest) -> tuple[PlainTrainingOut, int]:
-    """Have a candidate trained from labels; refused, with what is missing, where there are too few."""
+    """Train a candidate from labels; if there are too few, the refusal says what is missing."""
     learning = current_subsystem().learning()
     require_offered(learning, "train")
     return PlainTrainingOut.of(current_driftwatch().train(learning.plan_of(json.model_dump()), by=person().name)), 202
@@ -114,7 +114,7 @@ def show_training(training: str) -> PlainTrainingOut:
 @needs("train")
 @spec.validate(resp=Answers(HTTP_202=PlainTrainingOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
 def stop_training(training: str) -> tuple[PlainTrainingOut, int]:
-    """Stop a training; nothing of it is kept. Nothing happens to one that has ended."""
+    """Cancel a training and discard it; does nothing if it has already ended."""
     return PlainTrainingOut.of(current_driftwatch().stop_training(training, by=person().name)), 202
 
 
@@ -124,10 +124,10 @@ def stop_training(training: str) -> tuple[PlainTrainingOut, int]:
     resp=Answers(HTTP_200=ModelOut, **REFUSED, HTTP_404=Problem, HTTP_409=Problem, HTTP_503=Problem), tags=["models"]
 )
 def override_refusal(name: str, json: OverrideIn) -> ModelOut:
-    """Let a model be activated that was refused because it finds less than the one in use."""
+    """Allow activating a model that was refused because it finds less than the active one."""
     return ModelOut.of(current_driftwatch().override_refusal(name, json.reason, by=person().name))
 
 
 def last_trainings() -> list[Job]:
-    """Those that are listed, newest first."""
+    """The listed trainings, newest first."""
     return current_driftwatch().store.jobs.newest(KIND, MOST_LISTED)

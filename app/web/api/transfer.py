@@ -1,4 +1,4 @@
-"""The part of the API for data in and out: what `/data/` does."""
+"""The import and export part of the API: the same as `/data/`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("transfer", __name__)
 
-MOST_ROWS = 1_000  # of one answer; the page and the command have all
+MOST_ROWS = 1_000  # per response; the page and the command have all
 
 Runs = Field(None, description="only these runs: '302634-302640', or one")
 
@@ -60,7 +60,7 @@ class CheckedRowOut(BaseModel):
 
 
 class ImportOut(BaseModel):
-    """What came of an import, or would."""
+    """The result of an import, or of a dry run."""
 
     file: str
     state: ImportState
@@ -77,7 +77,7 @@ class ImportOut(BaseModel):
 @needs("export")
 @spec.validate(resp=Answers("HTTP_200", HTTP_503=Problem, **REFUSED), tags=["data"])
 def export(kinds: str, query: ExportQuery) -> Response:
-    """Runs, histograms, models, thresholds, labels, scores, past_scores, problems; several with commas between, or all.
+    """Export runs, histograms, models, thresholds, labels, scores, past_scores, problems; several with commas, or all.
 
     Or training-2018, the format of the study of 2018.
 
@@ -91,7 +91,7 @@ def export(kinds: str, query: ExportQuery) -> Response:
 @needs("export")
 @spec.validate(resp=Answers("HTTP_200", HTTP_503=Problem, **REFUSED), tags=["data"])
 def good_runs(query: GoodRunsQuery) -> Response:
-    """The runs that are good, as a list of numbers."""
+    """The numbers of the good runs."""
     runs = run_range(query.runs) if query.runs else None
     driftwatch = current_driftwatch()
     most_bad = usual_most_bad(driftwatch.subsystem) if query.most_bad is None else query.most_bad
@@ -104,10 +104,10 @@ def good_runs(query: GoodRunsQuery) -> Response:
     resp=Answers(HTTP_200=ImportOut, HTTP_409=Problem, HTTP_413=Problem, HTTP_503=Problem, **REFUSED), tags=["data"]
 )
 def import_file(query: ImportQuery) -> ImportOut:
-    """Add what is in the file that is the body of this request; nothing that is there is changed.
+    """Import the file in the request body; existing data is never changed.
 
-    Where a row is bad, or something else stands in its place, nothing is imported: 409 names the first such row, and a
-    dry run all of them.
+    If a row is bad or in conflict with existing data, nothing is imported: 409 names the first such row, and a dry run
+    all of them.
     """
     request.max_content_length = bounds.ON_PAGE.file
     driftwatch = current_driftwatch()

@@ -1,4 +1,4 @@
-"""Who asks, and may they: asked by every page and by the API, never by what they call."""
+"""The acting account and its permissions: checked by every page and by the API, never in the layers below."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPEN_TO_ALL = frozenset({"static", "health", "signin"})  # blueprints, and the e
 
 
 class _SignedIn(UserMixin):
-    """An account as Flask-Login takes it. Its id names the session too, so that a new stamp ends it."""
+    """An account for Flask-Login. Its id includes the stamp, so that a new stamp ends the session."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -32,7 +32,7 @@ class _SignedIn(UserMixin):
 
 def init_app(app: Flask) -> None:
     manager = LoginManager()
-    manager.session_protection = None  # a phone changes its address in the midst of a shift
+    manager.session_protection = None  # a phone may change its address during a shift
     manager.user_loader(_load)
     manager.init_app(app, add_context_processor=False)
     app.before_request(_close_to_nobody)
@@ -43,12 +43,12 @@ def init_app(app: Flask) -> None:
 
 
 def person() -> Account:
-    """Who asks: the account that is signed in, or the anonymous one.
+    """The acting account: the signed-in one, or the anonymous one.
 
     Raises:
         PyMongoError, StoreUnavailable: the database does not answer.
     """
-    if failure := g.get("person_failure"):  # a page that says so must not wait for the database again
+    if failure := g.get("person_failure"):  # the page reporting an unavailable database must not wait for it again
         raise failure
     try:
         return current_user.account if current_user.is_authenticated else accounts().anonymous
@@ -58,7 +58,7 @@ def person() -> Account:
 
 
 def needs(action: str) -> Callable[[Callable], Callable]:
-    """A view that only those may use who may do `action`, one of `app.accounts.ACTIONS`: `@needs("label")`."""
+    """Restrict a view to those who may do `action`, one of `app.accounts.ACTIONS`: `@needs("label")`."""
 
     def decorate(view: Callable) -> Callable:
         @functools.wraps(view)
@@ -72,7 +72,7 @@ def needs(action: str) -> Callable[[Callable], Callable]:
 
 
 def begin(account: Account) -> None:
-    """Begin a session of an account. Nothing of an earlier session is kept.
+    """Start a session for an account. Nothing of an earlier session is kept.
 
     Raises:
         SettingsError: there is no key to sign it with.
@@ -95,7 +95,7 @@ def _load(session_id: str) -> _SignedIn | None:
 
 
 def _person_or_nobody() -> Account:
-    """`person()` for a template; a page that says that the database is away shows what it shows to anybody."""
+    """`person()` for templates; if the database is unavailable, the anonymous account."""
     try:
         return person()
     except (PyMongoError, DriftwatchError):
@@ -107,13 +107,13 @@ def _may(action: str) -> bool:
 
 
 def _close_to_nobody() -> None:
-    what = request.blueprint or request.endpoint  # None where there is nothing to see
+    what = request.blueprint or request.endpoint  # None if no view matches
     if what and what not in OPEN_TO_ALL and not accounts().anonymous.may("view"):
         person().check("view")
 
 
 def _keep_to_oneself(response: Response) -> Response:
-    """Keep what a signed-in person was shown from whoever uses the browser next, and the session alive."""
+    """Prevent caching for the next user of the browser, and keep the session alive."""
     if session.accessed and request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "private, no-cache")
         if "_user_id" in session:
@@ -136,7 +136,7 @@ def _tell_when(error: TooManyAttempts) -> Response:
 
 
 def here() -> str:
-    """The address of this page, for coming back to it."""
+    """The address of this page, for returning to it."""
     if request.method not in ("GET", "HEAD"):
         return ""
     return request.script_root + (request.full_path if request.query_string else request.path)

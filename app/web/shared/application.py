@@ -1,4 +1,4 @@
-"""Which Driftwatch, and which of its subsystems, the request at hand is served by."""
+"""The Driftwatch and the subsystem that serve the current request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
 from app.subsystems import Subsystem
 
-# Blueprints of pages that are the same whatever the subsystem.
+# Blueprints whose pages are the same for all subsystems.
 OF_ALL = frozenset({"signin", "account", "users", "health"})
 
 
@@ -21,7 +21,7 @@ def init_app(app: Flask) -> None:
 
 
 def current_driftwatch() -> Driftwatch:
-    """The one of the application, for the subsystem that the request names: `subsystem=` in its address."""
+    """The Driftwatch of the subsystem that the request names: `subsystem=` in its address."""
     return g.get("driftwatch") or current_app.extensions["driftwatch"]
 
 
@@ -31,18 +31,18 @@ def current_subsystem() -> Subsystem:
 
 
 def has_page(blueprint: str) -> bool:
-    """Whether the subsystem at hand has pages that are one subsystem's own."""
+    """Whether the current subsystem has pages that belong to one subsystem only."""
     return current_app.extensions["owners"].get(blueprint) == current_subsystem().name
 
 
 def subsystems() -> list[Subsystem]:
-    """All that there are."""
+    """All subsystems."""
     driftwatch = current_driftwatch()
     return [driftwatch.of(name).subsystem for name in driftwatch.subsystems]
 
 
 def _choose() -> None:
-    """Raises InvalidInput: there is no such subsystem, or the page is another one's own."""
+    """Raise InvalidInput if there is no such subsystem, or the page belongs to another one."""
     whole: Driftwatch = current_app.extensions["driftwatch"]
     asked = (request.view_args or {}).get("subsystem") or request.args.get("subsystem")
     owner = current_app.extensions["owners"].get(request.blueprint)
@@ -54,7 +54,7 @@ def _choose() -> None:
 
 
 def _stay(endpoint: str, values: dict[str, Any]) -> None:
-    """Have the links of a page lead to pages about the same subsystem."""
+    """Make the links of a page lead to pages about the same subsystem."""
     if not has_request_context() or "driftwatch" not in g or "subsystem" in values:
         return
     blueprint = endpoint.rpartition(".")[0]

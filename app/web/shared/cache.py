@@ -1,4 +1,4 @@
-"""What is costly to make and asked for again and again, kept in memory by this process: a few of the last ones."""
+"""In-memory caches of this process for expensive values that are requested repeatedly."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 
 class Kept:
-    """The last `most` values, by key. A key must change with whatever its value is made of."""
+    """The last `most` values, by key. A key must change whenever its value would."""
 
     def __init__(self, most: int) -> None:
         self._values: LRUCache[Hashable, Any] = LRUCache(most)
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of a key, made if it is not here. Two who ask at once may both make it."""
+        """Return the value of a key, computing it if necessary. Concurrent requests may both compute it."""
         with self._lock:
             if key in self._values:
                 return self._values[key]
@@ -31,5 +31,5 @@ class Kept:
 
 
 def kept(name: str, most: int) -> Kept:
-    """Those of one kind, of the application that serves this request."""
+    """The cache of one kind of values in the current application."""
     return current_app.extensions.setdefault(f"kept_{name}", Kept(most))

@@ -1,11 +1,12 @@
-"""The colours of counts, a perceptually uniform map from 0 (dark) to 1 (bright), and those of influence.
+"""Colour maps: a perceptually uniform one for counts, from 0 (dark) to 1 (bright), and one for influence.
 
-The map of counts is a helix in OKLab: lightness and hue change in proportion to the value while the chroma stays, so
-that equal steps of the value are equal distances in that space. Dark violet over teal to yellow, as viridis runs;
-lightness alone orders the colours, so that they are read in the same order in grey and with any colour vision.
+The map of counts is a helix in OKLab: lightness and hue change in proportion to the value at constant chroma, so that
+equal steps of the value are equal distances in that space. It runs from dark violet over teal to yellow, like viridis.
+Lightness alone orders the colours, so that the order is the same in grey and with any colour vision.
 
-The map of influence is two straight lines in OKLab, from white at 0 to orange at 1 and to blue at −1: equal steps are
-equal distances there too, both ends are as far from white, and blue and orange are told apart with any colour vision.
+The map of influence consists of two straight lines in OKLab, from white at 0 to orange at 1 and to blue at −1. Equal
+steps are equal distances here too, both ends are equally far from white, and blue and orange are distinguishable with
+any colour vision.
 
 Source: B. Ottosson, "A perceptual color space for image processing" (2020), for OKLab and its matrices.
 """
@@ -18,17 +19,17 @@ from math import cos, radians, sin
 STEPS = 256
 _LIGHTNESS = (0.30, 0.92)
 _HUE = (300.0, 105.0)  # degrees in OKLab: violet, yellow
-_CHROMA = 0.10  # about the greatest at which a screen can show the whole helix
-_LIGHT_INK_BELOW = 0.557  # of the lightness: from there on black is read better than white
+_CHROMA = 0.10  # about the maximum at which screens can show the whole helix
+_LIGHT_INK_BELOW = 0.557  # lightness from which black text is easier to read than white
 
-_WHITE = 0.97  # lightness at 0 of influence
-_END, _END_CHROMA = 0.62, 0.15  # at −1 and 1: as dark as black is still read well on it
+_WHITE = 0.97  # lightness at influence 0
+_END, _END_CHROMA = 0.62, 0.15  # at −1 and 1: as dark as possible with legible black text
 _GREY = (0.55, 0.88)
 _ORANGE, _BLUE = 52.0, 250.0  # degrees in OKLab
 
 
 def colour(fraction: float) -> str:
-    """The colour of a value from 0 to 1; values beyond take the colour of the end.
+    """The colour of a value from 0 to 1; out-of-range values are clipped.
 
     >>> colour(0), colour(1) == colour(7.5)
     ('#361e57', True)
@@ -37,12 +38,12 @@ def colour(fraction: float) -> str:
 
 
 def is_dark(fraction: float) -> bool:
-    """Whether writing on this colour must be light to be read (WCAG contrast of at least 4.5)."""
+    """Whether text on this colour must be light to be legible (WCAG contrast of at least 4.5)."""
     return _between(_LIGHTNESS, min(max(fraction, 0.0), 1.0)) < _LIGHT_INK_BELOW
 
 
 def influence_colour(fraction: float) -> str:
-    """The colour of an influence from −1 (to good) to 1 (to bad); values beyond take the colour of the end.
+    """The colour of an influence from −1 (towards good) to 1 (towards bad); out-of-range values are clipped.
 
     >>> influence_colour(-1), influence_colour(0), influence_colour(1)
     ('#2f8adc', '#f5f5f5', '#ca6719')
@@ -51,13 +52,13 @@ def influence_colour(fraction: float) -> str:
 
 
 def grey(fraction: float) -> str:
-    """A grey for a value from 0 to 1: for counts that influence is drawn on. It stays out of the way."""
+    """A subdued grey for a value from 0 to 1, for counts below an influence overlay."""
     return _hex(oklab_to_srgb(_between(_GREY, min(max(fraction, 0.0), 1.0)), 0, 0))
 
 
 @cache
 def _influence_table() -> tuple[str, ...]:
-    return tuple(_on_line(2 * i / (STEPS - 2) - 1) for i in range(STEPS - 1))  # an odd number: one is 0
+    return tuple(_on_line(2 * i / (STEPS - 2) - 1) for i in range(STEPS - 1))  # odd, so that one of them is 0
 
 
 def _on_line(fraction: float) -> str:
@@ -81,7 +82,7 @@ def _hex(rgb: tuple[float, float, float]) -> str:
 
 
 def oklab_to_srgb(lightness: float, a: float, b: float) -> tuple[float, float, float]:
-    """sRGB of a colour in OKLab; outside 0…1 where a screen cannot show it.
+    """Convert OKLab to sRGB; values outside 0…1 cannot be shown on a screen.
 
     >>> [round(value, 3) for value in oklab_to_srgb(1, 0, 0)]
     [1.0, 1.0, 1.0]

@@ -1,4 +1,4 @@
-"""A list as CSV or JSON, sent as it is read."""
+"""Lists as CSV or JSON, streamed while they are read."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from app.web.shared.display import is_simulated
 
 T = TypeVar("T")
 
-AT_ONCE = 1_000  # rows read from the database in one go
+AT_ONCE = 1_000  # rows read from the database at once
 
 
 def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
-    """A CSV file to be kept; the first row is read before anything is sent, so that a mistake is still an answer.
+    """A CSV file for download; the first row is read before anything is sent, so that errors still get a response.
 
     Args:
-        name: of the file, without its ending.
+        name: file name without its extension.
     """
     lines = csv_lines(header, rows)
     first = next(lines)
@@ -34,7 +34,7 @@ def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]])
 
 
 def json_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
-    """The same rows as a JSON array of objects, named as the columns are; what is not there is null."""
+    """The same rows as a JSON array of objects, with the columns as names; missing values are null."""
     lines = _objects(header, rows)
     first = next(lines)
     headers = {"Content-Disposition": f'attachment; filename="{name}.json"', "Cache-Control": "private, no-cache"}
@@ -42,10 +42,10 @@ def json_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
 
 
 def table_file(name: str, ending: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:
-    """One of the two, as the ending says; where the rows are of runs, with a column that tells simulated ones.
+    """Either of the two, by the extension; lists by run get a column that marks simulated runs.
 
     Raises:
-        NotFound: there is no such kind of file.
+        NotFound: there is no such file type.
     """
     kinds = {"csv": csv_file, "json": json_file}
     if header[0] == "run":
@@ -58,10 +58,10 @@ def table_file(name: str, ending: str, header: Sequence[str], rows: Iterable[Seq
 def one_table(
     tables: Mapping[str, tuple[Sequence[str], Iterable[Sequence[object]]]], name: str, ending: str
 ) -> Response:
-    """One of the tables of a page, each with its header and its rows.
+    """One of the tables of a page, each given as header and rows.
 
     Raises:
-        NotFound: there is no such table, or no such kind of file.
+        NotFound: there is no such table or file type.
     """
     if name not in tables:
         raise NotFound(f"There is no table {name!r} here; there are: {', '.join(tables)}.")
@@ -72,7 +72,7 @@ def in_batches(find: Callable[[int, int], Sequence[T]]) -> Iterator[T]:
     """All rows of a list, up to `MOST_LISTED`.
 
     Args:
-        find: gives the rows from a number on, so many at most: find(skip, limit).
+        find: reads a batch of rows: find(skip, limit).
     """
     for skip in range(0, MOST_LISTED, AT_ONCE):
         batch = find(skip, AT_ONCE)
@@ -82,7 +82,7 @@ def in_batches(find: Callable[[int, int], Sequence[T]]) -> Iterator[T]:
 
 
 def cell(value: object) -> object:
-    """A value as a cell that no spreadsheet takes for a formula; numbers stay numbers, nothing is an empty cell.
+    """Convert a value to a cell that no spreadsheet treats as a formula; numbers stay numbers, None is an empty cell.
 
     >>> cell("=HYPERLINK(1)"), cell("part 3"), cell(-2), cell(None)
     ("'=HYPERLINK(1)", 'part 3', -2, '')
@@ -95,7 +95,7 @@ def cell(value: object) -> object:
 
 
 def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Texts of many lines each; the header comes with the first rows, after a byte order mark."""
+    """Chunks of many lines; the first one contains a byte order mark and the header."""
     text = io.StringIO()
     text.write(BOM)
     writer = csv.writer(text)
@@ -110,7 +110,7 @@ def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterat
 
 
 def _objects(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Texts of many objects each, a line an object."""
+    """Chunks of many objects, one object per line."""
     text, between = ["["], "\n"
     for number, row in enumerate(rows, start=1):
         text.append(between + json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False, default=_written))
@@ -122,7 +122,7 @@ def _objects(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterato
 
 
 def _written(value: object) -> object:
-    """What JSON has no word for."""
+    """Convert what JSON cannot express."""
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 

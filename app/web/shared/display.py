@@ -1,4 +1,4 @@
-"""How values are written on every page: numbers, times, names of items. Filters for the templates."""
+"""Formatting of numbers, times and names on all pages. Filters for the templates."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def score(value: float | None) -> str:
 
 
 def certainty(value: float | None) -> str:
-    """Five decimals: what is ranked by it differs in the last."""
+    """Five decimals, for ranking quantities that differ only in the last digits."""
     return NOTHING if value is None else f"{value:.5f}"
 
 
 def count(value: int | None) -> str:
-    """With separators between thousands.
+    """With thousands separators.
 
     >>> count(171438)
     '171,438'
@@ -79,7 +79,7 @@ def count(value: int | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """One decimal; below 1 %, two digits that count.
+    """One decimal; below 1 %, two significant digits.
 
     >>> percent(0.9834), percent(0.000378), percent(0.0000302), percent(0), percent(None)
     ('98.3 %', '0.038 %', '0.0030 %', '0 %', '–')
@@ -101,13 +101,13 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 
 
 def part_or_parts(those: Iterable[int]) -> str:
-    """Parts of an item of the subsystem at hand: "part 3", "parts 1–3"."""
+    """Parts of an item of the current subsystem: "part 3", "parts 1–3"."""
     those = list(those)
     return f"{current_subsystem().part}{'s' * (len(those) > 1)} {numbers(those)}"
 
 
 def place_name(place: Any) -> str:
-    """A place of the subsystem at hand, for tables and headings."""
+    """A place of the current subsystem, for tables and headings."""
     return current_subsystem().place_name(place)
 
 
@@ -127,7 +127,7 @@ def when(moment: datetime | None) -> Markup | str:
 
 
 def state_words(run: Run) -> str:
-    """A run's state as people say it: "finished, 3 missing"."""
+    """A run's state in words: "finished, 3 missing"."""
     words = STATE_WORDS[run.state]
     if run.state is RunState.FINISHED:
         words += f", {run.missing:,} missing" if run.missing else ""
@@ -136,14 +136,14 @@ def state_words(run: Run) -> str:
 
 
 def is_simulated(run: int) -> bool:
-    """Whether a run comes from a demonstration; which ones do is read once a request."""
+    """Whether a run is from a demonstration; the list of such runs is read once per request."""
     if "simulated_runs" not in g:
         g.simulated_runs = frozenset(current_driftwatch().store.runs.simulated())
     return run in g.simulated_runs
 
 
 def run_mark(run: int) -> Markup | str:
-    """What stands beside the number of a simulated run, wherever one is named; nothing beside that of another."""
+    """The mark next to the number of a simulated run, wherever it appears; nothing for other runs."""
     return _SIMULATED if is_simulated(run) else ""
 
 
@@ -155,31 +155,31 @@ _SIMULATED = Markup(
 
 
 def left_out_runs() -> int:
-    """How many simulated runs lists and statistics leave out, since there are real ones."""
+    """Number of simulated runs left out of lists and statistics because there are real ones."""
     return len(current_driftwatch().store.runs.set_aside())
 
 
 def item_url(run: int, place: Any, endpoint: str = "", **query: str | None) -> str:
-    """The address of an item's page, or of another endpoint that is about one item."""
+    """The address of an item's page, or of another endpoint about one item."""
     subsystem = current_subsystem()
     own = subsystem.views().item
     return url_for(endpoint or (own.show if own else "item.show"), run=run, **subsystem.in_path(place), **_given(query))
 
 
 def small_picture_url(run: int, place: Any, fetched_at: datetime | None = None) -> str:
-    """The address of an item's picture in small; it changes when the item is fetched again."""
+    """The address of an item's thumbnail; it changes when the item is fetched again."""
     own = current_subsystem().views().item
     of = fetched_at.strftime("%s") if fetched_at else None
     return item_url(run, place, own.picture if own else "item.picture", of=of)
 
 
 def with_query(**changes: object) -> str:
-    """The address of this page with some of its query changed; None takes a value out."""
+    """The address of this page with parts of its query changed; None removes a value."""
     return url_for(request.endpoint, **_given({**own_query(), **(request.view_args or {}), **changes}))
 
 
 def own_query() -> dict[str, Any]:
-    """The query of this address, without what `url_for` would take for an instruction, or for a part of the path."""
+    """The query of this address, without anything that `url_for` would take for an option or part of the path."""
     return {
         name: value
         for name, value in request.args.items()
@@ -188,7 +188,7 @@ def own_query() -> dict[str, Any]:
 
 
 def model_name() -> str:
-    """The model whose scores are shown, as last read: a page that says that the database is away must not ask it."""
+    """The model whose scores are shown, as last read: the page reporting an unavailable database must not query it."""
     return current_driftwatch().models.last_known
 
 

@@ -1,4 +1,4 @@
-"""One border for every error of a request: a page for people, a problem document (RFC 9457) for programs."""
+"""The single error handler of requests: a page for people, a problem document (RFC 9457) for programs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _system(error: OSError) -> Response:
 def _http(error: HTTPException) -> ResponseReturnValue:
     if error.code is None or error.code < 400:
         return error.get_response()
-    if isinstance(error, SecurityError):  # a host name that is not ours: a page with links cannot be made for it
+    if isinstance(error, SecurityError):  # an unknown host name: a page cannot be given links for it
         return Response(error.description, error.code, mimetype="text/plain")
     response = answer(error.code, error.description or "")
     for name, value in error.get_headers():
@@ -67,7 +67,7 @@ def _unexpected(error: Exception) -> Response:
 
 
 def answer(status: int, detail: str, **extra: object) -> Response:
-    """An error, as a page or as a problem document; what is `extra` is for programs only."""
+    """An error, as a page or as a problem document; `extra` is for programs only."""
     title = HTTPStatus(status).phrase
     if wants_json():
         problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": request.path}

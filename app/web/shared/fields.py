@@ -1,4 +1,4 @@
-"""What stands in the fields of a form or an address, read with one clear sentence for each mistake."""
+"""Parsing of form fields and query strings, with one clear sentence for each error."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ D = TypeVar("D")
 
 
 class Fields:
-    """The given values of a form, and what is wrong with them.
+    """The values of a form and their errors.
 
     Attributes:
-        given: name → text as it was given, for showing it again.
-        errors: name → what is allowed, as a sentence, for the fields that cannot be used.
+        given: name → text as entered, for showing it again.
+        errors: name → what is allowed, as a sentence, for invalid fields.
     """
 
     def __init__(self, given: Mapping[str, str]) -> None:
@@ -28,7 +28,7 @@ class Fields:
         self.errors: dict[str, str] = {}
 
     def read(self, name: str, parse: Callable[[str], T], default: D) -> T | D:
-        """The value of a field; the default where it is empty, or wrong (then `errors` has it)."""
+        """The value of a field; the default if it is empty or invalid (then `errors` has it)."""
         if name not in self.given:
             return default
         try:
@@ -42,12 +42,12 @@ class Fields:
 
     @property
     def status(self) -> int:
-        """Of the page that shows the form again."""
+        """The HTTP status of the page that shows the form again."""
         return 400 if self.errors else 200
 
 
 def whole_number(text: str) -> Any:
-    """The number that a text is, or the text: then whoever needs a number says what it takes, by `given.within`.
+    """Parse a whole number, or return the text, so that `given.within` can report what is accepted.
 
     >>> whole_number(" −1"), whole_number("+2"), whole_number("two")
     (-1, 2, 'two')
@@ -59,7 +59,7 @@ def whole_number(text: str) -> Any:
 
 
 def number_in(field: str, allowed: Sequence[int]) -> Callable[[str], int]:
-    """A reader of whole numbers of a range."""
+    """A parser for whole numbers within a range."""
 
     def parse(text: str) -> int:
         return given.within(field, whole_number(text), allowed)
@@ -68,7 +68,7 @@ def number_in(field: str, allowed: Sequence[int]) -> Callable[[str], int]:
 
 
 def number_from(field: str, low: float, high: float) -> Callable[[str], float]:
-    """A reader of numbers of a range, both ends with it, as people write them: without an exponent."""
+    """A parser for numbers within a range, both ends included, without an exponent."""
 
     def parse(text: str) -> float:
         accepted = f"a number from {low:g} to {high:g}"
@@ -84,12 +84,12 @@ def number_from(field: str, low: float, high: float) -> Callable[[str], float]:
 
 
 def fraction(field: str) -> Callable[[str], float]:
-    """A reader of numbers from 0 to 1."""
+    """A parser for numbers from 0 to 1."""
     return number_from(field, 0, 1)
 
 
 def percentage(field: str) -> Callable[[str], float]:
-    """A reader of per cents, with or without their sign, as a share.
+    """A parser for percentages, with or without the % sign, returned as a fraction.
 
     >>> percentage("rate")("0.5 %")
     0.005
@@ -109,7 +109,7 @@ def percentage(field: str) -> Callable[[str], float]:
 
 
 def one_of(field: str, allowed: Mapping[str, T]) -> Callable[[str], T]:
-    """A reader of words."""
+    """A parser for words."""
 
     def parse(text: str) -> T:
         if text not in allowed:
@@ -120,10 +120,10 @@ def one_of(field: str, allowed: Mapping[str, T]) -> Callable[[str], T]:
 
 
 def number_list(field: str, words: str, most: int) -> Callable[[str], tuple[int, ...]]:
-    """A reader of several numbers from 1 on.
+    """A parser for lists of numbers from 1.
 
     Args:
-        words: what they are the numbers of.
+        words: what the numbers refer to.
 
     >>> number_list("parts", "parts", 12)("5-8, 1 12")
     (1, 5, 6, 7, 8, 12)
@@ -144,10 +144,10 @@ def number_list(field: str, words: str, most: int) -> Callable[[str], tuple[int,
 
 
 def moment(field: str, ends: bool = False) -> Callable[[str], datetime]:
-    """A reader of days and of minutes, in UTC.
+    """A parser for dates with an optional time, in UTC.
 
     Args:
-        ends: a day without a time means its end.
+        ends: a date without a time means the end of that day.
 
     >>> moment("since")("2026-11-22 14:30").isoformat()
     '2026-11-22T14:30:00+00:00'
@@ -173,5 +173,5 @@ YES_OR_NO = {"true": True, "false": False}
 
 
 def read_scheme(fields: Fields) -> Scheme:
-    """What the picture of an address is drawn for; white paper unless asked otherwise."""
+    """The background that a picture is requested for; white paper by default."""
     return fields.read("scheme", one_of("scheme", {str(scheme): scheme for scheme in Scheme}), Scheme.PAPER)

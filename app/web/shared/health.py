@@ -1,4 +1,4 @@
-"""/healthz, for whatever watches over the program."""
+"""/healthz, for monitoring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/healthz")
 def healthz() -> tuple[dict, int]:
-    """200 where the database answers, 503 where it does not."""
+    """200 if the database answers, 503 if it does not."""
     try:
         current_driftwatch().store.ping()
     except (PyMongoError, StoreUnavailable, SettingsError) as error:

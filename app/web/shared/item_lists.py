@@ -1,4 +1,4 @@
-"""What the lists of items share: filters, order and page, all from the address, and the same rows as CSV."""
+"""Shared by all lists of items: filters, order and page from the address, and the same rows as CSV."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from app.web.shared.fields import Fields, fraction, number_in, one_of
 from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES, Page, read_size
 
-MOST_COLUMNS = 16  # of parts: an item of more parts has none in lists
-MOST_CHOICES = 40  # a key of a place with more values is written, not chosen
+MOST_COLUMNS = 16  # items with more parts have no part columns in lists
+MOST_CHOICES = 40  # a key with more values is typed instead of selected
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class ItemList:
     """One list.
 
     Attributes:
-        base: what the address cannot change.
-        sorts: by which it can be sorted besides run and place, the first unless asked otherwise: of a subsystem.
-        of_a_run: by which it can be sorted besides, where a run is given: no index could hold them for all runs.
-        states: word → states that can be chosen, the first unless asked otherwise; empty where `base` says them.
+        base: filters that the address cannot change.
+        sorts: sort fields besides run and place, the first being the default; may depend on the subsystem.
+        of_a_run: further sort fields for a single run: no index could cover them for all runs.
+        states: word → selectable states, the first being the default; empty if `base` fixes them.
     """
 
     base: ItemQuery
@@ -43,7 +43,7 @@ class ItemList:
     of_a_run: Callable[[Subsystem], tuple[str, ...]] = lambda subsystem: ()
 
     def context(self) -> dict[str, Any]:
-        """What the page of the list needs."""
+        """The context for the list's template."""
         store, fields = current_driftwatch().store, Fields(request.args)
         query = self.query(fields)
         size, page, more = read_page(fields, partial(store.items.count, query))
@@ -65,7 +65,7 @@ class ItemList:
         """Every row of the list, with the filters of the address, as CSV or JSON.
 
         Args:
-            row: what makes the cells of an item.
+            row: converts an item to cells.
         """
         fields = Fields(request.args)
         query = self.query(fields)
@@ -74,7 +74,7 @@ class ItemList:
         return table_file(name, ending, header, (row(item) for item in items))
 
     def query(self, fields: Fields) -> ItemQuery:
-        """The filters of the address; what is wrong with them is noted on `fields`."""
+        """The filters of the address; errors are recorded on `fields`."""
         driftwatch = current_driftwatch()
         models = [model.name for model in driftwatch.models.all()]
         least, most = read_bounds(fields, "least", "most")
@@ -108,10 +108,10 @@ class ItemList:
 
 
 def read_page(fields: Fields, count: Callable[[int], int]) -> tuple[int, Page, bool]:
-    """The page of the address: its size, itself, and whether there are more rows than can be paged through.
+    """The page of the address: its size, the page itself, and whether there are more rows than can be paged through.
 
     Args:
-        count: gives how many rows the list has, to one beyond a number; asked only where its filters can be used.
+        count: counts the rows, up to one beyond a number; only called if the filters are valid.
     """
     size = read_size(fields)
     rows = 0 if fields.errors else count(MOST_PAGED)
@@ -122,7 +122,7 @@ def read_page(fields: Fields, count: Callable[[int], int]) -> tuple[int, Page, b
 
 
 def read_bounds(fields: Fields, lower: str, upper: str) -> tuple[float | None, float | None]:
-    """Two scores, of which the second is not below the first; None where they are not given."""
+    """Two scores in ascending order; None if not given."""
     least, most = (fields.read(name, fraction(name), None) for name in (lower, upper))
     if least is not None and most is not None and least > most:
         fields.refuse(InvalidInput(upper, fields.given[upper], f"at least {least:g}, the lower end"))
@@ -130,7 +130,7 @@ def read_bounds(fields: Fields, lower: str, upper: str) -> tuple[float | None, f
 
 
 def choices() -> dict[str, list[tuple[int, str]]]:
-    """For each key of a place the values that it can have, with their words; none where there are too many."""
+    """For each key of a place, its possible values with their words; none if there are too many."""
     allowed = current_subsystem().allowed
     return {
         key: [(value, signed(value)) for value in values] if len(values) <= MOST_CHOICES else []
@@ -139,55 +139,55 @@ def choices() -> dict[str, list[tuple[int, str]]]:
 
 
 def read_place(fields: Fields) -> dict[str, int]:
-    """Those keys of a place that are given."""
+    """The given keys of a place."""
     allowed = current_subsystem().allowed
     place = {key: fields.read(key, number_in(key, allowed[key]), None) for key in current_subsystem().keys}
     return {key: value for key, value in place.items() if value is not None}
 
 
 def refuse_wrong(fields: Fields) -> None:
-    """Answer 400 where something is wrong with the address of a file, which has no form to say it in."""
+    """Answer 400 if the address of a file is invalid, as there is no form to show the error."""
     if fields.errors:
         abort(400, " ".join(f"{name}: {sentence}" for name, sentence in fields.errors.items()))
 
 
 def place_header() -> tuple[str, ...]:
-    """The columns of a file that say of which item a row is."""
+    """The columns of a file that identify the item."""
     return ("run", *current_subsystem().path)
 
 
 def place_cells(item: Any) -> tuple[int, ...]:
-    """What stands in them, of an item or an event."""
+    """Their values for an item or an event."""
     return item.run, *current_subsystem().in_path(item.place).values()
 
 
 def shown_parts() -> tuple[int, ...]:
-    """The parts that lists have a column for: all, where there are few."""
+    """The parts that have columns in lists: all, if there are few."""
     most = current_subsystem().most_parts
     return tuple(range(1, most + 1)) if most <= MOST_COLUMNS else ()
 
 
 def score_header() -> tuple[str, ...]:
-    """The columns of a file that have the scores of parts."""
+    """The columns of a file with part scores."""
     return current_subsystem().part_names[: len(shown_parts())]
 
 
 def score_cells(item: Item) -> Sequence[float | None]:
-    """What stands in them."""
+    """Their values."""
     parts = shown_parts()
     return item.judgement.scores[: len(parts)] if item.judgement else (None,) * len(parts)
 
 
 def files(endpoint: str, name: str | None = None) -> dict[str, str]:
-    """What the list of this address can be saved as: words → address.
+    """The files that the current list can be saved as: words → address.
 
     Args:
-        name: of the table, where the page has several.
+        name: of the table, if the page has several.
     """
     given = query_without("page", "size", "ending", "name")
     return {ending.upper(): url_for(endpoint, name=name, ending=ending, **given) for ending in ("csv", "json")}
 
 
 def query_without(*names: str) -> dict[str, Any]:
-    """The query of this address without some of it, for the address of the same list as a file."""
+    """The query of this address without some of its parts, for the same list as a file."""
     return {name: value for name, value in own_query().items() if name not in names}

@@ -1,4 +1,4 @@
-"""Addresses that each subsystem has in its own words, as /eval/toy/<run>/<lumi>/<region>/label."""
+"""Addresses that each subsystem has in its own terms, such as /eval/toy/<run>/<lumi>/<region>/label."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ View = Callable[..., Any]
 def of_each(
     blueprint: Blueprint, rule: str, methods: Sequence[str] = ("GET",), plain: bool = False
 ) -> Callable[[View], View]:
-    """Register a view at an address of each subsystem; all but the first have their name in theirs.
+    """Register a view at an address of each subsystem, prefixed with its name for all but the first.
 
     Args:
-        rule: with "{item}", which becomes `<run>` and the keys of a place, or "{items}", what items are called. The
-            view is called with the texts of the first: see `place_at`.
-        plain: not for subsystems that have pages of items of their own.
+        rule: contains "{item}", which becomes `<run>` and the keys of a place, or "{items}", the word for items. The
+            view receives the values of "{item}" as text: see `place_at`.
+        plain: skip subsystems that have their own pages of items.
     """
 
     def decorate(view: View) -> View:
@@ -53,10 +53,10 @@ def of_each(
 
 
 def place_at(texts: Mapping[str, str], subsystem: Subsystem | None = None) -> Any:
-    """The place that some texts name, each by its key.
+    """Parse a place from text, by key.
 
     Raises:
-        InvalidInput: there is none, and what is allowed.
+        InvalidInput: there is no such place; says what is allowed.
     """
     subsystem = subsystem or current_subsystem()
     return subsystem.place(**{key: whole_number(texts.get(key, "")) for key in subsystem.keys})

@@ -1,4 +1,4 @@
-"""Pages of a long list."""
+"""Paging of long lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZES = (20, 50, 100)
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list of `count` rows; pages are counted from 1, and there is always a first."""
+    """One page of a list of `count` rows; pages are numbered from 1, and there is always a first."""
 
     number: int
     size: int
@@ -21,7 +21,7 @@ class Page:
 
     @classmethod
     def of(cls, number: str, size: int, count: int) -> Page:
-        """The page that was asked for.
+        """Return the requested page.
 
         Raises:
             InvalidInput: there is no such page.
@@ -40,7 +40,7 @@ class Page:
 
     @classmethod
     def read(cls, fields: Fields, size: int, count: int) -> Page:
-        """That of an address; the first where what it says cannot be used."""
+        """The page of an address; the first one if the address is invalid."""
         return fields.read("page", lambda text: cls.of(text, size, count), cls(1, size, count))
 
     @property
@@ -53,12 +53,12 @@ class Page:
 
     @property
     def rows(self) -> tuple[int, int]:
-        """The first and the last row on it, counted from 1; (0, 0) where the list is empty."""
+        """The first and the last row on the page, from 1; (0, 0) if the list is empty."""
         return (self.skip + 1, min(self.skip + self.size, self.count)) if self.count else (0, 0)
 
     @property
     def nearby(self) -> list[int | None]:
-        """The pages to link to: the first, the last and those beside this one; None for a gap.
+        """The pages to link to: the first, the last and the neighbours of this one; None for a gap.
 
         >>> Page(5, 20, 200).nearby
         [1, None, 4, 5, 6, None, 10]
@@ -77,5 +77,5 @@ class Page:
 
 
 def read_size(fields: Fields) -> int:
-    """How many rows a page of the list of this address has."""
+    """Rows per page, from the address."""
     return fields.read("size", one_of("size", {str(size): size for size in SIZES}), SIZES[0])

@@ -1,5 +1,5 @@
-"""What every request must pass and every answer carries: whose page asked, for which host, in texts that can be kept,
-and what a page may load."""
+"""Checks on every request and headers of every response: cross-site requests, host names, invalid text, and the content
+security policy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from app.errors import InvalidInput
 from app.given import parsed, sound_text
 from config import Settings
 
-LARGEST_REQUEST = 1_000_000  # bytes; what a form or a JSON body of ours needs is a thousandth of that
-UPLOADS = {"transfer.check", "api.transfer.import_file"}  # their bodies are larger, and no forms: a view reads them
+LARGEST_REQUEST = 1_000_000  # bytes; our forms and JSON bodies need a thousandth of that
+UPLOADS = {"transfer.check", "api.transfer.import_file"}  # with larger bodies, read by the view
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 HEADERS = {
     "Content-Security-Policy": (
@@ -36,10 +36,10 @@ def init_app(app: Flask) -> None:
 
 
 def _trusted_hosts(settings: Settings) -> list[str] | None:
-    """Names that a page of ours may be asked for by; None for any.
+    """Host names under which our pages may be requested; None for any.
 
-    Where we listen on this machine only, no other name can be meant: it would be another site whose name was made to
-    point here (DNS rebinding).
+    If we only listen on this machine, no other name can be meant: it would be another site whose name was made to
+    resolve to here (DNS rebinding).
     """
     named = [host.strip() for host in settings.trusted_hosts.split(",") if host.strip()]
     if not named and not is_loopback(settings.host):
@@ -48,7 +48,7 @@ def _trusted_hosts(settings: Settings) -> list[str] | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what listens there can be reached from this machine only."""
+    """Whether a server listening there can only be reached from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -56,9 +56,9 @@ def is_loopback(host: str) -> bool:
 
 
 def _refuse_other_sites() -> None:
-    """Let no page of another site change anything here in the name of whoever is looking at it.
+    """Prevent pages of other sites from changing anything on behalf of their visitors.
 
-    Browsers say where a request comes from in Sec-Fetch-Site, older ones in Origin; programs send neither.
+    Browsers send the origin of a request in Sec-Fetch-Site, older ones in Origin; programs send neither.
     """
     if request.method in SAFE_METHODS:
         return
@@ -72,7 +72,7 @@ def _refuse_other_sites() -> None:
 
 
 def _refuse_unsound_texts() -> None:
-    """Refuse what could be neither kept nor shown in a path, an address or a form; for JSON see `_Json`."""
+    """Reject text that cannot be stored or displayed in a path, query or form; for JSON see `_Json`."""
     given = [*(request.view_args or {}).items(), *request.args.items(multi=True)]
     if request.method not in SAFE_METHODS and request.endpoint not in UPLOADS:
         given += request.form.items(multi=True)
@@ -82,7 +82,7 @@ def _refuse_unsound_texts() -> None:
 
 
 class _Json(DefaultJSONProvider):
-    """Flask's own, but that what is given is of values that can be kept."""
+    """Flask's JSON provider, restricted to values that can be stored."""
 
     def loads(self, s: str | bytes, **kwargs: object) -> object:
         try:

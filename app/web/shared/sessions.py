@@ -1,4 +1,4 @@
-"""The session: a signed cookie that says who is signed in, its name, and the key that signs it."""
+"""The session: a signed cookie with the signed-in account, the name of the cookie, and the signing key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from config import Settings
 
 log = logging.getLogger(__name__)
 
-LIFETIME = timedelta(hours=12)  # without any request: a shift, and the way home
+LIFETIME = timedelta(hours=12)  # without any request: a shift and the way home
 RENEWED_AFTER = 3600  # seconds
 KEY_FILE = "secret_key"
 
@@ -37,26 +37,26 @@ def init_app(app: Flask) -> None:
 
 
 def keep_alive() -> None:
-    """Let the session of this request live on from now: now and then only.
+    """Extend the session of this request, but only now and then.
 
-    An answer that is on its way while somebody signs out must not bring the cookie back; so few carry one.
+    A response in flight while somebody signs out must not restore the cookie, so only few responses carry one.
     """
     if time.time() - session.get("renewed", 0) > RENEWED_AFTER:
         session["renewed"] = int(time.time())
 
 
 class _Sessions(SecureCookieSessionInterface):
-    """Flask's own, with a key that is made when it is first needed, and Secure wherever the request was."""
+    """Flask's own, with a key that is created on first use, and Secure if the request was."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """The session of a request; None, where nobody can be signed in, if there is no key."""
+        """The session of a request; None if there is no key, so that nobody can be signed in."""
         try:
             return super().open_session(app, request)
-        except SettingsError as error:  # the border: what is raised here, Flask takes for a fault of ours
+        except SettingsError as error:  # boundary: Flask treats exceptions here as internal errors
             log.error("%s", error)
             return None
 
@@ -67,8 +67,8 @@ class _Sessions(SecureCookieSessionInterface):
         return super().get_signing_serializer(app)
 
     def get_cookie_name(self, app: Flask) -> str:
-        """A name of the database's own: all processes that serve it share a session, two installations on one host
-        do not clash (a browser does not tell the ports of a host apart). While the database is away, nobody's."""
+        """A name specific to the database: all processes that serve it share a session, and two installations on one
+        host do not clash (browsers ignore the port of a host). Without a database, a name that belongs to none."""
         try:
             return f"driftwatch_{app.extensions['driftwatch'].store.installation}"
         except (PyMongoError, DriftwatchError):
@@ -79,10 +79,10 @@ class _Sessions(SecureCookieSessionInterface):
 
 
 def secret_key(settings: Settings) -> str:
-    """The key that signs sessions: SECRET_KEY, else the one kept in DATA_DIR, made where there is none.
+    """The key that signs sessions: SECRET_KEY, or else the one stored in DATA_DIR, which is created if necessary.
 
     Raises:
-        SettingsError: it can be neither read nor made.
+        SettingsError: it can be neither read nor created.
     """
     if settings.secret_key:
         return settings.secret_key
@@ -98,7 +98,7 @@ def secret_key(settings: Settings) -> str:
 
 
 def _keep_new_key(path: Path) -> None:
-    """Write a whole file and only then give it its name: of two programs that start at once, one wins."""
+    """Write a file completely before giving it its name: of two processes that start at once, one wins."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = path.with_name(f"{KEY_FILE}.{secrets.token_hex(8)}")
     fresh.touch(0o600, exist_ok=False)
