@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 PATIENCE = 180  # seconds until a test gives up; never a measure of speed
 
@@ -19,3 +20,16 @@ def wait_until(is_so: Callable[[], object], patience: float = PATIENCE) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"still not so after {patience} s")
         time.sleep(0.02)
+
+
+def steady(value: Callable[[], object], looks: int = 10) -> Any:
+    """What a value is once it has not changed for so many looks, a tenth of a second apart."""
+    seen = [value()]
+
+    def has_settled():
+        time.sleep(0.1)
+        seen.append(value())
+        return len(seen) > looks and len(set(seen[-looks:])) == 1
+
+    wait_until(has_settled)
+    return seen[-1]
