@@ -1,5 +1,5 @@
-// Names the cell that is pointed at, with a mouse, a finger or the keyboard, in the line above the map. The map may be
-// exchanged for another chamber's: all is looked up when it is needed.
+// Shows the name of the cell under the mouse, a finger or the keyboard focus in the line above the map. The map may be
+// replaced by that of another chamber, so elements are looked up when needed.
 const IDLE = "Point at a cell to read it";
 const number = new Intl.NumberFormat("en");
 let pointed = null;

@@ -1,18 +1,18 @@
-// Lays the influence of the cells on the map of a chamber: asked for when somebody wants to see it, looked for again while
-// it is being worked out. The chamber may be exchanged for another; then its own is fetched.
+// Overlays the influence of the cells on the map of a chamber: requested on demand, and polled while it is being
+// computed. If the page changes to another chamber, that chamber's influence is fetched.
 import { Away, Refused, getText } from "../shared/api.js";
 import { keep, kept } from "../shared/storage.js";
 
-const EVERY = 500; // ms, while it is being worked out
+const EVERY = 500; // ms, while it is being computed
 const AWAY_PAUSE = 3_000;
 const KEPT = "influence";
 
 const find = (selector) => document.querySelector(selector);
 const asked = new URLSearchParams(location.search);
 const chosen = { method: asked.get("method") ?? kept(KEPT)?.method, model: asked.get("model") };
-let mix = kept(KEPT)?.mix ?? 100; // percent: 0 is counts alone, 100 influence alone
+let mix = kept(KEPT)?.mix ?? 100; // per cent: 0 is counts only, 100 influence only
 let wanted = asked.get("influence") === "1";
-let turn = 0; // what was begun for an earlier chamber, method or model is dropped
+let turn = 0; // results for an earlier chamber, method or model are dropped
 let timer = 0;
 let stepsTurn = 0;
 
@@ -104,11 +104,11 @@ function blend() {
   const chamber = find("#item");
   chamber.style.setProperty("--mix", mix / 100);
   chamber.classList.toggle("influence-leads", mix >= 50);
-  chamber.classList.toggle("influence-blended", mix > 0 && mix < 100); // numbers need an edge to be read
+  chamber.classList.toggle("influence-blended", mix > 0 && mix < 100); // numbers need an outline to be legible
   find("#item .mix input").value = mix;
 }
 
-// --- how it came about ---
+// --- the steps of the computation ---
 
 async function showSteps() {
   const how = find("#influence .how");
@@ -132,7 +132,7 @@ function read(square) {
   strip.parentElement.querySelector("output").textContent = square.dataset.says;
 }
 
-// --- what a person does ---
+// --- user actions ---
 
 function turnOn(on) {
   wanted = on;
@@ -182,7 +182,7 @@ document.addEventListener("keydown", (event) => {
   const at = squares.findIndex((square) => square.classList.contains("pointed"));
   read(squares[Math.min(Math.max(at + step, 0), squares.length - 1)]);
 }, true);
-// Where one goes from here, it is shown too.
+// Keep the overlay on when moving to another chamber.
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("#item a");
   if (!wanted || !link || link.origin !== location.origin || !/^\/eval\/[^/]+\/[^/]+\/[^/]+\/[^/]+\/$/.test(link.pathname)) return;
@@ -192,7 +192,7 @@ document.addEventListener("click", (event) => {
   link.href = address;
 }, true);
 
-// Another chamber has come.
+// The chamber has changed.
 new MutationObserver(() => {
   const box = find("#item .show-influence");
   if (wanted && box && !box.checked) turnOn(true);

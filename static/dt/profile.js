@@ -1,4 +1,4 @@
-// Which layer the profile below the map shows: the one pointed at, reached with the keyboard, or ticked last.
+// Selects the layer in the profile below the map: the one under the pointer, focused with the keyboard, or ticked last.
 document.addEventListener("pointerover", (event) => event.pointerType === "mouse" && selectRow(event.target));
 document.addEventListener("focusin", (event) => selectRow(event.target));
 document.addEventListener("change", (event) => selectRow(event.target));

@@ -1,4 +1,4 @@
-// Fills in the pictures of a run's worst chambers as soon as they are there, and shows how far they are until then.
+// Fills in the pictures of a run's worst chambers when they are ready, and shows the progress until then.
 import { Away, Refused, getText } from "../shared/api.js";
 
 const EVERY = 700; // ms

@@ -1,4 +1,4 @@
-// Saves the picture as PNG: the SVG that the server makes, drawn at twice its size. The links are there for scripts only.
+// Saves the picture as PNG: the server's SVG, drawn at twice its size. The links only exist with scripts.
 const SCALE = 2;
 
 document.addEventListener("click", async (event) => {

@@ -1,4 +1,4 @@
-// Choosing a threshold on its curve: by pointing, with the slider (arrow keys), or by typing a score or a rate.
+// Selects a threshold on its curve: by pointing, with the slider (arrow keys), or by typing a score or a rate.
 
 for (const box of document.querySelectorAll(".choose-threshold")) start(box);
 
@@ -11,7 +11,7 @@ async function start(box) {
   const slider = box.querySelector("input[type=range]");
   const rate = box.querySelector("[name=rate]");
   const score = document.querySelector("#score");
-  if (!chosen) return; // nothing is chosen that could be moved: the page says why
+  if (!chosen) return; // there is nothing to select; the page says why
   slider.max = points.length - 1;
   slider.closest("label").hidden = false;
   slider.value = atScore(points, Number(score.value));
@@ -46,8 +46,8 @@ async function start(box) {
   svg.classList.add("active");
 }
 
-// As the server chooses it: the point that flags the same layers, else the next one: never fewer false alarms than there
-// would be.
+// As on the server: the point that flags the same layers, or else the next one, so that the number of false alarms is
+// never understated.
 function atScore(points, score) {
   const index = points.findIndex((point) => point.down_to < score);
   return index < 0 ? points.length - 1 : index;

@@ -1,7 +1,7 @@
-// Says beside the form how many labels a training would have, anew when the choice changes.
+// Shows next to the form how many labels a training would have, updated when the selection changes.
 import { Away, Refused, getText } from "../shared/api.js";
 
-const PAUSE = 400; // ms after the last key
+const PAUSE = 400; // ms after the last keystroke
 const place = document.querySelector("#labels-that-count");
 const address = new URL(place.dataset.address, location);
 const form = document.querySelector("#train form");

@@ -1,8 +1,8 @@
-// On the picture of a trend: the pointer or the arrow keys read the nearest run, a press opens it, a drag zooms.
+// Trend pictures: the pointer or the arrow keys show the nearest run, a click opens it, and dragging zooms.
 const plot = document.querySelector(".plot");
 const readout = document.querySelector("#trend-readout");
-const NEAR = 5; // pixels that the pointer moves before a press is a drag
-const FIRST = 0, LAST = 1, RUNS = 2, LEAST = 3, MIDDLE = 4, GREATEST = 5, AT = 6; // of a column, as the server sends it
+const NEAR = 5; // pixels of movement that turn a click into a drag
+const FIRST = 0, LAST = 1, RUNS = 2, LEAST = 3, MIDDLE = 4, GREATEST = 5, AT = 6; // fields of a column, as in the JSON
 
 if (plot) begin(await (await fetch(plot.dataset.columns)).json());
 
@@ -69,7 +69,7 @@ function begin(trend) {
     location.href = address;
   }
 
-  function place(run) { // share of the picture's width
+  function place(run) { // fraction of the picture's width
     const { left, right } = plot.dataset;
     const share = (run - trend.first + 0.5) / (trend.last - trend.first + 1);
     return Number(left) + (right - left) * share;
@@ -93,7 +93,7 @@ function begin(trend) {
   }
 }
 
-// The columns of all panels, by their runs: one line to read for each, and the run that a press opens.
+// The columns of all panels, by run: one line of text for each, and the run that a click opens.
 function joined(panels) {
   const byRun = new Map();
   for (const { words, columns } of panels) {

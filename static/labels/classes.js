@@ -1,4 +1,4 @@
-// On pages where a part has more classes than good and bad: a digit chooses the part, a letter says what it is.
+// For pages where a part has more classes than good and bad: a digit selects the part, a letter its class.
 const rows = () => [...document.querySelectorAll("#item tr[data-part]")];
 
 document.addEventListener("click", (event) => {

@@ -1,4 +1,4 @@
-// A label that the server did not take, since the item had changed: shows both, and lets the person decide.
+// A label that the server refused because the item had changed: shows both versions and lets the person decide.
 import { uuid } from "../shared/api.js";
 
 const dialog = document.querySelector("#conflict-dialog");
@@ -54,7 +54,7 @@ function time(at) {
   return `${new Date(at).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
 
-// {part: class} of a label or an event, of the parts that are not good.
+// {part: class} of a label or an event, without the good parts.
 function answer({ bad, classes }) {
   return classes && Object.keys(classes).length ? classes : Object.fromEntries((bad ?? []).map((part) => [part, "bad"]));
 }

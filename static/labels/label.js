@@ -1,41 +1,41 @@
-// The page for labelling: answers go to the outbox, the next one is fetched ahead, nothing is loaded anew.
+// The labelling page: answers go to the outbox, the next item is prefetched, and the page is never reloaded.
 import { Away, Refused, getText, post, uuid } from "../shared/api.js";
 import { forget, keep, kept, names } from "../shared/storage.js";
 import { Outbox } from "./outbox.js";
 import { decide } from "./conflict.js";
 
-const LEASE_TRUSTED = 9 * 60_000; // ms of the ten minutes that an item is ours without being renewed
+const LEASE_TRUSTED = 9 * 60_000; // ms of the ten-minute lease for which we rely on it without renewal
 const RENEW_EVERY = 2 * 60_000;
 const IN_USE = 5 * 60_000; // ms since the last key or touch
-const TOO_SOON = 350; // ms: an answer that comes so soon after an item was meant for the one before it
-const LOOK_AGAIN = 15_000; // ms, while others hold what is left
+const TOO_SOON = 350; // ms: an answer this soon after an item appears was meant for the previous one
+const LOOK_AGAIN = 15_000; // ms between tries while others hold the remaining items
 const AWAY_PAUSE = 3_000;
 const DRAFTS_KEPT = 24 * 3600_000;
 
 const { person, api, query, mine, signIn, ...words } = document.querySelector("#label-page").dataset;
 const keys = words.keys.split(" "); // of a place
 const find = (selector) => document.querySelector(selector);
-const tab = uuid(); // what is held here is ours until this page is left, whatever other tabs of ours hold
-const owner = query ? `${person}@${words.subsystem}` : person; // of what is kept in this browser
+const tab = uuid(); // items held here stay held until this page is left, whatever other tabs hold
+const owner = query ? `${person}@${words.subsystem}` : person; // of values stored in this browser
 const outbox = new Outbox(owner, address("labels"));
-const cleared = leftBehind(); // what the page before this one in this tab held is free
+const cleared = leftBehind(); // whatever the previous page in this tab held is free
 
 const NOT_TAKEN = `Not taken: this ${words.item} had only just come up.`;
 
-let asked = false; // for a lease, whatever became of it
-let ahead = null; // the next item, or the promise of it
-let shown = 0; // when this item came up; 0 while none is
-let watched = 0; // ms that it was looked at before `since`
+let asked = false; // for a lease, whatever the outcome
+let ahead = null; // the next item, or a promise of it
+let shown = 0; // when this item appeared; 0 if there is none
+let watched = 0; // ms spent on it before `since`
 let since = 0;
 let lastUse = performance.now();
 let lookAgain = 0;
 
-// An address of the API, about the same subsystem as this page.
+// An API address for the same subsystem as this page.
 function address(path) {
   return `${api}${path}${query}`;
 }
 
-// --- the item on screen ---
+// --- the current item ---
 
 const item = () => find("#item");
 const place = () => JSON.parse(item().dataset.place ?? "null");
@@ -43,7 +43,7 @@ const boxes = () => [...item().querySelectorAll("input[name=bad]")];
 const radios = () => [...item().querySelectorAll("input[name^=part_]")];
 const draftName = (one) => `draft/${owner}/${[one.run, ...keys.map((key) => one[key])].join("/")}`;
 
-// What is said: {part: class} of the parts that are not of the first class, which is the first that can be chosen.
+// The answer: {part: class} of the parts that are not in the default class, which is the first option.
 function said() {
   const ticked = boxes().filter((box) => box.checked).map((box) => [Number(box.value), "bad"]);
   const chosen = radios().filter((radio) => radio.checked && radio.value !== radios().find((one) => one.name === radio.name).value);
@@ -59,7 +59,7 @@ function show(answer) {
   }
 }
 
-// The same as fields of a label.
+// The answer as fields of a label.
 function fields(answer) {
   return radios().length ? { bad: [], classes: answer } : { bad: Object.keys(answer).map(Number) };
 }
@@ -69,17 +69,17 @@ function begin() {
   watched = 0;
   const draft = kept(draftName(place()));
   if (draft) {
-    show(draft.answer ?? Object.fromEntries(draft.bad.map((part) => [part, "bad"]))); // of an earlier version
+    show(draft.answer ?? Object.fromEntries(draft.bad.map((part) => [part, "bad"]))); // from an earlier version
     find("#comment").value = draft.comment;
   }
   find("#label-form").hidden = false;
-  find("#queue button").classList.remove("first"); // the first thing to do is to answer
+  find("#queue button").classList.remove("first"); // the first action is to answer
   sayAnswer();
   if ("held" in item().dataset) fetchAhead();
 }
 
 function changed() {
-  if (!shown) return; // it is on its way back to the queue
+  if (!shown) return; // it is being returned to the queue
   keep(draftName(place()), { answer: said(), comment: find("#comment").value, at: Date.now() });
   sayAnswer();
   fetchAhead();
@@ -124,7 +124,7 @@ async function next() {
     sayState();
     await fetchAhead();
   }
-  if (!ahead || ahead instanceof Promise) return; // the server is away: `fetchAhead` goes on when it is back
+  if (!ahead || ahead instanceof Promise) return; // the server is unavailable: `fetchAhead` continues when it is back
   const { nothing, parts, url } = ahead;
   ahead = null;
   following = "";
@@ -141,8 +141,8 @@ async function next() {
   if (!document.activeElement || document.activeElement === document.body) item().querySelector("h1").focus({ preventScroll: true });
 }
 
-// Claims the next item and makes its part of the page, so that nothing is left to do but to show it. What is on its
-// way goes first, or the queue would give what has just been answered.
+// Claims the next item and prepares its part of the page, so that it only has to be shown. Pending labels are sent
+// first; otherwise the queue would return the item that has just been answered.
 function fetchAhead() {
   ahead ??= claimAhead();
   return ahead instanceof Promise ? ahead : Promise.resolve();
@@ -162,7 +162,7 @@ async function claimAhead() {
       const scale = new URLSearchParams(location.search).get("scale");
       const url = `${given.url}${scale ? `?scale=${scale}` : ""}`;
       const html = await getText(`${url}${scale ? "&" : "?"}part=item`);
-      const holder = document.createElement("div"); // in this document, so that its pictures are fetched too
+      const holder = document.createElement("div"); // in this document, so that its pictures are loaded too
       holder.innerHTML = html;
       ahead = { ...given, url, claimed, parts: [...holder.children], nothing: null };
     }
@@ -206,7 +206,7 @@ function showNothing({ nothing, text }) {
   if (nothing === "held") lookAgain = setTimeout(next, LOOK_AGAIN);
 }
 
-// Another wish holds from now on: what is on screen, if it was given by the old one, and what was fetched go back.
+// The queue options have changed: release the current item, if it was claimed by the old ones, and the prefetched one.
 async function wishAgain() {
   if (!find("#queue").reportValidity()) return;
   await (ahead instanceof Promise ? ahead : null);
@@ -218,13 +218,13 @@ async function wishAgain() {
   try {
     if (given.length) await post(address("queue/release"), { tab, items: given.map(bare) });
   } catch (error) {
-    if (!(error instanceof Away)) throw error; // the leases end by themselves
+    if (!(error instanceof Away)) throw error; // the leases expire by themselves
   }
-  delete item().dataset.place; // it may be given again
+  delete item().dataset.place; // it may be offered again
   next();
 }
 
-// --- undoing ---
+// --- undo ---
 
 async function undo(entry) {
   if (outbox.waiting.length) return say("Wait until your last label is saved; then it can be undone.");
@@ -246,11 +246,11 @@ async function renewMine() {
     holder.innerHTML = await getText(mine);
     find("#mine").replaceWith(holder.content.querySelector("#mine"));
   } catch (error) {
-    if (!(error instanceof Away || error instanceof Refused)) throw error; // it stays as it is
+    if (!(error instanceof Away || error instanceof Refused)) throw error; // nothing changes
   }
 }
 
-// --- what became of the answers ---
+// --- results of the answers ---
 
 function say(words, away = false) {
   const status = find("#save-status");
@@ -299,7 +299,7 @@ outbox.addEventListener("changed", () => {
 });
 outbox.addEventListener("away", ({ detail: error }) => (error instanceof Refused ? refused(error) : sayState()));
 
-// --- what a person does ---
+// --- user actions ---
 
 document.addEventListener("change", (event) => {
   if (event.target.matches("#item input[name=bad], #item input[name^=part_]")) changed();
@@ -337,7 +337,7 @@ document.addEventListener("keydown", (event) => {
 });
 addEventListener("popstate", () => location.pathname !== item().dataset.url && location.reload());
 
-// --- holding on to what we have ---
+// --- keeping leases ---
 
 for (const what of ["keydown", "pointerdown", "pointermove"]) addEventListener(what, () => (lastUse = performance.now()));
 document.addEventListener("visibilitychange", () => {
@@ -367,26 +367,26 @@ addEventListener("pagehide", () => {
   try {
     sessionStorage.setItem("driftwatch/left", tab);
   } catch {
-    // what it held is freed by the beacon alone
+    // its items are then released by the beacon alone
   }
-  const items = []; // all that this tab holds, also what is only on its way here
+  const items = []; // everything that this tab holds, including pending claims
   navigator.sendBeacon(address("queue/release"), new Blob([JSON.stringify({ tab, items })], { type: "application/json" }));
 });
-// The beacon of the page that was left may come later than what this page asks for, or never.
+// The beacon of the previous page may arrive after the first requests of this page, or never.
 async function leftBehind() {
   try {
     const left = sessionStorage.getItem("driftwatch/left");
     sessionStorage.removeItem("driftwatch/left");
     if (left) await post(address("queue/release"), { tab: left, items: [] });
   } catch {
-    // no storage, or the server is away: its leases end by themselves
+    // no storage, or the server is unavailable: the leases expire by themselves
   }
 }
 
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 addEventListener("beforeunload", (event) => outbox.waiting.length && event.preventDefault());
 
-// --- the beginning ---
+// --- start ---
 
 for (const name of names(`draft/${owner}/`)) if (Date.now() - kept(name).at > DRAFTS_KEPT) forget(name);
 outbox.send();

@@ -1,9 +1,9 @@
-// Labels on their way: kept in this browser from the moment they are given until the server says that it has them. Sent
-// again until then, after a reload too; each has a key, so that one that arrives twice counts once.
+// The outbox of labels: stored in this browser until the server confirms them. They are resent until then, also after a
+// reload; each has a key, so that a label that arrives twice counts once.
 import { Away, Refused, post } from "../shared/api.js";
 import { forget, keep, kept, names } from "../shared/storage.js";
 
-const FIRST_PAUSE = 1_000; // ms before a second try, doubled for each further one
+const FIRST_PAUSE = 1_000; // ms before the first retry, doubled for each further one
 const LONGEST_PAUSE = 30_000;
 
 export class Outbox extends EventTarget {
@@ -17,7 +17,7 @@ export class Outbox extends EventTarget {
     addEventListener("online", () => this.send());
   }
 
-  // { name, url, body, trouble? }: the oldest first. `trouble` is why the server refused it; a person must decide.
+  // { name, url, body, trouble? }, oldest first. `trouble` is why the server refused it; a person must decide.
   get labels() {
     const all = names(this.beginning).map((name) => kept(name)).filter(Boolean);
     return all.sort((a, b) => a.at - b.at);
@@ -41,7 +41,7 @@ export class Outbox extends EventTarget {
     this.tell("changed");
   }
 
-  // Until nothing more can be done now: all are sent, or the server is away.
+  // Runs until nothing more can be done now: all are sent, or the server is unavailable.
   send() {
     clearTimeout(this.timer);
     this.working ??= this.sendAll().finally(() => {

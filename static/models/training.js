@@ -1,4 +1,4 @@
-// Keeps the page of a training up to date without a reload, until it has ended.
+// Keeps the page of a training up to date without reloading, until the training has ended.
 import { Away, Refused, getText } from "../shared/api.js";
 
 const EVERY = 1_000; // ms

@@ -1,4 +1,4 @@
-// Asks before a run is deleted, in a dialog in place of the page that asks the same.
+// Asks for confirmation before deleting a run, in a dialog instead of the confirmation page.
 const dialog = document.querySelector("#delete-dialog");
 
 document.addEventListener("click", (event) => {

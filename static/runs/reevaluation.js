@@ -1,6 +1,6 @@
-// Keeps the page of the re-evaluations up to date while one is under way, from the page itself; rests when none is.
-const EVERY = 3_000; // ms; with the page in view
-const AWAY_MOST = 30_000; // ms between two tries while the server is away
+// Keeps the page of re-evaluations up to date while one is in progress, by refetching it; idle otherwise.
+const EVERY = 3_000; // ms; while the page is visible
+const AWAY_MOST = 30_000; // ms between retries while the server is unavailable
 let wait = EVERY;
 
 if (underWay()) setTimeout(look, EVERY);
@@ -20,7 +20,7 @@ async function renew() {
   if (!response?.ok) return;
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("#under-way");
   if (!fresh) return;
-  if (!fresh.hasAttribute("data-open")) location.reload(); // it is over: the list below has it now
+  if (!fresh.hasAttribute("data-open")) location.reload(); // it has ended and is now in the list below
   const now = underWay();
   for (const part of ["progress", ".row"]) {
     const [old, next] = [now.querySelector(`.progress ${part}`), fresh.querySelector(`.progress ${part}`)];

@@ -1,10 +1,10 @@
-// Keeps the rows of busy runs up to date without a reload: how far they are from the API, a new state from this page itself,
-// so that there is one place that words a state. Rests when nothing is busy.
+// Keeps the rows of busy runs up to date without reloading: the progress is from the API, a new state from this page
+// itself, so that states are worded in one place. Idle when no run is busy.
 const table = document.querySelector("#runs-table");
 const status = document.querySelector("#poll-status");
-const EVERY = 700; // ms; with the page in view
+const EVERY = 700; // ms; while the page is visible
 const HIDDEN_EVERY = 10_000;
-const AWAY_MOST = 15_000; // ms between two tries while the server is away
+const AWAY_MOST = 15_000; // ms between retries while the server is unavailable
 const number = new Intl.NumberFormat("en");
 let etag = "";
 let failures = 0;
@@ -65,7 +65,7 @@ async function update() {
     else if (row.querySelector("progress")) progress(row, run);
   }
   if (changed.length) await renew(changed);
-  etag = response.headers.get("ETag") ?? ""; // only now: what failed on the way is asked for again
+  etag = response.headers.get("ETag") ?? ""; // only now, so that a failed request is repeated
 }
 
 function progress(row, run) {
@@ -90,7 +90,7 @@ async function renew(rows) {
   }
 }
 
-// The row is not on this page of the list any more, because of its new state, or because it is deleted.
+// The row has left this page of the list: its state has changed, or the run is deleted.
 async function elsewhere(row) {
   const { api } = table.dataset;
   const [path, asked = ""] = api.split("?");

@@ -1,7 +1,7 @@
-// Requests to our API: the answer, or an error that says what kind it is.
+// API requests: return the response, or throw an error that says what kind it is.
 const PATIENCE = 10_000; // ms
 
-export class Away extends Error {} // no answer, or none that means anything: worth trying again
+export class Away extends Error {} // no response, or no meaningful one: worth retrying
 
 export class Refused extends Error {
   constructor(status, problem) {
@@ -32,7 +32,7 @@ function away(error) {
   throw new Away(error.message);
 }
 
-// A name of our own for a label, random; `crypto.randomUUID` is there on secure pages only.
+// A random key for a label; `crypto.randomUUID` exists on secure pages only.
 export function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;

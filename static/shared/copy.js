@@ -1,4 +1,4 @@
-// A button that puts the text of the element named in its data-copy on the clipboard, and says whether it could.
+// A button that copies the text of the element named in its data-copy, and says whether that worked.
 
 for (const button of document.querySelectorAll("button[data-copy]")) {
   const text = document.getElementById(button.dataset.copy);
@@ -8,7 +8,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     try {
       await navigator.clipboard.writeText(text.value ?? text.textContent);
       button.textContent = "Copied";
-    } catch { // not allowed, or not over https: mark it, so that one key copies it
+    } catch { // not allowed, or no https: select the text, so that one key copies it
       select(text);
       button.textContent = "Marked: press Ctrl+C";
     }

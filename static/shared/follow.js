@@ -1,5 +1,5 @@
-// Keeps a line that says how far something is up to date, and loads the page again when it is over: unless somebody is
-// writing on it, then the line says so.
+// Keeps a progress line up to date, and reloads the page at the end; if somebody is typing on the page, the line says
+// so instead.
 import { Away, Refused, getText } from "./api.js";
 
 const EVERY = 2_000; // ms
@@ -28,7 +28,7 @@ async function look() {
   }
 }
 
-// Also what was typed before this script ran.
+// Including text entered before this script ran.
 function typed() {
   const fields = document.querySelectorAll("input:not([type=checkbox], [type=radio], [type=hidden]), textarea");
   return [...fields].some((field) => field.value !== field.defaultValue);

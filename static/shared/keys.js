@@ -1,5 +1,5 @@
-// Presses whatever says by aria-keyshortcuts which key it has; never while somebody writes, never with Ctrl, Alt or Meta.
-// What has a data-code instead goes by the place of the key, whatever is printed on it: digits need no Shift in France.
+// Clicks the element whose aria-keyshortcuts match a key; never while somebody is typing, never with Ctrl, Alt or Meta.
+// Elements with data-code match the position of the key instead: on French keyboards digits would need Shift.
 const WRITING = "input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]";
 const PRESSED_BY_ENTER = "a, button, summary";
 
@@ -9,7 +9,7 @@ document.addEventListener("keydown", (event) => {
   const { key, code } = event;
   if (key === "Enter" && event.target.closest?.(PRESSED_BY_ENTER)) return;
   if (event.target.matches?.("input[type=radio]") && key.startsWith("Arrow")) return;
-  const dialog = document.querySelector("dialog[open]"); // what is open takes all keys
+  const dialog = document.querySelector("dialog[open]"); // an open dialog takes all keys
   for (const element of (dialog ?? document).querySelectorAll("[aria-keyshortcuts], [data-code]")) {
     if (!(element.dataset.code ? element.dataset.code === code : means(element.ariaKeyShortcuts, event))) continue;
     if (!dialog && element.closest("dialog")) continue;
@@ -19,7 +19,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// A letter of a keyboard that has no Latin ones goes by its place.
+// On non-Latin keyboards, letters match by position.
 function means(wanted, { key, code, shiftKey }) {
   if (!wanted || (shiftKey && key !== "?")) return false;
   const latin = key.length > 1 || key.codePointAt(0) < 128;

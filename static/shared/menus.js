@@ -1,5 +1,5 @@
-// The menus of the head. On a phone the pages are a line that scrolls: it begins at the page that is shown.
-// Closes a menu of the head when it is left: by a press elsewhere, by Escape, or by tabbing out of it.
+// The menus of the header. On a phone the pages are a scrolling line, which starts at the current page.
+// Closes a menu on a click elsewhere, on Escape, or when tabbing out of it.
 document.querySelector(".top nav > [aria-current], .top nav > :has(> summary[aria-current])")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 const menus = [...document.querySelectorAll("details.menu")];

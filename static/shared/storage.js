@@ -1,4 +1,4 @@
-// What this browser keeps for us, by name; where it keeps nothing, for as long as the page lives.
+// Values stored in this browser, by name; without storage, they last as long as the page.
 const PREFIX = "driftwatch/";
 const instead = new Map();
 

@@ -1,7 +1,7 @@
-// Before anything is drawn: the colours that were chosen on this machine. Not a module, so that it blocks; see theme.js.
+// Applies the chosen theme before the page is drawn. Not a module, so that it blocks; see theme.js.
 try {
   const chosen = localStorage.getItem("theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 } catch {
-  // no storage here: the system's colours are used
+  // no storage: the system's theme is used
 }

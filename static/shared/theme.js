@@ -1,4 +1,4 @@
-// The switch between light, dark and the system's colours; remembered on this machine.
+// Switches between the light, the dark and the system's theme; the choice is stored in this browser.
 const switches = document.querySelector(".theme");
 const root = document.documentElement;
 
@@ -14,6 +14,6 @@ function choose(theme) {
   try {
     localStorage.setItem("theme", theme);
   } catch {
-    // no storage here: it holds for this page
+    // no storage: the choice lasts as long as this page
   }
 }

@@ -25,7 +25,7 @@ def show() -> str:
 
 @blueprint.post("/password")
 def change_password() -> ResponseReturnValue:
-    """Change one's own password. Sessions elsewhere end by that."""
+    """Change one's own password. This ends the sessions in other browsers."""
     old, new, again = (request.form.get(name, "") for name in ("old", "new", "again"))
     if new != again:
         return _page("The new password was not written the same way twice."), 400

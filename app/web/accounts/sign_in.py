@@ -1,4 +1,4 @@
-"""`/sign-in/`: by a name and a password, or by a one-time link; and out again."""
+"""`/sign-in/`: sign in by name and password or by a one-time link; and sign out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def form() -> str:
 
 @blueprint.post("/")
 def sign_in() -> ResponseReturnValue:
-    """Begin a session by a name and a password."""
+    """Start a session by name and password."""
     name, password = request.form.get("name", ""), request.form.get("password", "")
     try:
         begin(accounts().sign_in(name, password, request.remote_addr or ""))
@@ -32,13 +32,13 @@ def sign_in() -> ResponseReturnValue:
 
 @blueprint.get("/link/<token>")
 def link(token: str) -> str:
-    """Ask whoever follows a link to press a button: a preview of the link must not use it up."""
+    """Ask for a click on a button: a preview of the link must not use it up."""
     return render_template("accounts/sign_in_link.html", account=accounts().link_owner(token))
 
 
 @blueprint.post("/link/<token>")
 def use_link(token: str) -> ResponseReturnValue:
-    """Begin a session by a one-time link."""
+    """Start a session by a one-time link."""
     begin(accounts().use_link(token))
     return redirect(url_for("overview.index"), 303)
 

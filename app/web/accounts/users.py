@@ -24,7 +24,7 @@ def index() -> str:
 @blueprint.post("/")
 @needs("users")
 def add() -> str | tuple[str, int]:
-    """Make an account, and a link by which its person gets in."""
+    """Create an account, and a link for its owner to sign in."""
     written = request.form.get("name", "")
     try:
         role = one_of("role", ROLES)(request.form.get("role", ""))
@@ -39,7 +39,7 @@ def add() -> str | tuple[str, int]:
 @blueprint.post("/<name>/link")
 @needs("users")
 def link(name: str) -> str | tuple[str, int]:
-    """Make a link by which an account's person gets in, once."""
+    """Create a one-time sign-in link for an account."""
     return _page_with_link(name)
 
 
@@ -66,7 +66,7 @@ def enable(name: str) -> ResponseReturnValue:
 
 @blueprint.after_request
 def _forget(response: Response) -> Response:
-    """Keep no copy: it may show a link."""
+    """Forbid caching: the page may show a link."""
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -1,4 +1,4 @@
-"""`/data/net_scores/`: what the network said of every item, least certain first."""
+"""`/data/net_scores/`: the network's scores of all items, least certain first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/data/`: what is kept, as files, and files back in. The same as `flask export` and `flask import`."""
+"""`/data/`: export and import of files. The same as `flask export` and `flask import`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def index() -> tuple[str, int]:
 @blueprint.get("/export")
 @needs("export")
 def export() -> Response | tuple[str, int]:
-    """The kinds of the address, as a file."""
+    """The requested kinds as a file."""
     fields = Fields(request.args)
     runs = fields.read("runs", run_range, None)
     form = fields.read("format", one_of("format", dict(zip(FORMAT_WORDS, FORMAT_WORDS, strict=True))), "csv")
@@ -62,7 +62,7 @@ def export() -> Response | tuple[str, int]:
 @blueprint.get("/good-runs.json")
 @needs("export")
 def good_runs() -> Response:
-    """The runs that are good."""
+    """The good runs."""
     fields = Fields(request.args)
     runs = fields.read("runs", run_range, None)
     most_bad = fields.read(
@@ -77,7 +77,7 @@ def good_runs() -> Response:
 @blueprint.post("/import")
 @needs("import_data")
 def check() -> ResponseReturnValue:
-    """Check a file that is sent, and show what would be done with it."""
+    """Check an uploaded file, and show what an import would do."""
     request.max_content_length = bounds.ON_PAGE.file
     fields, file = Fields({}), request.files.get("file")
     if file is None or not file.filename:
@@ -94,7 +94,7 @@ def check() -> ResponseReturnValue:
 @blueprint.get("/import/<import_id>/")
 @needs("import_data")
 def show(import_id: str) -> tuple[str, int]:
-    """What would be done with a file, line by line, or what was done."""
+    """What an import of a file would do, line by line, or has done."""
     imports, found = current_driftwatch().store.imports, current_driftwatch().importing.find(import_id)
     fields = Fields(request.args)
     outcome = fields.read("outcome", one_of("outcome", {str(one): one for one in Outcome}), None)
@@ -119,7 +119,7 @@ def show(import_id: str) -> tuple[str, int]:
 @blueprint.post("/import/<import_id>/write")
 @needs("import_data")
 def write(import_id: str) -> ResponseReturnValue:
-    """Add what is new of a file that was checked."""
+    """Import the new rows of a checked file."""
     keep_going = request.form.get("keep_going") == "true"
     current_driftwatch().importing.write(import_id, person().name, keep_going)
     return redirect(url_for(".show", import_id=import_id), 303)
@@ -128,30 +128,30 @@ def write(import_id: str) -> ResponseReturnValue:
 @blueprint.post("/import/<import_id>/discard")
 @needs("import_data")
 def discard(import_id: str) -> ResponseReturnValue:
-    """Put away what was checked."""
+    """Discard a checked file."""
     current_driftwatch().importing.discard(import_id)
     return redirect(url_for(".index"), 303)
 
 
 def exported(kinds: list[str], form: str, runs: tuple[int, int] | None) -> Export:
-    """An export for whoever asks, with what they may see."""
+    """An export for the current user, with what they may see."""
     who = person()
     return current_driftwatch().exporting.export(kinds, form, who.name, runs, whole=who.may("import_data"))
 
 
 def sent(export: Export) -> Response:
-    """An export as an answer, sent as it is made; it begins to be made before anything is sent."""
+    """An export as a streamed response; the first piece is generated before anything is sent."""
     pieces: Iterator[bytes] = chain([next(export.pieces)], export.pieces)
     headers = {"Content-Disposition": f'attachment; filename="{export.name}"', "Cache-Control": "private, no-cache"}
     return Response(stream_with_context(pieces), mimetype=export.mimetype, headers=headers)
 
 
 def checked(name: str, save: Callable[[IO[bytes]], object]) -> Import:
-    """Check a file that is sent.
+    """Check an uploaded file.
 
     Args:
-        name: as its owner knows it.
-        save: writes it to a file of ours, which has no name and so is gone with this process.
+        name: its original name.
+        save: writes it to a file of ours that has no name and so vanishes with this process.
     """
     is_gone = request.environ.get("waitress.client_disconnected", lambda: False)
     with tempfile.TemporaryFile() as file:

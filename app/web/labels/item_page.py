@@ -1,4 +1,4 @@
-"""`/eval/…`: the page of one item, for subsystems that bring none of their own: its parts, and their classes."""
+"""`/eval/…`: the page of one item, with its parts and classes, for subsystems without their own."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from app.web.shared.fields import Fields
 from app.web.shared.item_lists import choices
 from app.web.shared.item_routes import of_each, place_at
 
-OTHER_RUNS = 4  # before and after this one
-KEPT = 7 * 24 * 3600  # seconds that a browser keeps a small picture
+OTHER_RUNS = 4  # neighbours in each direction
+KEPT = 7 * 24 * 3600  # seconds for which browsers cache a thumbnail
 
 blueprint = Blueprint("item", __name__, url_prefix="/eval")
 
@@ -32,7 +32,7 @@ def init_app(app: Flask) -> None:
 
 
 def pages() -> ItemPages:
-    """The pages of items of the subsystem at hand: its own, or the plain ones."""
+    """The item pages of the current subsystem: its own, or the generic ones."""
     subsystem = current_subsystem()
     classes = [one for one in subsystem.vocabulary.classes.values() if one.key]
     keys = (
@@ -43,7 +43,7 @@ def pages() -> ItemPages:
 
 
 def read_answer() -> Answer | list[int]:
-    """The answer in the form of a page: `bad` for each bad part, or `part_3=dead` for each part."""
+    """The answer in a page's form: `bad` for each bad part, or `part_3=dead` for each part."""
     given = request.form
     classes = {
         fields.whole_number(name.removeprefix("part_")): value
@@ -55,7 +55,7 @@ def read_answer() -> Answer | list[int]:
 
 @blueprint.get("/find/")
 def find() -> ResponseReturnValue:
-    """The form: the item it names, or what is wrong with it."""
+    """The form: the item it names, or its errors."""
     subsystem = current_subsystem()
     form = Fields({name: request.args.get(name, "") for name in ("run", *subsystem.path)})
     if form.given:
@@ -75,7 +75,7 @@ def find() -> ResponseReturnValue:
 
 @of_each(blueprint, "/{item}/", plain=True)
 def show(run: str, **where: str) -> tuple[str, int]:
-    """The page of an item; `?part=item` is what of it differs from one item to the next."""
+    """The page of an item; `?part=item` is the part that changes with the item."""
     number, place = run_number(run), place_at(where)
     try:
         item = current_driftwatch().store.items.get(number, place)
@@ -87,14 +87,14 @@ def show(run: str, **where: str) -> tuple[str, int]:
 
 
 def show_again(run: int, place: Any, stale: StaleLabel, answer: Answer, comment: str) -> tuple[str, int]:
-    """The item as it is now, with the answer that it refused since it had changed."""
+    """The current state of the item, with the answer that was refused because the item had changed."""
     item = current_driftwatch().store.items.get(run, place)
     return render_template("labels/item.html", **_of(item, stale.current) | {"answer": answer, "comment": comment}), 409
 
 
 @of_each(blueprint, "/{item}/small.svg", plain=True)
 def picture(run: str, **where: str) -> Response:
-    """The scores of an item's parts as small bars. Its address holds the time of fetching, so that it may be kept."""
+    """The scores of an item's parts as small bars. The address contains the time of fetching, so it can be cached."""
     item = current_driftwatch().store.items.look(run_number(run), place_at(where))
     svg = render_template("labels/item_small.svg", item=item)
     response = Response(svg, mimetype="image/svg+xml")

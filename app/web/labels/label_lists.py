@@ -1,4 +1,4 @@
-"""Lists for labelling: what nobody labelled, where person and network disagree most, and who said what."""
+"""Lists for labelling: unlabelled items, the greatest disagreements with the network, and all label events."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNLABELLED = ItemQuery(model="", states=SCORED, labelled=False)
 NEW = ItemList(
     UNLABELLED, lambda subsystem: ("certainty", "score"), {}, lambda subsystem: (*subsystem.part_names, "skipped_by")
 )
-# Without those of which a second opinion is wanted: their place in the list would give the first one away.
+# Without items awaiting a second opinion: their position in the list would reveal the first one.
 LABELLED = ItemQuery(model="", states=SCORED, labelled=True, waiting=False)
 
 
@@ -46,7 +46,7 @@ def _of_labels(subsystem: Subsystem) -> tuple[str, ...]:
 
 CONTAMINATION = ItemList(LABELLED, _of_labels, {}, lambda subsystem: ("comment",))
 EVENT_SORTS = ("at", "by", "kind", "chosen", "seconds", "model", "run")
-DESCENDING = {"at", "kind", "seconds", "run"}  # unless asked otherwise
+DESCENDING = {"at", "kind", "seconds", "run"}  # the default
 
 blueprint = Blueprint("labels", __name__, url_prefix="/data")
 
@@ -126,7 +126,7 @@ def user_scores_file(ending: str) -> Response:
 
 
 def events_file(query: LabelQuery, ending: str = "csv") -> Response:
-    """Who said what, as CSV or JSON, every page of it."""
+    """The label events as CSV or JSON, all pages."""
     reader, columns = reader_of(), score_header()
 
     def row(event: LabelEvent) -> tuple[object, ...]:
@@ -159,7 +159,7 @@ def events_file(query: LabelQuery, ending: str = "csv") -> Response:
 
 
 def read_events(fields: Fields) -> LabelQuery:
-    """The filters of the address; what is wrong with them is noted on `fields`."""
+    """The filters of the address; errors are recorded on `fields`."""
     sorts = (*EVENT_SORTS, *current_subsystem().path)
     sort, descending = read_sort(fields, sorts, "at", lambda sort: sort in DESCENDING)
     return LabelQuery(

@@ -1,6 +1,6 @@
-"""`/eval/`: the queue of the least certain items, and what its buttons do where there are no scripts.
+"""`/eval/`: the queue of the least certain items, and what its buttons do without scripts.
 
-With scripts the page does the same by the API, without loading itself again: see
+With scripts the page does the same through the API, without reloading: see
 `app.web.api.labelling` and `static/labels/label.js`.
 """
 
@@ -32,7 +32,7 @@ blueprint = Blueprint("label", __name__, url_prefix="/eval")
 
 @blueprint.get("/")
 def start() -> ResponseReturnValue:
-    """Where a shift begins: at the item that one holds and that no tab shows, else at the button that gets one."""
+    """The start of a shift: the item that the user holds and no tab shows, or the button that claims one."""
     if not person().may("label") or any(name in request.args for name in ("run", *current_subsystem().path)):
         find: Any = current_app.view_functions[item_page.pages().find]
         return find()
@@ -44,7 +44,7 @@ def start() -> ResponseReturnValue:
 @blueprint.post("/next")
 @needs("label")
 def next_item() -> AnyResponse | tuple[str, int]:
-    """Claim one as the form says, and remember what it says."""
+    """Claim an item with the options of the form, and remember the options."""
     options = QueueOptions.read(request.form)
     shown = _next(options)
     return options.remember(current_app.make_response(shown))
@@ -53,7 +53,7 @@ def next_item() -> AnyResponse | tuple[str, int]:
 @of_each(blueprint, "/{item}/label", methods=["POST"])
 @needs("label")
 def submit(run: str, **where: str) -> AnyResponse | tuple[str, int]:
-    """Keep a label or a skip, and go to the next item; where somebody else was faster, show both."""
+    """Store a label or a skip, and go to the next item; if somebody else was faster, show both."""
     form = request.form
     number, place = run_number(run), place_at(where)
     skipped = form.get("action") == "skip"
@@ -79,7 +79,7 @@ def submit(run: str, **where: str) -> AnyResponse | tuple[str, int]:
 @blueprint.post("/undo/<label_id>")
 @needs("label")
 def undo(label_id: str) -> AnyResponse:
-    """Withdraw a label of one's own, and show its item."""
+    """Withdraw one's own label, and show its item."""
     undone = current_driftwatch().labelling.undo(person().name, label_id, str(uuid.uuid4())).event
     return redirect(display.item_url(undone.run, undone.place), 303)
 
@@ -87,7 +87,7 @@ def undo(label_id: str) -> AnyResponse:
 @blueprint.get("/mine/")
 @needs("label")
 def mine() -> str:
-    """The strip of one's last labels, for the page that shows it."""
+    """The strip of the user's latest labels, for the script of the page."""
     return render_template("labels/label_mine.html", mine=labelling_context.my_last(), **labelling_context.WORDS)
 
 

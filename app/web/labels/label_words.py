@@ -1,4 +1,4 @@
-"""How labels are written on pages and in files, and what of them is kept from a reader who is to answer unseeing."""
+"""Formatting of labels on pages and in files, and hiding them from readers whose independent opinion is wanted."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ REASON_WORDS = {
 
 
 class Reader:
-    """Who reads a list, and what is hidden from them: first answers, while a second opinion is wanted.
+    """The reader of a list, and what is hidden from them: first labels, while their second opinion is wanted.
 
-    For one request: what was looked up is remembered.
+    For one request: lookups are cached.
     """
 
     def __init__(self, driftwatch: Driftwatch, name: str) -> None:
@@ -37,22 +37,22 @@ class Reader:
         self._known: dict[tuple[int, Any], bool] = {}
 
     def hides_item(self, item: Item) -> bool:
-        """Whether what was said of an item is kept from this reader."""
+        """Whether the labels of an item are hidden from this reader."""
         return self._driftwatch.labelling.is_blind(item, self._name)
 
     def shown(self, item: Item) -> Item:
-        """The item as this reader may see it."""
+        """The item as visible to this reader."""
         return replace(item, evaluation=None, contamination=None) if self.hides_item(item) else item
 
     def look_up(self, events: Iterable[LabelEvent]) -> None:
-        """Find out in one go what of some events is hidden."""
+        """Look up in one query which of these events are hidden."""
         asked = {(event.run, event.place) for event in events if self._may_hide(event)} - self._known.keys()
-        self._known |= dict.fromkeys(asked, False)  # where a run was deleted nobody will be asked
+        self._known |= dict.fromkeys(asked, False)  # if the run is deleted, no opinion will be wanted
         for item in self._driftwatch.store.items.look_at(asked):
             self._known[item.run, item.place] = self.hides_item(item)
 
     def hides(self, event: LabelEvent) -> bool:
-        """Whether what an event says is kept from this reader."""
+        """Whether the answer of an event is hidden from this reader."""
         if not self._may_hide(event):
             return False
         if (event.run, event.place) not in self._known:
@@ -63,7 +63,7 @@ class Reader:
         return event.kind is Kind.LABEL and (event.second or event.blind) and event.by != self._name
 
     def said(self, item: Item) -> str:
-        """What people say of an item: "good", "bad: 3, 4", "skipped", "disputed"; "" where nobody did."""
+        """The label of an item: "good", "bad: 3, 4", "skipped", "disputed"; "" if there is none."""
         evaluation = item.evaluation
         if evaluation is None:
             return ""
@@ -75,19 +75,19 @@ class Reader:
 
 
 def reader_of() -> Reader:
-    """Whoever asks for this page."""
+    """The current user as a reader."""
     return Reader(current_driftwatch(), person().name)
 
 
 def label_words(said: LabelEvent | Mapping[str, Any]) -> str:
-    """What an event, or an item's evaluation, says: see `answer_words`."""
+    """The answer of an event, or of an item's evaluation: see `answer_words`."""
     if isinstance(said, LabelEvent):
         return answer_words(dict(said.said))
     return answer_words(answer_of(said))
 
 
 def answer_of(evaluation: Mapping[str, Any]) -> Answer:
-    """What an item's evaluation says, as an answer."""
+    """An item's evaluation as an answer."""
     classes = evaluation.get("classes") or dict.fromkeys(evaluation["bad"], BAD.name)
     return {int(part): name for part, name in classes.items()}
 
@@ -117,7 +117,7 @@ def in_file(answer: Answer) -> str:
 
 
 def event_words(event: LabelEvent) -> str:
-    """What an event says: "bad: 3, 4", "skipped: unclear", "withdrew a label"."""
+    """An event in words: "bad: 3, 4", "skipped: unclear", "withdrew a label"."""
     if event.kind is Kind.SKIP:
         return f"skipped: {REASON_WORDS[event.reason]}"
     if event.kind is Kind.UNDO:

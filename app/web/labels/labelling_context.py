@@ -1,4 +1,4 @@
-"""What every page for labelling shows, whatever its items are: the queue, the answer, what was said before."""
+"""The context common to all labelling pages: queue, answer and earlier labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.item_lists import choices
 
-# How labels are written.
+# Formatting of labels.
 WORDS = {
     "event_words": label_words.event_words,
     "said": label_words.label_words,
@@ -24,7 +24,7 @@ WORDS = {
 
 
 def for_labelling() -> dict[str, object]:
-    """What a page with the queue needs, whatever item it shows."""
+    """The context of a page with the queue, whatever item it shows."""
     return {
         "options": QueueOptions.remembered(),
         "strategies": STRATEGY_WORDS,
@@ -35,14 +35,14 @@ def for_labelling() -> dict[str, object]:
 
 
 def my_last() -> list[LabelEvent]:
-    """The last labels and skips of whoever asks."""
+    """The current user's latest labels and skips."""
     return current_driftwatch().labelling.mine(person().name)
 
 
 def of_item(item: Item, stale: Current | None = None) -> dict[str, Any]:
-    """What the page of an item says of its labels, for whoever asks.
+    """The labels shown on an item's page to the current user.
 
-    While a second opinion is wanted of a person, the first is not among it.
+    While a second opinion is wanted from them, the first one is not included.
     """
     labelling, reader = current_driftwatch().labelling, person()
     blind = labelling.is_blind(item, reader.name)

@@ -1,4 +1,4 @@
-"""`/progress/`: how far the labelling is, and a summary of a shift for the logbook."""
+"""`/progress/`: progress of the labelling, and the summary of a shift for the logbook."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from app.web.shared.fields import Fields, moment
 from app.web.shared.ordering import ordered, read_order
 
 SHIFT = timedelta(hours=8)
-MOST_EVENTS = 5_000  # of one summary: two people at one item every ten seconds, for a shift
+MOST_EVENTS = 5_000  # per summary: two people doing one item every ten seconds for a shift
 MOST_DISPUTES = 50
-# What the two tables can be sorted by.
+# The sort columns of the two tables.
 RUNS = {f"run_{name}": attrgetter(name) for name in ("run", "judged", "labelled", "uncertain_left")} | {
     "run_share": lambda run: run.labelled / run.judged if run.judged else None
 }

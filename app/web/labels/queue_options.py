@@ -1,4 +1,4 @@
-"""What a person wants from the queue: the strategy and its limits, remembered in a cookie of this browser."""
+"""A person's queue options: strategy and restrictions, stored in a cookie of this browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class QueueOptions:
     """The arguments of a claim.
 
     Attributes:
-        place: the first key of the places wanted.
+        place: restriction by the first key of a place.
     """
 
     strategy: Strategy = DEFAULT
@@ -34,15 +34,15 @@ class QueueOptions:
 
     @property
     def in_place(self) -> dict[str, int]:
-        """The key and its value, where one is wanted."""
+        """The key and its value, if restricted."""
         return {} if self.place is None else {current_subsystem().keys[0]: self.place}
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> QueueOptions:
-        """Of a form.
+        """Parse a form.
 
         Raises:
-            InvalidInput: a field cannot be used.
+            InvalidInput: a field is invalid.
         """
         subsystem, form = current_subsystem(), Fields(given).given
         key = subsystem.keys[0]
@@ -57,7 +57,7 @@ class QueueOptions:
 
     @classmethod
     def remembered(cls) -> QueueOptions:
-        """Of this browser; the usual one where its cookie is not one of ours."""
+        """Those stored in this browser; the defaults if the cookie is invalid."""
         try:
             return cls.read(dict(parse_qsl(request.cookies.get(cookie(), ""))))
         except InvalidInput:
@@ -76,6 +76,6 @@ class QueueOptions:
 
 
 def cookie() -> str:
-    """The name of the cookie: each subsystem has its own."""
+    """Name of the cookie, different for each subsystem."""
     name = current_subsystem().name
     return "queue" if name == current_driftwatch().subsystems[0] else f"queue_{name}"

@@ -1,4 +1,4 @@
-"""`/models/<name>/compare/`: two models side by side. Computed in the background when an expert asks for it."""
+"""`/models/<name>/compare/`: two models side by side. Computed in the background at an expert's request."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ blueprint = Blueprint("comparison", __name__, url_prefix="/models/<name>/compare
 
 @blueprint.get("/")
 def show(name: str) -> tuple[str, int]:
-    """What comparing this model with another found last, and how far it is if it is under way."""
+    """The latest comparison of this model with another, and its progress if one is running."""
     return _page(name, Fields(request.args))
 
 
 @blueprint.post("/")
 @needs("compare_models")
 def ask(name: str) -> ResponseReturnValue:
-    """Have it compared, again if it was before."""
+    """Start a comparison, which replaces an earlier one."""
     form = Fields(request.form)
     runs = form.read("runs", number_in("runs", COMPARED_RUNS), USUAL_RUNS)
     other = form.given.get("with", "")

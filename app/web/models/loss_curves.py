@@ -1,4 +1,4 @@
-"""The curves of a training: loss after each epoch, on what is learnt from and on validation. Coordinates for an SVG."""
+"""The loss curves of a training: loss per epoch for training and validation data. Coordinates for an SVG."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import ceil
 from app.web.shared.ticks import ticks
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 48, 96, 12, 36  # margins; the right one holds the curves' names
+LEFT, RIGHT, TOP, BOTTOM = 48, 96, 12, 36  # margins; the right one has room for the names of the curves
 NEAREST = 16  # between two names
 
 
@@ -18,10 +18,10 @@ class Curve:
     """One curve.
 
     Attributes:
-        name: what stands at its end.
+        name: shown at its end.
         points: for a polyline.
-        end: where it ends.
-        name_y: where its name stands.
+        end: its last point.
+        name_y: position of the name.
     """
 
     name: str
@@ -31,20 +31,20 @@ class Curve:
 
 
 class LossCurves:
-    """Both curves in one picture, its axes from nothing to the greatest loss and to the last epoch there can be.
+    """Both curves in one picture, with axes from zero to the greatest loss and to the last possible epoch.
 
     Attributes:
-        curves: training first; none before the first epoch is over.
-        ticks: (y, words) of the losses at the axis.
-        epochs: (x, number) at the other.
-        best: (x, y, epoch) of the least loss on validation, whose weights are kept.
+        curves: training first; empty before the end of the first epoch.
+        ticks: (y, words) on the loss axis.
+        epochs: (x, number) on the epoch axis.
+        best: (x, y, epoch) of the lowest validation loss, whose weights are kept.
     """
 
     def __init__(self, losses: Sequence[Sequence[float]], epochs: int) -> None:
         """
         Args:
-            losses: (epoch, loss, loss on validation), from epoch 1 on.
-            epochs: the most that there can be.
+            losses: (epoch, training loss, validation loss), from epoch 1.
+            epochs: maximum number of epochs.
         """
         self.width, self.height, self.left, self.top = WIDTH, HEIGHT, LEFT, TOP
         self.right, self.bottom = WIDTH - RIGHT, HEIGHT - BOTTOM

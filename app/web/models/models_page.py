@@ -1,4 +1,4 @@
-"""`/models/`: every model, what each is worth, and which is in use. The same as `flask models`."""
+"""`/models/`: all models, their performance, and which one is active. The same as `flask models`."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def index() -> tuple[str, int]:
 
 
 def page_of_all(fields: Fields, form: Fields, refused: str = "") -> str:
-    """The page of every model, with the form that asks for a training.
+    """The page of all models, with the training form.
 
     Args:
-        fields: the order of the address; what is wrong with it is noted there.
-        form: what was written into the form, and what is wrong with that.
-        refused: why what was asked for cannot be done.
+        fields: the order in the address; its errors are recorded there.
+        form: the values of the training form and its errors.
+        refused: why a request was refused.
     """
     shown = every_model(fields) | form_and_trainings(form, refused) | plain_pages.own().of_form()
     return render_template(f"{plain_pages.own().templates}/models.html", **shown)
 
 
 def every_model(fields: Fields) -> dict[str, Any]:
-    """What a template needs to list the models.
+    """The context for the list of models.
 
     Args:
-        fields: the order of the address; what is wrong with it is noted there.
+        fields: the order in the address; its errors are recorded there.
     """
     store, registry = current_driftwatch().store, current_driftwatch().models
     models, evaluated = registry.all(), store.models.evaluated()
@@ -85,7 +85,7 @@ def every_model(fields: Fields) -> dict[str, Any]:
 
 
 def _columns(shifter: Mapping, activated: Mapping, evaluated: Container[str], runs: Mapping) -> Keys:
-    """What the list of models can be sorted by; its rows are (model, card)."""
+    """The sort columns of the list of models, whose rows are (model, card)."""
 
     def of_model(key: Callable[[Model], object]) -> Callable[[tuple[Model, Card]], object]:
         return lambda row: key(row[0])
@@ -110,7 +110,7 @@ def _columns(shifter: Mapping, activated: Mapping, evaluated: Container[str], ru
 
 
 def _shifters(name: str, card: Card, is_evaluated: bool) -> SetThreshold | Threshold | cards.Use:
-    """A model's threshold for the shifter; what it means from the evaluation, where it was set before that."""
+    """A model's threshold for shifters; if it was set before the evaluation, with the evaluation's performance."""
     one = current_driftwatch().store.thresholds.standing(name).get(SHIFTER) or card.thresholds[SHIFTER]
     if one.false_alarms is None and is_evaluated:
         return next(use for use in cards.uses(current_driftwatch().models.known(name)) if use.use == SHIFTER)
@@ -119,7 +119,7 @@ def _shifters(name: str, card: Card, is_evaluated: bool) -> SetThreshold | Thres
 
 @blueprint.get("/<name>/")
 def show(name: str) -> tuple[str, int]:
-    """A model's page; with `score` or `rate` in the address, what that would mean as a threshold."""
+    """A model's page; with `score` or `rate` in the address, it previews that threshold."""
     return _page(name, Fields(request.args))
 
 
@@ -133,7 +133,7 @@ def card(name: str) -> Response:
 @blueprint.post("/<name>/thresholds")
 @needs("set_threshold")
 def set_threshold(name: str) -> ResponseReturnValue:
-    """Set from which score a part is bad, for one use."""
+    """Set the score from which a part is bad, for one use."""
     form = Fields(request.form)
     for field, words in (("score", "a score"), ("why", "a reason")):
         if field not in form.given:
@@ -152,7 +152,7 @@ def set_threshold(name: str) -> ResponseReturnValue:
 
 @blueprint.get("/<name>/<picture>.svg")
 def picture(name: str, picture: str) -> Response:
-    """A picture of what a model is worth."""
+    """A picture of the evaluation."""
     kept = _kept(name)
     if picture not in kept.pictures:
         raise NotFound(f"There is no picture {picture!r} of {name}; there are: {', '.join(kept.pictures) or 'none'}.")
@@ -171,14 +171,14 @@ def figures(name: str) -> Response:
 @blueprint.get("/<name>/thresholds")
 @blueprint.get("/<name>/override")
 def after_mistake(name: str) -> ResponseReturnValue:
-    """The model's page: where a form was refused, links of what was shown then lead to the form's address."""
+    """The model's page; after a refused form, relative links lead to the form's address."""
     return redirect(url_for(".show", name=name, **own_query()))
 
 
 @blueprint.post("/<name>/evaluate")
 @needs("keep_evaluation")
 def evaluate(name: str) -> ResponseReturnValue:
-    """Have it evaluated in the background, again if it was before."""
+    """Start an evaluation, which replaces an earlier one."""
     current_driftwatch().evaluate(name, by=person().name)
     return redirect(url_for(".show", name=name, _anchor="evaluation"), 303)
 
@@ -193,7 +193,7 @@ def activate(name: str) -> ResponseReturnValue:
 @blueprint.post("/<name>/override")
 @needs("override_refusal")
 def override(name: str) -> ResponseReturnValue:
-    """Let a refused model be activated; its page again where no reason is given."""
+    """Allow activating a refused model; without a reason, show the page again."""
     form = Fields(request.form)
     try:
         current_driftwatch().override_refusal(name, form.given.get("reason", ""), by=person().name)
@@ -211,10 +211,10 @@ def retire(name: str) -> ResponseReturnValue:
 
 
 def _kept(name: str) -> KeptFigures:
-    """What was kept of a model.
+    """The stored evaluation of a model.
 
     Raises:
-        NotFound: there is no such model, or nothing was kept.
+        NotFound: there is no such model, or no evaluation.
     """
     current_driftwatch().models.get(name)
     kept = current_driftwatch().store.models.evaluation(name)
@@ -255,12 +255,12 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
 
 
 def why_failed(job: Job | None, kept: KeptFigures | None) -> str:
-    """Why the last try to make some figures failed; empty where it did not, or where there are newer ones."""
+    """Why the last attempt to compute figures failed; empty if it did not fail, or if there are newer figures."""
     if job is None or job.state is not JobState.FAILED or (kept and kept.at > job.ended_at):
         return ""
     return job.why
 
 
 def _state_of(state: ModelState) -> tuple[str, str]:
-    """Its shape and its word."""
+    """Its icon and its word."""
     return STATE_SHAPES[state], STATE_WORDS[state]

@@ -1,4 +1,4 @@
-"""What the pages of the models show of a subsystem that brings nothing of its own: all figures, row by row."""
+"""The parts of the model pages for subsystems without their own: all figures, row by row."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from app.web.shared.fields import Fields, number_in
 USUAL_SEED = 2018
 SEEDS = range(2**32)
 MOST_NOTE = 200  # characters
-MOST_ROWS = 200  # of figures; the file has all
+MOST_ROWS = 200  # rows of figures; the file has all
 
 Rows = list[tuple[str, str]]
 
 
 def own() -> ModelPages:
-    """What the pages show of the models of the subsystem at hand."""
+    """The parts of the model pages for the current subsystem."""
     return current_subsystem().views().models or PLAIN
 
 
 def rows_of(document: Any) -> Rows:
-    """What a JSON document says, a row a value: (where it stands, the value).
+    """Flatten a JSON document to one row per value: (path, value).
 
     >>> rows_of({"area": 0.98765432, "found": [{"kind": "dead", "share": None}]})
     [('area', '0.98765'), ('found 1 kind', 'dead'), ('found 1 share', '–')]
@@ -36,7 +36,7 @@ def rows_of(document: Any) -> Rows:
 
 
 def rows_of_text(figures: str) -> Rows:
-    """The same of kept figures; no row where they are no JSON."""
+    """The same for stored figures; no rows if they are not JSON."""
     try:
         return rows_of(json.loads(figures))
     except ValueError:
@@ -51,7 +51,7 @@ def text_of(figures: str) -> str:
 
 
 def read_plan(form: Fields) -> Any | None:
-    """The plan of a form that has a seed and a note."""
+    """The plan in a form that has a seed and a note."""
     seed = form.read("seed", number_in("seed", SEEDS), USUAL_SEED)
     note = form.read("note", lambda text: sound_text("note", text, MOST_NOTE), "")
     if form.errors:

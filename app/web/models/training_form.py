@@ -1,4 +1,4 @@
-"""The form that asks for a candidate from labels, and the last trainings: on the page of the models."""
+"""The form that requests a candidate from labels, and the latest trainings, on the page of models."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ STATE_SHAPES = {
 
 
 def form_and_trainings(form: Fields, refused: str = "") -> dict[str, object]:
-    """What a template needs to show the form and the last trainings.
+    """The context for the form and the latest trainings.
 
     Args:
-        form: what was written into it, and what is wrong with that.
-        refused: why what was asked for cannot be done.
+        form: its values and errors.
+        refused: why a request was refused.
     """
     return {
         "form": form,
@@ -41,7 +41,7 @@ def form_and_trainings(form: Fields, refused: str = "") -> dict[str, object]:
 
 
 def training_state(job: Job) -> tuple[str, str]:
-    """Its shape and its word."""
+    """Its icon and its word."""
     if job.cancel and job.active:
         return "waiting", "stopping"
     return STATE_SHAPES[job.state], STATE_WORDS[job.state]

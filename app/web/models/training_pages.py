@@ -1,4 +1,4 @@
-"""`/models/training/`: asking for a candidate from labels, following how it is made, and stopping it."""
+"""`/models/training/`: request a candidate from labels, follow its training, and cancel it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ blueprint = Blueprint("trainings", __name__, url_prefix="/models/training")
 @blueprint.post("/")
 @needs("train")
 def ask() -> ResponseReturnValue:
-    """Have a candidate trained; the form again, with what is wrong, where that cannot be."""
+    """Train a candidate; if that is not possible, show the form again with its errors."""
     require_offered(current_subsystem().learning(), "train")
     form, refused = Fields(request.form), ""
     plan, status = plain_pages.own().read_plan(form), form.status
@@ -39,13 +39,13 @@ def ask() -> ResponseReturnValue:
 
 @blueprint.get("/")
 def after_mistake() -> ResponseReturnValue:
-    """The page of the models: where the form was refused, links of what was shown then lead here."""
+    """The page of models: links on the page shown after a refused form lead here."""
     return redirect(url_for("models_page.index", **own_query()))
 
 
 @blueprint.get("/<job>/")
 def show(job: str) -> str:
-    """How far a training is; `?part=progress` is what may change."""
+    """The progress of a training; `?part=progress` is the part that may change."""
     training, own = training_job(current_driftwatch().store, job), plain_pages.own()
     progress = training.progress
     made, losses = progress.get("model"), progress.get("losses", ())

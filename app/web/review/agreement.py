@@ -1,4 +1,4 @@
-"""`/agreement/`: how far people agree, and what they disagree on, for an expert to decide."""
+"""`/agreement/`: agreement between people, and open disagreements for an expert to settle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.web.shared.ordering import Keys, ordered, read_order
 from app.web.shared.paging import SIZES
 
 DISPUTED = ItemQuery(model=None, states=SCORED, disputed=True, sort="run", descending=True)
-OTHERWISE = "otherwise"  # than one of the people answered: as the form says
+OTHERWISE = "otherwise"  # than one of the given answers: as in the form
 
 blueprint = Blueprint("agreement", __name__, url_prefix="/agreement")
 
@@ -66,7 +66,7 @@ def index() -> tuple[str, int]:
 @blueprint.get("/<name>.<ending>")
 @needs("agreement")
 def table(name: str, ending: str) -> Response:
-    """One of the two tables as it stands."""
+    """One of the two tables, in its current order, as a file."""
     fields = Fields(request.args)
     of_pairs, of_parts = _columns()
     sort, descending = read_order(fields, of_pairs, of_parts)
@@ -91,7 +91,7 @@ def table(name: str, ending: str) -> Response:
 @of_each(blueprint, "/{item}", methods=["POST"])
 @needs("resolve")
 def resolve(run: str, **where: str) -> ResponseReturnValue:
-    """End a disagreement: as one of the people said, or otherwise."""
+    """Settle a disagreement, with one of the given answers or another."""
     place, form = place_at(where), request.form
     chosen = form.get("as", "")
     answer = item_page.read_answer() if chosen == OTHERWISE else said_in(chosen)
@@ -119,7 +119,7 @@ def said_in(text: str) -> Answer | list[int]:
 
 
 def _columns() -> tuple[Keys, Keys]:
-    """What the two tables can be sorted by, in the words of the subsystem: of pairs, and of parts."""
+    """The sort columns of the two tables, in the subsystem's terms: for pairs and for parts."""
     part = current_subsystem().part
     pairs = {f"pair_{name}": attrgetter(name) for name in ("people", "items", "observed", "kappa")}
     parts = {f"{part}_{name}": attrgetter(name) for name in ("items", "judgements", "bad", "observed", "kappa")}
@@ -127,7 +127,7 @@ def _columns() -> tuple[Keys, Keys]:
 
 
 def disputes(driftwatch: Driftwatch, skip: int, limit: int) -> list[Dispute]:
-    """What people disagree on now, newest run first, with the last answer of each."""
+    """The open disagreements, newest run first, with each person's last answer."""
     found, items = [], driftwatch.store.items.find(DISPUTED, skip, limit)
     said = driftwatch.store.labels.of_items((item.run, item.place) for item in items)
     for item in items:

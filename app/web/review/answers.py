@@ -1,4 +1,4 @@
-"""`/agreement/<items>/`: the items behind the figures of the agreement, each with what people answered."""
+"""`/agreement/<items>/`: the items behind an agreement figure, each with its answers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ blueprint = Blueprint("answers", __name__, url_prefix="/agreement")
 
 @dataclass(frozen=True)
 class Compared:
-    """What the address asks for.
+    """The request in the address.
 
     Attributes:
-        ways: in which its items were answered → of how many of them.
+        ways: combination of answers → number of items.
     """
 
     ways: dict[Way, int]
@@ -41,7 +41,7 @@ class Compared:
 
     @classmethod
     def read(cls, fields: Fields) -> Compared:
-        """What is wrong with the address is noted on `fields`."""
+        """Parse the address; errors are recorded on `fields`."""
         people = [fields.read(name, account_name, None) for name in ("person", "other")]
         if people[1] is not None and people[1] == people[0]:
             fields.refuse(InvalidInput("other", people[1], "somebody else than the first person"))
@@ -54,7 +54,7 @@ class Compared:
         return cls({way: n for way, n in ways.items() if is_like(way, wanted, part, alike)}, sort, descending)
 
     def find(self, skip: int, limit: int) -> list[tuple[int, Any, Way]]:
-        """(run, place, way) of those of one page."""
+        """(run, place, answers) for one page."""
         answers = current_driftwatch().store.answers
         return answers.find(self.ways, self.sort, self.descending, skip, limit) if self.ways else []
 
@@ -84,7 +84,7 @@ def index() -> tuple[str, int]:
 @of_each(blueprint, "/{items}/answers.<ending>")
 @needs("agreement")
 def table(ending: str) -> Response:
-    """Every answer of the list, a line each."""
+    """All answers in the list, one per line."""
     fields = Fields(request.args)
     compared = Compared.read(fields)
     refuse_wrong(fields)

@@ -21,7 +21,7 @@ from app.web.shared.item_routes import place_at
 from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES
 
-CELLS = range(1, 1_000)  # how many the item has is checked with it
+CELLS = range(1, 1_000)  # the item's actual number of parts is checked with it
 
 blueprint = Blueprint("problems", __name__, url_prefix="/problems")
 
@@ -50,7 +50,7 @@ def index() -> tuple[str, int]:
 
 @blueprint.get("/problems.<ending>")
 def problems_file(ending: str) -> Response:
-    """The problems of the address, every page of them, in its order."""
+    """The problems matching the address, all pages, in its order."""
     fields = Fields(request.args)
     run, place = fields.read("run", run_number, None), read_place(fields)
     sort, descending = _order(fields)
@@ -72,7 +72,7 @@ def problems_file(ending: str) -> Response:
 @blueprint.get("/add")
 @needs("known_problems")
 def form() -> str:
-    """The form of a new one; what the address gives stands in it already."""
+    """The form for a new problem, prefilled from the address."""
     return _form(Fields(request.args))
 
 
@@ -109,14 +109,14 @@ def add() -> ResponseReturnValue:
 @blueprint.get("/<problem>/end")
 @needs("known_problems")
 def ask_end(problem: str) -> str:
-    """The form alone that says with which run it ended."""
+    """The form for the last affected run."""
     return _end_form(current_driftwatch().store.problems.get(problem), Fields(request.args))
 
 
 @blueprint.post("/<problem>/end")
 @needs("known_problems")
 def end(problem: str) -> ResponseReturnValue:
-    """Say with which run it ended."""
+    """Record the last affected run."""
     known, form = current_driftwatch().store.problems.get(problem), Fields(request.form)
     back = _back(known.place)
     if "until" not in form.given:
@@ -131,12 +131,12 @@ def end(problem: str) -> ResponseReturnValue:
 
 
 def _order(fields: Fields) -> tuple[str, bool]:
-    """The order of the address: a column, and whether the last comes first."""
+    """The order in the address: a column, and whether it is descending."""
     return read_sort(fields, current_driftwatch().store.problems.SORTS, "at", lambda sort: sort == "at")
 
 
 def _back(place: Any, **filters: Any) -> str:
-    """Where a form came from: the item's page where it names the run, else the list with these filters."""
+    """The page that a form came from: the item's page if it names the run, else the list with these filters."""
     run = request.form.get("run")
     return item_url(run_number(run), place) if run else url_for(".index", **filters)
 

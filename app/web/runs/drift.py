@@ -1,4 +1,4 @@
-"""`/drift/`: how far runs are from what their model was trained on, over runs. Measured elsewhere: `app.jobs.drift`."""
+"""`/drift/`: distance of runs from their model's training data, over runs. Measured by `app.jobs.drift`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from app.web.shared.item_lists import files, query_without, refuse_wrong
 from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES, Page, read_size
 
-MOST_DRAWN = 500  # runs in a picture, the newest of the range: more could not be told apart
-MOST_PICTURES = 16  # kept in memory, 0.1 MB each
+MOST_DRAWN = 500  # runs in a picture, the newest in the range: more would be indistinguishable
+MOST_PICTURES = 16  # cached in memory, 0.1 MB each
 SORTS = ("number", *Runs.DRIFT)
-LITTLE, CHANGED = 0.1, 0.25  # stability indexes, by the rule of thumb
+LITTLE, CHANGED = 0.1, 0.25  # population stability index, by rule of thumb
 
-# name → title, what the values are, and the series with their words.
+# name → title, meaning of the values, and the series with their words.
 PICTURES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "unlike": (
         "{items} unlike anything that the model has seen",
@@ -85,14 +85,14 @@ def index() -> tuple[str, int]:
 @blueprint.post("/")
 @needs("measure_drift")
 def ask() -> ResponseReturnValue:
-    """Have measured what is not; where that failed before, again."""
+    """Measure the unmeasured runs, also after a failure."""
     current_driftwatch().drifts.ask(by=person().name)
     return redirect(url_for(".index"), 303)
 
 
 @blueprint.get("/drift.<ending>")
 def drift_file(ending: str) -> Response:
-    """The measured runs of the address, every page of them, in its order."""
+    """The measured runs matching the address, all pages, in its order."""
     fields = Fields(request.args)
     (first, last), (sort, descending) = _range(fields), _order(fields)
     refuse_wrong(fields)
@@ -103,7 +103,7 @@ def drift_file(ending: str) -> Response:
 
 @blueprint.get("/<name>.svg")
 def picture(name: str) -> ResponseReturnValue:
-    """A picture over the runs of the address, the newest 500 of them at most, on light or dark paper."""
+    """A picture over the runs of the address, at most the newest 500, on a light or dark background."""
     if name not in PICTURES:
         raise NotFound(f"There is no picture {name!r}; there are: {', '.join(PICTURES)}.")
     fields = Fields(request.args)
@@ -125,7 +125,7 @@ def picture(name: str) -> ResponseReturnValue:
 
 
 def _words(name: str) -> tuple[str, str, Mapping[str, str]]:
-    """What `PICTURES` has of a picture, in the words of the subsystem."""
+    """The entry of a picture in `PICTURES`, in the subsystem's terms."""
     items = f"{current_subsystem().item}s"
     title, label, series = PICTURES[name]
     title, label = title.format(items=items), label.format(items=items)
@@ -133,7 +133,7 @@ def _words(name: str) -> tuple[str, str, Mapping[str, str]]:
 
 
 def _range(fields: Fields) -> tuple[int, int]:
-    """The runs of the address; what is wrong with them is noted on `fields`."""
+    """The runs of the address; errors are recorded on `fields`."""
     first = fields.read("first", _run("first"), 1)
     last = fields.read("last", _run("last"), LARGEST_RUN)
     if first > last:
@@ -142,7 +142,7 @@ def _range(fields: Fields) -> tuple[int, int]:
 
 
 def _order(fields: Fields) -> tuple[str, bool]:
-    """The order of the address: a column, and whether the greatest comes first."""
+    """The order in the address: a column, and whether it is descending."""
     return read_sort(fields, SORTS, "number", lambda sort: sort != "model")
 
 
@@ -151,6 +151,6 @@ def _run(field: str) -> Callable[[str], int]:
 
 
 def _models_before(runs: Sequence[Run]) -> dict[int, str]:
-    """run → the model of the run before it, for runs that another model scored than that; newest first."""
+    """run → model of the previous run, for runs scored by a different model than the previous one; newest first."""
     changed = [(run, older) for run, older in pairwise(runs) if older.drift["model"] != run.drift["model"]]
     return {run.number: older.drift["model"] for run, older in changed}

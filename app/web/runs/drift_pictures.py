@@ -1,4 +1,4 @@
-"""Values of runs as a picture over the runs."""
+"""Plots of values over runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from app.pictures import DASHES, INKS, Scheme, colours, figure
 
-MANY_RUNS, TICKS = 60, 9  # runs from which their points are small; run numbers below the axis
+MANY_RUNS, TICKS = 60, 9  # number of runs from which points are drawn small; run numbers on the axis
 
 
 def over_runs(
@@ -20,11 +20,11 @@ def over_runs(
     levels: Sequence[float] = (),
     scheme: Scheme = Scheme.PAPER,
 ) -> bytes:
-    """Values of runs, one after another in their order, with a line wherever something changed.
+    """Plot values of consecutive runs, with a line wherever something changed.
 
     Args:
-        label: what the values are.
-        series: name → one value a run; None leaves a gap.
+        label: meaning of the values.
+        series: name → one value per run; None leaves a gap.
         changes: index of a run → what is new from that run on.
         levels: values at which a thin line is drawn.
     """

@@ -1,4 +1,4 @@
-"""`/fetch/`: ask for runs, follow them, and delete them."""
+"""`/fetch/`: request runs, follow them, and delete them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.web.shared.fields import Fields, number_in, one_of
 from app.web.shared.ordering import read_sort
 from app.web.shared.paging import SIZES, Page, read_size
 
-MOST_MISSING = 50  # items listed below a run; the list of scores has them all
+MOST_MISSING = 50  # items listed below a run; the list of scores has all of them
 
 blueprint = Blueprint("runs", __name__, url_prefix="/fetch")
 
@@ -33,7 +33,7 @@ def index() -> tuple[str, int]:
 @blueprint.post("/")
 @needs("fetch")
 def ask() -> ResponseReturnValue:
-    """Have runs fetched; whatever is complete stays as it is."""
+    """Fetch runs; complete ones stay as they are."""
     written = request.form.get("runs", "")
     try:
         numbers = run_numbers(written, field="runs")
@@ -53,20 +53,20 @@ def ask() -> ResponseReturnValue:
 @blueprint.get("/<run>/delete")
 @needs("delete_run")
 def confirm(run: str) -> str:
-    """Ask before a run is deleted."""
+    """Ask for confirmation before deleting a run."""
     return render_template("runs/runs_delete.html", run=current_driftwatch().store.runs.get(run_number(run)))
 
 
 @blueprint.post("/<run>/delete")
 @needs("delete_run")
 def delete(run: str) -> ResponseReturnValue:
-    """Have a run deleted."""
+    """Delete a run."""
     current_driftwatch().delete_run(run_number(run), by=person().name)
     return redirect(url_for(".index"), 303)
 
 
 def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, int]:
-    """The page, with what was written into the form and what is wrong with it."""
+    """The page, with the values of the form and its errors."""
     fields = Fields(request.args)
     state = fields.read("state", one_of("state", {str(state): state for state in RunState}), None)
     sort, descending = read_sort(fields, Runs.SORTS, "number", lambda sort: True)
@@ -97,7 +97,7 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
 
 
 def _missing(runs: Sequence[Run]) -> dict[int, list[Item]]:
-    """run → its items that are missing, the first of them."""
+    """run → the first of its missing items."""
     driftwatch = current_driftwatch()
     model = driftwatch.model
     missing = frozenset({ItemState.MISSING})

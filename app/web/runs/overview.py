@@ -1,4 +1,4 @@
-"""`/`: the newest run, or another, as a picture of its items. What it comes to is said in full on its own page."""
+"""`/`: the newest run, or another, as a picture of its items. The full results are on the run's own page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.web.runs.run_report import RunReport
 from app.web.shared.application import current_driftwatch
 from app.web.shared.fields import Fields
 
-WORST = 12  # items in the list beside the picture
+WORST = 12  # items in the list next to the picture
 RECENT = 8  # links to other runs
 
 blueprint = Blueprint("overview", __name__)

@@ -1,4 +1,4 @@
-"""`/reevaluations/`: runs scored again by the model in use, and the line on other pages that says how far that is."""
+"""`/reevaluations/`: rescoring runs with the active model, and the progress line on other pages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def index() -> tuple[str, int]:
 @blueprint.post("/")
 @needs("reevaluate")
 def begin() -> ResponseReturnValue:
-    """Have runs re-evaluated: those written, or all."""
+    """Re-evaluate runs: the given ones, or all."""
     written = request.form.get("runs", "")
     try:
         runs = None if request.form.get("all") else run_numbers(written, field="runs")
@@ -70,13 +70,13 @@ def cancel(reevaluation: str) -> ResponseReturnValue:
 def _changed(change: Callable[[str, str], Reevaluation], reevaluation: str) -> ResponseReturnValue:
     try:
         change(reevaluation, person().name)
-    except Conflict as error:  # it ended, or somebody else was faster
+    except Conflict as error:  # it has ended, or somebody else was faster
         return _page(error=str(error), status=error.status)
     return redirect(url_for(".index"), 303)
 
 
 def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, int]:
-    """The page, with what was written into the form and what is wrong with it."""
+    """The page, with the values of the form and its errors."""
     driftwatch = current_driftwatch()
     found = driftwatch.store.reevaluations.newest(LISTED)
     active = driftwatch.model

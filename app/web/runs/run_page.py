@@ -1,4 +1,4 @@
-"""`/run/<run>/`: is this run good, what is wrong in it, and is that new? A page, and a sheet to be printed."""
+"""`/run/<run>/`: is this run good, what is wrong with it, and is that new? A page, and a sheet for printing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from app.web.runs.run_report import NEAR, report
 from app.web.shared.application import current_driftwatch, subsystems
 from app.web.shared.fields import YES_OR_NO, Fields, one_of
 
-PICTURES = 24  # bad items with a picture, unless all are asked for
+PICTURES = 24  # bad items with a picture, unless all are requested
 
 blueprint = Blueprint("run_page", __name__, url_prefix="/run")
 
 
 @blueprint.get("/")
 def index() -> ResponseReturnValue:
-    """The page of the run that the form names, or of the newest one; without any, the overview says how to begin."""
+    """The page of the run named in the form, or of the newest one; without runs, the overview says how to begin."""
     newest = current_driftwatch().store.runs.newest()
     if "run" not in request.args and newest is None:
         return redirect(url_for("overview.index"), 303)
@@ -64,7 +64,7 @@ def show(run: str) -> tuple[str, int]:
 
 
 def elsewhere(number: int) -> list[tuple[Subsystem, Run]]:
-    """What the other subsystems have of a run of this number."""
+    """The runs with this number in the other subsystems."""
     driftwatch, found = current_driftwatch(), []
     for subsystem in subsystems():
         if subsystem is not driftwatch.subsystem:

@@ -1,4 +1,4 @@
-"""What a run comes to: its bad items, what is new against a reference run, and a sentence for the logbook."""
+"""The result of a run: its bad items, what is new against a reference run, and a sentence for the logbook."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from app.errors import InvalidInput, NotFound
 from app.web.shared.application import current_subsystem
 from app.web.shared.display import part_or_parts, place_name, plural
 
-NEAR = 20  # finished runs before and after this one, among which a reference is proposed
-LEAST_JUDGED = 0.9  # share of its items that a reference has judged: enough statistics
+NEAR = 20  # finished runs before and after this one that are considered as reference
+LEAST_JUDGED = 0.9  # minimum share of judged items in a reference: enough statistics
 MOST_NAMED = 6  # items in one part of the sentence
 
 _BAD = (Verdict.BAD, Verdict.EMPTY)
@@ -27,12 +27,12 @@ _JUDGED = (*_BAD, Verdict.GOOD)
 
 @dataclass(frozen=True)
 class Change:
-    """What became of an item's parts since the reference run.
+    """How an item's parts changed since the reference run.
 
     Attributes:
-        new, stayed, gone: parts that are bad now and were good, were bad too, and are good now and were bad. A part
-            that was not judged in one of the two runs is in none of them.
-        comparable: both runs have scores of it.
+        new, stayed, gone: parts that are bad now and were good; that are bad in both; that are good now and were bad.
+            Parts that were not judged in one of the two runs are in none of them.
+        comparable: both runs have scores for the item.
     """
 
     new: tuple[int, ...] = ()
@@ -42,7 +42,7 @@ class Change:
 
     @classmethod
     def between(cls, then: Sequence[Verdict] | None, now: Sequence[Verdict]) -> Change:
-        """Of the verdicts of two runs; of none then, only that they cannot be compared."""
+        """The changes between the verdicts of two runs; not comparable if either has none."""
         if then is None:
             return cls(comparable=False)
         pairs = list(enumerate(zip(then, now, strict=True), start=1))
@@ -56,13 +56,13 @@ class Change:
 
 @dataclass(frozen=True)
 class RunReport:
-    """A run, and what changed since another.
+    """A run, and its changes since a reference run.
 
     Attributes:
-        items: its items, as far as they are there.
-        reference: the run compared with; None where there is none.
-        proposed: nobody chose it.
-        changes: of the items that have scores.
+        items: its stored items.
+        reference: the run compared with; None if there is none.
+        proposed: the reference was not chosen by the user.
+        changes: for the items that have scores.
     """
 
     run: Run
@@ -73,7 +73,7 @@ class RunReport:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """How many items are in each state, and how much of them is bad: counted from what the page shows."""
+        """Number of items in each state, and of bad ones, counted from what the page shows."""
         counts = {str(state): sum(item.state is state for item in self.items) for state in ItemState}
         bad = [item.judgement.bad for item in self.bad]
         judged = [verdict for item in self.items if item.judgement for verdict in item.judgement.verdicts]
@@ -84,7 +84,7 @@ class RunReport:
 
     @cached_property
     def bad(self) -> list[Item]:
-        """Items with bad parts: those with new ones first, then by how many parts are bad, each by its score."""
+        """Items with bad parts: those with new ones first, then by the number of bad parts weighted by score."""
         bad = [item for item in self.items if item.judgement and item.judgement.bad]
         return sorted(bad, key=lambda item: (not self.change(item).new, -weight(item.judgement), item.place))
 
@@ -95,12 +95,12 @@ class RunReport:
 
     @cached_property
     def stayed(self) -> list[tuple[Any, tuple[int, ...]]]:
-        """(place, parts that were bad and are)."""
+        """(place, parts that are bad in both runs)."""
         return [(item.place, self.change(item).stayed) for item in self.bad if self.change(item).stayed]
 
     @cached_property
     def went(self) -> list[tuple[Any, tuple[int, ...]]]:
-        """(place, parts that were bad and are good now)."""
+        """(place, parts that are good now and were bad)."""
         return sorted((place, change.gone) for place, change in self.changes.items() if change.gone)
 
     def change(self, item: Item) -> Change:
@@ -134,14 +134,14 @@ class RunReport:
 
 
 def report(driftwatch: Driftwatch, number: int, reference: str | None = None) -> RunReport:
-    """What a run comes to.
+    """Build the report of a run.
 
     Args:
-        reference: the number of the run to compare with, as it was written; None for the one that is proposed.
+        reference: number of the run to compare with, as entered; None for the proposed one.
 
     Raises:
         NotFound: the run is not loaded.
-        InvalidInput: field "reference": it is not the number of another run that is loaded.
+        InvalidInput: field "reference": it is not the number of another loaded run.
     """
     store = driftwatch.store
     run = store.runs.get(number)
@@ -161,11 +161,11 @@ def report(driftwatch: Driftwatch, number: int, reference: str | None = None) ->
 
 
 def proposed_reference(run: Run, near: Iterable[Run]) -> Run | None:
-    """The run to compare with: the nearest by number that has enough statistics and is no worse than most.
+    """Propose a reference: the nearest run by number with enough statistics that is no worse than most.
 
     Args:
-        near: finished runs of the same model; those with less than `LEAST_JUDGED` of their items judged are left
-            out. Of the others, the share of bad parts must be at most the median. Of two as near, the earlier one.
+        near: finished runs of the same model. Runs with less than `LEAST_JUDGED` of their items judged are excluded.
+            Of the others, the share of bad parts must be at most the median. At equal distance, the earlier run wins.
     """
     shares = [
         (other, other.summary["bad_parts"] / other.summary["parts"])
@@ -180,7 +180,7 @@ def proposed_reference(run: Run, near: Iterable[Run]) -> Run | None:
 
 
 def weight(judgement: Judgement) -> float:
-    """How bad an item is: how many parts are bad, each counted by its score."""
+    """How bad an item is: the number of bad parts, weighted with their scores."""
     pairs = zip(judgement.scores, judgement.verdicts, strict=True)
     return sum(score for score, verdict in pairs if verdict in _BAD)
 
@@ -200,7 +200,7 @@ def _reference(driftwatch: Driftwatch, written: str, number: int) -> Run:
 
 
 def _named(changed: Sequence[tuple[Any, tuple[int, ...]]], kinds: Mapping[Any, Mapping[int, str]]) -> str:
-    """ "R2 lumi 3 channels 2–4 (dead), …": the first few, each with what is wrong."""
+    """ "R2 lumi 3 channels 2–4 (dead), …": the first few items, each with its faults."""
 
     of_kind = current_subsystem().kind_words
 

@@ -1,4 +1,4 @@
-"""A value through runs, thinned to what a picture has room for, and drawn. Not for where the values come from."""
+"""Plots of a value over runs, thinned to the resolution of the picture. The values come from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from app.domain.problems import Problem
 from app.pictures import INKS, Inks, Scheme, figure
 from app.web.shared.ticks import ticks
 
-COLUMNS = 600  # of a picture: about one for each pixel of its axes
+COLUMNS = 600  # per picture: about one per pixel of its axes
 WIDTH, HEAD, FOOT = 14.0, 0.36, 0.46  # inches
-PANEL, FEW_PANELS = 0.95, 1.7  # inches a panel, where there are many and up to three
-LEFT, RIGHT = 0.04, 0.99  # shares of the width between which the runs lie; the script on the page counts on them
-MARKED = 120  # points that are marked one by one
-MOST_BANDS = 100  # known problems in one picture; the page lists them all
+PANEL, FEW_PANELS = 0.95, 1.7  # inches per panel, for many panels and for up to three
+LEFT, RIGHT = 0.04, 0.99  # edges of the plot, as fractions of the width; the page's script relies on them
+MARKED = 120  # number of points up to which each is marked
+MOST_BANDS = 100  # known problems per picture; the page lists all of them
 
 
 @dataclass(frozen=True, eq=False)
 class Thinned:
-    """Neighbouring runs drawn as one: arrays with one entry for each column that has any.
+    """Neighbouring runs drawn as one column: arrays with one entry per non-empty column.
 
     Attributes:
         first, last: runs of the column.
-        runs: how many.
+        runs: number of runs.
         least, middle, greatest: of their values; the middle is the lower median.
-        at: the run that has the greatest.
+        at: the run with the greatest value.
     """
 
     first: np.ndarray
@@ -47,11 +47,11 @@ class Panel:
     """One curve over runs.
 
     Attributes:
-        words: on its axis.
+        words: label of its axis.
         runs: int (n,), ascending.
-        values: float (n,); NaN where there is none.
-        top: the least upper end of its axis.
-        log: drawn on a logarithmic axis; values must be positive then.
+        values: float (n,); NaN if there is none.
+        top: minimum upper end of its axis.
+        log: logarithmic axis; values must then be positive.
         problems: bands behind it.
     """
 
@@ -65,7 +65,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Trend:
-    """Curves above each other, from the run `first` to `last`."""
+    """Curves in stacked panels, from the run `first` to `last`."""
 
     title: str
     first: int
@@ -78,11 +78,11 @@ class Trend:
 
     @property
     def height(self) -> float:
-        """Of the picture, in inches."""
+        """Size of the picture, in inches."""
         return HEAD + FOOT + len(self.panels) * (PANEL if len(self.panels) > 3 else FEW_PANELS)
 
     def columns(self) -> list[dict[str, object]]:
-        """What the script on the page needs to say what is under the pointer."""
+        """The data with which the script on the page describes what is under the pointer."""
         names = ("first", "last", "runs", "least", "middle", "greatest", "at")
         return [
             {"words": panel.words, "columns": list(zip(*(_plain(getattr(drawn, name)) for name in names), strict=True))}
@@ -90,7 +90,7 @@ class Trend:
         ]
 
     def svg(self, scheme: Scheme) -> bytes:
-        """The picture: one pair of axes, in which each curve has a height of 1, for ticks cost more than curves."""
+        """Draw the picture with one pair of axes in which each curve has height 1: ticks cost more than curves."""
         from matplotlib.ticker import AutoMinorLocator, MaxNLocator, NullLocator
 
         inks, height, ends = INKS[scheme], self.height, (self.first - 0.5, self.last + 0.5)
@@ -116,7 +116,7 @@ class Trend:
 
 @dataclass(frozen=True)
 class _Scale:
-    """From values to heights in a panel, 0 to 1."""
+    """Convert values to heights in a panel, 0 to 1."""
 
     low: float
     high: float
@@ -133,16 +133,16 @@ class _Scale:
         return cls(0, values[-1], False, [(value, f"{value:g}") for value in values])
 
     def at(self, values: Any) -> Any:
-        """Heights, of which the uppermost part is kept for the words."""
+        """Convert heights, leaving the top of the panel for the words."""
         values = np.log10(values) if self.log else values
         return _CURVES * (values - self.low) / (self.high - self.low)
 
 
-_CURVES = 0.76  # share of a panel's height, below its words
+_CURVES = 0.76  # fraction of a panel's height, below its words
 
 
 def thin(runs: np.ndarray, values: np.ndarray, first: int, last: int, columns: int = COLUMNS) -> Thinned:
-    """Values by columns of equally many run numbers.
+    """Group values into columns of equally many run numbers.
 
     Args:
         runs: int (n,), ascending, from `first` to `last`.
@@ -171,7 +171,7 @@ def thin(runs: np.ndarray, values: np.ndarray, first: int, last: int, columns: i
 
 
 def _draw(axes: Any, panel: Panel, thinned: Thinned, bottom: float, scale: _Scale, trend: Trend, inks: Inks) -> None:
-    """The bands, the ranges and the curve of a panel, which begins at the height `bottom`."""
+    """Draw the bands, the ranges and the curve of a panel whose lower end is at the height `bottom`."""
 
     def y(values: np.ndarray) -> np.ndarray:
         return bottom + scale.at(values)
@@ -201,7 +201,7 @@ def _draw(axes: Any, panel: Panel, thinned: Thinned, bottom: float, scale: _Scal
 
 
 def _strokes(x0: np.ndarray, x1: np.ndarray, y0: np.ndarray, y1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One line of many strokes, which is one path in the file, however many there are."""
+    """One line with many strokes, which is a single path in the file."""
     gap = np.full(len(x0), np.nan)
     return np.column_stack((x0, x1, gap)).ravel(), np.column_stack((y0, y1, gap)).ravel()
 

@@ -1,4 +1,4 @@
-"""The API of one chamber of a run: its data, and its scores by each model."""
+"""The API of one chamber of a run: its data, and its scores by all models."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ScoresByModelOut(BaseModel):
     resp=Answers(HTTP_200=ScoresByModelOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["chambers"]
 )
 def list_scores_by_model(run: str, wheel: str, sector: str, station: str) -> ScoresByModelOut:
-    """The scores of one chamber by every model: first those shown on pages, then the others, newest first."""
+    """The scores of one chamber by every model: first the ones shown on pages, then the others, newest first."""
     store = current_driftwatch().store
     item = store.items.look(run_number(run), chamber_at(wheel, sector, station))
     past = [ModelScoresOut.of(one, False) for one in store.past_scores.of_item(item.run, item.place, but=item.model)]

@@ -29,9 +29,9 @@ from app.web.shared.fields import Fields
 from app.web.shared.item_lists import choices
 from app.web.shared.item_routes import place_at
 
-OTHER_RUNS = 4  # runs before and after this one, in the strip
+OTHER_RUNS = 4  # runs before and after this one in the strip
 FORM = ("run", "wheel", "sector", "station")
-KEPT = 7 * 24 * 3600  # seconds that a browser caches a thumbnail
+KEPT = 7 * 24 * 3600  # seconds for which browsers cache a thumbnail
 
 # The keys of layers 1 to 12 by `KeyboardEvent.code`: the digits and the two keys to their right.
 LAYER_CODES = (*(f"Digit{digit}" for digit in "1234567890"), "Minus", "Equal")
@@ -41,7 +41,7 @@ blueprint = Blueprint("chamber", __name__, url_prefix="/eval")
 
 @blueprint.get("/chamber/")
 def load() -> ResponseReturnValue:
-    """The form: the chamber it names, or what is wrong with it."""
+    """The form: the chamber it names, or its errors."""
     form = Fields({name: request.args.get(name, "") for name in FORM})
     if not form.given:
         newest = current_driftwatch().store.runs.newest()
@@ -58,7 +58,7 @@ def load() -> ResponseReturnValue:
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/")
 def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
-    """The page of a chamber; `?part=item` is the part that differs between chambers."""
+    """The page of a chamber; `?part=item` is the part that changes with the chamber."""
     form = Fields(dict(zip(FORM, (run, wheel, sector, station), strict=True)))
     scale = form_scale(request.args)
     number, chamber = _read(form)
@@ -76,7 +76,7 @@ def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
 
 
 def show_again(run: int, chamber: Chamber, stale: StaleLabel, answer: Answer, comment: str) -> tuple[str, int]:
-    """The chamber as it is now, with the answer refused because it had changed, to be confirmed or not."""
+    """The current state of the chamber, with the refused answer, for the user to confirm or change."""
     context = _around(run, chamber, ScaleKind.LINEAR)
     item = current_driftwatch().store.items.get(run, chamber)
     context |= _of_item(item, context["neighbours"], ScaleKind.LINEAR, stale.current)
@@ -85,7 +85,7 @@ def show_again(run: int, chamber: Chamber, stale: StaleLabel, answer: Answer, co
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/counts.csv")
 def counts(run: str, wheel: str, sector: str, station: str) -> Response:
-    """The picture's numbers: layer, cell, count of every cell that exists."""
+    """The numbers of the picture: layer, cell and count of every existing cell."""
     item = item_with_histogram(run, wheel, sector, station)
     table = "".join(csv_lines(("layer", "cell", "count"), Heatmap(item.histogram).csv()))
     return picture_file(table, "text/csv", "occupancy", item, "csv")
@@ -102,7 +102,7 @@ def picture(run: str, wheel: str, sector: str, station: str) -> Response:
 
 @blueprint.get("/<run>/<wheel>/<sector>/<station>/small.svg")
 def small(run: str, wheel: str, sector: str, station: str) -> Response:
-    """The picture for a strip of many. Its address contains the time of fetching, so it can be cached."""
+    """The thumbnail for strips. Its address contains the time of fetching, so it can be cached."""
     item = item_with_histogram(run, wheel, sector, station)
     response = Response(thumbnail(Heatmap(item.histogram)), mimetype="image/svg+xml")
     response.headers["Cache-Control"] = f"private, max-age={KEPT}, immutable"
@@ -119,7 +119,7 @@ def form_scale(args: Mapping[str, str]) -> ScaleKind:
 
 
 def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, Any]:
-    """The contents of a chamber's page that do not depend on its histogram."""
+    """The part of a chamber's page that does not depend on its histogram."""
     neighbours = current_driftwatch().store.items.of_place(chamber, around=run, each_side=OTHER_RUNS)
     context: dict[str, Any] = {
         "reader": label_words.reader_of(),
@@ -134,9 +134,9 @@ def _around(run: int, chamber: Chamber, scale: ScaleKind) -> dict[str, Any]:
 
 
 def _of_item(item: Item, neighbours: list[Item], scale: ScaleKind, stale: Current | None = None) -> dict[str, object]:
-    """The contents of a chamber's page that depend on its histogram, for the current user.
+    """The part of a chamber's page that depends on its histogram, for the current user.
 
-    The first answer is hidden from a person who is to give a second opinion.
+    The first label is hidden from a person whose second opinion is wanted.
     """
     heatmap = Heatmap(item.histogram, scale)
     context = labelling_context.of_item(item, stale)
@@ -175,7 +175,7 @@ def _read(form: Fields) -> tuple[int | None, Chamber | None]:
 
 
 def item_with_histogram(run: str, wheel: str, sector: str, station: str) -> Item:
-    """A chamber with its histogram.
+    """Return a chamber with its histogram.
 
     Raises:
         InvalidInput, NotFound: there is none.
@@ -187,10 +187,10 @@ def item_with_histogram(run: str, wheel: str, sector: str, station: str) -> Item
 
 
 def chamber_at(wheel: str, sector: str, station: str) -> Chamber:
-    """The chamber named by three texts.
+    """Parse a chamber from three texts.
 
     Raises:
-        InvalidInput: there is none; says what is allowed.
+        InvalidInput: there is no such chamber; says what is allowed.
     """
     return place_at({"wheel": wheel, "sector": sector, "station": station})
 

@@ -1,4 +1,4 @@
-"""The tables of an evaluation in the order of the address: what each can be sorted by, and its rows."""
+"""The tables of an evaluation, sorted by the address: their sortable columns and their rows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Marked = tuple[Method, AtThreshold]  # a method at one of its thresholds
 
 
 class EvaluationTables:
-    """Those of one set of chambers.
+    """The sortable columns for one set of chambers.
 
     Args:
-        part: of the evaluation; the names of its columns in the address begin with it.
+        part: of the evaluation; prefix of the column names in the address.
     """
 
     def __init__(self, part: str, found: Comparison) -> None:
@@ -38,7 +38,7 @@ class EvaluationTables:
         return ordered(self.found.methods, self._methods, sort, descending)
 
     def kinds(self, sort: str, descending: bool) -> Sequence[str]:
-        """The kinds of fault, all together last."""
+        """The kinds of fault, with the total last."""
         return (*ordered(self.found.kinds, self._kinds, sort, descending), ALL_KINDS)
 
     def marked(self, sort: str, descending: bool) -> Sequence[Marked]:
@@ -51,7 +51,7 @@ class EvaluationTables:
 
 
 def rate(row: Marked) -> float | None:
-    """The share of good layers called bad; None where there are none."""
+    """Share of good layers called bad; None if there are no good layers."""
     at = row[1]
     good = at.false_alarms + at.passed
     return at.false_alarms / good if good else None

@@ -1,4 +1,4 @@
-"""The heat map of an occupancy: the colour of each cell, and the scale. Not for HTML: see `layer_svg`.
+"""The heat map of an occupancy: cell colours and colour scale. For the HTML see `layer_svg`.
 
 Layers are arranged as in the DQM: layer 1 at the bottom, layer 12 at the top.
 """
@@ -18,11 +18,11 @@ from app.subsystems.dt.histogram import Occupancy
 from app.web.shared.colours import colour, is_dark
 from app.web.shared.ticks import ticks
 
-_PERCENTILE = 99  # quantile of the counts: beyond it may be a hot cell, which must not darken all others
-_ROOM = 1.5  # times that: range of ordinary cells, given Poisson and a steep profile
+_PERCENTILE = 99  # quantile of the counts: a hot cell above it must not darken all others
+_ROOM = 1.5  # times that quantile: range of ordinary cells, given Poisson fluctuations and a steep profile
 _LEGEND_STEPS = 64
-_TICKS = 5  # approximate number on the scale
-_COLUMN_STEP = 10  # cells between two numbers on the x axis
+_TICKS = 5  # approximate number of ticks on the scale
+_COLUMN_STEP = 10  # cells between ticks on the x axis
 _DIGIT_PIXELS = 7.5  # width of a digit in a cell that shows its count
 
 
@@ -33,12 +33,12 @@ class ScaleKind(StrEnum):
 
 @dataclass(frozen=True)
 class Scale:
-    """From counts to colours.
+    """Maps counts to colours.
 
     Attributes:
-        kind: linear, or the logarithm of 1 + count.
+        kind: linear, or logarithmic in 1 + count.
         top: the count with the brightest colour; higher ones are marked.
-        greatest: the greatest count in the picture.
+        greatest: the highest count in the picture.
     """
 
     kind: ScaleKind
@@ -47,7 +47,7 @@ class Scale:
 
     @classmethod
     def of(cls, counts: np.ndarray, kind: ScaleKind) -> Scale:
-        """A scale for these counts (existing cells only) that a single hot cell does not distort.
+        """The scale for these counts (existing cells only), robust against a single hot cell.
 
         >>> Scale.of(np.array([10] * 499 + [7000]), ScaleKind.LINEAR).top
         15
@@ -69,7 +69,7 @@ class Scale:
 
     @property
     def ticks(self) -> list[tuple[int, float]]:
-        """(count, fraction) of the numbers on the scale, from 0 to the top.
+        """(count, fraction) of the ticks, from 0 to the top.
 
         >>> [count for count, _ in Scale(ScaleKind.LINEAR, 87, 87).ticks]
         [0, 20, 40, 60, 87]
@@ -80,7 +80,7 @@ class Scale:
             between = [10**exponent for exponent in range(int(log10(self.top)) + 1)]
         else:
             between = [int(n) for n in ticks(self.top, _TICKS, whole=True)[1:-1]]
-        room = 0.1  # of the scale: numbers closer than this would overlap
+        room = 0.1  # of the scale: closer ticks would overlap
         kept = [n for n in between if room <= self.fraction(n) <= 1 - room]
         return [(n, self.fraction(n)) for n in (0, *kept, self.top)]
 
@@ -95,12 +95,12 @@ class Cell:
     """One bin of one layer.
 
     Attributes:
-        number: from 1, like the histogram's x bins.
-        count: as served; usually −1 where no cell exists.
+        number: from 1, as the histogram's x bins.
+        count: as served; usually −1 if there is no cell.
         exists: whether it is a cell of the read-out.
-        fill: its colour; empty where no cell exists.
-        dark: whether the number on it must be light.
-        over: whether its count is beyond the scale.
+        fill: its colour; empty if there is no cell.
+        dark: whether text on it must be light.
+        over: whether its count is above the scale.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""The API of influences: how much each cell pushed the scores of a chamber's layers."""
+"""The API of influences: how strongly each cell pushed the scores of a chamber's layers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from app.web.shared.csv_file import csv_file
 
 blueprint = Blueprint("influence", __name__)
 
-DIGITS = 6  # decimals of an influence: smaller values are negligible
-AGAIN_SECONDS = 1  # after which to poll again
+DIGITS = 6  # decimals of an influence; smaller values are negligible
+AGAIN_SECONDS = 1  # polling interval for clients
 ANSWERS = {**REFUSED, "HTTP_404": Problem, "HTTP_500": Problem, "HTTP_503": Problem}
 ADDRESS = "/runs/<run>/chambers/<wheel>/<sector>/<station>"
 
@@ -42,7 +42,7 @@ class InfluenceComing(BaseModel):
 
 
 class LayerInfluence(BaseModel):
-    """How much the cells of a layer pushed its score: towards bad if above 0, towards good if below."""
+    """How strongly the cells of a layer pushed its score: towards bad if above 0, towards good if below."""
 
     layer: int
     bad: bool = Field(description="the model calls it bad or empty")
@@ -70,7 +70,7 @@ class InfluenceOut(BaseModel):
 
     @classmethod
     def of(cls, item: Item, explained: Explained) -> InfluenceOut:
-        """Of an item with its histogram."""
+        """The response for an item with its histogram."""
         place, influence = explained.place, explained.influence
         layers = []
         for row in np.flatnonzero(~np.isnan(influence.logit)):
@@ -104,7 +104,7 @@ class InfluenceOut(BaseModel):
 @blueprint.get(f"{ADDRESS}/influence")
 @spec.validate(resp=Answers(HTTP_200=InfluenceOut, HTTP_202=InfluenceComing, **ANSWERS), tags=["chambers"])
 def show_influence(run: str, wheel: str, sector: str, station: str, query: InfluenceQuery) -> InfluenceOut | Response:
-    """How much each cell of a chamber pushed the scores of its layers; the first request starts computing it: 202."""
+    """How strongly each cell of a chamber pushed its layers' scores; the first request starts the computation: 202."""
     item, explained = _explained(run, wheel, sector, station, query)
     return InfluenceOut.of(item, explained) if explained else _coming()
 
@@ -112,7 +112,7 @@ def show_influence(run: str, wheel: str, sector: str, station: str, query: Influ
 @blueprint.get(f"{ADDRESS}/influence.csv")
 @spec.validate(resp=Answers("HTTP_200", HTTP_202=InfluenceComing, **ANSWERS), tags=["chambers"])
 def influence_csv(run: str, wheel: str, sector: str, station: str, query: InfluenceQuery) -> Response:
-    """The same as a CSV file: layer, cell, count, influence of every cell that exists."""
+    """The same as a CSV file: layer, cell, count and influence of every existing cell."""
     item, explained = _explained(run, wheel, sector, station, query)
     if explained is None:
         return _coming()
@@ -122,12 +122,12 @@ def influence_csv(run: str, wheel: str, sector: str, station: str, query: Influe
 
 
 def _explained(run: str, wheel: str, sector: str, station: str, query: InfluenceQuery) -> tuple[Item, Explained | None]:
-    """The chamber, and its influence; if there is none yet, it is requested."""
+    """The chamber and its influence, which is requested if it is not available yet."""
     driftwatch = current_driftwatch()
     item = driftwatch.store.items.get(run_number(run), chamber_at(wheel, sector, station))
     what = (item.run, item.place, query.model or item.model or driftwatch.model, query.method)
     explained = driftwatch.influence(*what)
-    if explained is None and driftwatch.explain(*what, by=person().name) is None:  # it arrived just now
+    if explained is None and driftwatch.explain(*what, by=person().name) is None:  # it has just been computed
         explained = driftwatch.influence(*what)
     return item, explained
 

@@ -1,6 +1,6 @@
-"""The map of influence on a chamber's scores: the colour of each cell, the scale, and the number format.
+"""The map of influence on a chamber's scores: cell colours, colour scale and number format.
 
-Not for HTML: see `layer_svg`. Not for the influence itself: see `app.subsystems.dt.learning.saliency`.
+For the HTML see `layer_svg`; for the influence itself see `app.subsystems.dt.learning.saliency`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from app.subsystems.dt.histogram import Occupancy
 from app.web.shared.colours import influence_colour
 from app.web.shared.ticks import ticks
 
-LEAST_TOP = 0.5  # logits: smaller values must not look large
+LEAST_TOP = 0.5  # logits: smaller ranges would exaggerate negligible values
 _LEGEND_STEPS = 65  # odd, so that one of them is 0
-_TICKS = 3  # approximate number on either side of 0
-_ROOM = 0.15  # of the scale: numbers closer than this would overlap
+_TICKS = 3  # approximate number of ticks on either side of 0
+_ROOM = 0.15  # of the scale: closer ticks would overlap
 _CHARACTER_PIXELS = 6.5
 _SHORTEST = 5  # characters of an influence in a cell: +0.43
 
 
 @dataclass(frozen=True)
 class InfluenceScale:
-    """From logits to colours, symmetric around 0.
+    """Maps logits to colours, symmetric around 0.
 
     Attributes:
         top: the influence with the strongest orange; its negative has the strongest blue.
@@ -37,7 +37,7 @@ class InfluenceScale:
 
     @classmethod
     def of(cls, values: np.ndarray) -> InfluenceScale:
-        """A scale on which nothing is beyond the end.
+        """The scale that covers all values.
 
         >>> InfluenceScale.of(np.array([-2.5, 0.3])).top, InfluenceScale.of(np.array([0.01])).top
         (2.5, 0.5)
@@ -50,7 +50,7 @@ class InfluenceScale:
 
     @property
     def ticks(self) -> list[tuple[str, float]]:
-        """(number, place from 0 to 1) along the scale.
+        """(number, position from 0 to 1) of the ticks.
 
         >>> [words for words, _ in InfluenceScale(2.5).ticks]
         ['−2.5', '−1', '0', '+1', '+2.5']
@@ -76,12 +76,12 @@ class PushedCell:
 
 @dataclass(frozen=True)
 class PushedRow:
-    """One layer that the chamber has.
+    """One existing layer of the chamber.
 
     Attributes:
-        cells: those that exist.
+        cells: the existing cells.
         through_cells, around: influence through its own cells, and through its surroundings, in logits.
-        logit, expected: of the actual layer, and with all its cells as expected.
+        logit, expected: of the actual layer, and with the expected content in all its cells.
     """
 
     layer: int
@@ -146,7 +146,7 @@ class InfluenceMap:
 
 
 def logits(value: float) -> str:
-    """With its sign, to the hundredth.
+    """A logit with its sign and two decimals.
 
     >>> logits(1.204), logits(-0.5), logits(-0.001)
     ('+1.20', '−0.50', '0')

@@ -1,6 +1,6 @@
 """Why chambers have their scores: `/saliency/…` for the worst of a run, and the overlay on the map of one chamber.
 
-A page never waits for TensorFlow: missing influences are requested, announced and polled for.
+Pages never wait for TensorFlow: missing influences are requested, announced and polled for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from app.web.shared.display import own_query
 from app.web.shared.fields import Fields
 from app.web.shared.paging import Page, read_size
 
-KEPT = 7 * 24 * 3600  # seconds that a browser caches a thumbnail
+KEPT = 7 * 24 * 3600  # seconds for which browsers cache a thumbnail
 SIZES = (24, 48, 96)  # pictures per page
 PLACE = "/eval/<run>/<wheel>/<sector>/<station>/influence"
 
@@ -83,7 +83,7 @@ def of_run(run: str) -> tuple[str, int]:
 
 
 def _list(run: int, model: str, method: Method, size: int, given: Fields) -> dict[str, object]:
-    """The pictures of one page; or their progress while they are being made."""
+    """The pictures of one page, or their progress."""
     driftwatch = current_driftwatch()
     done, total = driftwatch.explained(run, model, method)
     if done < total:
@@ -111,7 +111,7 @@ class _Wanted:
     def read(cls, run: str, wheel: str, sector: str, station: str) -> _Wanted:
         """
         Raises:
-            InvalidInput, NotFound: there is none, and what is allowed.
+            InvalidInput, NotFound: there is no such chamber; says what is allowed.
         """
         driftwatch, args = current_driftwatch(), request.args
         item = item_with_histogram(run, wheel, sector, station)
@@ -138,7 +138,7 @@ class _Wanted:
 
 @blueprint.get(f"{PLACE}/")
 def overlay(run: str, wheel: str, sector: str, station: str) -> str:
-    """The overlay on a chamber's map, and the text below it: part of a page, for its script."""
+    """The overlay on a chamber's map and the text below it, for the script of the page."""
     wanted = _Wanted.read(run, wheel, sector, station)
     item = wanted.item
     context = {"item": item, "model": wanted.model, "method": wanted.method, "query": wanted.query}
@@ -151,7 +151,7 @@ def overlay(run: str, wheel: str, sector: str, station: str) -> str:
 
 @blueprint.get(f"{PLACE}/steps")
 def steps(run: str, wheel: str, sector: str, station: str) -> str:
-    """How the influence on one layer came about: part of a page, for its script."""
+    """The steps that led to the influence on one layer, for the script of the page."""
     from app.subsystems.dt.web.influence_steps import (
         steps_of,  # recomputes the network's inputs, which nothing else here needs
     )
@@ -184,7 +184,7 @@ def picture(run: str, wheel: str, sector: str, station: str) -> Response:
 
 @blueprint.get(f"{PLACE}/small.svg")
 def small(run: str, wheel: str, sector: str, station: str) -> Response:
-    """The same for a page of many. Its address contains the time of computation, so it can be cached."""
+    """The thumbnail for pages of many. Its address contains the time of computation, so it can be cached."""
     wanted = _Wanted.read(run, wheel, sector, station)
     drawn = InfluenceMap(wanted.need(), wanted.item.histogram)
     response = Response(influence_thumbnail(Heatmap(wanted.item.histogram), drawn), mimetype="image/svg+xml")
@@ -193,7 +193,7 @@ def small(run: str, wheel: str, sector: str, station: str) -> Response:
 
 
 def _ask(run: int, place: object, model: str, method: Method) -> str:
-    """Request it; returns the reason if it failed recently."""
+    """Request the influence; return the reason if that failed recently."""
     try:
         current_driftwatch().explain(run, place, model, method, by=person().name)
     except NotExplained as error:
@@ -202,6 +202,6 @@ def _ask(run: int, place: object, model: str, method: Method) -> str:
 
 
 def _models(besides: str = "") -> list[tuple[str, str]]:
-    """The models to choose from, each with its description; always includes `besides`."""
+    """The selectable models, each with its description; always includes `besides`."""
     models = current_driftwatch().models.all()
     return [(one.name, one.name) for one in models if one.state is not ModelState.RETIRED or one.name == besides]

@@ -1,5 +1,5 @@
 """The computation of the influence on one layer's score, step by step, as strips: from the row as served to the cells
-of the picture. Nothing is explained here: the steps show the actual inputs and outputs of the network.
+of the picture. The steps show the actual inputs and outputs of the network; nothing is explained here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from app.subsystems.dt.residuals import layer_residuals
 from app.subsystems.dt.web.influence_map import InfluenceScale, logits
 from app.web.shared.colours import colour, influence_colour
 
-SIGMAS = 6  # range of deviations, either way: larger ones have the colour of the end
-_SIBLINGS, _SHAPE = 0, 1  # of the channels in `layer_residuals`: a bin's mean deviation from the one and from the other
+SIGMAS = 6  # range of deviations in both directions; larger ones are clipped
+_SIBLINGS, _SHAPE = 0, 1  # of the channels in `layer_residuals`: a bin's mean deviation from either expectation
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Step:
     """One strip.
 
     Attributes:
-        title, text: what was done.
-        unit: "cell" or "bin", the meaning of a square.
-        numbers: of the squares, from 1.
-        squares: (value as written, colour); no colour where no cell exists.
-        range: the meaning of the colours at the ends, in words.
+        title, text: description of the step.
+        unit: "cell" or "bin", which each square stands for.
+        numbers: numbers of the squares, from 1.
+        squares: (formatted value, colour); no colour if there is no cell.
+        range: the meaning of the colours at both ends, in words.
     """
 
     title: str

@@ -1,5 +1,5 @@
-"""One layer of a heat map as SVG. It is written here and not in a template because a page has a thousand cells, and a
-template takes ten times as long for each. It only contains integers and our own colours, so nothing needs escaping.
+"""One layer of a heat map as SVG. It is generated in code because a page has a thousand cells, for which a template
+takes ten times as long. It only contains integers and our own colours, so nothing needs escaping.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _LIGHT = ' class="l"'
 
 
 def rectangles(row: Row) -> Markup:
-    """A square of size 1 for each bin, at x from 0; invisible but hoverable where no cell exists."""
+    """A square of size 1 for each bin, at x from 0; invisible but hoverable if there is no cell."""
     layer = row.layer
     return Markup(
         "".join(
@@ -25,24 +25,24 @@ def rectangles(row: Row) -> Markup:
 
 
 def numbers(row: Row, columns: int) -> Markup:
-    """The count of each cell, in the middle of it."""
+    """The count of each cell, centred in it."""
     return Markup("".join(_text(cell.number, columns, cell.count, cell.dark) for cell in row.cells if cell.exists))
 
 
 def marks(row: Row, columns: int) -> Markup:
-    """A triangle on each cell beyond the scale."""
+    """A triangle on each cell above the scale."""
     return Markup("".join(_text(cell.number, columns, "▲", cell.dark) for cell in row.cells if cell.over))
 
 
 def outline(cells: tuple[int, int], columns: int) -> Markup:
-    """A frame around some cells, from the first to the last: a known problem."""
+    """A frame around a range of cells: a known problem."""
     first, last = cells
     x, width = (first - 1) * 100 / columns, (last - first + 1) * 100 / columns
     return Markup(f'<rect class="known-cells" x="{x:.4g}%" y="1" width="{width:.4g}%" height="26"/>')
 
 
 def pushes(row: PushedRow) -> Markup:
-    """The squares of a layer's influence, one for each existing cell, on top of those of its counts."""
+    """The squares of a layer's influence, one per existing cell, on top of those of its counts."""
     return Markup(
         "".join(
             f'<rect x="{cell.number - 1}" width="1" height="1" data-cell="{cell.number}" '
@@ -53,7 +53,7 @@ def pushes(row: PushedRow) -> Markup:
 
 
 def push_numbers(row: PushedRow, columns: int) -> Markup:
-    """The influence of each cell, in its middle: black, which is legible on all colours of influence."""
+    """The influence of each cell, centred in it: in black, which is legible on all influence colours."""
     return Markup("".join(_text(cell.number, columns, short_logits(cell.value), False) for cell in row.cells))
 
 

@@ -1,4 +1,4 @@
-"""What the API says of networks for chambers in place of the plain answers: figures and plans with their types."""
+"""The parts of the models API that are specific to chamber networks: typed figures and plans."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ComparisonOnChambersOut(models.ComparisonOut):
 
 
 class TrainingRequest(Given):
-    """What to train; what is left out is as usual."""
+    """What to train; omitted fields have their defaults."""
 
     runs: str = Field("", max_length=100, description="labels of these runs only: '302634-302640'; of all, if empty")
     resolved_only: bool = Field(False, description="only labels by which an expert ended a disagreement")
@@ -61,7 +61,7 @@ class TrainingsOut(BaseModel):
 
 @spec.validate(resp=Answers(HTTP_200=EvaluationOfChambersOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
 def show_evaluation(name: str) -> EvaluationOfChambersOut:
-    """What a model was found to be worth, and whether it is being evaluated."""
+    """A model's evaluation, and whether one is in progress."""
     return _evaluation(name)
 
 
@@ -70,7 +70,7 @@ def show_evaluation(name: str) -> EvaluationOfChambersOut:
     resp=Answers(HTTP_202=EvaluationOfChambersOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["models"]
 )
 def ask_for_evaluation(name: str) -> tuple[EvaluationOfChambersOut, int]:
-    """Have a model evaluated in the background, again if it was before; the result is kept in its place."""
+    """Evaluate a model in the background; the result replaces an earlier one."""
     current_driftwatch().evaluate(name, by=person().name)
     return _evaluation(name), 202
 
@@ -81,14 +81,14 @@ def _evaluation(name: str) -> EvaluationOfChambersOut:
 
 @spec.validate(resp=Answers(HTTP_200=ComparisonOnChambersOut, **models.ANSWERS), tags=["models"])
 def show_comparison(name: str, other: str) -> ComparisonOnChambersOut:
-    """What comparing a model with another found, and whether that is under way."""
+    """The comparison of a model with another, and whether one is in progress."""
     return _comparison(name, other)
 
 
 @needs("compare_models")
 @spec.validate(resp=Answers(HTTP_202=ComparisonOnChambersOut, **REFUSED, **models.ANSWERS), tags=["models"])
 def ask_for_comparison(name: str, other: str, json: models.ComparisonRequest) -> tuple[ComparisonOnChambersOut, int]:
-    """Have two models compared in the background, again if they were before."""
+    """Compare two models in the background; the result replaces an earlier one."""
     current_driftwatch().compare(name, other, json.runs, by=person().name)
     return _comparison(name, other), 202
 
@@ -99,14 +99,14 @@ def _comparison(name: str, other: str) -> ComparisonOnChambersOut:
 
 @spec.validate(resp=Answers(HTTP_200=TrainingsOut, HTTP_503=Problem), tags=["models"])
 def list_trainings() -> TrainingsOut:
-    """The last trainings from labels, newest first."""
+    """The latest trainings from labels, newest first."""
     return TrainingsOut(trainings=[TrainingOut.of(job) for job in training.last_trainings()])
 
 
 @needs("train")
 @spec.validate(resp=Answers(HTTP_202=TrainingOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["models"])
 def ask_for_training(json: TrainingRequest) -> tuple[TrainingOut, int]:
-    """Have a candidate trained from labels; refused, with what is missing, where there are too few."""
+    """Train a candidate from labels; if there are too few, the refusal says what is missing."""
     given = json.model_dump(exclude={"runs", "resolved_only"})
     plan = Plan(Choice.of(json.runs, json.resolved_only), **given)
     return TrainingOut.of(current_driftwatch().train(plan, by=person().name)), 202
@@ -121,7 +121,7 @@ def show_training(training: str) -> TrainingOut:
 @needs("train")
 @spec.validate(resp=Answers(HTTP_202=TrainingOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
 def stop_training(training: str) -> tuple[TrainingOut, int]:
-    """Stop a training; nothing of it is kept. Nothing happens to one that has ended."""
+    """Cancel a training and discard it; does nothing if it has already ended."""
     return TrainingOut.of(current_driftwatch().stop_training(training, by=person().name)), 202
 
 

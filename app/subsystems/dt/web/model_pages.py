@@ -1,4 +1,4 @@
-"""What the pages of the models show of a network for chambers: its evaluation, its threshold on a curve, the labels."""
+"""The parts of the model pages specific to chamber networks: evaluation, threshold curve and composition of labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from app.web.shared.display import item_url
 from app.web.shared.fields import Fields, fraction, percentage
 from app.web.shared.ordering import read_order
 
-PICTURES = {  # in the order shown: what each says, for who cannot see it
+PICTURES = {  # in the order shown, each with its alternative text
     "roc": "Share of bad layers found against the share of good layers flagged, for each method, simulated chambers",
     "reliability": "Share of bad layers against the mean score, in tenths of the score",
     "found-by-kind": "Share of bad layers found at 1 % false alarms, for each kind of fault and method",
@@ -48,7 +48,7 @@ SET_WORDS = {
     "labelled": "Labelled chambers of the test part",
     "control": "Random control",
 }
-BAR = 24  # height of a full bar of a distribution, in its picture's units
+BAR = 24  # height of a full bar of a distribution, in units of its picture
 
 blueprint = Blueprint("threshold_curve", __name__, url_prefix="/models")
 
@@ -60,7 +60,7 @@ def _add_filters(state: BlueprintSetupState) -> None:
 
 @blueprint.get("/<name>/curve.json")
 def curve(name: str) -> dict[str, object]:
-    """What thresholds mean, by falling score, with the places on the picture."""
+    """The performance at each threshold, by descending score, with positions on the picture."""
     method = current_driftwatch().models.known(name).method
     if method is None or not method.curve:
         raise NotFound(f"The model {name} has no curve: flask evaluate-model {name} --keep makes it.")
@@ -91,7 +91,7 @@ def _of_model(known: Known, given: Fields) -> dict[str, Any]:
 
 
 def _tables(evaluation: Evaluation | None) -> list[tuple[str, EvaluationTables]]:
-    """(words, tables) of each set of chambers that a model was evaluated on."""
+    """(words, tables) for each set of chambers that a model was evaluated on."""
     if evaluation is None:
         return []
     parts = {"simulated": evaluation.simulated} | ({"real": evaluation.real} if evaluation.real else {})
@@ -99,8 +99,8 @@ def _tables(evaluation: Evaluation | None) -> list[tuple[str, EvaluationTables]]
 
 
 def _wanted(given: Fields, method: Method | None, score: float) -> CurvePoint | None:
-    """What the address or the form asks about: the threshold of a rate, or a score; else the one that stands. None
-    where nobody measured what thresholds mean."""
+    """The point requested in the address or form: the threshold for a rate, or a score; by default the current one.
+    None if the model has not been evaluated."""
     rate = given.read("rate", percentage("rate"), None)
     score = given.read("score", fraction("score"), score)
     if method is None:
@@ -125,7 +125,7 @@ def _of_comparison(figures: str) -> dict[str, Any]:
 
 
 def _bars(cell: Cell) -> list[tuple[int, float]]:
-    """The bars of a distribution: (which twentieth, height); on a root's scale, for few beside many to be seen."""
+    """The bars of a distribution: (index of the twentieth, height); on a square root scale, so that small bars show."""
     most = max(cell.scores)
     return [(i, round(BAR * (count / most) ** 0.5, 1)) for i, count in enumerate(cell.scores) if count and i < BINS]
 
@@ -144,7 +144,7 @@ def _of_training(job: Job) -> dict[str, Any]:
 
 
 def _comparison_text(figures: str) -> str:
-    """What a comparison found, as tables for a terminal."""
+    """The result of a comparison, as tables for a terminal."""
     found = SideBySide.readable(figures)
     lines = [table_of(f"{one.name.capitalize()} chambers", one.comparison) + "\n" for one in found.sets]
     for change in found.runs:

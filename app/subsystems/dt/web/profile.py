@@ -1,4 +1,4 @@
-"""The layers of a chamber as lines: counts against cells, with their expectation. Paths for an SVG.
+"""The layers of a chamber as lines: counts per cell, with their expectation. Paths for an SVG.
 
 x is in cells, from 0 to the chamber's columns, as in the heat map above it; y runs from 0 (the scale's top) to 100.
 """
@@ -15,7 +15,7 @@ from app.subsystems.dt.findings import expected_hits
 from app.subsystems.dt.web.heatmap import Heatmap
 
 HEIGHT = 100
-SIGMAS = 2  # half the width of the band, in √expected: contains about 95 % of good cells
+SIGMAS = 2  # half-width of the band, in √expected: contains about 95 % of good cells
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Line:
 
 
 def lines(heatmap: Heatmap) -> list[Line]:
-    """All existing layers, from layer 12 downward, on the scale of the heat map."""
+    """All existing layers, from layer 12 down, on the scale of the heat map."""
     occupancy = heatmap.occupancy
     expected = expected_hits(occupancy)
     drawn = []
@@ -62,6 +62,6 @@ def _heights(heatmap: Heatmap, counts: Iterable[float]) -> list[int]:
 
 
 def _path(places: Sequence[float], heights: Sequence[int]) -> str:
-    """A path through these points, in relative steps, which are shorter."""
+    """A path through these points, with relative steps, which are shorter."""
     steps = (f"{b - a:g} {d - c}" for (a, c), (b, d) in pairwise(zip(places, heights, strict=True)))
     return f"M{places[0]:g} {heights[0]}l" + " ".join(steps).replace(" -", "-")

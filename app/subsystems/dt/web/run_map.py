@@ -1,4 +1,4 @@
-"""The map of a run: each chamber is a spot by wheel, station and sector, with the chosen quantity. Not for HTML."""
+"""The map of a run: one spot per chamber by wheel, station and sector, showing a selected quantity. Without HTML."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from app.web.labels.label_words import HIDDEN, Reader
 from app.web.runs.run_report import RunReport
 from app.web.shared import display
 
-# Worst scores from which a chamber has the next tint. The middle one is where people start to look twice.
+# Worst scores at which the tint of a chamber changes. From the middle one on, people start to look twice.
 TINTS = (0.1, 0.3, 0.5, 0.8, 0.95)
 BAD_TINTS = (1, 2, 4, 5, 9)  # the same for the number of bad layers; CMS's codes change at 5 and 9
-RATE_TINTS = (1.5, 5, 15, 50, 150)  # and for hits per cell; below the first a chamber is not judged
+RATE_TINTS = (1.5, 5, 15, 50, 150)  # the same for hits per cell; below the first a chamber is not judged
 CODE_TINTS = (0, 2, 4, 5)
 
-# Two sectors of station 4 lie within one of the other stations: 13 beside 4, 14 beside 10.
+# Two sectors of station 4 are within a sector of the other stations: 13 next to 4, 14 next to 10.
 SECTORS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
 BESIDE = {4: 13, 10: 14}
 
@@ -122,15 +122,15 @@ class RunMap:
 
     @property
     def sectors(self) -> Sequence[tuple[int, int]]:
-        """(sector, columns) of the head."""
+        """(sector, columns) of the table head."""
         return [(sector, 2 if sector in BESIDE else 1) for sector in SECTORS]
 
 
 def run_map(run: Run, items: Sequence[Item], view: View, reader: Reader, report: RunReport | None = None) -> RunMap:
-    """The map of a run.
+    """Build the map of a run.
 
     Args:
-        reader: the user: first answers are hidden from people who are to give a second one.
+        reader: the user; first labels are hidden from people whose second opinion is wanted.
         report: the comparison with a reference run, for the view of changes.
     """
     known = {item.place: item for item in items}
@@ -148,7 +148,7 @@ def run_map(run: Run, items: Sequence[Item], view: View, reader: Reader, report:
 
 
 def _row(wheel: int, station: int) -> list[tuple[Chamber, int]]:
-    """(chamber, columns): in station 4 two chambers take the place of one."""
+    """(chamber, columns): in station 4 two chambers share the space of one."""
     both = {sector: beside for sector, beside in BESIDE.items() if beside in sectors_of(station)}
     row = []
     for sector in SECTORS:
@@ -163,7 +163,7 @@ OF_THE_NETWORK = frozenset({View.SCORE, View.BAD, View.CODE, View.KIND, View.CHA
 
 
 def _told(item: Item | None, run: Run, view: View, tell: Callable[[Item], Told]) -> Told:
-    """The description of a spot for which the chosen quantity is available."""
+    """The description of a spot for which the selected quantity is available."""
     if item is None:
         return "unknown", "", "not fetched yet" if run.busy else "not fetched"
     if item.state is ItemState.MISSING:
@@ -267,7 +267,7 @@ def _number(value: int) -> str:
 
 
 def _short(rate: float) -> str:
-    """A rate in four characters or fewer.
+    """A rate in at most four characters.
 
     >>> [_short(rate) for rate in (0, 0.04, 1.23, 12.3, 999.6, 12_345)]
     ['0', '0.0', '1.2', '12', '1k', '12k']

@@ -1,4 +1,4 @@
-"""How scores are spread, and whether they mean what they say: the figures and the pictures. Not for their page."""
+"""Score distributions and calibration: figures and pictures. The page is in `statistics`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from app.pictures import DASHES, INKS, Scheme, colours, figure
 from app.subsystems.dt.geometry import STATIONS, WHEELS
 from app.subsystems.dt.summary import CERTAINTY_STEPS, SCORE_STEPS, STEP
 
-_DASHES = (*DASHES, (0, (8, 1, 1, 1, 1, 1)))  # one for each wheel
+_DASHES = (*DASHES, (0, (8, 1, 1, 1, 1, 1)))  # one per wheel
 CALIBRATION_STEPS = 10
-LEAST_LAYERS = 5  # in a step of the score, for its share of bad ones to be drawn
+LEAST_LAYERS = 5  # minimum number of layers in a score bin for its share of bad ones to be drawn
 
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Chambers of several runs by the score of their worst layer, and by their certainty.
+    """Histograms of chambers of several runs by their worst layer's score and by their certainty.
 
     Attributes:
-        runs: how many.
-        scores: int (5 wheels from −2, 4 stations, 20): in steps of 0.05 from 0 to 1.
-        certainties: int (5, 4, 10): in steps of 0.05 from 0 to 0.5.
+        runs: number of runs.
+        scores: int (5 wheels from −2, 4 stations, 20): in bins of 0.05 from 0 to 1.
+        certainties: int (5, 4, 10): in bins of 0.05 from 0 to 0.5.
     """
 
     runs: int
@@ -36,7 +36,7 @@ class Spread:
         return cls(0, np.zeros((*shape, SCORE_STEPS), int), np.zeros((*shape, CERTAINTY_STEPS), int))
 
     def of(self, wheel: int | None, station: int | None) -> Spread:
-        """Those of one wheel, or one station, or both; the others count nothing."""
+        """The same for one wheel, one station, or both; all other entries are 0."""
         chosen = np.ones((len(WHEELS), len(STATIONS), 1), int)
         if wheel is not None:
             chosen *= (np.array(WHEELS) == wheel)[:, None, None]
@@ -55,12 +55,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class CalibrationStep:
-    """The labelled layers whose score lies in one step.
+    """The labelled layers in one score bin.
 
     Attributes:
-        least, most: of the score.
-        layers, bad: how many there are, and how many of them people call bad.
-        mean: of their scores; None where there are none.
+        least, most: edges of the bin.
+        layers, bad: number of layers, and number of those labelled bad.
+        mean: mean score; None if there are no layers.
     """
 
     least: float
@@ -75,16 +75,16 @@ class CalibrationStep:
 
     @property
     def error(self) -> float:
-        """Of the share, as of a binomial: Agresti and Coull, The American Statistician 52 (1998) 119, one sigma."""
+        """Binomial uncertainty of the share, one sigma: Agresti and Coull, The American Statistician 52 (1998) 119."""
         n, p = self.layers + 1, (self.bad + 0.5) / (self.layers + 1)
         return float(np.sqrt(p * (1 - p) / n))
 
 
 def calibration(labelled: Sequence[tuple[Sequence[float | None], Sequence[int]]]) -> list[CalibrationStep]:
-    """What people say of the layers that a model gives a score, in tenths of the score.
+    """Compare a model's layer scores with labels, in score bins of 0.1.
 
     Args:
-        labelled: of each labelled chamber (scores of layers 1–12, its bad layers).
+        labelled: for each labelled chamber (scores of layers 1–12, its bad layers).
 
     >>> steps = calibration([((0.95, 0.02, None), (1,)), ((0.93, 0.04, 0.5), ())])
     >>> [(step.layers, step.bad) for step in steps if step.layers]
@@ -108,7 +108,7 @@ def calibration(labelled: Sequence[tuple[Sequence[float | None], Sequence[int]]]
 
 
 def spread_picture(groups: Sequence[tuple[str, np.ndarray]], scheme: Scheme) -> bytes:
-    """Chambers by the score of their worst layer, a line a group, on a logarithmic axis.
+    """Draw chambers by their worst layer's score, one line per group, on a logarithmic axis.
 
     Args:
         groups: (words, int (20,)).
@@ -127,7 +127,7 @@ def spread_picture(groups: Sequence[tuple[str, np.ndarray]], scheme: Scheme) -> 
 
 
 def calibration_picture(steps: Sequence[CalibrationStep], scheme: Scheme) -> bytes:
-    """What share of the layers of a score people call bad. On the diagonal a score is a probability."""
+    """Draw the share of layers labelled bad against the score. On the diagonal a score is a probability."""
     inks = INKS[scheme]
     with figure("What a score means", 4.8, 3.6, scheme) as (drawn, written):
         axes = drawn.add_subplot()

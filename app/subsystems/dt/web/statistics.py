@@ -1,6 +1,6 @@
-"""`/data/statistics/`: how scores are spread, where the network is unsure, and whether people agree with it.
+"""`/data/statistics/`: score distributions, where the network is uncertain, and whether people agree with it.
 
-What is of all runs comes from their summaries; only labelled chambers are read, the newest so many.
+Figures on all runs come from their summaries; only labelled chambers are read, up to a maximum of the newest ones.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from app.web.shared.fields import Fields, number_in, one_of, read_scheme
 from app.web.shared.item_lists import choices, files, query_without, refuse_wrong
 from app.web.shared.ordering import ordered, read_order
 
-MOST_LABELLED = 2_000  # chambers that are read for the calibration, those of the newest runs
+MOST_LABELLED = 2_000  # chambers read for the calibration, from the newest runs
 EDGES = [round(i * STEP, 2) for i in range(SCORE_STEPS + 1)]
-MOST_KEPT = 16  # spreads in memory, a few kB each
+MOST_KEPT = 16  # distributions cached in memory, a few kB each
 BY = {"all": "all chambers", "wheel": "by wheel", "station": "by station"}
 
-# What the table of the calibration and that of the uncertain chambers can be sorted by.
+# The sort columns of the tables of the calibration and of the uncertain chambers.
 STEPS = {f"step_{name}": attrgetter(name) for name in ("least", "layers", "bad", "share", "mean")}
 UNCERTAIN = {"wheel": itemgetter(0)} | {
     f"station_{station}": partial(lambda i, row: row[1][i]["share"], i) for i, station in enumerate(STATIONS)
@@ -46,10 +46,10 @@ blueprint = Blueprint("statistics", __name__, url_prefix="/data/statistics")
 
 @dataclass(frozen=True)
 class Group:
-    """One column of the table, one line of the picture.
+    """One column of the table, and one line of the picture.
 
     Attributes:
-        query: what a list is filtered by, to have the same chambers.
+        query: filter for the list of the same chambers.
     """
 
     words: str
@@ -59,7 +59,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the address asks for; what is wrong with it stands on `fields`."""
+    """The request in the address; errors are recorded on `fields`."""
 
     fields: Fields
     model: str
@@ -88,7 +88,7 @@ class Wanted:
 
     @cached_property
     def all(self) -> Spread:
-        """The chambers of the chosen runs, wherever they are."""
+        """The chambers of the selected runs, in all places."""
         runs = current_driftwatch().store.runs
 
         def read() -> Spread:
@@ -100,7 +100,7 @@ class Wanted:
 
     @cached_property
     def spread(self) -> Spread:
-        """Those of the wheel and the station that are chosen."""
+        """Those in the selected wheel and station."""
         return self.all.of(self.wheel, self.station)
 
     @property
@@ -124,11 +124,11 @@ class Wanted:
 
     @property
     def below(self) -> float:
-        """The certainty below which a chamber counts as uncertain: the setting, at a step of the counts."""
+        """The certainty below which a chamber counts as uncertain: the setting, rounded to a bin edge."""
         return float(np.floor(current_driftwatch().settings.uncertain_below / STEP + 1e-9) * STEP)
 
     def calibration(self) -> list[CalibrationStep]:
-        """Of the labelled chambers of the chosen runs and places."""
+        """The calibration for the labelled chambers of the selected runs and places."""
         store = current_driftwatch().store
 
         def read() -> list[CalibrationStep]:
@@ -140,13 +140,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Tables:
-    """What the tables of the page show, one of them in the order of the address.
+    """The contents of the page's tables, one of them sorted by the address.
 
     Attributes:
-        groups: the columns of the first table.
-        bins: the rows of the first table, each a step of the score.
-        uncertain: the rows of the second, a wheel each.
-        steps: the rows of the third, a step of the score each; none where the address is wrong.
+        groups: columns of the first table.
+        bins: rows of the first table, one per score bin.
+        uncertain: rows of the second table, one per wheel.
+        steps: rows of the third table, one per score bin; empty if the address is invalid.
     """
 
     groups: Sequence[Group]
@@ -176,7 +176,7 @@ class Tables:
         return self.sort == "worst" or self.sort.startswith("line_")
 
     def rows(self) -> dict[str, tuple[Sequence[str], Sequence[Sequence[object]]]]:
-        """table → (its columns, its rows), for a file."""
+        """table → (its columns, its rows), for files."""
         bins = [(EDGES[i], EDGES[i + 1], *(group.counts[i] for group in self.groups)) for i in self.bins]
         uncertain = [
             (wheel, f"MB{station}", one["chambers"], one["uncertain"])
@@ -218,7 +218,7 @@ def index() -> tuple[str, int]:
 
 @blueprint.get("/picture/<which>.svg")
 def picture(which: str) -> ResponseReturnValue:
-    """The spread of the scores, or what they mean, on light or dark paper."""
+    """The score distribution or the calibration, on a light or dark background."""
     wanted = Wanted.read()
     scheme = read_scheme(wanted.fields)
     refuse_wrong(wanted.fields)
@@ -240,7 +240,7 @@ def picture(which: str) -> ResponseReturnValue:
 
 @blueprint.get("/<name>.<ending>")
 def table(name: str, ending: str) -> Response:
-    """One of the tables as it stands."""
+    """One of the tables, in its current order, as a file."""
     wanted = Wanted.read()
     tables = Tables.of(wanted)
     refuse_wrong(wanted.fields)
@@ -248,7 +248,7 @@ def table(name: str, ending: str) -> Response:
 
 
 def _uncertain(wanted: Wanted) -> list[tuple[int, list[dict[str, Any]]]]:
-    """(wheel, [chambers, uncertain ones, their share and a list's filters of each station])."""
+    """(wheel, [for each station: chambers, uncertain ones, their share, and filters for the list])."""
     many, unsure = wanted.all.certainties.sum(axis=-1), wanted.all.uncertain(wanted.below)
     run = {"run": wanted.run} if wanted.run else {}
     return [

@@ -1,6 +1,6 @@
-"""The curve on which a threshold is chosen: bad layers found against good layers flagged, a score at each point.
+"""The curve for choosing a threshold: bad layers found against good layers flagged, with a score at each point.
 
-Where each point lies on the picture, for its template and its script. Not for what the points mean: see
+Positions of the points on the picture, for its template and its script. For their meaning see
 `app.subsystems.dt.learning.evaluation`.
 """
 
@@ -13,14 +13,14 @@ from math import floor, log10
 from app.ml.curves import LEAST_FALSE_ALARMS
 from app.subsystems.dt.learning.evaluation import CurvePoint
 
-WIDTH, HEIGHT = 640, 320  # of the plot itself, in the picture's units
-LOWEST = (0.9, 0.8, 0.5, 0.0)  # where the axis of what is found can begin
+WIDTH, HEIGHT = 640, 320  # of the plot area, in units of the picture
+LOWEST = (0.9, 0.8, 0.5, 0.0)  # possible lower ends of the vertical axis
 STEPS = 5
 MOST_DIGITS = 12
 
 
 class ThresholdCurve:
-    """The points of one network, by falling score; at least one."""
+    """The points of one network, by descending score; at least one."""
 
     def __init__(self, points: Sequence[CurvePoint]) -> None:
         self._points = points
@@ -29,7 +29,7 @@ class ThresholdCurve:
 
     @cached_property
     def lowest(self) -> float:
-        """What is found at the bottom of the picture."""
+        """The share found at the bottom of the picture."""
         least = min(point.found for point in self._points if point.false_alarms >= LEAST_FALSE_ALARMS)
         return next(low for low in LOWEST if low <= least)
 
@@ -47,16 +47,16 @@ class ThresholdCurve:
 
     @property
     def up(self) -> list[tuple[float, str]]:
-        """Ticks of what is found: (y, words)."""
+        """Ticks of the share found: (y, words)."""
         shares = [self.lowest + (1 - self.lowest) * i / STEPS for i in range(STEPS + 1)]
         return [(self._y(share), f"{100 * share:g} %") for share in shares]
 
     def at(self, point: CurvePoint) -> tuple[float, float]:
-        """Where a point lies."""
+        """The position of a point."""
         return self._x(point.false_alarms), self._y(point.found)
 
     def document(self) -> list[dict[str, object]]:
-        """The points for a script; `text` is the score as a person would write it, and flags the same layers."""
+        """The points for a script; `text` is the score for display, which flags the same layers."""
         places = map(self.at, self._points)
         return [
             {**point.model_dump(), "text": threshold(point), "x": round(x, 1), "y": round(y, 1)}
@@ -71,7 +71,7 @@ class ThresholdCurve:
 
 
 def threshold(point: CurvePoint) -> str:
-    """The score of a point for a person: with as few digits as tell it from the next lower one, two at least, and
+    """The score of a point for display: with as few digits as distinguish it from the next lower one, at least two, and
     rounded down, so that it flags the same layers.
 
     >>> point = CurvePoint(score=0.98765, down_to=0.9871, false_alarms=0.1, found=1, by_statistics=())

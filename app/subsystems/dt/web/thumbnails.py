@@ -1,4 +1,4 @@
-"""A chamber as a thumbnail, for strips of many, where shapes matter and not numbers."""
+"""Thumbnails of chambers, for strips of many, which show shapes rather than numbers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from app.subsystems.dt.web.heatmap import Cell, Heatmap, Row
 from app.subsystems.dt.web.influence_map import InfluenceMap
 from app.web.shared.colours import colour, grey, influence_colour
 
-_SHADES = 16  # as many as can be distinguished on a cell of two pixels; fewer make smaller files
-_GAP = 0.5  # rows between two superlayers
+_SHADES = 16  # as many as are distinguishable on cells of two pixels; fewer make smaller files
+_GAP = 0.5  # rows between superlayers
 _HEIGHT = 12 + 2 * _GAP
-_MARGIN = 3  # cells beside a picture with influence, for marking bad layers
+_MARGIN = 3  # cells next to a picture with influence, for marking bad layers
 _HATCH = (
     '<defs><pattern id="bad" width="1" height=".3" patternUnits="userSpaceOnUse">'
     '<rect width="1" height=".18" fill="#d8641f"/></pattern></defs>'
@@ -20,14 +20,14 @@ _HATCH = (
 
 
 def thumbnail(heatmap: Heatmap) -> str:
-    """An SVG without axes: a square for each cell, layer 1 at the bottom; nothing where no cell exists."""
+    """An SVG without axes: a square for each cell, layer 1 at the bottom; nothing where there is no cell."""
     return _svg(heatmap.columns, _counts(heatmap, colour))
 
 
 def influence_thumbnail(heatmap: Heatmap, pushed: InfluenceMap) -> str:
     """The same with the counts in grey and the influence on top, more opaque the stronger it is.
 
-    Layers that the network calls bad have a hatched block on either side.
+    Layers that the network calls bad have a hatched block on both sides.
     """
     columns, top = heatmap.columns, pushed.scale.top
     shapes: dict[int, list[str]] = {}
@@ -73,7 +73,7 @@ def _stretch(first: float, y: float, length: int) -> str:
 
 
 def _runs(row: Row, heatmap: Heatmap) -> Iterator[tuple[int, int, int]]:
-    """(shade, first cell from 0, cells) of a row's stretches of one shade."""
+    """(shade, first cell from 0, number of cells) of the stretches of equal shade in a row."""
 
     def shade(cell: Cell) -> int | None:
         return round(min(heatmap.scale.fraction(cell.count), 1) * (_SHADES - 1)) if cell.exists else None

@@ -1,4 +1,4 @@
-"""The fields of the form that asks for a training on chambers; `/models/training/labels`: which labels would go in."""
+"""The form for trainings on chambers; `/models/training/labels` shows the labels that would be used."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from app.web.shared.application import current_driftwatch
 from app.web.shared.cache import kept
 from app.web.shared.fields import Fields, number_from, number_in, one_of
 
-MOST_KEPT = 8  # choices whose labels are counted, in memory
-WHY = {  # why labels do not count, for a person
+MOST_KEPT = 8  # selections whose label counts are cached
+WHY = {  # descriptions of the reasons why labels are not used
     ELSEWHERE: "the run is for the test and the chamber is not, or the other way round; the test is apart in both",
     NO_HISTOGRAM: "the run was deleted",
     SIMULATED_RUN: "the run is simulated, and there are labels of real ones",
@@ -39,7 +39,7 @@ blueprint = Blueprint("training_labels", __name__, url_prefix="/models/training"
 @blueprint.get("/labels")
 @needs("train")
 def count() -> tuple[str, int]:
-    """How many labels a training would have, and why it would not have others; `?part=labels` is that alone."""
+    """How many labels a training would use, and why others are left out; `?part=labels` is that part alone."""
     form, store = Fields(request.args), current_driftwatch().store
     choice, found, too_few = _read_choice(form), None, ""
     if not form.errors:
@@ -51,17 +51,17 @@ def count() -> tuple[str, int]:
             too_few = str(error)
     given = {"form": form, "choice": choice, "outlook": found, "too_few": too_few, "why": WHY}
     if request.args.get("part") == "labels":
-        return render_template("dt/training_labels.html", **given), 200  # what is wrong stands in it
+        return render_template("dt/training_labels.html", **given), 200  # the form shows the error
     return render_template("dt/training_labels_page.html", **given), form.status
 
 
 def of_form() -> dict[str, Any]:
-    """What its template needs besides."""
+    """Additional context for the template."""
     return {"usual": Plan(), "architectures": [(name, name) for name in ARCHITECTURES]}
 
 
 def read_plan(form: Fields) -> Plan | None:
-    """What the form asks for; None where that is wrong, then the form has it."""
+    """The plan in the form; None if there are errors, which the form shows."""
     usual, allowed = Plan(), range(LEAST_CHAMBERS, MOST_CHAMBERS + 1)
     given: dict[str, Any] = {
         "architecture": form.read("architecture", one_of("architecture", _BY_NAME), usual.architecture),
@@ -74,7 +74,7 @@ def read_plan(form: Fields) -> Plan | None:
 
 
 def _read_choice(form: Fields) -> Choice:
-    """Which labels the form asks for; all where that is wrong, then the form has it."""
+    """The selection of labels in the form; all labels if there are errors, which the form shows."""
     resolved_only = "resolved_only" in form.given
     return form.read("runs", lambda text: Choice.of(text, resolved_only), Choice(resolved_only=resolved_only))
 

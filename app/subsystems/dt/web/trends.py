@@ -1,6 +1,6 @@
 """`/trends/`: bad layers over runs, by wheel, station and kind; and the score and rate of one chamber or layer.
 
-Curves over all runs come from their summaries, those of a chamber from one index: no chamber is read.
+Curves over all runs come from the summaries of runs, those of a chamber from one index; no chamber is read.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Table:
     rows: Sequence[Sequence[object]]
 
     def sorted(self, sort: str, descending: bool) -> list[Sequence[object]]:
-        """The rows in a different order; rows without a value come last."""
+        """The rows in another order; rows without a value come last."""
         if sort == self.header[0]:
             return list(reversed(self.rows) if descending else self.rows)
         column = self.header.index(sort)
@@ -101,7 +101,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The request in an address; its errors are recorded on `fields`."""
+    """The request in an address; errors are recorded on `fields`."""
 
     fields: Fields
     model: str
@@ -156,7 +156,7 @@ class Wanted:
         values = values.reshape(len(rows), 1 + len(names))
         runs = values[:, 0].astype(int)
         problems = driftwatch.store.problems.find(limit=0) if self.by in _PLACES else []
-        # Wheels are comparable and share one scale; kinds differ too much for that.
+        # Wheels are comparable and share one scale; kinds are too different for that.
         top = np.fmax.reduce(values[:, 1 : 1 + len(counted)], axis=None, initial=4) if self.by in _PLACES else 4
         panels = [
             Panel(words, runs, values[:, i], top, problems=[p for p in problems if self._concerns(p, name)])
@@ -221,7 +221,7 @@ def index() -> tuple[str, int]:
 
 @blueprint.get("/chamber/")
 def choose() -> ResponseReturnValue:
-    """The chamber that the form names, or what is wrong with it."""
+    """The chamber named in the form, or the errors."""
     fields = Fields(request.args)
     if not fields.given:
         return render_template("dt/trend_form.html", fields=fields, choices=choices(), layers=LAYER_NUMBERS), 200

@@ -30,7 +30,7 @@ def _run_picture(run: Run, items: Sequence[Item], view: str, reader: Reader, rep
 
 
 def _commands() -> Sequence[click.Command]:
-    from app.subsystems.dt.cli import COMMANDS  # it stands above the pages
+    from app.subsystems.dt.cli import COMMANDS  # it is above the pages
 
     return COMMANDS
 
