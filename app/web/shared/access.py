@@ -1,4 +1,4 @@
-"""The acting account and its permissions: checked by every page and by the API, never in the layers below."""
+"""The acting account and its permissions: checked by every page and by the API, never in the rooms below."""
 
 from __future__ import annotations
 
