@@ -357,7 +357,7 @@ class Registry:
 @contextmanager
 def _only_one_changes(folder: Path) -> Iterator[None]:
     """Lock a folder against every other process and thread that would change it."""
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed, also if the process is killed
         yield
 

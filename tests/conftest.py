@@ -44,6 +44,8 @@ BEGUN_FIRST = (
 )
 
 
+collect_ignore = ["store/fill_by_38d885f.py"]  # a program for the code of that commit
+
 SERVERS = {"mongodb", "demo", "browser", "_firefox"}  # fixtures: whatever uses one is slow
 SLOW = (  # what only a test that is marked slow may call
     (backend, "_import"),  # TensorFlow

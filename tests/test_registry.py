@@ -68,7 +68,7 @@ def test_adding_the_same_model_twice_is_adding_it_once_and_another_of_its_name_i
     file.write_bytes(file.read_bytes() + b"x")
     card = files.load_card(another).model_copy(update={"sha256": files.sha256(file)})
     (another / files.CARD_FILE).write_text(card.model_dump_json())
-    with pytest.raises(Conflict, match="another model another-1 already"):
+    with pytest.raises(Conflict, match="already another model another-1"):
         registry.add(another, by="bob")
 
 

@@ -62,7 +62,7 @@ def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path 
     """
     by = acting(driftwatch, "fetch")
     if root and again:
-        raise click.UsageError("--again does not go with --root: what a file holds does not change.")
+        raise click.UsageError("--again cannot be combined with --root: what a file holds does not change.")
     if root:
         _fetch_root(driftwatch, runs, root, by)
     if not runs:
@@ -75,7 +75,7 @@ def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path 
         _finish([_wait_for(driftwatch, run.number) for run in asked])
     for run in asked:
         if driftwatch.is_complete(run):
-            click.echo(f"run {run.number}: is there already")
+            click.echo(f"run {run.number}: already there")
         else:
             click.echo(f"run {run.number}: asked for; a Driftwatch that serves pages fetches it (or use --wait)")
 

@@ -157,7 +157,7 @@ class Fetching:
         # A failed refetch never discards stored items.
         state = RunState.FAILED if why and not self._scoring.is_whole(facts) else RunState.FINISHED
         if not why and not done and set(facts["reasons"]) == {Reason.ABSENT}:
-            state, why = RunState.NOT_FOUND, f"The server has no histogram of run {run}."
+            state, why = RunState.NOT_FOUND, f"The server has no histograms of run {run}."
             self._store.items.remove_missing(run)
             facts, missing = facts | {"missing": 0, "summary": {}, "reasons": {}}, 0
         again = self._ask_again_at(run, state, facts["reasons"])

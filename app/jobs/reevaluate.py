@@ -188,8 +188,9 @@ class Reevaluating:
         if known.state is RunState.FAILED and self._scoring.is_whole(facts):
             return facts | {"state": RunState.FINISHED, "why": "", "finished_at": datetime.now(UTC)}
         if known.why == NOT_SCORED and not facts["summary"]["unscored"]:
-            here, places = facts["done"] + facts["missing"], len(self._store.subsystem.places())
-            return facts | {"why": f"Only {here} of {places} items were imported."}
+            subsystem = self._store.subsystem
+            here, places = facts["done"] + facts["missing"], len(subsystem.places())
+            return facts | {"why": f"Only {here} of {places} {subsystem.item}s were imported."}
         return facts
 
     def failed(self, job: Job, why: str) -> None:

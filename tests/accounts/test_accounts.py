@@ -51,7 +51,7 @@ def test_a_name_that_cannot_be_used_is_refused(accounts, name):
 
 
 def test_names_are_lower_case_and_each_is_there_once(accounts, ann):
-    with pytest.raises(Conflict, match="an account ann already"):
+    with pytest.raises(Conflict, match="already an account ann"):
         accounts.add("ANN", Role.VIEWER, "boss")
     assert accounts.sign_in(" Ann ", PASSWORD, "192.0.2.1").name == "ann"
 

@@ -17,6 +17,7 @@ import wsgi
 from app.accounts import Role
 
 RUNS = (302634, 302635)
+FIRST = "chamber-cnn-1"  # the model that shipped then
 KINDS = ("runs", "histograms", "scores", "past_scores", "labels", "problems", "models", "thresholds")
 ADDRESSES = (
     "/api/v1/runs?sort=number",
@@ -75,6 +76,8 @@ def main(folder: Path) -> None:
     driftwatch.store.jobs.ask("fetch", 302640, "dqm", "eva")
     said = app.test_client()
     answers = {address: said.get(address).get_json() for address in ADDRESSES}
+    explained = driftwatch.influence(RUNS[0], places[1], FIRST, "occlusion")
+    answers["influence"] = explained is not None
     (folder / "api.json").write_text(json.dumps(answers))
     for kind in KINDS:
         pieces = driftwatch.exporting.export([kind], "jsonl", "zoe", whole=True).pieces

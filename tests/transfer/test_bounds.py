@@ -23,8 +23,8 @@ from pymongo import MongoClient
 from app.accounts import Role
 from app.errors import DriftwatchError, FileTooLarge, GivenUp, InvalidInput
 from app.store.imports import BYTES_AT_ONCE, CheckedRow, Outcome
-from app.subsystems.dt import DT
-from app.transfer import reading, the_2018_format
+from app.subsystems.dt import DT, the_2018_format
+from app.transfer import reading
 from app.transfer.bounds import BY_COMMAND, ON_PAGE, Bounds, Watch
 from app.transfer.columns import Column, Type
 from app.transfer.formats import FORMATS, LONGEST_ROW, PARQUET_LIMITS

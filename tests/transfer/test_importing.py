@@ -108,7 +108,7 @@ WRONG_ROWS = [
     ("models", {"card": {}}, "card.name is"),
     ("models", {"name": "@active"}, "name is '@active'"),
     ("histograms", {"hits": 5}, "hits is 5, but must be"),
-    ("histograms", {"occupancy": [[0]]}, "wrong shape for this chamber: 1 row"),
+    ("histograms", {"occupancy": [[0]]}, "wrong shape: 1 row"),
     ("histograms", {"draw": 7}, "draw is 7"),
     ("scores", {"score_3": 7.0}, "score_3 is 7.0, but must be a number from 0 to 1"),
     ("scores", {"certainty": 0.25}, "which follows from the scores"),

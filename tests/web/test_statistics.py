@@ -87,7 +87,7 @@ def test_a_label_that_is_not_on_its_item_yet_when_the_page_is_made_is_there_once
     driftwatch.store.runs.update(100, summary=summary)
     seen = Seen.of(driftwatch.store.items.get(100, A))
     with monkeypatch.context() as patch:  # as where the program is killed there, or the page made at the same moment
-        patch.setattr(driftwatch.labelling, "_project", lambda run, place: None)
+        patch.setattr(driftwatch.labelling, "_project", lambda run, place, events: None)
         driftwatch.labelling.submit("ann", 100, A, [3], "a-key-of-ann-1", seen)
     assert "Nobody labelled a chamber like this" in client.get("/data/statistics/").text
     driftwatch.labelling.reconcile()

@@ -111,7 +111,7 @@ def test_what_is_scored_from_then_on_is_judged_by_it_and_scores_do_not_change(dr
         ({"score": "0"}, "score", "above 0"),
         ({"score": ""}, "score", "Needed: a score"),
         ({"score": "0.97"}, "score", "from which a person is called"),
-        ({"use": "alarm", "score": "0.3"}, "score", "from which a layer is bad"),
+        ({"use": "alarm", "score": "0.3"}, "score", "from which a part is bad"),
         ({"why": " "}, "why", "Needed: a reason"),
         ({"why": "x" * 501}, "why", "of up to 500 characters"),
         ({"use": "nobody"}, "use", "one of shifter, alarm"),

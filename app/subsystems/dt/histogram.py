@@ -49,7 +49,7 @@ class Occupancy:
         >>> Occupancy.from_rows(chamber, [[3] * 48])
         Traceback (most recent call last):
         ...
-        app.errors.UnusableHistogram: wrong shape for this chamber: 1 row, but W0 St4 Sec9 has 12 rows of 49 bins
+        app.errors.UnusableHistogram: wrong shape: 1 row, but W0 St4 Sec9 has 12 rows of 49 bins
         """
         if isinstance(rows, np.ndarray):
             rows = rows.tolist()

@@ -61,9 +61,11 @@ def train(
     by = acting(driftwatch, "train")
     if from_labels:
         if out:
-            raise click.UsageError("--out does not go with --from-labels: the candidate is kept in the database.")
+            raise click.UsageError(
+                "--out cannot be combined with --from-labels: the candidate is kept in the database."
+            )
         if without:
-            raise click.UsageError("--without does not go with --from-labels: it is as for the model in use.")
+            raise click.UsageError("--without cannot be combined with --from-labels: it is as for the model in use.")
         given: dict[str, Any] = {
             "architecture": architecture,
             "chambers": chambers,
