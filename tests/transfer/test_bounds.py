@@ -256,13 +256,13 @@ def test_the_bounds_stand_in_the_documents():
     megabytes, minutes = ON_PAGE.file // 1_000_000, ON_PAGE.seconds // 60
     gigabytes = [bounds.unpacked // 1_000_000_000 for bounds in (ON_PAGE, BY_COMMAND)]
     for row in (
-        f"| the file | {megabytes} MB | {BY_COMMAND.file // 1_000_000_000} GB |",
-        f"| unpacked | {gigabytes[0]} GB | {gigabytes[1]} GB |",
+        f"| file size | {megabytes} MB | {BY_COMMAND.file // 1_000_000_000} GB |",
+        f"| unpacked size | {gigabytes[0]} GB | {gigabytes[1]} GB |",
         f"| rows | {ON_PAGE.rows:,} | {BY_COMMAND.rows:,} |",
-        f"| rows that cannot be used | {ON_PAGE.bad:,} | {BY_COMMAND.bad:,} |",
-        f"| time to check it | {minutes} minutes | a day |",
+        f"| unusable rows | {ON_PAGE.bad:,} | {BY_COMMAND.bad:,} |",
+        f"| time to check | {minutes} minutes | a day |",
         f"| one row | {Kind.longest // 1_000} kB; of `models` {LONGEST_ROW // 1_000_000} MB |",
-        f"in a process of its own | {PARQUET_LIMITS.memory // 1_000_000_000} GB |",
+        f"in a separate process | {PARQUET_LIMITS.memory // 1_000_000_000} GB |",
     ):
         assert row in text
 
@@ -302,7 +302,7 @@ def test_a_text_of_a_parquet_that_is_no_utf8_is_an_error_of_its_row_alone(small_
     content = b"".join(FORMATS["parquet"].write(kind.columns, rows, About("ann").manifest_of(kind)))
     assert content.count(b"odd one") == 1  # not among the statistics, which have the first and the last
     file = io.BytesIO(content.replace(b"odd one", b"o\x80d one"))
-    (part,) = reading.parts(file, "file", KINDS, BY_COMMAND, Watch(BY_COMMAND))
+    (part,) = reading.parts(file, "file", KINDS, DT.own_format, BY_COMMAND, Watch(BY_COMMAND))
     assert ["utf-8" in str(row) for _, row in part.rows] == [False, True, False]
 
 
@@ -314,7 +314,9 @@ def _read_damaged(content, data):
     else:
         damaged[at] = data.draw(st.integers(0, 255))
     with suppress(DriftwatchError):
-        for part in reading.parts(io.BytesIO(bytes(damaged)), "file", KINDS, BY_COMMAND, Watch(BY_COMMAND)):
+        for part in reading.parts(
+            io.BytesIO(bytes(damaged)), "file", KINDS, DT.own_format, BY_COMMAND, Watch(BY_COMMAND)
+        ):
             assert all(isinstance(row, dict | DriftwatchError | tuple) for _, row in part.rows)
 
 
