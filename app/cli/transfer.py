@@ -14,7 +14,7 @@ from app.domain.run_numbers import run_range
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput
 from app.store.imports import WRONG, CheckedRow, Import, Outcome
-from app.transfer.good_runs import MOST_BAD, read_lumisections, usual_most_bad
+from app.transfer.good_runs import MOST_BAD, read_lumisections
 
 GOOD_RUNS = "good-runs"
 NAME_OF_OUTCOME = {
@@ -57,7 +57,6 @@ def export(
     between = run_range(runs) if runs else None
     if kinds == (GOOD_RUNS,):
         known = read_lumisections(lumisections) if lumisections else None
-        most_bad = usual_most_bad(driftwatch.subsystem) if most_bad is None else most_bad
         _write(path, [driftwatch.exporting.good_runs(between, most_bad, known)])
         return
     if lumisections or most_bad is not None:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.labels import Kind, LabelEvent
-from app.domain.vocabulary import BAD, GOOD, WHOLE, Answer
-from app.domain.words import numbers, several
+from app.domain.vocabulary import BAD, GOOD, WHOLE, Answer, by_class
+from app.domain.words import numbers, plural
 
 MOST_LINES = 50  # of one kind; nobody reads a longer logbook entry
 
@@ -66,7 +66,7 @@ def markdown(shift: Shift, name: Callable[[Any], str]) -> str:
     """
 
     def many(number: int) -> str:
-        return several(number, shift.item)
+        return plural(number, shift.item)
 
     def said(answer: Answer) -> str:
         return _said(answer, shift.part)
@@ -135,11 +135,8 @@ def _said(answer: Answer, part: str) -> str:
     >>> _said({3: "bad", 4: "bad"}, "part"), _said({}, "part"), _said({0: "bad", 2: "hot"}, "channel")
     ('parts 3, 4', 'good', 'bad; hot: channel 2')
     """
-    classes: dict[str, list[int]] = {}
-    for one, called in sorted(answer.items()):
-        classes.setdefault(called, []).append(one)
     words = []
-    for called, those in classes.items():
+    for called, those in by_class(answer).items():
         where = f"{part}{'s' * (len(those) > 1)} {numbers(those)}"
         words.append(called if those == [WHOLE] else where if called == BAD.name else f"{called}: {where}")
     return "; ".join(words) or GOOD.name

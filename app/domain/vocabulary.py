@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 from app.errors import InvalidInput
@@ -11,6 +12,18 @@ from app.errors import InvalidInput
 WHOLE = 0  # stands for the item as a whole
 
 Answer = Mapping[int, str]  # part → class, without the parts of the default class
+
+
+def by_class(answer: Answer) -> dict[str, list[int]]:
+    """The parts of each class in an answer, by part.
+
+    >>> by_class({3: "dead", 0: "bad", 1: "dead"})
+    {'bad': [0], 'dead': [1, 3]}
+    """
+    parts: dict[str, list[int]] = {}
+    for part, name in sorted(answer.items()):
+        parts.setdefault(name, []).append(part)
+    return parts
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ class Vocabulary:
         """Whether parts are just good or bad, so that a list of the bad ones is a complete answer."""
         return self.of_parts == (GOOD, BAD) and not self.of_items
 
-    @property
+    @cached_property
     def classes(self) -> Mapping[str, Class]:
         """All classes, by name."""
         return MappingProxyType({one.name: one for one in (*self.of_parts, *self.of_items)})
@@ -61,10 +74,6 @@ class Vocabulary:
         """The parts that an answer calls a fault, ascending."""
         return tuple(sorted(part for part, name in answer.items() if self.classes[name].is_fault))
 
-    def plain(self, bad: Iterable[int]) -> dict[int, str]:
-        """The answer that gives some parts the first fault class and leaves the others good."""
-        return {part: next(one.name for one in self.of(part) if one.is_fault) for part in bad}
-
     def check(self, field: str, given: Answer | Iterable[int], parts: Iterable[int], words: str) -> Answer:
         """Validate an answer: {part: class}, or just the bad parts. Returned by part, without the default class.
 
@@ -76,13 +85,13 @@ class Vocabulary:
             InvalidInput: the item has no such part, or the part cannot have this class.
         """
         answer: dict[int, str | None] = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
-        there = list(parts)
+        there = dict.fromkeys(parts)  # in their order, and found at once
         for part, name in answer.items():
             if isinstance(part, bool) or not isinstance(part, int) or part not in there:
                 raise InvalidInput(field, part, f"{words}: {', '.join(map(str, there))}")
             possible = [one.name for one in self.of(part)]
             if name is None:
-                answer[part] = self.plain([part])[part]
+                answer[part] = next(one.name for one in self.of(part) if one.is_fault)
             elif name not in possible:
                 raise InvalidInput(field, name, f"one of {', '.join(possible)}")
         return {part: name for part, name in sorted(answer.items()) if name and name != self.of(part)[0].name}

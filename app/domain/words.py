@@ -30,10 +30,9 @@ def numbers(those: Iterable[int]) -> str:
     return ", ".join(words) or "none"
 
 
-def several(number: int, one: str) -> str:
-    """A count with its noun.
-
-    >>> several(1, "item"), several(1200, "item")
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """
+    >>> plural(1, "item"), plural(1200, "item")
     ('1 item', '1,200 items')
     """
-    return f"{number:,} {one}{'s' * (number != 1)}"
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

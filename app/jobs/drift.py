@@ -46,9 +46,8 @@ class Measuring:
     def _reference(self, model: str) -> Any | None:
         with self._lock:
             known = self._references.get(model)
-        if (
-            known is None and (document := self._store.references.get(model)) is not None
-        ):  # otherwise it may be made later
+        # Without a document, it may be made later.
+        if known is None and (document := self._store.references.get(model)) is not None:
             known = self._drift.of_document(document)
             with self._lock:
                 self._references[model] = known

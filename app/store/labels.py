@@ -94,14 +94,13 @@ class Labels:
     def add(self, event: LabelEvent) -> LabelEvent | None:
         """Store an event under its own id; None if its number or its key is taken."""
         document = asdict(event)
-        for name in ("id", "place", "run", "withdrawn"):
+        for name in ("id", "place", "run", "withdrawn", "classes"):
             del document[name]
         document |= {"_id": ObjectId(event.id), **self._subsystem.identity(event.run, event.place)}
         document |= {"kind": str(event.kind), "reason": str(event.reason), "undoes": event.undoes or None}
         document |= {"bad": list(event.bad), "scores": list(event.scores), "verdicts": list(event.verdicts)}
-        document["classes"] = {str(part): name for part, name in event.classes.items()}
-        if not event.classes:
-            del document["classes"]
+        if event.classes:
+            document["classes"] = {str(part): name for part, name in event.classes.items()}
         try:
             self._collection.insert_one(document | {"projected": False, "withdrawn": False})
         except DuplicateKeyError:

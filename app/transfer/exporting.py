@@ -85,7 +85,9 @@ class Exporting:
         name = chosen[0].name if len(chosen) == 1 else "export"
         return Export(f"driftwatch-{name}.zip", "application/zip", self._zip(chosen, written, about, hides))
 
-    def good_runs(self, runs: tuple[int, int] | None, most_bad: int, lumisections: Ranges | None = None) -> bytes:
+    def good_runs(
+        self, runs: tuple[int, int] | None, most_bad: int | None = None, lumisections: Ranges | None = None
+    ) -> bytes:
         """The good runs, as JSON: see `app.transfer.good_runs`."""
         return json.dumps(good_runs(self._store, runs, most_bad, lumisections)).encode() + b"\n"
 

@@ -33,18 +33,20 @@ LARGEST_LUMISECTIONS = 10_000_000  # bytes; a year's file has about 200 kB
 
 
 def good_runs(
-    store: Store, runs: tuple[int, int] | None, most_bad: int, lumisections: Ranges | None
+    store: Store, runs: tuple[int, int] | None, most_bad: int | None, lumisections: Ranges | None
 ) -> list[int] | dict[str, list[list[int]]]:
     """Select the good runs.
 
     Args:
         runs: only runs from the first to the last.
-        most_bad: maximum share of bad items in a good run.
+        most_bad: largest number of bad items in a good run; `usual_most_bad` if None.
         lumisections: by run, if known; runs not included are never good.
 
     Returns:
         Run numbers, ascending; with `lumisections`, the ranges of the good runs.
     """
+    if most_bad is None:
+        most_bad = usual_most_bad(store.subsystem)
     if most_bad < 0:
         raise InvalidInput("most bad", most_bad, "0 or more items")
     corrections = _corrections(store, runs)

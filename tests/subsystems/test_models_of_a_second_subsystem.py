@@ -5,44 +5,25 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from pymongo import MongoClient
-from toy import TOY, Region, settings_with_toy
+from toy import TOY, Region, app_with_toy
 from toy_learning import ToyLearning
 from waiting import wait_until
 
-from app import create_app
 from app.domain.labels import Seen
-from app.subsystems.dt import DT
-from config import ROOT
 
 RUN = 302635
 DT_WORDS = re.compile(r"wheel|sector|station|chamber|superlayer|layer", re.IGNORECASE)
 
 
 @pytest.fixture
-def make(mongodb, demo, tmp_path, monkeypatch):
+def make(make_app, demo, tmp_path, monkeypatch):
     """Makes an application with the drift tubes and a toy."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # of the process that trains and evaluates
-    uri = f"{mongodb}/test_{uuid.uuid4().hex}"
-    made = []
-
-    def make_app(toy=TOY):
-        settings = settings_with_toy(
-            tmp_path, ROOT / "models", mongodb_uri=uri, dqm_url=demo.url, control_share=0, driftwatch_user="eva"
-        )
-        app = create_app(settings, [DT, toy])
-        app.testing = True
-        made.append(app)
-        return app
-
-    yield make_app
-    for app in made:
-        app.extensions["driftwatch"].close()
-    with MongoClient(uri) as client:
-        client.drop_database(client.get_default_database())
+    return partial(app_with_toy, make_app, tmp_path, dqm_url=demo.url, driftwatch_user="eva")
 
 
 @pytest.fixture
@@ -263,7 +244,7 @@ class Unteachable(ToyLearning):
 
 
 def test_what_a_subsystem_cannot_do_is_said_in_a_sentence_on_its_pages_by_the_api_and_by_commands(make, sign_in):
-    app = make(replace(TOY, learning=Unteachable))
+    app = make(toy=replace(TOY, learning=Unteachable))
     client, run = app.test_client(), app.test_cli_runner().invoke
     sign_in(client, "admin", "eva")
     for page, what, form in (

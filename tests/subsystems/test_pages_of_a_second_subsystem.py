@@ -7,13 +7,11 @@ import zipfile
 
 import pytest
 from playwright.sync_api import expect
-from toy import TOY, Region, settings_with_toy
+from toy import Region, app_with_toy
 from waiting import wait_until
 
 from app.domain.labels import Seen
 from app.domain.vocabulary import WHOLE
-from app.subsystems.dt import DT
-from config import ROOT
 
 RUN = 302635
 PLACE = Region(1, 1)
@@ -23,9 +21,7 @@ AT = "/eval/toy/302635/1/1"
 @pytest.fixture
 def both(make_app, demo, tmp_path):
     """An application with a run of both."""
-    folders = settings_with_toy(tmp_path, ROOT / "models")
-    settings = {"model_dir": folders.model_dir, "data_dir": folders.data_dir}
-    app = make_app([DT, TOY], dqm_url=demo.url, control_share=0, second_opinions=1, **settings)
+    app = app_with_toy(make_app, tmp_path, dqm_url=demo.url, second_opinions=1)
     driftwatch = app.extensions["driftwatch"]
     driftwatch.start()
     for name in driftwatch.subsystems:
@@ -154,8 +150,7 @@ def test_its_export_comes_in_again_where_nothing_is(both, expert, toy, make_app,
         rows = archive.read(labels).decode().splitlines()
     assert any(json.loads(row).get("classes") == {"0": "bad", "3": "dead"} for row in rows)
     (tmp_path / "other").mkdir()
-    folders = settings_with_toy(tmp_path / "other", ROOT / "models")
-    other = make_app([DT, TOY], model_dir=folders.model_dir, data_dir=folders.data_dir).extensions["driftwatch"]
+    other = app_with_toy(make_app, tmp_path / "other").extensions["driftwatch"]
     path = tmp_path / "export.zip"
     path.write_bytes(file)
     there = other.of("toy")

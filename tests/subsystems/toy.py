@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -12,15 +12,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
+
 from app.domain.judgement import Judgement, Verdict, reached
 from app.domain.origin import Origin, SourceKind
 from app.domain.vocabulary import Class, Vocabulary
 from app.errors import Reason, UnusableHistogram
 from app.given import within
 from app.ml.models import CARD_FILE, MODEL_FILE, Card, Threshold, load_card
+from app.subsystems.dt import DT
 from app.subsystems.subsystem import Subsystem
 from app.subsystems.views import Views
-from config import Settings
+from config import ROOT, Settings
 
 CHANNELS = 4
 FULL = 100  # hits of a channel that is alive
@@ -191,3 +194,13 @@ def models_with_toy(parent: Path, shipped: Path) -> Path:
 
 def settings_with_toy(folder: Path, shipped: Path, **settings: object) -> Settings:
     return Settings(data_dir=folder / "data", model_dir=models_with_toy(folder, shipped), **settings)
+
+
+def app_with_toy(make_app: Callable[..., Flask], folder: Path, toy: Subsystem = TOY, **settings: object) -> Flask:
+    """An application on an empty database with the drift tubes and a toy.
+
+    Args:
+        folder: for its data and models.
+    """
+    given = settings_with_toy(folder, ROOT / "models")
+    return make_app([DT, toy], model_dir=given.model_dir, data_dir=given.data_dir, control_share=0, **settings)

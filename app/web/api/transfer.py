@@ -12,7 +12,6 @@ from app.domain.run_numbers import run_range
 from app.errors import Conflict
 from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
 from app.transfer import bounds
-from app.transfer.good_runs import usual_most_bad
 from app.web.api.definition import REFUSED, spec
 from app.web.api.schemas import Asked, Problem
 from app.web.data.transfer_page import MOST_ITEMS, checked, exported, sent
@@ -93,9 +92,7 @@ def export(kinds: str, query: ExportQuery) -> Response:
 def good_runs(query: GoodRunsQuery) -> Response:
     """The numbers of the good runs."""
     runs = run_range(query.runs) if query.runs else None
-    driftwatch = current_driftwatch()
-    most_bad = usual_most_bad(driftwatch.subsystem) if query.most_bad is None else query.most_bad
-    return Response(driftwatch.exporting.good_runs(runs, most_bad), mimetype="application/json")
+    return Response(current_driftwatch().exporting.good_runs(runs, query.most_bad), mimetype="application/json")
 
 
 @blueprint.post("/import")

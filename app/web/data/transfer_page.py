@@ -65,9 +65,7 @@ def good_runs() -> Response:
     """The good runs."""
     fields = Fields(request.args)
     runs = fields.read("runs", run_range, None)
-    most_bad = fields.read(
-        "most_bad", number_in("most_bad", range(MOST_ITEMS + 1)), usual_most_bad(current_subsystem())
-    )
+    most_bad = fields.read("most_bad", number_in("most_bad", range(MOST_ITEMS + 1)), None)
     refuse_wrong(fields)
     headers = {"Content-Disposition": 'attachment; filename="driftwatch-good-runs.json"'}
     found = current_driftwatch().exporting.good_runs(runs, most_bad)

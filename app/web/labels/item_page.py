@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from app.domain.run_numbers import run_number
 from app.domain.vocabulary import WHOLE, Answer
-from app.errors import InvalidInput, NotFound
+from app.errors import NotFound
 from app.labelling.labels import Current, StaleLabel
 from app.subsystems.views import ItemPages
 from app.web.labels import label_words, labelling_context
@@ -19,7 +19,7 @@ from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.display import item_url
 from app.web.shared.fields import Fields
 from app.web.shared.item_lists import choices
-from app.web.shared.item_routes import of_each, place_at
+from app.web.shared.item_routes import of_each, place_at, require_where
 
 OTHER_RUNS = 4  # neighbours in each direction
 KEPT = 7 * 24 * 3600  # seconds for which browsers cache a thumbnail
@@ -34,12 +34,14 @@ def init_app(app: Flask) -> None:
 def pages() -> ItemPages:
     """The item pages of the current subsystem: its own, or the generic ones."""
     subsystem = current_subsystem()
+    if own := subsystem.views().item:
+        return own
     classes = [one for one in subsystem.vocabulary.classes.values() if one.key]
     keys = (
         ("0 … 9", f"choose the {subsystem.item} as a whole, or a {subsystem.part}"),
         (" ".join(one.key for one in classes), f"what it is: {', '.join(one.name for one in classes)}"),
     )
-    return subsystem.views().item or replace(PLAIN, answer_keys=keys)
+    return replace(PLAIN, answer_keys=keys)
 
 
 def read_answer() -> Answer | list[int]:
@@ -56,18 +58,9 @@ def read_answer() -> Answer | list[int]:
 @blueprint.get("/find/")
 def find() -> ResponseReturnValue:
     """The form: the item it names, or its errors."""
-    subsystem = current_subsystem()
-    form = Fields({name: request.args.get(name, "") for name in ("run", *subsystem.path)})
+    form = Fields({name: request.args.get(name, "") for name in ("run", *current_subsystem().path)})
     if form.given:
-        for name in ("run", *subsystem.path):
-            if name not in form.given:
-                form.errors[name] = f"The {name} is missing."
-        run, place = form.read("run", run_number, None), None
-        if not form.errors:
-            try:
-                place = place_at(form.given)
-            except InvalidInput as error:
-                form.refuse(error)
+        run, place = require_where(form)
         if not form.errors:
             return redirect(item_url(run, place), 303)
     return render_template("labels/item_form.html", form=form, choices=choices()), form.status
@@ -94,17 +87,20 @@ def show_again(run: int, place: Any, stale: StaleLabel, answer: Answer, comment:
 
 @of_each(blueprint, "/{item}/small.svg", plain=True)
 def picture(run: str, **where: str) -> Response:
-    """The scores of an item's parts as small bars. The address contains the time of fetching, so it can be cached."""
+    """The scores of an item's parts as small bars."""
     item = current_driftwatch().store.items.look(run_number(run), place_at(where))
-    svg = render_template("labels/item_small.svg", item=item)
+    return thumbnail_file(render_template("labels/item_small.svg", item=item))
+
+
+def thumbnail_file(svg: str) -> Response:
+    """A small picture whose address changes with its content, so that browsers may keep it."""
     response = Response(svg, mimetype="image/svg+xml")
     response.headers["Cache-Control"] = f"private, max-age={KEPT}, immutable"
     return response
 
 
 def _of(item: Any, stale: Current | None = None) -> dict[str, Any]:
-    subsystem = current_subsystem()
-    driftwatch = current_driftwatch()
+    subsystem, items = current_subsystem(), current_driftwatch().store.items
     asked = subsystem.questions(item.place)
     return labelling_context.WORDS | {
         "run": item.run,
@@ -113,8 +109,7 @@ def _of(item: Any, stale: Current | None = None) -> dict[str, Any]:
         "vocabulary": subsystem.vocabulary,
         "parts": [part for part in asked if part != WHOLE],
         "whole": WHOLE in asked,
-        "neighbours": driftwatch.store.items.of_place(item.place, around=item.run, each_side=OTHER_RUNS),
-        "loaded": driftwatch.store.runs.known([item.run]),
+        "neighbours": items.of_place(item.place, around=item.run, each_side=OTHER_RUNS),
         **labelling_context.of_item(item, stale),
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 from app.domain.items import Item
 from app.domain.labels import Kind, LabelEvent, LabelState, SkipReason
 from app.domain.strategies import DIRECT, STRATEGY_WORDS
-from app.domain.vocabulary import BAD, GOOD, WHOLE, Answer
+from app.domain.vocabulary import BAD, GOOD, WHOLE, Answer, by_class
 from app.domain.words import numbers
 from app.driftwatch import Driftwatch
 from app.web.shared.access import person
@@ -98,13 +98,9 @@ def answer_words(answer: Answer) -> str:
     >>> answer_words({3: "bad", 4: "bad"}), answer_words({}), answer_words({0: "bad", 2: "dead", 1: "hot"})
     ('bad: 3, 4', 'good', 'bad; hot: 1; dead: 2')
     """
-    parts: dict[str, list[int]] = {}
-    for part, name in sorted(answer.items()):
-        parts.setdefault(name, []).append(part)
-    return (
-        "; ".join(name if those == [WHOLE] else f"{name}: {numbers(those)}" for name, those in parts.items())
-        or GOOD.name
-    )
+    parts = by_class(answer)
+    words = [name if those == [WHOLE] else f"{name}: {numbers(those)}" for name, those in parts.items()]
+    return "; ".join(words) or GOOD.name
 
 
 def in_file(answer: Answer) -> str:

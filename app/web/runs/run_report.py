@@ -12,10 +12,11 @@ from app.domain.items import Item, ItemState
 from app.domain.judgement import Judgement, Verdict
 from app.domain.run_numbers import run_number
 from app.domain.runs import Run, RunState
+from app.domain.words import plural
 from app.driftwatch import Driftwatch
 from app.errors import InvalidInput, NotFound
 from app.web.shared.application import current_subsystem
-from app.web.shared.display import part_or_parts, place_name, plural
+from app.web.shared.display import part_or_parts, place_name
 
 NEAR = 20  # finished runs before and after this one that are considered as reference
 LEAST_JUDGED = 0.9  # minimum share of judged items in a reference: enough statistics

@@ -11,7 +11,7 @@ from flask import Flask, g, request, url_for
 from markupsafe import Markup
 
 from app.domain.runs import Run, RunState
-from app.domain.words import numbers, signed
+from app.domain.words import numbers, plural, signed
 from app.errors import REASON_WORDS
 from app.web.shared.application import current_driftwatch, current_subsystem
 
@@ -90,14 +90,6 @@ def percent(share: float | None) -> str:
         return "0 %"
     digits = 1 if share >= 0.01 else 1 - floor(log10(100 * share))
     return f"{100 * share:.{digits}f} %"
-
-
-def plural(number: int, one: str, many: str | None = None) -> str:
-    """
-    >>> plural(1, "bad part"), plural(1200, "bad part")
-    ('1 bad part', '1,200 bad parts')
-    """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def part_or_parts(those: Iterable[int]) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 from flask import Blueprint
 from flask.blueprints import BlueprintSetupState
 
+from app.domain.run_numbers import run_number
 from app.driftwatch import Driftwatch
-from app.subsystems import Subsystem
+from app.errors import InvalidInput
 from app.web.shared.application import current_subsystem
-from app.web.shared.fields import whole_number
+from app.web.shared.fields import Fields, whole_number
 
 View = Callable[..., Any]
 
@@ -52,11 +53,30 @@ def of_each(
     return decorate
 
 
-def place_at(texts: Mapping[str, str], subsystem: Subsystem | None = None) -> Any:
+def place_at(texts: Mapping[str, str]) -> Any:
     """Parse a place from text, by key.
 
     Raises:
         InvalidInput: there is no such place; says what is allowed.
     """
-    subsystem = subsystem or current_subsystem()
+    subsystem = current_subsystem()
     return subsystem.place(**{key: whole_number(texts.get(key, "")) for key in subsystem.keys})
+
+
+def read_where(form: Fields) -> tuple[int | None, Any]:
+    """Run and place from a form; errors are recorded on it."""
+    run, place = form.read("run", run_number, None), None
+    if all(key in form.given for key in current_subsystem().path):
+        try:
+            place = place_at(form.given)
+        except InvalidInput as error:
+            form.refuse(error)
+    return run, place
+
+
+def require_where(form: Fields) -> tuple[int | None, Any]:
+    """The same; an empty field is an error too."""
+    for name in ("run", *current_subsystem().path):
+        if name not in form.given:
+            form.errors[name] = f"The {name} is missing."
+    return read_where(form)

@@ -13,7 +13,7 @@ from app.domain.items import Item
 from app.domain.run_numbers import run_number
 from app.domain.runs import Run
 from app.domain.vocabulary import Answer
-from app.errors import InvalidInput, NotFound
+from app.errors import NotFound
 from app.labelling.labels import Current, StaleLabel
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from app.subsystems.dt.web import layer_svg as strips
@@ -22,16 +22,16 @@ from app.subsystems.dt.web.heatmap import Heatmap, ScaleKind
 from app.subsystems.dt.web.thumbnails import thumbnail
 from app.subsystems.views import ItemPages
 from app.web.labels import label_words, labelling_context
+from app.web.labels.item_page import thumbnail_file
 from app.web.shared import display, fields
 from app.web.shared.application import current_driftwatch
 from app.web.shared.csv_file import csv_lines
 from app.web.shared.fields import Fields
 from app.web.shared.item_lists import choices
-from app.web.shared.item_routes import place_at
+from app.web.shared.item_routes import place_at, read_where, require_where
 
 OTHER_RUNS = 4  # runs before and after this one in the strip
 FORM = ("run", "wheel", "sector", "station")
-KEPT = 7 * 24 * 3600  # seconds for which browsers cache a thumbnail
 
 # The keys of layers 1 to 12 by `KeyboardEvent.code`: the digits and the two keys to their right.
 LAYER_CODES = (*(f"Digit{digit}" for digit in "1234567890"), "Minus", "Equal")
@@ -47,10 +47,7 @@ def load() -> ResponseReturnValue:
         newest = current_driftwatch().store.runs.newest()
         form.given = {"run": str(newest.number) if newest else "", "wheel": "0", "sector": "1", "station": "1"}
         return render_template("dt/chamber_form.html", form=form, choices=choices()), 200
-    for name in FORM:
-        if name not in form.given:
-            form.errors[name] = f"The {name} is missing."
-    run, chamber = _read(form)
+    run, chamber = require_where(form)
     if form.errors:
         return render_template("dt/chamber_form.html", form=form, choices=choices()), form.status
     return redirect(display.item_url(run, chamber), 303)
@@ -61,7 +58,7 @@ def show(run: str, wheel: str, sector: str, station: str) -> tuple[str, int]:
     """The page of a chamber; `?part=item` is the part that changes with the chamber."""
     form = Fields(dict(zip(FORM, (run, wheel, sector, station), strict=True)))
     scale = form_scale(request.args)
-    number, chamber = _read(form)
+    number, chamber = read_where(form)
     if form.errors:
         return render_template("dt/chamber_form.html", form=form, choices=choices()), form.status
     context = _around(number, chamber, scale)
@@ -104,9 +101,7 @@ def picture(run: str, wheel: str, sector: str, station: str) -> Response:
 def small(run: str, wheel: str, sector: str, station: str) -> Response:
     """The thumbnail for strips. Its address contains the time of fetching, so it can be cached."""
     item = item_with_histogram(run, wheel, sector, station)
-    response = Response(thumbnail(Heatmap(item.histogram)), mimetype="image/svg+xml")
-    response.headers["Cache-Control"] = f"private, max-age={KEPT}, immutable"
-    return response
+    return thumbnail_file(thumbnail(Heatmap(item.histogram)))
 
 
 def form_scale(args: Mapping[str, str]) -> ScaleKind:
@@ -160,18 +155,6 @@ def _least_certain(item: Item) -> int:
     scores = item.judgement.scores if item.judgement else ()
     judged = [(abs(0.5 - score), layer) for layer, score in enumerate(scores, start=1) if score is not None]
     return min(judged)[1] if judged else 1
-
-
-def _read(form: Fields) -> tuple[int | None, Chamber | None]:
-    """Run and chamber from the form; errors are recorded on it."""
-    run = form.read("run", run_number, None)
-    chamber = None
-    if all(name in form.given for name in ("wheel", "sector", "station")):
-        try:
-            chamber = place_at(form.given)
-        except InvalidInput as error:
-            form.refuse(error)
-    return run, chamber
 
 
 def item_with_histogram(run: str, wheel: str, sector: str, station: str) -> Item:

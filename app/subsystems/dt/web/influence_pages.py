@@ -26,6 +26,7 @@ from app.subsystems.dt.web.chamber_page import item_with_histogram, picture_file
 from app.subsystems.dt.web.heatmap import Heatmap
 from app.subsystems.dt.web.influence_map import InfluenceMap, logits, short_logits
 from app.subsystems.dt.web.thumbnails import influence_thumbnail
+from app.web.labels.item_page import thumbnail_file
 from app.web.shared import fields
 from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
@@ -33,7 +34,6 @@ from app.web.shared.display import own_query
 from app.web.shared.fields import Fields
 from app.web.shared.paging import Page, read_size
 
-KEPT = 7 * 24 * 3600  # seconds for which browsers cache a thumbnail
 SIZES = (24, 48, 96)  # pictures per page
 PLACE = "/eval/<run>/<wheel>/<sector>/<station>/influence"
 
@@ -187,9 +187,7 @@ def small(run: str, wheel: str, sector: str, station: str) -> Response:
     """The thumbnail for pages of many. Its address contains the time of computation, so it can be cached."""
     wanted = _Wanted.read(run, wheel, sector, station)
     drawn = InfluenceMap(wanted.need(), wanted.item.histogram)
-    response = Response(influence_thumbnail(Heatmap(wanted.item.histogram), drawn), mimetype="image/svg+xml")
-    response.headers["Cache-Control"] = f"private, max-age={KEPT}, immutable"
-    return response
+    return thumbnail_file(influence_thumbnail(Heatmap(wanted.item.histogram), drawn))
 
 
 def _ask(run: int, place: object, model: str, method: Method) -> str:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from app.domain.items import Item, ItemState
 from app.domain.labels import LabelState
 from app.domain.runs import Run
+from app.domain.words import plural
 from app.errors import REASON_WORDS
 from app.subsystems.dt.geometry import STATIONS, WHEELS, Chamber, sectors_of
 from app.subsystems.dt.summary import CODES_FROM, KIND_WORDS, chamber_code
@@ -259,7 +260,7 @@ def _mark_bad(item: Item) -> str:
 
 
 def _bad_words(item: Item) -> str:
-    return display.plural(item.judgement.bad, "bad layer") if item.judgement.bad else "no bad layer"
+    return plural(item.judgement.bad, "bad layer") if item.judgement.bad else "no bad layer"
 
 
 def _number(value: int) -> str:
