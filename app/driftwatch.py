@@ -474,7 +474,7 @@ class Driftwatch:
         """
         everything = tuple(self._shared.of.values())
         for each in everything:
-            log.info("%s: the model in use is %s", each.subsystem.name, each.models.active)
+            log.info("%s: the active model is %s", each.subsystem.name, each.models.active)
             each.reconcile()
         self.start()
         for each in everything:

@@ -46,7 +46,7 @@ from app.domain.influence import DEFAULT
 from app.domain.labels import Seen
 from app.driftwatch import Driftwatch
 from app.store.embedded import CACHE_GIGABYTES, EmbeddedMongo
-from app.store.items import MOST_PAGED
+from app.store.item_lists import MOST_PAGED
 from app.subsystems.dt.sources.demo import DemoServer
 from config import Settings
 
@@ -81,7 +81,7 @@ CHAMBER = "/eval/{run}/-1/7/2"
 API = "/api/v1"
 API_CHAMBER = f"{API}/runs/{{run}}/chambers/-1/7/2"
 
-# The requests: endpoint → addresses. {run} is the newest one, {middle} another, {model} the model in use, {deep} the
+# The requests: endpoint → addresses. {run} is the newest one, {middle} another, {model} the active model, {deep} the
 # last page that can be reached in a long list.
 PAGES: Mapping[str, tuple[str, ...]] = {
     "overview.index": ("/",),

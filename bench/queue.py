@@ -30,7 +30,7 @@ from app.domain.strategies import Strategy
 from app.driftwatch import Driftwatch
 from app.ml.models import default_model
 from app.store.embedded import EmbeddedMongo
-from app.store.items import FREE
+from app.store.item_documents import FREE
 from app.store.queue import Holder, Order, Wanted
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from config import ROOT, Settings

@@ -13,12 +13,12 @@ from app.subsystems.dt.simulate import simulate_chamber
 from config import ROOT
 
 RUN = 302635
-THRESHOLD = load_card(default_model(ROOT / "models")).threshold  # of the model in use
+THRESHOLD = load_card(default_model(ROOT / "models")).threshold  # of the active model
 PLACES = [Chamber(wheel=wheel, station=2, sector=sector) for wheel in (-1, 0, 2) for sector in (1, 4, 7, 10)]
 
 
 def load(driftwatch: Driftwatch, scores: Mapping[Chamber, Mapping[int, float]], run: int = RUN) -> None:
-    """Store chambers of a run and their scores, as those of the model in use; 0.05 for layers that are not named."""
+    """Store chambers of a run and their scores, as those of the active model; 0.05 for layers that are not named."""
     driftwatch.store.runs.request(run, "tests", len(scores))
     driftwatch.store.items.store(run, [(place, simulate_chamber(run, place).occupancy) for place in scores], "tests")
     score(driftwatch, scores, run)

@@ -69,4 +69,4 @@ def test_a_refusal_is_overridden_with_a_reason(run_command, driftwatch, tmp_path
     assert run_command("models", "override", "row-cnn-2").exit_code == 2  # no reason
     assert run_command("models", "override", "row-cnn-2", "--reason", " ").exit_code == 1
     assert run_command("models", "override", "row-cnn-2", "--reason", "a test").output == "row-cnn-2: candidate\n"
-    assert run_command("models", "activate", "row-cnn-2").output == "row-cnn-2: in use\n"
+    assert run_command("models", "activate", "row-cnn-2").output == "row-cnn-2: active\n"

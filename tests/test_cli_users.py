@@ -49,7 +49,7 @@ def test_accounts_are_kept_by_commands(run_command, staff, driftwatch):
     listed = [line.split() for line in run("list").splitlines()]
     assert ["ann", "expert", "disabled"] in listed
     assert ["boss", "admin", "in", "use", "no", "password"] in listed
-    assert run("enable", "ann") == "ann: in use\n"
+    assert run("enable", "ann") == "ann: active\n"
     assert run("password", "ann", "--password-stdin", input="another good one\n") == "ann: password changed\n"
     with pytest.raises(SignInRefused):
         driftwatch.accounts.sign_in("ann", PASSWORD, "192.0.2.1")

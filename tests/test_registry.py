@@ -73,7 +73,7 @@ def test_adding_the_same_model_twice_is_adding_it_once_and_another_of_its_name_i
 
 
 def test_the_active_model_cannot_be_retired_and_a_retired_one_comes_back_by_activation(registry, another):
-    with pytest.raises(Conflict, match="is in use"):
+    with pytest.raises(Conflict, match="is active"):
         registry.retire(registry.active)
     registry.add(another, by="ann")
     assert registry.retire("another-1").state is ModelState.RETIRED

@@ -77,7 +77,7 @@ def fetch(driftwatch: Driftwatch, runs: tuple[str, ...], wait: bool, root: Path 
         if driftwatch.is_complete(run):
             click.echo(f"run {run.number}: already there")
         else:
-            click.echo(f"run {run.number}: asked for; a Driftwatch that serves pages fetches it (or use --wait)")
+            click.echo(f"run {run.number}: requested; a Driftwatch that serves pages fetches it (or use --wait)")
 
 
 def _fetch_root(driftwatch: Driftwatch, runs: tuple[str, ...], path: Path, by: str) -> None:
@@ -123,7 +123,7 @@ def _finish(runs: list[Run]) -> None:
 @command("runs")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as in the API.")
 def list_runs(driftwatch: Driftwatch, as_json: bool) -> None:
-    """List the runs that were asked for, newest first."""
+    """List the requested runs, newest first."""
     acting(driftwatch, "view")
     found, page = 0, 100
     while batch := driftwatch.store.runs.find(skip=found, limit=page):
@@ -131,7 +131,7 @@ def list_runs(driftwatch: Driftwatch, as_json: bool) -> None:
             click.echo(RunOut.of(run).model_dump_json() if as_json else _sentence(run, driftwatch.subsystem.item))
         found += len(batch)
     if not found and not as_json:
-        click.echo("No run was asked for yet. Try: flask fetch 302635 --wait", err=True)
+        click.echo("No run was requested yet. Try: flask fetch 302635 --wait", err=True)
 
 
 @command("delete")

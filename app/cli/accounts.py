@@ -38,7 +38,7 @@ def list_users(driftwatch: Driftwatch) -> None:
     """List the accounts, by name."""
     acting(driftwatch, "users")
     for account in driftwatch.accounts.all():
-        state = "disabled" if account.disabled else "in use"
+        state = "disabled" if account.disabled else "active"
         password = "" if account.has_password else "no password"
         click.echo(f"{account.name:24} {account.role:8} {state:8} {password}".rstrip())
 
@@ -65,7 +65,7 @@ def disable_user(driftwatch: Driftwatch, name: str) -> None:
 def enable_user(driftwatch: Driftwatch, name: str) -> None:
     """Enable a disabled account."""
     account = driftwatch.accounts.enable(name, by=acting(driftwatch, "users"))
-    click.echo(f"{account.name}: in use")
+    click.echo(f"{account.name}: active")
 
 
 @command("password", of_all=True)

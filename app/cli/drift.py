@@ -14,7 +14,7 @@ from app.driftwatch import Driftwatch
 @command("drift")
 @click.option("--wait", is_flag=True, help="Wait until it is done; do the work here if no other process does.")
 def drift(driftwatch: Driftwatch, wait: bool) -> None:
-    """Measure how far runs are from the training data of the model in use, where not yet done."""
+    """Measure how far runs are from the training data of the active model, where not yet done."""
     job = driftwatch.drifts.ask(by=acting(driftwatch, "measure_drift"))
     if job is None:
         click.echo(f"all runs scored by {driftwatch.model} are measured already")

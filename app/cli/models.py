@@ -23,7 +23,7 @@ from app.web.models.plain_pages import PLAIN, USUAL_SEED, text_of
 def train(driftwatch: Driftwatch, seed: int, note: str) -> None:
     """Train a model from what people labelled; keep it in the database as a candidate. It is not put into use by that.
 
-    It is refused, and the exit status is 1, if it forgot what the model in use knows.
+    It is refused, and the exit status is 1, if it forgot what the active model knows.
     """
     by = acting(driftwatch, "train")
     learning = driftwatch.subsystem.learning()
@@ -53,7 +53,7 @@ def tell(line: str) -> None:
 def evaluate_model(
     driftwatch: Driftwatch, name: str | None, items: int | None, as_json: bool, pictures: Path | None, keep: bool
 ) -> None:
-    """Work out what MODEL (the one in use, if not given) is worth."""
+    """Work out what MODEL (the active one, if not given) is worth."""
     by = acting(driftwatch, "keep_evaluation" if keep else "view")
     learning = driftwatch.subsystem.learning()
     require_offered(learning, "evaluate")
@@ -78,7 +78,7 @@ def write_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
 
 @click.group("models")
 def models_group() -> None:
-    """The registry of models: what there is, which is in use."""
+    """The registry of models: all models, and which is active."""
 
 
 @command("list")
@@ -116,7 +116,7 @@ def add_model(driftwatch: Driftwatch, folder: Path) -> None:
 @click.argument("name")
 def activate_model(driftwatch: Driftwatch, name: str) -> None:
     """Put a model into use. What other models scored keeps those scores until it is re-evaluated."""
-    click.echo(f"{driftwatch.activate(name, by=acting(driftwatch, 'activate_model')).name}: in use")
+    click.echo(f"{driftwatch.activate(name, by=acting(driftwatch, 'activate_model')).name}: active")
 
 
 @command("override")
@@ -169,11 +169,11 @@ def set_threshold(
 @click.option("--runs", type=Whole(), default=10, show_default=True, help="How many of the last runs to look at.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON in place of tables.")
 def compare_models(driftwatch: Driftwatch, name: str, other: str | None, runs: int, as_json: bool) -> None:
-    """Compare two models, NAME and OTHER (the one in use, if not given), and keep the result for their page."""
+    """Compare two models, NAME and OTHER (the active one, if not given), and keep the result for their page."""
     by = acting(driftwatch, "compare_models")
     other = other or driftwatch.model
     if other == name:
-        raise click.UsageError(f"{name} is the one in use: name another to compare it with.")
+        raise click.UsageError(f"{name} is the active one: name another to compare it with.")
     job = driftwatch.compare(name, other, runs, by=by)
     driftwatch.start(only=[job.id])
     told = ""

@@ -23,7 +23,7 @@ LISTED = 20
 @click.option("--all", "every", is_flag=True, help="All loaded runs.")
 @click.option("--wait", is_flag=True, help="Wait until it is over; do the work here if no other process does.")
 def reevaluate(driftwatch: Driftwatch, runs: tuple[str, ...], every: bool, wait: bool) -> None:
-    """Score RUNS, such as 302634-302640 305000, again with the model in use, newest first.
+    """Score RUNS, such as 302634-302640 305000, again with the active model, newest first.
 
     Scores that this model gave earlier are reused, not recomputed. The exit status is 1 if --wait was given and not
     all runs were scored.

@@ -109,8 +109,8 @@ class ItemQuery:
         by: labelled by this person, alone or among others.
         waiting: only items that need a first label or a second opinion, or only those that do not; None for both.
         disputed: only items with a disagreement, if True.
-        sort: one of `Items.SORTS`; also one of `Items.SORTS_OF_LABELLED` if `labelled` is True, and one of
-            `Items.SORTS_OF_A_RUN` if a run is given.
+        sort: one of `ItemLists.SORTS`; also one of `ItemLists.SORTS_OF_LABELLED` if `labelled` is True, and one of
+            `ItemLists.SORTS_OF_A_RUN` if a run is given.
     """
 
     model: str | None

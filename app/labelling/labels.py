@@ -318,7 +318,7 @@ class Labelling:
         counts = store.labels.counts_by_person(midnight)
         ever, today = ({name: both[i] for name, both in counts.items()} for i in (0, 1))
         newest = [run.number for run in store.runs.find(limit=runs, together=True)]
-        judged = store.items.progress(model, newest)
+        judged = store.lists.progress(model, newest)
         uncertain = store.queue.count_by_run(Wanted(model), newest, self._settings.uncertain_below)
         alike = agreement.by_person(store.answers.ways())
         people = tuple(
@@ -338,7 +338,7 @@ class Labelling:
     def agreement(self) -> agreement.Agreement:
         """Agreement between people who did not see each other's labels."""
         vocabulary = self._store.subsystem.vocabulary
-        return agreement.agreement(self._store.answers.ways(), vocabulary, self._store.items.count_disputed())
+        return agreement.agreement(self._store.answers.ways(), vocabulary, self._store.lists.count_disputed())
 
     # --- projecting events to items ---
 

@@ -65,14 +65,14 @@ class NothingLeft:
     def text(self) -> str:
         """The message to show."""
         sentences = {
-            "done": ["Nothing is left: everything that was asked for is labelled."],
+            "done": ["Nothing is left: everything requested is labelled."],
             "held": [f"Nothing is free: others, or other tabs of yours, are working on the last {self.held:,}."],
             "skipped": [f"Nothing new is left: you skipped or labelled the {self.skipped:,} that still wait."],
         }[self.reason]
         if self.known:
             sentences.append(f"{self.known:,} with known problems are left out.")
         if self.other_models:
-            sentences.append(f"{self.other_models:,} of other runs are not scored by the model in use.")
+            sentences.append(f"{self.other_models:,} of other runs are not scored by the active model.")
         return " ".join(sentences)
 
 

@@ -136,7 +136,9 @@ def _thresholds(known: Known) -> list[str]:
         origin = f"set {when(one.set.at)} by {one.set.by}: {one.set.why}" if one.set else "the card's"
         rows.append((one.use, f"{one.score:g}", percent(one.false_alarms), percent(one.found), origin))
         rows += [
-            ("", f"{hits} hits a cell", percent(share), "", "") for hits, share in one.by_hits.items() if hits != WHOLE
+            ("", f"{hits} hits per cell", percent(share), "", "")
+            for hits, share in one.by_hits.items()
+            if hits != WHOLE
         ]
     return table(("for", "bad from", f"false alarms, of good {known.part}s", "found, of bad ones", "since"), rows)
 

@@ -201,10 +201,10 @@ def verified_file(folder: Path, card: Card) -> Path:
 
 
 def default_model(model_dir: Path) -> Path:
-    """The folder of the model in use, named by `model_dir/active`.
+    """The folder of the active model, named by `model_dir/active`.
 
     A separate file, not a field of the card nor the newest folder, so that training a model never puts it into use, and
-    exactly one is in use.
+    exactly one is active.
 
     Raises:
         ModelRefused: the file is missing or names no model.
@@ -213,9 +213,9 @@ def default_model(model_dir: Path) -> Path:
     try:
         name = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError):
-        raise ModelRefused(f"No model is in use: {path} is missing; write a model's name into it.") from None
+        raise ModelRefused(f"No model is active: {path} is missing; write a model's name into it.") from None
     if not is_name(name) or not (model_dir / name).is_dir():
-        raise ModelRefused(f"The model in use does not exist: {path} names {name!r}.")
+        raise ModelRefused(f"The active model does not exist: {path} names {name!r}.")
     return model_dir / name
 
 

@@ -14,6 +14,7 @@ from app.store.connection import Connection
 from app.store.events import Events
 from app.store.imports import Imports
 from app.store.influences import Influences
+from app.store.item_lists import ItemLists
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.labels import Labels
@@ -45,6 +46,10 @@ class Store:
     @property
     def items(self) -> Items:
         return Items(self._mine["items"], self.subsystem)
+
+    @property
+    def lists(self) -> ItemLists:
+        return ItemLists(self._mine["items"], self.subsystem)
 
     @property
     def past_scores(self) -> PastScores:
@@ -153,6 +158,7 @@ def connection_of(settings: Settings, subsystems: Sequence[Subsystem]) -> Connec
             upgrade(mine, subsystem)
             for keeper in (
                 Items(mine["items"], subsystem),
+                ItemLists(mine["items"], subsystem),
                 PastScores(mine["past_scores"], subsystem),
                 Influences(mine["influences"], subsystem),
                 Queue(mine["items"], subsystem),

@@ -56,8 +56,8 @@ class Answers:
     def ways(self) -> Mapping[Way, int]:
         """way in which at least two people answered → number of items; counted in an index."""
         wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$gt": ""}}
-        if aside := Runs(beside(self._collection, "runs")).set_aside():
-            wanted["run"] = {"$nin": aside}
+        if together := Runs(beside(self._collection, "runs")).together():
+            wanted["run"] = together
         stages = [{"$match": wanted}, {"$group": {"_id": "$way", "items": {"$sum": 1}}}]
         return {_read(d["_id"]): d["items"] for d in self._collection.aggregate(stages, hint="ways")}
 
@@ -70,8 +70,8 @@ class Answers:
             sort: "run" or one of the keys of a place; ties are ordered by run and place.
         """
         wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$in": [_written(way) for way in ways]}}
-        if aside := Runs(beside(self._collection, "runs")).set_aside():
-            wanted["run"] = {"$nin": aside}
+        if together := Runs(beside(self._collection, "runs")).together():
+            wanted["run"] = together
         place = ("run", *self._subsystem.keys)
         # All in one direction, in the order of the index, way by way.
         order = dict.fromkeys((sort, *place), DESCENDING if descending else ASCENDING)

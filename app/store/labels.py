@@ -22,7 +22,7 @@ from pymongo.errors import DuplicateKeyError
 from app.domain.labels import Kind, LabelEvent, SkipReason
 from app.store.ids import by_id
 from app.store.indexes import between, count_all, count_to, in_index, make_indexes
-from app.store.items import MOST_LISTED
+from app.store.item_lists import MOST_LISTED
 from app.subsystems import Subsystem
 
 _SHOWN = ("scores", "verdicts", "chosen")  # what the person was shown; most of an event

@@ -130,7 +130,7 @@ class Models:
         """
         if self.get(name).refused:
             raise Conflict(
-                f"The model {name} is refused: it finds less than the model that was in use; override that first."
+                f"The model {name} is refused: it finds less than the model that was active; override that first."
             )
         self._collection.update_one({"_id": name}, {"$set": {"retired": False}})
         self._collection.update_one({"_id": POINTER}, {"$set": {"name": name}}, upsert=True)
@@ -170,7 +170,7 @@ class Models:
             Conflict: it is the active one.
         """
         if self.get(name).state is ModelState.ACTIVE:
-            raise Conflict(f"The model {name} is in use; activate another one first.")
+            raise Conflict(f"The model {name} is active; activate another one first.")
         self._collection.update_one({"_id": name}, {"$set": {"retired": True}})
         return self.get(name)
 

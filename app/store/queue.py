@@ -25,7 +25,7 @@ from app.domain.labels import Kind, LabelEvent, Projection
 from app.store import contamination
 from app.store.collections import beside
 from app.store.indexes import count_to, make_indexes
-from app.store.items import FREE, LARGE, Items
+from app.store.item_documents import FREE, LARGE, item_of
 from app.store.runs import Runs
 from app.subsystems import Subsystem
 
@@ -100,7 +100,6 @@ class Queue:
     def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
         self._collection = collection
         self._subsystem = subsystem
-        self._items = Items(collection, subsystem)
         self._runs = Runs(beside(collection, "runs"))
 
     def make_indexes(self) -> None:
@@ -149,7 +148,7 @@ class Queue:
             projection={"embedding": 0},
             return_document=ReturnDocument.AFTER,
         )
-        return self._items.item(document) if document else None
+        return item_of(self._subsystem, document) if document else None
 
     def take_this(self, holder: Holder, wanted: Wanted, where: Where, chosen: Mapping[str, Any]) -> Item | None:
         """Take a particular item; None if it is no longer available."""
@@ -160,14 +159,14 @@ class Queue:
             projection={"embedding": 0},
             return_document=ReturnDocument.AFTER,
         )
-        return self._items.item(document) if document else None
+        return item_of(self._subsystem, document) if document else None
 
     def held(self, holder: Holder, in_any_tab: bool = False) -> list[Item]:
         """The items that a person holds in this tab only, or in any tab, with histograms, longest held first."""
         mine = {"held_by": holder.person} if in_any_tab else holder.alone
         wanted = {**mine, "held_until": {"$gt": datetime.now(UTC)}}
         found = self._collection.find(wanted, {"embedding": 0}).sort("held_at", ASCENDING)
-        return [self._items.item(document) for document in found]
+        return [item_of(self._subsystem, document) for document in found]
 
     def renew(self, holder: Holder, items: Iterable[Where]) -> list[Where]:
         """Extend leases, also for this tab, even expired ones that nobody else took; returns the items that the person
@@ -180,7 +179,7 @@ class Queue:
         tabs = {"$setUnion": [others, {"$literal": tab}]}
         self._collection.update_many(mine, [{"$set": {"held_until": now + LEASE, "held_tabs": tabs}}])
         found = self._collection.find(mine, dict.fromkeys(("state", "run", *self._subsystem.keys), 1))
-        return [(item.run, item.place) for item in map(self._items.item, found)]
+        return [(d["run"], self._subsystem.place_of(d)) for d in found]
 
     def release(self, holder: Holder, items: Iterable[Where]) -> None:
         """End a person's leases on these items, or on all items of a tab if none is named, unless another tab holds
@@ -253,8 +252,8 @@ class Queue:
     def count_of_other_models(self, model: str) -> int:
         """The number of waiting items that this model has not scored, up to `MOST_COUNTED`."""
         wanted = {"waiting": True, "rank": _JUDGED, "model": {"$ne": model}, "subsystem": self._subsystem.name}
-        if aside := self._runs.set_aside():
-            wanted["run"] = {"$nin": aside}
+        if together := self._runs.together():
+            wanted["run"] = together
         return self._count(wanted, "queue_rank")
 
     def count_all_held(self) -> int:
@@ -314,7 +313,7 @@ class Queue:
             LARGE,
             return_document=ReturnDocument.AFTER,
         )
-        return self._items.item(kept) if kept else None
+        return item_of(self._subsystem, kept) if kept else None
 
     # --- filters ---
 
@@ -331,8 +330,8 @@ class Queue:
             filters |= {"waiting": True} | ({order.value[0]: {"$gte": 0}} if known else {"rank": _JUDGED})
         if wanted.run is not None:
             filters["run"] = wanted.run
-        elif aside := self._runs.set_aside():
-            filters["run"] = {"$nin": aside}
+        elif together := self._runs.together():
+            filters["run"] = together
         if wanted.first_key is not None:
             filters[self._subsystem.keys[0]] = wanted.first_key
         if wanted.leave_out_known:

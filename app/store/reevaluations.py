@@ -1,4 +1,4 @@
-"""Re-evaluations: requests to score runs again with the model in use, and their progress.
+"""Re-evaluations: requests to score runs again with the active model, and their progress.
 
 The runs that remain follow from the runs themselves, so nothing here can be lost or count twice. A unique index ensures
 that at most one is open. Not for doing it: see `app.jobs.reevaluate`.

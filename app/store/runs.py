@@ -327,6 +327,11 @@ class Runs:
         real = {"simulated": False, "done": {"$gt": 0}}
         return self.simulated() if self._collection.find_one(real, {"_id": 1}, hint="simulated") else []
 
+    def together(self) -> dict[str, Any]:
+        """The condition on the run for results over several runs: see `set_aside`. Empty if none is set aside."""
+        aside = self.set_aside()
+        return {"$nin": aside} if aside else {}
+
     def upgrade_sources(self, simulated: Collected[int]) -> list[int]:
         """Backfill the kind of source of runs of earlier versions, from its name.
 

@@ -18,7 +18,8 @@ from app.domain.runs import RunState
 from app.store import contamination
 from app.store.collections import Collections
 from app.store.indexes import in_pieces
-from app.store.items import DUPLICATE_KEY, OF_SCORES, RANK, new_item
+from app.store.item_documents import OF_SCORES, RANK, new_item
+from app.store.items import DUPLICATE_KEY
 from app.store.labels import Labels
 from app.store.models import POINTER
 from app.store.runs import NOT_PACKED

@@ -85,7 +85,7 @@ class Drift(Protocol):
 
 
 class Found(Protocol):
-    """What a candidate forgot compared with the model in use."""
+    """What a candidate forgot compared with the active model."""
 
     @property
     def forgotten(self) -> Iterable[Any]: ...
@@ -194,7 +194,7 @@ class Learning(Protocol):
 
         Args:
             folder: where the candidate's folder will be created.
-            active: the folder of the model in use.
+            active: the folder of the active model.
 
         Raises:
             TooFewLabels: and what is missing.

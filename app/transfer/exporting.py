@@ -19,7 +19,8 @@ from app.store import Store
 from app.subsystems.subsystem import OwnFormat
 from app.transfer.formats import FORMATS, Format, Pieces, Row
 from app.transfer.good_runs import Ranges, good_runs
-from app.transfer.kinds import Kind, all_kinds
+from app.transfer.kinds import all_kinds
+from app.transfer.kinds.kind import DataKind
 from app.transfer.manifest import About, described
 from app.transfer.reading import MANIFEST
 
@@ -91,7 +92,7 @@ class Exporting:
         """The good runs, as JSON: see `app.transfer.good_runs`."""
         return json.dumps(good_runs(self._store, runs, most_bad, lumisections)).encode() + b"\n"
 
-    def _chosen(self, names: Sequence[str]) -> list[Kind]:
+    def _chosen(self, names: Sequence[str]) -> list[DataKind]:
         wanted = set(self.kinds) if list(names) == [ALL] else set(names)
         if not wanted or wanted - set(self.kinds):
             wrong = ", ".join(sorted(wanted - set(self.kinds)))
@@ -99,7 +100,7 @@ class Exporting:
         return [kind for kind in self.kinds.values() if kind.name in wanted]
 
     def _rows(
-        self, kind: Kind, runs: tuple[int, int] | None, hides: Callable[[Mapping[str, Any]], bool] | None
+        self, kind: DataKind, runs: tuple[int, int] | None, hides: Callable[[Mapping[str, Any]], bool] | None
     ) -> Iterator[Row]:
         for document in self._store.transfer.documents(kind.name, runs):
             if kind.name != "labels" or hides is None or not hides(document):
@@ -115,7 +116,7 @@ class Exporting:
 
     def _zip(
         self,
-        kinds: Sequence[Kind],
+        kinds: Sequence[DataKind],
         form: Format,
         about: About,
         hides: Callable[[Mapping[str, Any]], bool] | None,

@@ -28,7 +28,8 @@ from app.store import Store
 from app.store.imports import BYTES_AT_ONCE, WRONG, CheckedRow, Import, ImportState, Outcome
 from app.store.runs import NOT_SCORED
 from app.transfer.bounds import BY_COMMAND, Bounds, Watch
-from app.transfer.kinds import Document, Kind, all_kinds
+from app.transfer.kinds import all_kinds
+from app.transfer.kinds.kind import DataKind, Document
 from app.transfer.reading import Part, parts
 
 if TYPE_CHECKING:
@@ -166,7 +167,9 @@ class Importing:
             ]
             self._check_rows(import_id, histograms, part.file, rows, watch)
 
-    def _check_rows(self, import_id: str, kind: Kind, file: str, rows: Iterable[tuple[int, Any]], watch: Watch) -> None:
+    def _check_rows(
+        self, import_id: str, kind: DataKind, file: str, rows: Iterable[tuple[int, Any]], watch: Watch
+    ) -> None:
         read = (self._read(kind, file, number, row) for number, row in rows)
         for batch in _batches(read, size=lambda one: one.row.size):
             kept = self._compared(import_id, kind, batch)
@@ -177,7 +180,7 @@ class Importing:
                 bad += 1
             watch.rows(len(batch), bad)
 
-    def _read(self, kind: Kind, file: str, number: int, row: Mapping[str, Any] | DriftwatchError) -> _Checked:
+    def _read(self, kind: DataKind, file: str, number: int, row: Mapping[str, Any] | DriftwatchError) -> _Checked:
         """Convert a row to a document, or return its error; whether it is new is determined later."""
         try:
             if isinstance(row, DriftwatchError):
@@ -192,7 +195,7 @@ class Importing:
         checked = CheckedRow(kind.name, file, number, Outcome.NEW, title, "", keys, document, size)
         return _Checked(checked, tuple(unique))
 
-    def _compared(self, import_id: str, kind: Kind, read: Sequence[_Checked]) -> list[CheckedRow]:
+    def _compared(self, import_id: str, kind: DataKind, read: Sequence[_Checked]) -> list[CheckedRow]:
         """The rows with what would be done with them, given what is stored."""
         good = [one for one in read if one.row.document is not None]
         known = _by_key(kind, self._store.transfer.known(kind.name, [f for one in good for f in one.unique]))
@@ -207,7 +210,7 @@ class Importing:
         return compared
 
     def _outcome(
-        self, kind: Kind, row: CheckedRow, there: Sequence[Mapping[str, Any]], needed: frozenset[Any]
+        self, kind: DataKind, row: CheckedRow, there: Sequence[Mapping[str, Any]], needed: frozenset[Any]
     ) -> CheckedRow:
         """What would be done with a row.
 
@@ -244,7 +247,7 @@ class Importing:
                 return _wrong(row, Outcome.BAD, str(error))
         return row
 
-    def _needed(self, import_id: str, kind: Kind, documents: Sequence[Mapping[str, Any]]) -> frozenset[Any]:
+    def _needed(self, import_id: str, kind: DataKind, documents: Sequence[Mapping[str, Any]]) -> frozenset[Any]:
         """The prerequisites of a kind's rows that are stored or new in this file.
 
         For histograms and past scores, the numbers of runs, and `_of_other_kind` of the loaded ones; for scores, the
@@ -357,7 +360,7 @@ class Importing:
             self._store.runs.update(run, **self._facts(run))
         self._store.imports.end(import_id)
 
-    def _to_add(self, import_id: str, kind: Kind) -> Iterator[list[Mapping[str, Any]]]:
+    def _to_add(self, import_id: str, kind: DataKind) -> Iterator[list[Mapping[str, Any]]]:
         for batch in self._store.imports.new(import_id, kind.name, AT_ONCE):
             self._store.imports.renew(import_id)
             yield [document for _, document in batch]
@@ -385,12 +388,12 @@ def _batches(rows: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
         yield batch
 
 
-def _key(kind: Kind, unique: Mapping[str, Any]) -> str:
+def _key(kind: DataKind, unique: Mapping[str, Any]) -> str:
     """The key of a place in the database that only one document of a kind can occupy."""
     return f"{kind.name}:" + json.dumps({name: str(unique[name]) for name in sorted(unique)})
 
 
-def _by_key(kind: Kind, documents: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def _by_key(kind: DataKind, documents: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     found: dict[str, list[Mapping[str, Any]]] = {}
     for document in documents:
         for unique in kind.unique(document):
@@ -406,7 +409,7 @@ def _is_new(row: CheckedRow | None) -> bool:
     return row is not None and row.outcome is Outcome.NEW
 
 
-def _has_histogram(staged: Mapping[str, CheckedRow], histograms: Kind, unique: Mapping[str, Any]) -> bool:
+def _has_histogram(staged: Mapping[str, CheckedRow], histograms: DataKind, unique: Mapping[str, Any]) -> bool:
     row = staged.get(_key(histograms, unique))
     return _is_new(row) and "occupancy" in (row.document or {})
 

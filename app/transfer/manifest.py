@@ -11,7 +11,7 @@ from typing import Any
 
 from app.errors import InvalidInput
 from app.transfer.columns import written_time
-from app.transfer.kinds import Kind
+from app.transfer.kinds.kind import DataKind
 from config import ROOT
 
 FORMAT = "driftwatch export"
@@ -43,18 +43,18 @@ class About:
             "filters": {"runs": list(self.runs)} if self.runs else {},
         }
 
-    def manifest_of(self, kind: Kind) -> dict[str, Any]:
+    def manifest_of(self, kind: DataKind) -> dict[str, Any]:
         """The manifest of a file of one kind."""
         return {**self.manifest(), **described(kind)}
 
 
-def described(kind: Kind) -> dict[str, Any]:
+def described(kind: DataKind) -> dict[str, Any]:
     """A kind's entry in a manifest."""
     columns = [{"name": c.name, "type": str(c.type), "optional": c.optional, "words": c.words} for c in kind.columns]
     return {"kind": kind.name, "version": kind.version, "columns": columns}
 
 
-def kind_of(manifest: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Kind:
+def kind_of(manifest: Mapping[str, Any], kinds: Mapping[str, DataKind]) -> DataKind:
     """Return the kind named in a manifest, or in the entry of one of its files.
 
     Raises:

@@ -22,7 +22,7 @@ from app.given import parsed
 from app.subsystems.subsystem import OwnFormat
 from app.transfer.bounds import Bounds, Watch
 from app.transfer.formats import FORMATS, LARGEST_MANIFEST, Format, Numbered
-from app.transfer.kinds import Kind
+from app.transfer.kinds.kind import DataKind
 from app.transfer.manifest import checked, kind_of
 
 T = TypeVar("T")
@@ -46,13 +46,13 @@ class Part:
         rows: numbered rows.
     """
 
-    kind: Kind | None
+    kind: DataKind | None
     file: str
     rows: Iterator[tuple[int, Any]]
 
 
 def parts(
-    file: BinaryIO, name: str, kinds: Mapping[str, Kind], own: OwnFormat | None, bounds: Bounds, watch: Watch
+    file: BinaryIO, name: str, kinds: Mapping[str, DataKind], own: OwnFormat | None, bounds: Bounds, watch: Watch
 ) -> Iterator[Part]:
     """The parts of a file, in reading order.
 
@@ -90,12 +90,12 @@ def parts(
         raise InvalidInput("the file", name, accepted)
 
 
-def _single(file: BinaryIO, name: str, form: Format, kinds: Mapping[str, Kind], watch: Watch) -> Part:
+def _single(file: BinaryIO, name: str, form: Format, kinds: Mapping[str, DataKind], watch: Watch) -> Part:
     kind = kind_of(checked(form.manifest(file)), kinds)
     return Part(kind, name, form.read(file, kind.columns, kind.longest, watch.read))
 
 
-def _of_zip(file: BinaryIO, kinds: Mapping[str, Kind], bounds: Bounds, watch: Watch) -> Iterator[Part]:
+def _of_zip(file: BinaryIO, kinds: Mapping[str, DataKind], bounds: Bounds, watch: Watch) -> Iterator[Part]:
     try:
         inside: Any = zipfile  # reads the size of the directory before loading it; zipfile has no public way
         index = inside._EndRecData(file)
@@ -114,7 +114,7 @@ def _of_zip(file: BinaryIO, kinds: Mapping[str, Kind], bounds: Bounds, watch: Wa
 _Entries = list[tuple[Mapping[str, Any], zipfile.ZipInfo]]
 
 
-def _files(archive: zipfile.ZipFile, kinds: Mapping[str, Kind], bounds: Bounds) -> dict[str, _Entries]:
+def _files(archive: zipfile.ZipFile, kinds: Mapping[str, DataKind], bounds: Bounds) -> dict[str, _Entries]:
     """kind → its manifest entries, each with its file in the zip."""
     if sum(packed.file_size for packed in archive.infolist()) > bounds.unpacked:
         raise FileTooLarge(f"The file has more than {bounds.unpacked:,} bytes when it is unpacked. {bounds.beyond}")
@@ -154,7 +154,7 @@ def _beside_manifest(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def _entry(
-    archive: zipfile.ZipFile, packed: zipfile.ZipInfo, entry: Mapping[str, Any], kind: Kind, watch: Watch
+    archive: zipfile.ZipFile, packed: zipfile.ZipInfo, entry: Mapping[str, Any], kind: DataKind, watch: Watch
 ) -> Numbered:
     """The rows of a file in a zip; an error of the file as a whole is added as one more row."""
     form, number = FORMATS[_ending(entry["name"])], 0

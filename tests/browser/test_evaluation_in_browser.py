@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 
 from app.ml import models
 from app.subsystems.dt.learning import evaluation
+from app.subsystems.dt.learning.evaluation_figures import Evaluation
 from app.subsystems.dt.learning.known_chambers import LabelledChamber
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers
@@ -19,7 +20,7 @@ LEVELS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 def found():
     chambers = [LabelledChamber(one.occupancy, one.bad) for one in simulate_chambers(60, seed=5, faulty=0.6)]
     compared = evaluation.compare(chambers, [Scorer(ROW)], [], 7, lambda line: None)
-    return evaluation.Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=None)
+    return Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=None)
 
 
 def test_an_expert_presses_a_button_and_gets_a_curve_to_choose_a_threshold_on(app, found, serve, page, sign_in):

@@ -60,7 +60,9 @@ def test_the_trend_is_read_with_the_keyboard(page, live_server):
     page.wait_for_load_state("networkidle")
     page.get_by_role("region", name="Picture").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#trend-readout")).to_have_text(re.compile(r"^Run 302634: score, layer 3 [\d.]+, hits a cell"))
+    expect(page.locator("#trend-readout")).to_have_text(
+        re.compile(r"^Run 302634: score, layer 3 [\d.]+, hits per cell")
+    )
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.wait_for_url("**/run/302635/")

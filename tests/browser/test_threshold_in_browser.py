@@ -5,6 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from app.ml import models
 from app.subsystems.dt.learning import evaluation
+from app.subsystems.dt.learning.evaluation_figures import Evaluation
 from app.subsystems.dt.learning.known_chambers import LabelledChamber
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers
@@ -21,7 +22,7 @@ def served(_made_apps, demo, serve):
     driftwatch.models.all()
     chambers = [LabelledChamber(one.occupancy, one.bad) for one in simulate_chambers(80, seed=5, faulty=0.6)]
     found = evaluation.compare(chambers, [Scorer(ROOT / "models" / ROW)], [], 7, lambda line: None)
-    kept = evaluation.Evaluation(simulator_version=2, seed=7, resamples=200, simulated=found, real=None)
+    kept = Evaluation(simulator_version=2, seed=7, resamples=200, simulated=found, real=None)
     driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), kept.to_json(), {}, by="ann")
     return serve(app), kept.of(ROW)
 

@@ -35,4 +35,4 @@ def test_one_that_took_its_program_down_time_and_again_is_given_up_and_can_be_as
 
 def test_the_command_asks_for_another_model_than_the_one_in_use(app):
     ran = app.test_cli_runner().invoke(args=["models", "compare", PAIR[1]])
-    assert (ran.exit_code, "chamber-scan-1 is the one in use: name another" in ran.output) == (2, True)
+    assert (ran.exit_code, "chamber-scan-1 is the active one: name another" in ran.output) == (2, True)

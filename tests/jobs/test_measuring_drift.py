@@ -19,7 +19,7 @@ def small(monkeypatch):
 
 @pytest.fixture
 def scored(driftwatch):
-    """Two runs of three chambers, scored by the model in use while it has no reference."""
+    """Two runs of three chambers, scored by the active model while it has no reference."""
     driftwatch.start()
     for run in (7, 8):
         driftwatch.store.runs.request(run, "tests", 3)

@@ -1,4 +1,4 @@
-"""Re-evaluations: every run gets the scores of the model in use, whatever happens meanwhile, and nothing is lost."""
+"""Re-evaluations: every run gets the scores of the active model, whatever happens meanwhile, and nothing is lost."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ SMALL = {place: {7: 0.51} for place in PLACES[:3]}
 
 @pytest.fixture
 def scored(driftwatch):
-    """Three runs with three chambers each, scored by the old model while the new one is in use."""
+    """Three runs with three chambers each, scored by the old model while the new one is active."""
     for run in RUNS:
         load(driftwatch, SMALL, run)
     driftwatch.activate(NEW, by="eve")
@@ -274,7 +274,7 @@ SET = 0.6  # above the 0.51 of the chambers' layer 7
 
 @pytest.fixture
 def judged_at_another(driftwatch):
-    """Three runs with three chambers each, scored by the model in use, whose threshold was set since."""
+    """Three runs with three chambers each, scored by the active model, whose threshold was set since."""
     for run in RUNS:
         load(driftwatch, SMALL, run)
     driftwatch.set_threshold(OLD, "shifter", SET, "fewer alarms", by="eve")

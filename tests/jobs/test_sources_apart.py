@@ -165,14 +165,14 @@ def say(driftwatch, run):
 def test_simulated_runs_stand_in_no_list_picture_or_statistic_with_real_ones(both):
     store, model = both.store, both.model
     assert store.runs.set_aside() == [302634]
-    assert {item.run for item in store.items.find(ItemQuery(model), 0, 500)} == {RUN}
-    assert store.items.count(ItemQuery(model)) + store.items.count(ItemQuery(model, run=302634)) > 400
+    assert {item.run for item in store.lists.find(ItemQuery(model), 0, 500)} == {RUN}
+    assert store.lists.count(ItemQuery(model)) + store.lists.count(ItemQuery(model, run=302634)) > 400
     assert {run.number for run in store.runs.with_drift(1, 999_999)} <= {RUN}
     assert [row[0] for row in store.runs.summaries(["bad_items"], 1, 999_999)] == [RUN]
     assert [row[0] for row in store.runs.summaries(["bad_items"], 302634, 302634)] == [302634]  # alone, it is not mixed
     assert [row[0] for row in store.items.history(all_chambers()[0], 1, 999_999)] == [RUN]
-    assert store.items.labelled_scores(model, {}, 100) == []
-    assert len(store.items.labelled_scores(model, {"run": 302634}, 100)) == 1
+    assert store.lists.labelled_scores(model, {}, 100) == []
+    assert len(store.lists.labelled_scores(model, {"run": 302634}, 100)) == 1
     assert store.runs.near(RUN, model, 5) == store.runs.near(302634, model, 5) == []
     assert store.items.of_place(all_chambers()[0], RUN, 5) == store.items.of_place(all_chambers()[0], 302634, 5) == []
     assert store.queue.take(Holder("bob"), Wanted(model), Order.RANK, {}).run == RUN
@@ -188,7 +188,7 @@ def test_where_there_is_nothing_but_a_demonstration_all_works_on_it(driftwatch):
     finished(driftwatch, 302634)
     say(driftwatch, 302634)
     assert driftwatch.store.runs.set_aside() == []
-    assert driftwatch.store.items.find(ItemQuery(driftwatch.model))
+    assert driftwatch.store.lists.find(ItemQuery(driftwatch.model))
     assert len(labels_of(driftwatch.store, Choice())[0]) == 1
 
 

@@ -23,7 +23,7 @@ TOLERANT = {"forgetting_tolerance": 1, "forgetting_chambers": 400}
 
 
 def with_labels(app):
-    """One with labelled runs. The smaller network is in use, and what a small candidate forgets is tolerated."""
+    """One with labelled runs. The smaller network is active, and what a small candidate forgets is tolerated."""
     driftwatch = app.extensions["driftwatch"]
     driftwatch.activate(ROWS, by="tests")
     labelled_chambers.label_all(driftwatch)

@@ -21,7 +21,7 @@ def judgement(scores: dict[int, float | None], embedding: bytes | None = None) -
 
 
 def score(driftwatch, run: int, judgements: dict[Chamber, Judgement], model: str | None = None) -> None:
-    """Keep judgements as those of the model in use."""
+    """Keep judgements as those of the active model."""
     kept = [(place, judged, []) for place, judged in judgements.items()]
     driftwatch.store.items.keep_scores(run, kept, model or driftwatch.model)
 

@@ -323,7 +323,7 @@ def test_two_that_differ_are_disputed_until_an_expert_decides(doubled):
         labelling.resolve("eve", 1, PLACES[0], [4], key())
     opinions(doubled, [3], [4])
     disputed = ItemQuery(model=doubled.model, disputed=True)
-    assert [item.place for item in doubled.store.items.find(disputed)] == [PLACES[0]]
+    assert [item.place for item in doubled.store.lists.find(disputed)] == [PLACES[0]]
     assert look(doubled, PLACES[0]).contamination is None
     assert labelling.agreement().disputed == 1
     once = key()
@@ -331,7 +331,7 @@ def test_two_that_differ_are_disputed_until_an_expert_decides(doubled):
     assert not labelling.resolve("eve", 1, PLACES[0], [4], once).created
     item = look(doubled, PLACES[0])
     assert (item.evaluation["state"], item.evaluation["by"], item.evaluation["bad"]) == ("resolved", "eve", [4])
-    assert doubled.store.items.count(disputed) == 0
+    assert doubled.store.lists.count(disputed) == 0
     with pytest.raises(Conflict, match="not any more"):
         labelling.resolve("eve", 1, PLACES[0], [4], key())
 
@@ -377,7 +377,7 @@ def test_lists_of_items_know_labels(driftwatch, ten, submit):
     submit("ann", ten[0], [3])  # 0.49 off
     submit("bob", ten[1], [])  # 0.53 off
     submit("bob", ten[2], reason="unclear")
-    find = driftwatch.store.items.find
+    find = driftwatch.store.lists.find
     query = ItemQuery(model=driftwatch.model)
     by_contamination = replace(query, labelled=True, sort="contamination", descending=True)
     assert [item.place for item in find(by_contamination)] == [ten[1], ten[0]]

@@ -171,8 +171,7 @@ def test_only_what_the_model_in_use_has_judged_is_given_out(driftwatch, labellin
     nothing = labelling.claim("ann")
     assert (nothing.reason, nothing.other_models) == ("done", 1)
     assert nothing.text == (
-        "Nothing is left: everything that was asked for is labelled. "
-        "1 of other runs are not scored by the model in use."
+        "Nothing is left: everything requested is labelled. 1 of other runs are not scored by the active model."
     )
 
 

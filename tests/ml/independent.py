@@ -15,7 +15,7 @@ import numpy as np
 from app.subsystems.dt.geometry import LAYERS, Chamber, all_chambers
 from app.subsystems.dt.histogram import NO_CELL, Occupancy
 
-LEVELS = (2, 6, 20, 80)  # mean hits a cell of a good chamber
+LEVELS = (2, 6, 20, 80)  # mean hits per cell of a good chamber
 GOOD = "good"
 SHARED = 0.25  # of the defects are in all four layers of a superlayer
 HOT_BESIDE = 0.25  # of the bad chambers have a hot cell in a bad layer
@@ -193,7 +193,7 @@ class Result:
         return float((self.scores[which] > ordered[-1 - int(false_alarms * len(ordered))]).mean())
 
     def beside_statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """What is found from 6 hits a cell up at the false alarms of the statistics: by the scores, and by these."""
+        """What is found from 6 hits per cell up at the false alarms of the statistics: by the scores, and by these."""
         ordered = np.sort(self.scores[self.good & self.from_6])
         by_statistics = self.significance > 0
         allowed = int(by_statistics[self.good & self.from_6].sum())
@@ -228,7 +228,7 @@ def table(result: Result, threshold: float) -> str:
     good, levels = result.good, sorted(set(result.levels.tolist()))
     ours, theirs = result.beside_statistics()
     allowed = theirs[good & result.from_6].mean()
-    lines = [f"{f'from {threshold:g}, hits a cell':22}" + "".join(f"{level:>8g}" for level in levels)
+    lines = [f"{f'from {threshold:g}, hits per cell':22}" + "".join(f"{level:>8g}" for level in levels)
              + f"{'6 up':>8}  | 6 up at {allowed:.5f}: statistics, network | at 1 %: 2  6 up"]  # fmt: skip
     for kind in KINDS:
         of_kind = result.kinds == kind

@@ -18,17 +18,8 @@ from app.subsystems.dt.defects import Defect, DefectKind, label
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning import training
-from app.subsystems.dt.learning.evaluation import (
-    ALL,
-    ALL_KINDS,
-    FALSE_ALARMS,
-    FROM_6,
-    LEVELS,
-    OWN,
-    Evaluation,
-    compare,
-    evaluate,
-)
+from app.subsystems.dt.learning.evaluation import OWN, compare, evaluate
+from app.subsystems.dt.learning.evaluation_figures import ALL, ALL_KINDS, FALSE_ALARMS, FROM_6, LEVELS, Evaluation
 from app.subsystems.dt.learning.evaluation_pictures import pictures
 from app.subsystems.dt.learning.evaluation_tables import tables
 from app.subsystems.dt.learning.known_chambers import (

@@ -105,7 +105,7 @@ def test_the_model_in_use_is_the_one_that_the_file_active_names(tmp_path):
 
 def test_without_the_file_active_no_model_is_in_use_however_many_there_are(tmp_path):
     (tmp_path / "row-cnn-1").mkdir()
-    with pytest.raises(ModelRefused, match="No model is in use"):
+    with pytest.raises(ModelRefused, match="No model is active"):
         default_model(tmp_path)
 
 

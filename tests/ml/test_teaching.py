@@ -115,7 +115,7 @@ def called_bad(scorer, chambers):
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    """A candidate of chambers whose short blocks people call bad, which goes on from the model in use."""
+    """A candidate of chambers whose short blocks people call bad, which goes on from the active model."""
     chambers = with_a_short_block(1, 120)
     assert all(0 < one.bad[row] < 1 for one in chambers for row in rows_of(one))
     parts = [Part.TRAINING] * 90 + [Part.VALIDATION] * 20 + [Part.TEST] * 10

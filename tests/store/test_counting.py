@@ -17,7 +17,7 @@ from app.domain.items import SCORED, ItemQuery, ItemState
 from app.domain.runs import RunState
 from app.store.embedded import EmbeddedMongo
 from app.store.indexes import make_indexes
-from app.store.items import Items
+from app.store.item_lists import ItemLists
 from app.store.labels import LabelQuery, Labels
 from app.store.runs import Runs
 from app.subsystems.dt import DT
@@ -82,7 +82,7 @@ def test_a_page_of_measured_runs_far_on_reads_only_its_own(runs):
 
 
 @pytest.fixture
-def items(driftwatch) -> Items:
+def lists(driftwatch) -> ItemLists:
     """Of 30 runs two chambers each: one labelled, one waiting."""
     begin = {"subsystem": "dt", "wheel": 0, "station": 1, "state": "judged", "model": "a", "known": False}
     driftwatch.store.items._collection.insert_many(
@@ -93,7 +93,7 @@ def items(driftwatch) -> Items:
         for run in range(30)
         for labelled in (False, True)
     )
-    return driftwatch.store.items
+    return driftwatch.store.lists
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def items(driftwatch) -> Items:
         (ItemQuery(None, SCORED, disputed=True, sort="run"), 30),
     ],
 )
-def test_the_rows_of_a_list_are_counted_without_reading_them(items, query, expected):
-    documents, _ = examined(items._collection, lambda: items.count(query), expected)
+def test_the_rows_of_a_list_are_counted_without_reading_them(lists, query, expected):
+    documents, _ = examined(lists._collection, lambda: lists.count(query), expected)
     assert documents == 0
 
 
@@ -124,31 +124,31 @@ def test_the_rows_of_a_list_are_counted_without_reading_them(items, query, expec
         ItemQuery("a", labelled=True, waiting=False, sort="wheel", least=0.51),
     ],
 )
-def test_a_page_far_on_reads_only_its_own_rows_and_from_one_index(items, query):
-    found, read = profiled(items._collection, lambda: items.find(query, 20, 5))
+def test_a_page_far_on_reads_only_its_own_rows_and_from_one_index(lists, query):
+    found, read = profiled(lists._collection, lambda: lists.find(query, 20, 5))
     assert len(found) == 5
     assert read["docsExamined"] == 5
     assert "fromMultiPlanner" not in read
 
 
-def test_a_calibration_reads_an_index_alone(items):
+def test_a_calibration_reads_an_index_alone(lists):
     said = {"scores": [0.5], "bad": [1]}
-    items._collection.update_many({"labelled": True, "run": {"$gte": 10}}, {"$set": {"scored_and_said": said}})
-    found, read = profiled(items._collection, lambda: items.labelled_scores("a", {"wheel": 0}, 15))
+    lists._collection.update_many({"labelled": True, "run": {"$gte": 10}}, {"$set": {"scored_and_said": said}})
+    found, read = profiled(lists._collection, lambda: lists.labelled_scores("a", {"wheel": 0}, 15))
     assert found == [([0.5], [1])] * 15
     assert (read["docsExamined"], read["keysExamined"]) == (0, 15)
 
 
 @pytest.fixture
-def wheels(items) -> Items:
+def wheels(lists) -> ItemLists:
     """Those and, in wheel 1, 200 with higher scores and as many with lower ones."""
     begin = {"subsystem": "dt", "wheel": 1, "station": 1, "state": "judged", "model": "a", "labelled": False}
-    items._collection.insert_many(
+    lists._collection.insert_many(
         begin | {"run": run, "sector": 1 + bad, "rank": 0.5, "worst": (0.1, 0.99)[bad]}
         for run in range(200)
         for bad in (False, True)
     )
-    return items
+    return lists
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,11 @@ def items(driftwatch):
     return driftwatch.store.items
 
 
+@pytest.fixture
+def lists(driftwatch):
+    return driftwatch.store.lists
+
+
 @pytest.fixture(scope="module")
 def occupancies():
     simulated = simulate_run(302635)
@@ -23,13 +28,13 @@ def occupancies():
 
 
 @pytest.fixture
-def many_runs(items, occupancies):
+def many_runs(items, lists, occupancies):
     """40 runs: in each two chambers judged, one not scored, one missing."""
     for run in range(1, 41):
         items.store(run, list(occupancies.items())[:3], "test")
         items.store(run, [(CHAMBERS[3], UnusableHistogram(Reason.ABSENT, "gone"))], "test")
         items.keep_scores(run, [(c, judgement(0.9 - run / 100), []) for c in (CHAMBERS[0], CHAMBERS[2])], "m1")
-    return items
+    return lists
 
 
 def judgement(*scores: float | None) -> Judgement:
@@ -91,16 +96,16 @@ def test_only_what_a_model_has_not_scored_is_to_be_scored(items, occupancies):
     assert {chamber for chamber, _ in items.to_score(1, "m2")} == set(CHAMBERS)
 
 
-def test_a_list_ranks_by_one_model_only_least_certain_first(items, occupancies):
+def test_a_list_ranks_by_one_model_only_least_certain_first(items, lists, occupancies):
     items.store(1, occupancies.items(), "test")
     for chamber, score in zip(CHAMBERS, (0.9, 0.45, 0.52, None), strict=True):
         scores = judgement(*[None] * 12) if score is None else judgement(score)
         items.keep_scores(1, [(chamber, scores, [])], "m1")
     items.keep_scores(1, [(CHAMBERS[0], judgement(0.5), [])], "m2")
-    assert [item.place for item in items.find(ItemQuery(model="m1"))] == [CHAMBERS[2], CHAMBERS[1]]
-    assert [item.place for item in items.find(ItemQuery(model="m2"))] == [CHAMBERS[0]]
+    assert [item.place for item in lists.find(ItemQuery(model="m1"))] == [CHAMBERS[2], CHAMBERS[1]]
+    assert [item.place for item in lists.find(ItemQuery(model="m2"))] == [CHAMBERS[0]]
     unjudged = ItemQuery(model="m1", states=frozenset({ItemState.UNJUDGED}))
-    assert [item.place for item in items.find(unjudged)] == [CHAMBERS[3]]
+    assert [item.place for item in lists.find(unjudged)] == [CHAMBERS[3]]
 
 
 @pytest.mark.parametrize("sort", ["certainty", "score", "state", "run", "wheel", "station", "sector"])
@@ -127,14 +132,14 @@ def test_a_page_of_a_list_reads_only_its_own_documents_and_no_histogram(many_run
     assert all(item.histogram is None for item in many_runs.find(query))
 
 
-def test_filters_apply_together(items, occupancies):
+def test_filters_apply_together(items, lists, occupancies):
     for run in (1, 2):
         items.store(run, occupancies.items(), "test")
         items.keep_scores(run, [(c, judgement(0.2 * i), []) for i, c in enumerate(CHAMBERS)], "m1")
     query = ItemQuery(model="m1", run=2, place={"wheel": 0, "station": 2}, least=0.3, most=0.5)
-    assert [(item.run, item.place) for item in items.find(query)] == [(2, CHAMBERS[2])]
-    assert items.count(query) == 1
-    assert items.count(ItemQuery(model="m1", run=2, least=0.5)) == 1
+    assert [(item.run, item.place) for item in lists.find(query)] == [(2, CHAMBERS[2])]
+    assert lists.count(query) == 1
+    assert lists.count(ItemQuery(model="m1", run=2, least=0.5)) == 1
 
 
 def test_the_same_place_in_other_runs_comes_in_the_order_of_runs(items, occupancies):

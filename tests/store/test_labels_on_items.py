@@ -39,7 +39,7 @@ def test_items_from_before_there_were_labels_can_be_labelled(judged, make_app):
     assert judged.labelling.claim("ann").reason == "done"
     again = make_app(mongodb_uri=judged.settings.mongodb_uri).extensions["driftwatch"]
     assert again.labelling.claim("ann").item.place == PLACE
-    assert [item.place for item in again.store.items.find(ItemQuery(model=again.model, labelled=False))] == [PLACE]
+    assert [item.place for item in again.store.lists.find(ItemQuery(model=again.model, labelled=False))] == [PLACE]
     assert 0 <= database["items"].find_one()["draw"] < 1
 
 

@@ -63,9 +63,9 @@ def test_a_run_is_fetched_from_its_own_source_and_scored_by_its_own_model(toy):
     assert item.judgement.scores == (0.5, 0.0, 1.0, 0.0)
     assert item.bad_parts == {3: ("score", "")}
     assert [one.place for one in toy.store.items.of_run(RUN)] == sorted(PLACES)
-    certain = toy.store.items.find(ItemQuery("toy-1", sort="certainty"))
+    certain = toy.store.lists.find(ItemQuery("toy-1", sort="certainty"))
     assert [one.place.region for one in certain] == [1, 1, 1, 2, 2]
-    assert toy.store.items.count(ItemQuery("toy-1", place={"lumi": 2})) == 2
+    assert toy.store.lists.count(ItemQuery("toy-1", place={"lumi": 2})) == 2
 
 
 def test_the_run_of_the_same_number_is_another_for_each(dt, toy):

@@ -96,7 +96,7 @@ def test_each_subsystem_lists_its_own_models_and_its_links_stay_with_it(expert, 
 
 def test_a_models_page_shows_its_card_thresholds_and_history(expert, app):
     page = expert.get("/models/toy-1/?subsystem=toy").text
-    for words in ("in use", "made by a test", "Thresholds", "0.6", "Limits", "It was not evaluated.", "added"):
+    for words in ("active", "made by a test", "Thresholds", "0.6", "Limits", "It was not evaluated.", "added"):
         assert words in page
     assert "trained on is not known" not in page  # its card says where it comes from
     card = expert.get("/models/toy-1/card.md?subsystem=toy").text
@@ -283,7 +283,7 @@ def test_commands_about_models_take_the_subsystem(run_command, app, tmp_path):
     assert [line.split()[0] for line in said("models", "list").splitlines()] == ["toy-1", "toy-2"]
     assert "toy" not in run_command("models", "list").output
     assert said("models", "show", "toy-1", "--markdown").startswith("# toy-1\n")
-    assert said("models", "activate", "toy-2") == "toy-2: in use\n"
+    assert said("models", "activate", "toy-2") == "toy-2: active\n"
     assert said("models", "threshold", "toy-2", "--score", "0.3", "--why", "x") == "toy-2: shifter 0.3\n"
     file = tmp_path / "theirs.json"
     file.write_text('{"bad_from": 0.8}')

@@ -38,7 +38,7 @@ class Plan:
 
 
 class Forgotten(BaseModel):
-    """Scores of channels that people call bad, and the model in use does, and the candidate does not."""
+    """Scores of channels that people call bad, and the active model does, and the candidate does not."""
 
     against: str
     scores: tuple[float, ...]

@@ -29,7 +29,8 @@ from app.transfer.bounds import BY_COMMAND, ON_PAGE, Bounds, Watch
 from app.transfer.columns import Column, Type
 from app.transfer.formats import FORMATS, LONGEST_ROW, PARQUET_LIMITS
 from app.transfer.importing import _batches
-from app.transfer.kinds import Kind, all_kinds
+from app.transfer.kinds import all_kinds
+from app.transfer.kinds.kind import DataKind
 from app.transfer.manifest import About, described
 from config import ROOT
 
@@ -261,7 +262,7 @@ def test_the_bounds_stand_in_the_documents():
         f"| rows | {ON_PAGE.rows:,} | {BY_COMMAND.rows:,} |",
         f"| unusable rows | {ON_PAGE.bad:,} | {BY_COMMAND.bad:,} |",
         f"| time to check | {minutes} minutes | a day |",
-        f"| one row | {Kind.longest // 1_000} kB; of `models` {LONGEST_ROW // 1_000_000} MB |",
+        f"| one row | {DataKind.longest // 1_000} kB; of `models` {LONGEST_ROW // 1_000_000} MB |",
         f"in a separate process | {PARQUET_LIMITS.memory // 1_000_000_000} GB |",
     ):
         assert row in text

@@ -10,6 +10,7 @@ from app.errors import Conflict
 from app.ml import models
 from app.subsystems.dt.learning import evaluation
 from app.subsystems.dt.learning import evaluation_pictures as pictures
+from app.subsystems.dt.learning.evaluation_figures import Evaluation
 from app.subsystems.dt.learning.known_chambers import LabelledChamber, simulated_test_set
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.learning.yardsticks import simple_statistics
@@ -27,7 +28,7 @@ def found():
     scorer = Scorer(ROW)
     chambers = [LabelledChamber(one.occupancy, one.bad) for one in simulate_chambers(80, seed=5, faulty=0.6)]
     compared = evaluation.compare(chambers, [scorer], [], 7, lambda line: None)
-    return evaluation.Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=compared)
+    return Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=compared)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def two_methods(driftwatch):
     """An evaluation of two networks on layers of known kinds of fault."""
     scorers = [Scorer(ROW), Scorer(SHIPPED / "chamber-scan-1")]
     compared = evaluation.compare(simulated_test_set(80, 5), scorers, [], 7, lambda line: None)
-    found = evaluation.Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=compared)
+    found = Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=compared)
     driftwatch.models.keep_evaluation(models.load_card(ROW), found.to_json(), {}, by="ann")
     return compared
 
@@ -156,7 +157,7 @@ def test_what_was_kept_of_an_evaluation_is_shown_with_its_pictures_and_its_numbe
 
 def test_what_a_shifter_meets_stands_first_by_kind_and_statistics(client, driftwatch):
     found = evaluation.compare(simulated_test_set(300, 7), [Scorer(ROW)], [simple_statistics()], 7, lambda line: None)
-    kept = evaluation.Evaluation(simulator_version=3, seed=7, resamples=200, simulated=found, real=None)
+    kept = Evaluation(simulator_version=3, seed=7, resamples=200, simulated=found, real=None)
     driftwatch.models.keep_evaluation(models.load_card(ROW), kept.to_json(), {}, by="ann")
     page = client.get("/models/row-cnn-1/").text
     at = found.network("row-cnn-1").shipped

@@ -20,7 +20,7 @@ def points(path):
 
 @pytest.fixture
 def drawn():
-    """A chamber of 40 hits a cell with a dead block in layer 5, as lines by layer."""
+    """A chamber of 40 hits per cell with a dead block in layer 5, as lines by layer."""
     chamber = Chamber(wheel=0, station=1, sector=1)
     counts = np.where(chamber.read_out, 40, -1)
     counts[4, 20:30] = 0

@@ -11,7 +11,7 @@ LINE = "lists show only chambers that it has scored"
 
 @pytest.fixture
 def scored(driftwatch):
-    """Two runs scored by the old model while a new one is in use."""
+    """Two runs scored by the old model while a new one is active."""
     for run in (RUN, RUN + 1):
         load(driftwatch, {PLACES[0]: {7: 0.51}}, run)
     driftwatch.activate(NEW, by="eve")

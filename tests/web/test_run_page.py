@@ -70,7 +70,7 @@ def test_the_views_say_what_is_known_of_each_chamber(loaded, items):
         assert shown[View.CODE][place][1] == (str(code) if code else "")
         assert (shown[View.KIND][place][1] == "") == (bad == 0)
         rate = item.hits / sum(layer.cells for layer in place.layers)
-        assert f"{rate:.3g} hits a cell" in shown[View.STATISTICS][place][2]
+        assert f"{rate:.3g} hits per cell" in shown[View.STATISTICS][place][2]
         assert ("rate-0" in shown[View.STATISTICS][place][0]) == (rate < 1.5)
         assert shown[View.LABELS][place][2].endswith("not labelled")
         assert shown[View.MISSING][place][1:] == ("", shown[View.MISSING][place][2].split(":")[0] + ": judged")

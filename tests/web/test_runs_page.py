@@ -47,7 +47,7 @@ def test_runs_are_asked_for_once_each_and_the_browser_is_sent_back(client, drift
     assert answer.status_code == 303
     assert {run.number for run in driftwatch.store.runs.find()} == {302634, 302635, 302636, 305000}
     page = client.get(answer.location).text
-    assert "4 runs asked for." in page
+    assert "4 runs requested." in page
     assert listed(page)[0] == 305000
     assert "waiting" in row(page, 302634)
 

@@ -286,12 +286,12 @@ def test_labelled_chambers_of_all_runs_sort_by_each_column(several, sort, value,
 
 def test_such_an_order_reads_the_chambers_of_the_page_and_no_others(several):
     driftwatch = several.extensions["driftwatch"]
-    items = driftwatch.store.items
+    lists = driftwatch.store.lists
     query = replace(LABELLED, model=driftwatch.model, descending=True)
-    for sort in (*items.SORTS_OF_LABELLED, "run", "wheel", "station", "sector"):
-        order = [(name, -1) for name in (items.SORTS | items.SORTS_OF_LABELLED)[sort]]
-        found = driftwatch.store._database["items"].find(items._filter(query)).sort(order).limit(2)
-        read = found.hint(items._index(replace(query, sort=sort), 2)).explain()["executionStats"]
+    for sort in (*lists.SORTS_OF_LABELLED, "run", "wheel", "station", "sector"):
+        order = [(name, -1) for name in (lists.SORTS | lists.SORTS_OF_LABELLED)[sort]]
+        found = driftwatch.store._database["items"].find(lists._filter(query)).sort(order).limit(2)
+        read = found.hint(lists._index(replace(query, sort=sort), 2)).explain()["executionStats"]
         assert read["totalDocsExamined"] == 2, sort
 
 

@@ -9,6 +9,7 @@ from app.domain.judgement import Verdict
 from app.errors import InvalidInput, NotFound
 from app.ml import models
 from app.subsystems.dt.learning import evaluation
+from app.subsystems.dt.learning.evaluation_figures import Evaluation
 from app.subsystems.dt.learning.known_chambers import LabelledChamber
 from app.subsystems.dt.learning.scoring import Scorer
 from app.subsystems.dt.simulate import simulate_chambers, simulate_run
@@ -33,7 +34,7 @@ def scorer():
 @pytest.fixture(scope="module")
 def found(chambers, scorer):
     compared = evaluation.compare(chambers, [scorer], [], 7, lambda line: None)
-    return evaluation.Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=None)
+    return Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=None)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_a_range_of_runs_is_part_of_the_address(pages):
 def test_what_is_under_the_pointer_are_the_runs_values(pages):
     drawn = pages.get("/trends/0/1/2/columns.json?layer=3").json
     score, rate = drawn["panels"]
-    assert (score["words"], rate["words"]) == ("score, layer 3", "hits a cell")
+    assert (score["words"], rate["words"]) == ("score, layer 3", "hits per cell")
     assert [(first, last, runs, at) for first, last, runs, *_, at in score["columns"]] == [(r, r, 1, r) for r in RUNS]
     assert [column[4] for column in score["columns"]] == pytest.approx([0.2, 0.5, 0.7, 0.9], abs=6e-4)
 

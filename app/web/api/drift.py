@@ -33,7 +33,7 @@ class DriftOut(BaseModel):
     chambers: int = Field(description="those whose distance from what the model has seen is known")
     unlike: float | None = Field(description="the share of these that are unlike anything seen")
     scores: float | None = Field(description="population stability index of the scores of layers")
-    hits: float | None = Field(description="the same of hits a cell")
+    hits: float | None = Field(description="the same of hits per cell")
     distances: float | None = Field(description="the same of the distances of chambers")
 
     @classmethod
@@ -43,7 +43,7 @@ class DriftOut(BaseModel):
 
 class DriftsOut(BaseModel):
     drift: list[DriftOut]
-    left: int = Field(description="runs that the model in use scored and that are not measured yet")
+    left: int = Field(description="runs that the active model scored and that are not measured yet")
     page: int
     pages: int
     size: int

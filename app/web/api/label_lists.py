@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from spectree import Response as Answers
 
 from app.domain.labels import Kind, LabelEvent, SkipReason
-from app.store.items import MOST_ANSWERED
+from app.store.item_lists import MOST_ANSWERED
 from app.store.labels import LabelQuery
 from app.web.api.definition import REFUSED, pages_of, spec
 from app.web.api.label_schemas import LabelOut

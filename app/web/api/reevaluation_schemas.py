@@ -21,10 +21,10 @@ class ReevaluationOut(BaseModel):
 
     id: str
     state: ReevaluationState
-    runs: list[int] | None = Field(description="those asked for; null for all")
+    runs: list[int] | None = Field(description="the requested ones; null for all")
     model: str = Field(description="by which it goes on, or ended")
     done: int = Field(description="runs whose scores are by this model, with verdicts of its threshold")
-    total: int = Field(description="runs that are asked for and have items")
+    total: int = Field(description="requested runs that have items")
     computed: int = Field(description="runs that had items to compute")
     restored: int = Field(description="runs whose scores by this model were there or kept from before")
     failed: dict[int, str] = Field(description="run: why it could not be scored")

@@ -61,7 +61,7 @@ class PlaceFilter(Asked, WithPlace):
 
 
 class ScoresQuery(PlaceFilter):
-    model: str | None = Field(None, description="scores of this model; of the one in use, if not given")
+    model: str | None = Field(None, description="scores of this model; of the active one, if not given")
     state: Literal["scored", "judged", "unjudged", "unscored", "missing", "any"] = "scored"
     least: float | None = Field(None, ge=0, le=1, description="least worst score of an item's parts")
     most: float | None = Field(None, ge=0, le=1, description="greatest worst score of an item's parts")
@@ -80,7 +80,7 @@ class ModelOut(BaseModel):
     added_at: datetime
     added_by: str
     card: dict[str, Any]
-    refused: bool = Field(description="it forgot what the model in use knew, and nobody overrode that")
+    refused: bool = Field(description="it forgot what the active model knew, and nobody overrode that")
     check: dict[str, Any] | None = Field(description="what a candidate from labels forgot")
     override: dict[str, Any] | None = Field(description="who let it pass although it was refused, when and why")
 
@@ -108,7 +108,7 @@ class RunOut(BaseModel):
     source_kind: str = Field(description="dqm, demonstration, root or import; empty while nothing is said of that")
     simulated: bool = Field(description="it comes from a demonstration")
     unsettled: bool = Field(description="perhaps it was still being taken when it was fetched: no later run was listed")
-    ask_again_at: datetime | None = Field(description="when it is asked for again, where DQM_POLL_MINUTES is set")
+    ask_again_at: datetime | None = Field(description="when it is fetched again, where DQM_POLL_MINUTES is set")
     requested_by: str
     requested_at: datetime | None
     started_at: datetime | None

@@ -6,7 +6,7 @@ from flask import Blueprint
 from spectree import Response as Answers
 
 from app.domain.items import LISTS, ItemQuery
-from app.store.items import MOST_ANSWERED
+from app.store.item_lists import MOST_ANSWERED
 from app.web.api.definition import pages_of, spec
 from app.web.api.places import checked_sort
 from app.web.api.schemas import (
@@ -36,9 +36,9 @@ def list_scores(query: ScoresQuery) -> ScoresListOut:
         sort=checked_sort(query.sort, ("certainty", "score", "state", "run")),
         descending=query.descending,
     )
-    count = min(driftwatch.store.items.count(wanted, MOST_ANSWERED), MOST_ANSWERED)
+    count = min(driftwatch.store.lists.count(wanted, MOST_ANSWERED), MOST_ANSWERED)
     pages = pages_of(query.page, query.size, count)
-    found = driftwatch.store.items.find(wanted, (query.page - 1) * query.size, query.size)
+    found = driftwatch.store.lists.find(wanted, (query.page - 1) * query.size, query.size)
     reader = reader_of()
     scores = [ScoresOut.of(reader.shown(item)) for item in found]
     return ScoresListOut(scores=scores, page=query.page, pages=pages, size=query.size, count=count)

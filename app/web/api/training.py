@@ -53,7 +53,7 @@ class PlainTrainingOut(BaseModel):
     epochs: int | None = Field(description="the most that there can be")
     losses: list[Loss]
     model: str | None = Field(description="the candidate, once it is there")
-    plan: Any = Field(description="what was asked for")
+    plan: Any = Field(description="the request")
 
     @classmethod
     def of(cls, job: Job) -> Self:

@@ -27,7 +27,7 @@ from app.web.shared.fields import Fields, fraction, one_of
 from app.web.shared.ordering import Keys, ordered, read_order
 
 STATE_WORDS = {
-    ModelState.ACTIVE: "in use",
+    ModelState.ACTIVE: "active",
     ModelState.CANDIDATE: "candidate",
     ModelState.RETIRED: "retired",
     ModelState.REFUSED: "refused",

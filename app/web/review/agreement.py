@@ -37,7 +37,7 @@ blueprint = Blueprint("agreement", __name__, url_prefix="/agreement")
 def index() -> tuple[str, int]:
     driftwatch = current_driftwatch()
     fields = Fields(request.args)
-    size, page, more = read_page(fields, partial(driftwatch.store.items.count, DISPUTED))
+    size, page, more = read_page(fields, partial(driftwatch.store.lists.count, DISPUTED))
     of_pairs, of_parts = _columns()
     sort, descending = read_order(fields, of_pairs, of_parts)
     agreement = driftwatch.labelling.agreement()
@@ -128,7 +128,7 @@ def _columns() -> tuple[Keys, Keys]:
 
 def disputes(driftwatch: Driftwatch, skip: int, limit: int) -> list[Dispute]:
     """The open disagreements, newest run first, with each person's last answer."""
-    found, items = [], driftwatch.store.items.find(DISPUTED, skip, limit)
+    found, items = [], driftwatch.store.lists.find(DISPUTED, skip, limit)
     said = driftwatch.store.labels.of_items((item.run, item.place) for item in items)
     for item in items:
         events = standing(said[item.run, item.place])

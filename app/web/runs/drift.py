@@ -42,9 +42,9 @@ PICTURES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
         {"scores": "scores", "distances": "distances"},
     ),
     "hits": (
-        "The same of hits a cell: look at its changes only",
+        "The same of hits per cell: look at its changes only",
         "population stability index",
-        {"hits": "hits a cell"},
+        {"hits": "hits per cell"},
     ),
 }
 

@@ -102,7 +102,7 @@ def _missing(runs: Sequence[Run]) -> dict[int, list[Item]]:
     model = driftwatch.model
     missing = frozenset({ItemState.MISSING})
     return {
-        run.number: driftwatch.store.items.find(ItemQuery(model, missing, run=run.number, sort="run"), 0, MOST_MISSING)
+        run.number: driftwatch.store.lists.find(ItemQuery(model, missing, run=run.number, sort="run"), 0, MOST_MISSING)
         for run in runs
         if run.missing
     }

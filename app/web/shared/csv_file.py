@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from flask import Response, stream_with_context
 
 from app.errors import NotFound
-from app.store.items import MOST_LISTED
+from app.store.item_lists import MOST_LISTED
 from app.transfer.cells import BOM, harmless
 from app.web.shared.display import is_simulated
 

@@ -13,7 +13,7 @@ from app.domain.items import Item, ItemQuery, ItemState
 from app.domain.run_numbers import run_number
 from app.domain.words import signed
 from app.errors import InvalidInput
-from app.store.items import MOST_PAGED
+from app.store.item_lists import MOST_PAGED
 from app.subsystems import Subsystem
 from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.csv_file import in_batches, table_file
@@ -46,13 +46,13 @@ class ItemList:
         """The context for the list's template."""
         store, fields = current_driftwatch().store, Fields(request.args)
         query = self.query(fields)
-        size, page, more = read_page(fields, partial(store.items.count, query))
+        size, page, more = read_page(fields, partial(store.lists.count, query))
         return {
             "fields": fields,
             "query": query,
             "page": page,
             "more": more,
-            "items": [] if fields.errors else store.items.find(query, page.skip, size),
+            "items": [] if fields.errors else store.lists.find(query, page.skip, size),
             "any_runs": store.runs.any(),
             "parts": shown_parts(),
             "choices": choices(),
@@ -70,7 +70,7 @@ class ItemList:
         fields = Fields(request.args)
         query = self.query(fields)
         refuse_wrong(fields)
-        items = in_batches(partial(current_driftwatch().store.items.find, query))
+        items = in_batches(partial(current_driftwatch().store.lists.find, query))
         return table_file(name, ending, header, (row(item) for item in items))
 
     def query(self, fields: Fields) -> ItemQuery:

@@ -9,7 +9,7 @@ from app.subsystems.dt.profiles import any_profile, typical
 
 CHAMBER = Chamber(wheel=1, station=2, sector=5)
 STATION_4 = Chamber(wheel=0, station=4, sector=9)
-TYPICALLY_OFF = 0.06  # of the true expectation, median over cells, at 20 hits a cell
+TYPICALLY_OFF = 0.06  # of the true expectation, median over cells, at 20 hits per cell
 DEFECTS = {
     "none": (),
     "a dead block in one layer": (Defect(DefectKind.DEAD_BLOCK, (2,), 17, 40, 0.0),),

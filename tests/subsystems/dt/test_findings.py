@@ -13,7 +13,7 @@ from app.subsystems.dt.profiles import any_profile, typical
 from app.subsystems.dt.simulate import simulate_chambers
 
 CHAMBER = Chamber(wheel=1, station=2, sector=5)  # layers of 59 and 60 cells, theta of 57 and 56
-RATES = (6, 20, 80)  # hits a cell
+RATES = (6, 20, 80)  # hits per cell
 DRAWN = 60  # chambers a test
 AT_RATES = pytest.mark.parametrize("rate", RATES)
 

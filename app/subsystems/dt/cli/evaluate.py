@@ -36,7 +36,7 @@ def evaluate_model(
     pictures: Path | None,
     keep: bool,
 ) -> None:
-    """Compare MODEL (the one that ships in use, if not given) with the row network and with simpler methods.
+    """Compare MODEL (the shipped active one, if not given) with the row network and with simpler methods.
 
     All on the same simulated chambers, which no model was trained on. Needs no database for models that ship, unless
     the result is kept.
@@ -70,7 +70,7 @@ def evaluate_model(
 @click.option("--seed", type=Whole(0, 2**30 - 1), default=302_635, help="The same seed gives the same test.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a method, in place of the table.")
 def evaluate_saliency(driftwatch: Driftwatch, name: str | None, chambers: int, seed: int, as_json: bool) -> None:
-    """Measure whether influences on the scores of MODEL (the one that ships in use, if not given) tell the truth.
+    """Measure whether influences on the scores of MODEL (the shipped active one, if not given) tell the truth.
 
     On simulated blocks of dead or noisy cells that the model finds: does the strongest cell lie in the block, and half
     of the influence; does the score fall when the cells are replaced in order of their influence. For every method, the

@@ -55,7 +55,7 @@ def simulate_labelling(
 @click.option("--runs", default="", help="Labels of these runs only, such as 302634-302640.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a point, in place of the table.")
 def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json: bool) -> None:
-    """Tell whether more labels would help: fit MODEL (the one in use, if not given) to more and more of them.
+    """Tell whether more labels would help: fit MODEL (the active one, if not given) to more and more of them.
 
     To nested subsets of the labelled chambers of the training part; measured on those of the test part. MODEL must not
     have learnt from labels. Changes nothing.

@@ -20,7 +20,7 @@ SCORED_AT_ONCE = 2_500  # lines of `flask score`: ten runs, some 100 MB
 
 @command("score")
 @click.argument("file", type=click.File("rb"))
-@click.option("--model", "name", help="Judge by this model of the model folder, not by the one in use.")
+@click.option("--model", "name", help="Judge by this model of the model folder, not by the active one.")
 def score(driftwatch: Driftwatch, file: BinaryIO, name: str | None) -> None:
     """Judge the chambers in FILE (- for standard input); needs no database.
 

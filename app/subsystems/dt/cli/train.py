@@ -39,7 +39,7 @@ from app.subsystems.dt.learning.labelled_items import Choice
     multiple=True,
     metavar="KIND",
     help="Leave out a kind of fault, such as periodic: the network does not get to know it. May be given again. "
-    "Not with --from-labels: a candidate knows of the simulation what the model in use knows.",
+    "Not with --from-labels: a candidate knows of the simulation what the active model knows.",
 )
 def train(
     driftwatch: Driftwatch,
@@ -56,7 +56,7 @@ def train(
     """Train a network on simulated chambers, or on these and on labels. It is not put into use by that.
 
     From labels, what comes of it is kept in the database as a candidate. It is refused, and the exit status is 1, if it
-    finds less of a kind of simulated fault than the model in use, beyond FORGETTING_TOLERANCE.
+    finds less of a kind of simulated fault than the active model, beyond FORGETTING_TOLERANCE.
     """
     by = acting(driftwatch, "train")
     if from_labels:
@@ -65,7 +65,7 @@ def train(
                 "--out cannot be combined with --from-labels: the candidate is kept in the database."
             )
         if without:
-            raise click.UsageError("--without cannot be combined with --from-labels: it is as for the model in use.")
+            raise click.UsageError("--without cannot be combined with --from-labels: it is as for the active model.")
         given: dict[str, Any] = {
             "architecture": architecture,
             "chambers": chambers,

@@ -70,7 +70,7 @@ class Order:
     Attributes:
         labelled: the labels, which are enough: see `labelled_items.require_enough`.
         folder: where to write the model; its name becomes the model's.
-        active: the folder of the model in use.
+        active: the folder of the active model.
         test_chambers, tolerance: for the check for forgetting.
     """
 

@@ -11,7 +11,7 @@ from app.ml import cards
 from app.ml.cards import percent, table, when
 from app.ml.curves import Interval
 from app.ml.models import Card, Composition, PartCount
-from app.subsystems.dt.learning.evaluation import ALL, FALSE_ALARMS, LEVELS, Evaluation, Method, in_words
+from app.subsystems.dt.learning.evaluation_figures import ALL, FALSE_ALARMS, LEVELS, Evaluation, Method, in_words
 from app.subsystems.dt.simulate import SIMULATOR_VERSION
 from app.subsystems.dt.verdict import LEAST_HITS_A_CELL
 
@@ -79,7 +79,7 @@ def labels(card: Card) -> list[tuple[str, str]]:
 def _limits(known: Known) -> list[str]:
     card, method = known.card, known.method
     said = [
-        f"Chambers with fewer than {LEAST_HITS_A_CELL:g} hits a cell are not judged; layers without any hit are bad."
+        f"Chambers with fewer than {LEAST_HITS_A_CELL:g} hits per cell are not judged; layers without any hit are bad."
     ]
     if card.trained_on:
         said.append(f"Not shown in training: {card.trained_on.left_out}.")
@@ -147,7 +147,7 @@ def _figures(known: Known) -> list[str]:
     area = [("area under ROC", _interval(method.area, False))] if method.area else []
     lines += ["", *table(("", ""), [*area, *shares])]
     kinds = [(in_words(kind), f"{method.layers(kind):,}", percent(method.share(kind))) for kind in found.kinds]
-    by_hits = [(f"{level} hits a cell", level) for level in LEVELS if level != ALL]
+    by_hits = [(f"{level} hits per cell", level) for level in LEVELS if level != ALL]
     kinds += [
         (words, f"{method.layers(statistics=one):,}", percent(method.share(statistics=one))) for words, one in by_hits
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.ml.curves import LEAST_FALSE_ALARMS
 from app.pictures import COLOURS, DASHES, HATCHES, Scheme, figure
-from app.subsystems.dt.learning.evaluation import ALL_KINDS, FROM_6, Comparison, Evaluation, Method, in_words
+from app.subsystems.dt.learning.evaluation_figures import ALL_KINDS, FROM_6, Comparison, Evaluation, Method, in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +95,7 @@ def found_by_kind(compared: Comparison) -> bytes:
     found = {method.name: method.share(ALL_KINDS, FROM_6) or 0.0 for method in compared.methods}
     shown = sorted(_by_area(compared.methods), key=lambda method: (not method.network, -found[method.name]))[:BARS]
     kinds = [kind for kind in (*compared.kinds, ALL_KINDS) if shown[0].layers(kind, FROM_6) >= LEAST_LAYERS]
-    title = "Bad layers found at 1 % false alarms, from 6 hits a cell up"
+    title = "Bad layers found at 1 % false alarms, from 6 hits per cell up"
     with _figure(title, 7.2, 1.0 + len(kinds) * (0.1 + 0.08 * len(shown))) as (drawn, axes, written):
         height = 0.8 / len(shown)
         for i, (method, colour, hatch) in enumerate(zip(shown, cycle(COLOURS), cycle(HATCHES), strict=False)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.ml.curves import Interval
-from app.subsystems.dt.learning.evaluation import (
+from app.subsystems.dt.learning.evaluation_figures import (
     ALL,
     ALL_KINDS,
     FALSE_ALARMS,
@@ -39,7 +39,7 @@ def of_comparison(title: str, found: Comparison) -> str:
         kinds, levels = found.kinds_and_all, found.levels_with_layers
         if found.kinds:
             parts.append(_by("kind", found.methods, [(kind, ALL) for kind in kinds], kinds))
-        parts.append(_by("hits a cell", found.methods, [(ALL_KINDS, level) for level in levels], levels))
+        parts.append(_by("hits per cell", found.methods, [(ALL_KINDS, level) for level in levels], levels))
         for method in networks if found.kinds else ():
             rows = [[in_words(kind), *(_percent(method.share(kind, level)) for level in levels)] for kind in kinds]
             parts.append(aligned([f"found at 1 %: {method.name}", *levels], rows))

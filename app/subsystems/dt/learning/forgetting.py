@@ -1,4 +1,4 @@
-"""Whether a candidate forgot what the model in use knows: both on the same fixed simulated chambers.
+"""Whether a candidate forgot what the active model knows: both on the same fixed simulated chambers.
 
 Labels are few and show current faults; a network trained on them can lose rare kinds of fault. The check compares the
 share of bad layers of each kind that each model calls bad at its shipped threshold, in chambers with 6 hits per cell or
@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.judgement import Verdict
-from app.subsystems.dt.learning.evaluation import ALL_KINDS, FROM_6, LEVELS, SEED, in_words
+from app.subsystems.dt.learning.evaluation import SEED
+from app.subsystems.dt.learning.evaluation_figures import ALL_KINDS, FROM_6, LEVELS, in_words
 from app.subsystems.dt.learning.known_chambers import simulated_test_set
 from app.subsystems.dt.learning.labelled_items import LabelledItem
 from app.subsystems.dt.learning.networks import architecture
@@ -35,7 +36,7 @@ class KindFound(BaseModel):
 
     kind: str
     layers: int = Field(description="bad layers of this kind")
-    active: float = Field(description="share of them that the model in use calls bad")
+    active: float = Field(description="share of them that the active model calls bad")
     candidate: float
 
     @property
@@ -53,7 +54,7 @@ class Forgetting(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    against: str = Field(description="the model that was in use")
+    against: str = Field(description="the model that was active")
     chambers: int = Field(description="simulated chambers that both were tested on")
     seed: int
     tolerance: float = Field(description="largest share of a kind's layers that a candidate may lose")
@@ -80,7 +81,7 @@ def check(
     report: Callable[[str], None],
     labelled: Sequence[LabelledItem] = (),
 ) -> Forgetting:
-    """Compare a candidate with the model in use, on chambers on which no model was trained.
+    """Compare a candidate with the active model, on chambers on which no model was trained.
 
     Args:
         labelled: the labels.

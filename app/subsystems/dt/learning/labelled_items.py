@@ -166,7 +166,7 @@ class Outlook:
 def outlook(store: Store, choice: Choice) -> Outlook:
     """What would count if a training started now. Unscored items count with all their layers."""
     labels, left_out = labels_of(store, choice)
-    verdicts = store.items.labelled_verdicts(choice.first_run, choice.last_run)
+    verdicts = store.lists.labelled_verdicts(choice.first_run, choice.last_run)
     here = [one for one in labels if (one.run, one.place) in verdicts]
     kept = [_without_judged(one, verdicts[one.run, one.place]) for one in here if one.part is not None]
     left_out |= {NO_HISTOGRAM: len(labels) - len(here), ELSEWHERE: len(here) - len(kept)}

@@ -20,7 +20,8 @@ from app.errors import Conflict, TooFewLabels
 from app.ml.curves import CONFIDENCE, RESAMPLES, Interval
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
-from app.subsystems.dt.learning.evaluation import Comparison, compare
+from app.subsystems.dt.learning.evaluation import compare
+from app.subsystems.dt.learning.evaluation_figures import Comparison
 from app.subsystems.dt.learning.known_chambers import LabelledChamber, simulated_test_set
 from app.subsystems.dt.learning.learning_curve import LearningPoint, learning_curve
 from app.subsystems.dt.learning.scoring import Scorer

@@ -3,7 +3,7 @@
 The same command gives the same weights; with labels, as long as the digest on the card is the same. Training,
 validation and test are split by chamber, never by layer. Simulated chambers for the first two are rich in faults; the
 others have as many as ordinary data, and on these a score of 0.8 means 80 %. Not for the samples: see `samples`; nor
-for choosing the model in use: see `models.default_model`.
+for choosing the active model: see `models.default_model`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from app.subsystems.dt.learning.evaluation import ALL_KINDS, FALSE_ALARMS, AtThreshold, Comparison, Method
+from app.subsystems.dt.learning.evaluation_figures import ALL_KINDS, FALSE_ALARMS, AtThreshold, Comparison, Method
 from app.web.shared.ordering import Keys, ordered
 
 Marked = tuple[Method, AtThreshold]  # a method at one of its thresholds

@@ -11,7 +11,7 @@ from spectree import Response as Answers
 from app.given import Given
 from app.jobs.train import training_job
 from app.subsystems.dt.learning.candidate import Plan
-from app.subsystems.dt.learning.evaluation import Evaluation
+from app.subsystems.dt.learning.evaluation_figures import Evaluation
 from app.subsystems.dt.learning.labelled_items import Choice
 from app.subsystems.dt.learning.side_by_side import SideBySide
 from app.web.api import evaluation, models, training

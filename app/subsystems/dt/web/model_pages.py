@@ -15,7 +15,7 @@ from app.ml.models import SHIFTER, Composition
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.learning.candidate import Plan
 from app.subsystems.dt.learning.cards import Known
-from app.subsystems.dt.learning.evaluation import (
+from app.subsystems.dt.learning.evaluation_figures import (
     ALL,
     ALL_KINDS,
     FALSE_ALARMS,

@@ -67,7 +67,7 @@ TITLES = {
     View.CODE: "Code of each chamber, as CMS counts",
     View.KIND: "What is wrong in each chamber",
     View.CHANGE: "What changed since the reference run",
-    View.STATISTICS: "Hits a cell of each chamber",
+    View.STATISTICS: "Hits per cell of each chamber",
     View.LABELS: "What people said of each chamber",
     View.MISSING: "Which chambers arrived",
 }
@@ -232,7 +232,7 @@ def _change(item: Item, report: RunReport | None) -> Told:
 
 def _statistics(item: Item) -> Told:
     rate = item.hits / sum(layer.cells for layer in item.place.layers)
-    return f"rate-{sum(rate >= least for least in RATE_TINTS)}", _short(rate), f"{rate:.3g} hits a cell"
+    return f"rate-{sum(rate >= least for least in RATE_TINTS)}", _short(rate), f"{rate:.3g} hits per cell"
 
 
 def _label(said: str) -> Told:
@@ -316,7 +316,7 @@ _LEGENDS: dict[View, Sequence[Key]] = {
         Key([("unjudged", "?", "")], "cannot be compared"),
         _GONE,
     ),
-    View.STATISTICS: (Key(_steps(RATE_TINTS, "rate"), "150 and more", "hits a cell: 0"), _GONE),
+    View.STATISTICS: (Key(_steps(RATE_TINTS, "rate"), "150 and more", "hits per cell: 0"), _GONE),
     View.LABELS: (
         Key([("tint-5 has-bad", "▲", "")], "bad layers"),
         Key([("said-good", "✓", "")], "good"),

@@ -132,7 +132,7 @@ class Wanted:
         store = current_driftwatch().store
 
         def read() -> list[CalibrationStep]:
-            return calibration(store.items.labelled_scores(self.model, self.place, MOST_LABELLED))
+            return calibration(store.lists.labelled_scores(self.model, self.place, MOST_LABELLED))
 
         key = (store.labels.stamp(), store.runs.stamp(), self.model, *self.place.items())
         return kept("calibrations", MOST_KEPT).get(key, read)

@@ -11,7 +11,7 @@ from functools import cached_property
 from math import floor, log10
 
 from app.ml.curves import LEAST_FALSE_ALARMS
-from app.subsystems.dt.learning.evaluation import CurvePoint
+from app.subsystems.dt.learning.evaluation_figures import CurvePoint
 
 WIDTH, HEIGHT = 640, 320  # of the plot area, in units of the picture
 LOWEST = (0.9, 0.8, 0.5, 0.0)  # possible lower ends of the vertical axis

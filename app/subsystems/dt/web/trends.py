@@ -188,7 +188,7 @@ class Wanted:
         log = bool(len(rate)) and bool(np.all(rate > 0)) and rate.max() > 20 * rate.min()
         panels = [
             Panel(f"score, {which}", runs, score, problems=problems),
-            Panel("hits a cell", runs, rate, log=log, problems=problems),
+            Panel("hits per cell", runs, rate, log=log, problems=problems),
         ]
         of = f", layer {self.layer}" if self.layer else ""
         trend = Trend(f"{chamber_name(place)}{of}", *self._ends(runs), panels)
@@ -196,7 +196,7 @@ class Wanted:
             (int(run), None if np.isnan(s) else round(float(s), 3), float(f"{r:.4g}"))
             for run, s, r in zip(runs, score, rate, strict=True)
         ]
-        return trend, Table(("run", "score", "hits_a_cell"), ("run", f"score, {which}", "hits a cell"), rows)
+        return trend, Table(("run", "score", "hits_a_cell"), ("run", f"score, {which}", "hits per cell"), rows)
 
     def _ends(self, runs: np.ndarray) -> tuple[int, int]:
         """The range to draw: as requested, or all runs."""
