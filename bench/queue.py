@@ -31,7 +31,7 @@ from app.driftwatch import Driftwatch
 from app.ml.models import default_model
 from app.store.embedded import EmbeddedMongo
 from app.store.item_documents import FREE
-from app.store.queue import Holder, Order, Wanted
+from app.store.queue import Holder, Order, QueueFilter
 from app.subsystems.dt.geometry import Chamber, all_chambers
 from config import ROOT, Settings
 
@@ -133,7 +133,7 @@ def documents(count: int) -> Iterator[dict[str, Any]]:
 
 def update(driftwatch: Driftwatch, order: Order, limits: dict[str, Any]) -> float:
     """Seconds to take one; it is released again."""
-    wanted = Wanted(driftwatch.model, **limits)
+    wanted = QueueFilter(driftwatch.model, **limits)
     also = {"draw": {"$gte": random.random() * 0.9}} if order is Order.DRAW else None
     begin = time.perf_counter()
     item = driftwatch.store.queue.take(Holder(PERSON), wanted, order, {}, also)
@@ -169,7 +169,7 @@ def compared(
 
 def examined(driftwatch: Driftwatch, order: Order, limits: dict[str, Any]) -> int:
     """Index keys read to find the next one."""
-    queue, wanted = driftwatch.store.queue, Wanted(driftwatch.model, **limits)
+    queue, wanted = driftwatch.store.queue, QueueFilter(driftwatch.model, **limits)
     found = queue._collection.find(queue._free(PERSON, wanted, datetime.now(UTC), order)).sort(*order.value)
     explained = found.hint(queue._index(wanted, order)).limit(1).explain()
     return explained["executionStats"]["totalKeysExamined"]

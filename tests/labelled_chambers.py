@@ -12,14 +12,20 @@ from app.domain.judgement import Judgement, Verdict
 from app.domain.labels import Seen
 from app.domain.runs import RunState
 from app.driftwatch import Driftwatch
-from app.ml.split import Part, part_of
+from app.ml.split import Split, part_of
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.simulate import RICH, SimulatedChamber, simulate_chambers
 
 RUNS = range(302641, 302646)  # the last is for the test
-PARTS = (Part.TRAINING, Part.TRAINING, Part.TRAINING, Part.VALIDATION, Part.TEST)  # of all chambers of each run
-MANY = {Part.TRAINING: 16, Part.VALIDATION: 14, Part.TEST: 14}  # chambers of each run
+PARTS = (
+    Split.TRAINING,
+    Split.TRAINING,
+    Split.TRAINING,
+    Split.VALIDATION,
+    Split.TEST,
+)  # of all chambers of each run
+MANY = {Split.TRAINING: 16, Split.VALIDATION: 14, Split.TEST: 14}  # chambers of each run
 
 
 @cache
@@ -29,7 +35,7 @@ def simulated() -> Mapping[int, Mapping[Chamber, SimulatedChamber]]:
     for one in simulate_chambers(600, seed=6, faulty=RICH):
         place = one.occupancy.chamber
         for (run, chambers), part in zip(runs.items(), PARTS, strict=True):
-            others = runs.values() if part is Part.TEST else [chambers, runs[RUNS[-1]]]
+            others = runs.values() if part is Split.TEST else [chambers, runs[RUNS[-1]]]
             is_new = not any(place in other for other in others)
             if part_of(DT, run, place, run) is part and is_new and len(chambers) < MANY[part]:
                 chambers[place] = one

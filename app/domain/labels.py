@@ -19,7 +19,7 @@ MOST_SEQ = 2**31 - 1  # events of one item
 MOST_COPIED = 64  # events copy the scores of up to so many parts; beyond, `model` and `scored_at` identify them
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     LABEL = "label"  # the parts have these classes
     SKIP = "skip"  # this person gives no answer; others may
     UNDO = "undo"  # withdraws an event of the same person
@@ -72,7 +72,7 @@ class LabelEvent:
     run: int
     place: Any
     seq: int
-    kind: Kind
+    kind: EventKind
     by: str
     at: datetime
     bad: tuple[int, ...] = ()
@@ -147,13 +147,13 @@ def shown(judgement: Judgement | None) -> dict[str, tuple[Any, ...]]:
 
 def standing(events: Sequence[LabelEvent]) -> list[LabelEvent]:
     """The valid events, oldest first, without withdrawn ones and withdrawals."""
-    undone = {event.undoes for event in events if event.kind is Kind.UNDO}
-    return [event for event in events if event.kind is not Kind.UNDO and event.id not in undone]
+    undone = {event.undoes for event in events if event.kind is EventKind.UNDO}
+    return [event for event in events if event.kind is not EventKind.UNDO and event.id not in undone]
 
 
 def independent_labels(events: Sequence[LabelEvent]) -> list[LabelEvent]:
     """The independent labels: the first valid one, and the blind ones."""
-    labels = [event for event in standing(events) if event.kind is Kind.LABEL]
+    labels = [event for event in standing(events) if event.kind is EventKind.LABEL]
     return labels[:1] + [event for event in labels[1:] if event.blind]
 
 
@@ -167,18 +167,20 @@ def project(events: Sequence[LabelEvent]) -> Projection:
         events: all of them, by seq.
     """
     valid = standing(events)
-    opinions = {event.by: event for event in valid if event.kind in (Kind.LABEL, Kind.SKIP)}  # each person's last
-    decisions = [event for event in valid if event.kind in (Kind.LABEL, Kind.RESOLVE)]
-    labels = {event.by: event for event in decisions if event.kind is Kind.LABEL}
-    first = next((event for event in decisions if event.kind is Kind.LABEL), None)
+    opinions = {
+        event.by: event for event in valid if event.kind in (EventKind.LABEL, EventKind.SKIP)
+    }  # each person's last
+    decisions = [event for event in valid if event.kind in (EventKind.LABEL, EventKind.RESOLVE)]
+    labels = {event.by: event for event in decisions if event.kind is EventKind.LABEL}
+    first = next((event for event in decisions if event.kind is EventKind.LABEL), None)
 
     seq = events[-1].seq if events else 0
     evaluation = None
     if decisions:
         answers = {labels[event.by].said for event in independent_labels(valid)}
-        if decisions[-1].kind is Kind.RESOLVE:
+        if decisions[-1].kind is EventKind.RESOLVE:
             state = LabelState.RESOLVED
-        elif len(answers) > 1 and not any(event.kind is Kind.RESOLVE for event in decisions):
+        elif len(answers) > 1 and not any(event.kind is EventKind.RESOLVE for event in decisions):
             state = LabelState.DISPUTED
         else:
             state = LabelState.LABELLED
@@ -190,16 +192,18 @@ def project(events: Sequence[LabelEvent]) -> Projection:
         seq=seq,
         evaluation=evaluation,
         labelled=bool(decisions),
-        waiting=not decisions or (wants_second and decisions[-1].kind is Kind.LABEL),
+        waiting=not decisions or (wants_second and decisions[-1].kind is EventKind.LABEL),
         recheck=bool(decisions) and decisions[-1].chosen.get("strategy") != Strategy.CONTAMINATION,
-        skipped_by=tuple(sorted(name for name, event in opinions.items() if event.kind is Kind.SKIP)),
+        skipped_by=tuple(sorted(name for name, event in opinions.items() if event.kind is EventKind.SKIP)),
         labelled_by=tuple(sorted(labels)),
     )
 
 
 def unseen(events: Sequence[LabelEvent], seq: int) -> list[LabelEvent]:
     """Valid labels and decisions newer than what a person saw, oldest first."""
-    return [event for event in standing(events) if event.kind in (Kind.LABEL, Kind.RESOLVE) and event.seq > seq]
+    return [
+        event for event in standing(events) if event.kind in (EventKind.LABEL, EventKind.RESOLVE) and event.seq > seq
+    ]
 
 
 def _evaluation(seq: int, event: LabelEvent, state: LabelState, people: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 from app.domain import agreement
 from app.domain.items import Item, ItemState
 from app.domain.labels import (
-    Kind,
+    EventKind,
     LabelEvent,
     LabelState,
     Projection,
@@ -32,11 +32,11 @@ from app.domain.strategies import DEFAULT, DIRECT, Strategy
 from app.domain.vocabulary import Answer
 from app.errors import Conflict, InvalidInput, NotFound
 from app.given import sound_text
-from app.labelling.problems import Problems
-from app.labelling.queue import Claimed, NothingLeft, Queue
+from app.labelling.problems import KnownProblems
+from app.labelling.queue import Claimed, LabellingQueue, NothingLeft
 from app.registry import Registry
 from app.store import Store
-from app.store.queue import Holder, Order, Wanted, Where
+from app.store.queue import Holder, Order, QueueFilter, Where
 from config import Settings
 
 MOST_CHARACTERS = 2_000  # of a comment
@@ -143,9 +143,9 @@ class Labelling:
 
     def __init__(self, store: Store, models: Registry, settings: Settings) -> None:
         self._store, self._models, self._settings = store, models, settings
-        self._queue = Queue(store, models, settings)
+        self._queue = LabellingQueue(store, models, settings)
         self._random = random.Random()
-        self.problems = Problems(store)
+        self.problems = KnownProblems(store)
 
     # --- the queue ---
 
@@ -223,9 +223,9 @@ class Labelling:
             NotFound: there is no such item, or it has no histogram.
             StaleLabel: the item was labelled or rescored meanwhile.
         """
-        kind = Kind.LABEL if reason is None else Kind.SKIP
+        kind = EventKind.LABEL if reason is None else EventKind.SKIP
         said = self._checked_answer(answer, place)
-        if kind is Kind.SKIP and any(said.values()):
+        if kind is EventKind.SKIP and any(said.values()):
             raise InvalidInput("bad", list(said["bad"]), "empty for a skip")
         what = {
             "kind": kind,
@@ -238,11 +238,11 @@ class Labelling:
 
         def event(item: Item, events: Sequence[LabelEvent]) -> dict[str, Any]:
             follows = project(events)
-            blind = kind is Kind.LABEL and _is_blind(follows, person)
-            if kind is Kind.LABEL:
+            blind = kind is EventKind.LABEL and _is_blind(follows, person)
+            if kind is EventKind.LABEL:
                 self._require_seen(item, events, seen, blind)
             lease = item.chosen if item.held_by == person else {}
-            is_first = kind is Kind.LABEL and not follows.labelled
+            is_first = kind is EventKind.LABEL and not follows.labelled
             return what | {
                 "chosen": dict(lease if chosen is None else chosen) or {"strategy": DIRECT},
                 "blind": blind,
@@ -259,7 +259,7 @@ class Labelling:
             Conflict: it is already withdrawn, or there are newer events of the item.
         """
         undone = self._store.labels.get(label_id)
-        if undone.by != person or undone.kind is Kind.UNDO:
+        if undone.by != person or undone.kind is EventKind.UNDO:
             raise NotFound(f"There is no label {label_id!r} of yours.")
 
         def event(item: Item, events: Sequence[LabelEvent]) -> dict[str, Any]:
@@ -270,9 +270,9 @@ class Labelling:
                 raise Conflict(
                     f"{valid[-1].by} said something of this {self._store.subsystem.item} since; label it again instead."
                 )
-            return {"kind": Kind.UNDO, "by": person, "undoes": undone.id}
+            return {"kind": EventKind.UNDO, "by": person, "undoes": undone.id}
 
-        return self._add(undone.run, undone.place, key, person, Kind.UNDO, event)
+        return self._add(undone.run, undone.place, key, person, EventKind.UNDO, event)
 
     def resolve(
         self, person: str, run: int, place: Any, answer: Answer | Iterable[int], key: str, comment: str = ""
@@ -284,7 +284,7 @@ class Labelling:
             Conflict: the item has no open disagreement.
         """
         said = self._checked_answer(answer, place)
-        what = {"kind": Kind.RESOLVE, "by": person, **said, "comment": _checked_comment(comment)}
+        what = {"kind": EventKind.RESOLVE, "by": person, **said, "comment": _checked_comment(comment)}
 
         def event(item: Item, events: Sequence[LabelEvent]) -> dict[str, Any]:
             evaluation = project(events).evaluation
@@ -292,11 +292,11 @@ class Labelling:
                 raise Conflict(f"Nobody disagrees on {place} of run {run}, or not any more.")
             return what
 
-        return self._add(run, place, key, person, Kind.RESOLVE, event)
+        return self._add(run, place, key, person, EventKind.RESOLVE, event)
 
     def mine(self, person: str, n: int = 10) -> list[LabelEvent]:
         """A person's latest valid labels and skips, newest first."""
-        return self._store.labels.last(person, (Kind.LABEL, Kind.SKIP), n)
+        return self._store.labels.last(person, (EventKind.LABEL, EventKind.SKIP), n)
 
     def history(self, run: int, place: Any, reader: str) -> list[LabelEvent]:
         """All events of an item, oldest first; only the reader's own while their second opinion is wanted."""
@@ -319,7 +319,7 @@ class Labelling:
         ever, today = ({name: both[i] for name, both in counts.items()} for i in (0, 1))
         newest = [run.number for run in store.runs.find(limit=runs, together=True)]
         judged = store.lists.progress(model, newest)
-        uncertain = store.queue.count_by_run(Wanted(model), newest, self._settings.uncertain_below)
+        uncertain = store.queue.count_by_run(QueueFilter(model), newest, self._settings.uncertain_below)
         alike = agreement.by_person(store.answers.ways())
         people = tuple(
             PersonProgress(name, today[name], ever[name], *alike.get(name, (None, 0))) for name in sorted(ever)
@@ -361,7 +361,7 @@ class Labelling:
         place: Any,
         key: str,
         person: str,
-        kind: Kind,
+        kind: EventKind,
         event: Callable[[Item, Sequence[LabelEvent]], Mapping[str, Any]],
     ) -> Submitted:
         """Write one event, and project it to the item.
@@ -394,7 +394,7 @@ class Labelling:
             if labels.add(new):  # its number was free, so there are no events besides those read
                 return Submitted(new, True, self._project(run, place, [*events, new]))
 
-    def _again(self, known: LabelEvent, run: int, place: Any, key: str, person: str, kind: Kind) -> Submitted:
+    def _again(self, known: LabelEvent, run: int, place: Any, key: str, person: str, kind: EventKind) -> Submitted:
         if (known.run, known.place, known.by, known.kind) != (run, place, person, kind):
             raise InvalidInput("key", key, "new: it was used for something else")
         # The first writer of this event may not have projected it yet.
@@ -406,7 +406,7 @@ class Labelling:
         if _is_of_others(events, self._store.runs.is_simulated(run)):
             self._store.labels.mark_projected(run, place, newest.seq, ())
             return self._look(run, place)
-        withdrawn = {event.undoes for event in events if event.kind is Kind.UNDO}
+        withdrawn = {event.undoes for event in events if event.kind is EventKind.UNDO}
         taken_up = next((event.chosen for event in events if event.id == newest.undoes), None)
         item = self._store.queue.keep_labels(run, place, project(events), newest, taken_up)
         if any(event.blind for event in events):  # otherwise there are no two independent answers, and never were
@@ -451,7 +451,7 @@ class Labelling:
             return None
 
     def _uncertain_left(self, model: str) -> int:
-        return self._store.queue.count(Wanted(model), Order.RANK, rank={"$lt": self._settings.uncertain_below})
+        return self._store.queue.count(QueueFilter(model), Order.RANK, rank={"$lt": self._settings.uncertain_below})
 
 
 _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")

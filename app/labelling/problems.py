@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_CHARACTERS = 500  # of the text
 
 
-class Problems:
+class KnownProblems:
     """The use cases: `driftwatch.labelling.problems`."""
 
     def __init__(self, store: Store) -> None:

@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from app.domain.items import Item
-from app.domain.labels import Kind, Seen
+from app.domain.labels import EventKind, Seen
 from app.domain.strategies import DIRECT, DIVERSE_AMONG, UNLIKE, Strategy, farthest_first
 from app.errors import InvalidInput
 from app.registry import Registry
 from app.store import Store
-from app.store.queue import MOST_COUNTED, Holder, Order, Wanted, Where
+from app.store.queue import MOST_COUNTED, Holder, Order, QueueFilter, Where
 from config import Settings
 
 MOST_ALSO_HELD = 2  # besides the new one: the item on the screen, and one restored by an undo
@@ -76,7 +76,7 @@ class NothingLeft:
         return " ".join(sentences)
 
 
-class Queue:
+class LabellingQueue:
     """Assigns items to people."""
 
     def __init__(self, store: Store, models: Registry, settings: Settings) -> None:
@@ -103,7 +103,9 @@ class Queue:
             key: place.get(key),
             "leave_out_known": leave_out_known,
         }
-        wanted = Wanted(self._models.active, run, place.get(key), leave_out_known, strategy is Strategy.CONTAMINATION)
+        wanted = QueueFilter(
+            self._models.active, run, place.get(key), leave_out_known, strategy is Strategy.CONTAMINATION
+        )
         # A reloaded page sends its request while that of the old page may still be in progress.
         with self._claiming.setdefault(holder.person, threading.Lock()):
             claimed = self._claim(holder, strategy, wanted, asked, list(also_held)[:MOST_ALSO_HELD])
@@ -126,7 +128,7 @@ class Queue:
         self._store.queue.release(holder, items)
 
     def _claim(
-        self, holder: Holder, strategy: Strategy, wanted: Wanted, asked: Mapping[str, Any], kept: Sequence[Where]
+        self, holder: Holder, strategy: Strategy, wanted: QueueFilter, asked: Mapping[str, Any], kept: Sequence[Where]
     ) -> Claimed | NothingLeft:
         queue = self._store.queue
         queue.renew(holder, kept)  # the same page may just have released them when it was left
@@ -163,7 +165,7 @@ class Queue:
         strategy = Strategy.CERTAIN if named == DIRECT else Strategy(named)
         rank = chosen
         if "of" not in chosen:
-            rank = self._rank(item, Wanted(item.model, labelled=strategy is Strategy.CONTAMINATION), strategy)
+            rank = self._rank(item, QueueFilter(item.model, labelled=strategy is Strategy.CONTAMINATION), strategy)
         part = self._store.subsystem.part
         if rank[part] is None:
             return ""
@@ -172,7 +174,7 @@ class Queue:
             return why
         return f"{why}; {_place_in_line(strategy, rank['rank'], rank['of'])}"
 
-    def _take(self, holder: Holder, wanted: Wanted, strategy: Strategy, asked: Mapping[str, Any]) -> Item | None:
+    def _take(self, holder: Holder, wanted: QueueFilter, strategy: Strategy, asked: Mapping[str, Any]) -> Item | None:
         queue = self._store.queue
         is_control = (
             strategy not in (Strategy.RANDOM, Strategy.CONTAMINATION)
@@ -194,11 +196,11 @@ class Queue:
         }[strategy]
         return queue.take(holder, wanted, order, chosen)
 
-    def _take_unlike(self, holder: Holder, wanted: Wanted, chosen: Mapping[str, Any]) -> Item | None:
+    def _take_unlike(self, holder: Holder, wanted: QueueFilter, chosen: Mapping[str, Any]) -> Item | None:
         """Of the least certain items, the one least like this person's latest ones."""
         queue = self._store.queue
         candidates = queue.free(holder.person, wanted, DIVERSE_AMONG)
-        last = self._store.labels.last(holder.person, (Kind.LABEL, Kind.SKIP), UNLIKE)
+        last = self._store.labels.last(holder.person, (EventKind.LABEL, EventKind.SKIP), UNLIKE)
         held = [(item.run, item.place) for item in queue.held(holder, in_any_tab=True)]
         before = [*held, *((event.run, event.place) for event in last)][:UNLIKE]
         taken = queue.embeddings(before, wanted.model)
@@ -208,7 +210,7 @@ class Queue:
                 return item
         return None
 
-    def _rank(self, item: Item, wanted: Wanted, strategy: Strategy) -> dict[str, Any]:
+    def _rank(self, item: Item, wanted: QueueFilter, strategy: Strategy) -> dict[str, Any]:
         """The part that matters to the strategy, under the word for a part; its "score"; the item's "rank" and "of"."""
         name = self._store.subsystem.part
         queue, judgement = self._store.queue, item.judgement
@@ -240,7 +242,7 @@ class Queue:
         chosen = dict(item.chosen if chosen is None else chosen)
         return Claimed(item, self.why(item, chosen), chosen, Seen.of(item), item.held_until)
 
-    def _nothing(self, holder: Holder, wanted: Wanted) -> NothingLeft:
+    def _nothing(self, holder: Holder, wanted: QueueFilter) -> NothingLeft:
         queue = self._store.queue
         held, skipped = queue.count_held(holder, wanted), queue.count_passed(holder.person, wanted)
         known = (

@@ -16,7 +16,7 @@ from app.domain.thresholds import SetThreshold
 from app.ml.models import Card
 
 if TYPE_CHECKING:
-    from app.store.figures import KeptFigures
+    from app.store.figures import StoredFigures
 
 WHOLE = "all"  # of the shares by hits: that of all items together
 
@@ -48,14 +48,14 @@ class Known:
 
     Attributes:
         thresholds: all that were set, newest first.
-        kept: its stored evaluation; None if it was not evaluated.
+        stored: its stored evaluation; None if it was not evaluated.
         part: what its scores are of.
     """
 
     model: Model
     card: Card
     thresholds: Sequence[SetThreshold]
-    kept: KeptFigures | None = None
+    stored: StoredFigures | None = None
 
     part: ClassVar[str] = "part"
 
@@ -74,7 +74,7 @@ class Known:
         """What it cannot do, or what nobody knows of it, a sentence each."""
         known = self.card.trained_on or self.card.origin
         said = [] if known else ["What it was trained on is not known."]
-        return said if self.kept else [*said, "It was not evaluated."]
+        return said if self.stored else [*said, "It was not evaluated."]
 
     @property
     def facts(self) -> list[tuple[str, str]]:

@@ -29,11 +29,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 
 
-class _Part(BaseModel):
+class _CardPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class PartCount(_Part):
+class PartCount(_CardPart):
     """The contents of one part of the labelled items: chambers, and their layers that a network judges."""
 
     items: int = Field(0, description="chambers")
@@ -45,7 +45,7 @@ class PartCount(_Part):
     effective_items: float = Field(0, description="of inverse propensity weights w: (sum of w)² / sum of w²")
 
 
-class Composition(_Part):
+class Composition(_CardPart):
     """The labelled chambers used to make a model, and those left out."""
 
     split: str = Field(description="the split into training, validation and test")
@@ -65,7 +65,7 @@ class Composition(_Part):
     digest: str = Field(description="identifies the set")
 
 
-class TrainedOn(_Part):
+class TrainedOn(_CardPart):
     """The origin of the weights: enough to reproduce them."""
 
     simulator_version: int
@@ -87,7 +87,7 @@ class TrainedOn(_Part):
     contradicted: int = Field(0, description="simulated training layers overruled by labels")
 
 
-class Figures(_Part):
+class Figures(_CardPart):
     """The model's performance on simulated chambers it has not seen; ambiguous layers do not count."""
 
     layers: int
@@ -96,7 +96,7 @@ class Figures(_Part):
     found_at_1_percent_false_alarms: Share
 
 
-class Threshold(_Part):
+class Threshold(_CardPart):
     """The score from which a layer is bad, and its false-alarm rate."""
 
     score: float = Field(ge=LEAST_THRESHOLD, le=1)
@@ -104,14 +104,14 @@ class Threshold(_Part):
     false_alarms_by_hits: dict[str, Share] = Field({}, description="the same by hits per cell of the chamber")
 
 
-class Calibration(_Part):
+class Calibration(_CardPart):
     """The calibration of the network's log odds, folded into its last layer: divided by one, shifted by the other."""
 
     temperature: float = Field(gt=0)
     shift: float = Field(description="also accounts for bad layers being rarer in ordinary data than in training")
 
 
-class ReliabilityBin(_Part):
+class ReliabilityBin(_CardPart):
     """Layers with scores in one tenth."""
 
     score: Share = Field(description="their mean")
@@ -119,7 +119,7 @@ class ReliabilityBin(_Part):
     layers: int
 
 
-class Card(_Part):
+class Card(_CardPart):
     """What is known of a model."""
 
     name: str = Field(pattern=f"^{NAME}$")

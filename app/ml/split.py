@@ -27,13 +27,13 @@ _KEPT = 40  # one of this many places is for the test, whichever run it was firs
 _FOLDS = 5  # one of this many places not for the test is for validation
 
 
-class Part(StrEnum):
+class Split(StrEnum):
     TRAINING = "training"
     VALIDATION = "validation"  # decides how long to fit; the network is then fitted to it too
     TEST = "test"
 
 
-def part_of(subsystem: Subsystem, run: int, place: Any, first_run: int) -> Part | None:
+def part_of(subsystem: Subsystem, run: int, place: Any, first_run: int) -> Split | None:
     """The part of an item; None if its run and its place are on different sides, so that it is left out.
 
     Args:
@@ -43,8 +43,8 @@ def part_of(subsystem: Subsystem, run: int, place: Any, first_run: int) -> Part 
     if is_test_run(run) != place_is_for_test:
         return None
     if place_is_for_test:
-        return Part.TEST
-    return Part.VALIDATION if _hash("fold", *_words(subsystem, place)) % _FOLDS == 0 else Part.TRAINING
+        return Split.TEST
+    return Split.VALIDATION if _hash("fold", *_words(subsystem, place)) % _FOLDS == 0 else Split.TRAINING
 
 
 @lru_cache(maxsize=10_000)  # called for each labelled item of a run

@@ -21,7 +21,7 @@ from app.store.labels import Labels
 from app.store.models import Models
 from app.store.past_scores import PastScores
 from app.store.problems import Problems
-from app.store.queue import Queue
+from app.store.queue import Leases
 from app.store.reevaluations import Reevaluations
 from app.store.references import References
 from app.store.runs import Runs
@@ -60,8 +60,8 @@ class Store:
         return Influences(self._mine["influences"], self.subsystem)
 
     @property
-    def queue(self) -> Queue:
-        return Queue(self._mine["items"], self.subsystem)
+    def queue(self) -> Leases:
+        return Leases(self._mine["items"], self.subsystem)
 
     @property
     def labels(self) -> Labels:
@@ -161,7 +161,7 @@ def connection_of(settings: Settings, subsystems: Sequence[Subsystem]) -> Connec
                 ItemLists(mine["items"], subsystem),
                 PastScores(mine["past_scores"], subsystem),
                 Influences(mine["influences"], subsystem),
-                Queue(mine["items"], subsystem),
+                Leases(mine["items"], subsystem),
                 Labels(mine["labels"], subsystem),
                 Answers(mine["answers"], subsystem),
                 Problems(mine["problems"], subsystem),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from pymongo.collection import Collection
 
-from app.store.figures import Figures, KeptFigures
+from app.store.figures import Figures, StoredFigures
 
 
 class Comparisons:
@@ -22,7 +22,7 @@ class Comparisons:
         """Store the result for a pair, replacing the previous one."""
         self._kept.keep(_id(pair), figures, pictures, by)
 
-    def get(self, pair: tuple[str, str]) -> KeptFigures | None:
+    def get(self, pair: tuple[str, str]) -> StoredFigures | None:
         """The result for a pair; None if it was not compared."""
         return self._kept.get(_id(pair))
 

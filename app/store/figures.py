@@ -11,7 +11,7 @@ from pymongo.collection import Collection
 
 
 @dataclass(frozen=True)
-class KeptFigures:
+class StoredFigures:
     """The result for a model, or for two models side by side.
 
     Attributes:
@@ -36,10 +36,10 @@ class Figures:
         kept = {"figures": figures, "pictures": dict(pictures), "at": datetime.now(UTC), "by": by}
         self._collection.replace_one({"_id": of}, kept, upsert=True)
 
-    def get(self, of: Any) -> KeptFigures | None:
+    def get(self, of: Any) -> StoredFigures | None:
         """The stored result; None if there is none."""
         kept = self._collection.find_one({"_id": of}, {"_id": 0})
-        return KeptFigures(**kept) if kept else None
+        return StoredFigures(**kept) if kept else None
 
     def known(self) -> list[Any]:
         """The ids of all stored results."""

@@ -219,5 +219,5 @@ class ItemLists:
     @staticmethod
     def _is_high(query: ItemQuery) -> bool:
         """Whether the matches are contiguous, in the order shown, in an index of high scores."""
-        elsewhere = query.run is not None or query.disputed or query.labelled
-        return bool(query.sort == "score" and query.place and (query.least or 0) >= HIGH and not elsewhere)
+        other_index = query.run is not None or query.disputed or query.labelled
+        return bool(query.sort == "score" and query.place and (query.least or 0) >= HIGH and not other_index)

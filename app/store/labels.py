@@ -19,7 +19,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from app.domain.labels import Kind, LabelEvent, SkipReason
+from app.domain.labels import EventKind, LabelEvent, SkipReason
 from app.store.ids import by_id
 from app.store.indexes import between, count_all, count_to, in_index, make_indexes
 from app.store.item_lists import MOST_LISTED
@@ -43,7 +43,7 @@ class LabelQuery:
     by: str | None = None
     run: int | None = None
     place: Mapping[str, int] = field(default_factory=dict)
-    kind: Kind | None = None
+    kind: EventKind | None = None
     since: datetime | None = None
     until: datetime | None = None
     withdrawn: bool | None = None
@@ -185,7 +185,7 @@ class Labels:
 
     def first_runs(self) -> dict[Any, int]:
         """place → the run in which it was first labelled, even if that label was withdrawn since."""
-        wanted = {"kind": {"$in": [str(Kind.LABEL), str(Kind.RESOLVE)]}, "subsystem": self._subsystem.name}
+        wanted = {"kind": {"$in": [str(EventKind.LABEL), str(EventKind.RESOLVE)]}, "subsystem": self._subsystem.name}
         group = {
             "_id": {key: f"${key}" for key in self._subsystem.keys},
             "first": {"$min": {"at": "$at", "_id": "$_id", "run": "$run"}},
@@ -217,7 +217,7 @@ class Labels:
         query = replace(query, sort=together)
         return count_to(self._collection, self._filter(query), most + 1, self._index(query))
 
-    def last(self, by: str, kinds: Sequence[Kind], limit: int) -> list[LabelEvent]:
+    def last(self, by: str, kinds: Sequence[EventKind], limit: int) -> list[LabelEvent]:
         """A person's latest events of some kinds that are not withdrawn, newest first."""
         wanted = {"by": by, "kind": {"$in": [str(kind) for kind in kinds]}, "withdrawn": False}
         found = self._collection.find(wanted).sort([("at", DESCENDING), ("_id", DESCENDING)]).limit(limit)
@@ -225,7 +225,7 @@ class Labels:
 
     def counts_by_person(self, since: datetime) -> dict[str, tuple[int, int]]:
         """name → number of labels that are not withdrawn, and how many of them were given since a time."""
-        wanted = {"kind": str(Kind.LABEL), "withdrawn": False}
+        wanted = {"kind": str(EventKind.LABEL), "withdrawn": False}
 
         def count(name: str, **bounds: Any) -> int:
             # Counting in an index takes a fifth of the time of grouping its entries.
@@ -282,5 +282,5 @@ class Labels:
         fields = {key: value for key, value in d.items() if key in LabelEvent.__dataclass_fields__}
         fields |= {name: tuple(d.get(name, ())) for name in ("bad", "scores", "verdicts")}
         fields["classes"] = {int(part): name for part, name in d.get("classes", {}).items()}
-        fields |= {"kind": Kind(d["kind"]), "reason": SkipReason(d["reason"])}
+        fields |= {"kind": EventKind(d["kind"]), "reason": SkipReason(d["reason"])}
         return LabelEvent(id=str(d["_id"]), place=self._subsystem.place_of(d), **fields)

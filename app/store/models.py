@@ -18,7 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from app.domain.models import Model, ModelState
 from app.errors import Conflict, NotFound
 from app.store.collections import Collections
-from app.store.figures import Figures, KeptFigures
+from app.store.figures import Figures, StoredFigures
 
 POINTER = "@active"  # not a valid name of a model
 
@@ -108,7 +108,7 @@ class Models:
         self.get(name)
         self._evaluations.keep(name, figures, pictures, by)
 
-    def evaluation(self, name: str) -> KeptFigures | None:
+    def evaluation(self, name: str) -> StoredFigures | None:
         """The stored evaluation of a model; None if it was not evaluated."""
         return self._evaluations.get(name)
 

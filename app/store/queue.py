@@ -21,7 +21,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.collection import Collection
 
 from app.domain.items import Item
-from app.domain.labels import Kind, LabelEvent, Projection
+from app.domain.labels import EventKind, LabelEvent, Projection
 from app.store import contamination
 from app.store.collections import beside
 from app.store.indexes import count_to, make_indexes
@@ -48,7 +48,7 @@ class Order(Enum):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class QueueFilter:
     """Which items are requested.
 
     Attributes:
@@ -77,7 +77,7 @@ class Holder:
         return {"held_by": self.person, "held_tabs": {"$not": {"$elemMatch": {"$ne": self.tab}}}}
 
     @property
-    def elsewhere(self) -> dict[str, Any]:
+    def not_in_this_tab(self) -> dict[str, Any]:
         """Filter: held by another person, or by another tab."""
         others = {"held_tabs": {"$elemMatch": {"$ne": self.tab}}}
         return {"$or": [{"held_by": {"$ne": self.person}}, others]}
@@ -94,7 +94,7 @@ class Holder:
         return {"held_by": self.person, "held_tabs": [self.tab] if self.tab else [], "held_until": until}
 
 
-class Queue:
+class Leases:
     """Leases on the items of one subsystem."""
 
     def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
@@ -127,7 +127,7 @@ class Queue:
     def take(
         self,
         holder: Holder,
-        wanted: Wanted,
+        wanted: QueueFilter,
         order: Order,
         chosen: Mapping[str, Any],
         also: Mapping[str, Any] | None = None,
@@ -150,7 +150,7 @@ class Queue:
         )
         return item_of(self._subsystem, document) if document else None
 
-    def take_this(self, holder: Holder, wanted: Wanted, where: Where, chosen: Mapping[str, Any]) -> Item | None:
+    def take_this(self, holder: Holder, wanted: QueueFilter, where: Where, chosen: Mapping[str, Any]) -> Item | None:
         """Take a particular item; None if it is no longer available."""
         now = datetime.now(UTC)
         document = self._collection.find_one_and_update(
@@ -204,7 +204,7 @@ class Queue:
 
     # --- what there is ---
 
-    def free(self, person: str, wanted: Wanted, limit: int) -> list[tuple[Where, bytes | None]]:
+    def free(self, person: str, wanted: QueueFilter, limit: int) -> list[tuple[Where, bytes | None]]:
         """The least certain items available to a person, with their embeddings."""
         fields = dict.fromkeys(("run", "embedding", *self._subsystem.keys), 1)
         found = self._collection.find(self._free(person, wanted, datetime.now(UTC)), fields)
@@ -219,11 +219,11 @@ class Queue:
         found = self._collection.find({"$or": wanted, "model": model, "embedding": {"$exists": True}}, {"embedding": 1})
         return [document["embedding"] for document in found]
 
-    def is_any_free(self, person: str, wanted: Wanted) -> bool:
+    def is_any_free(self, person: str, wanted: QueueFilter) -> bool:
         """Whether any item is available to a person."""
         return self._collection.find_one(self._free(person, wanted, datetime.now(UTC)), {"_id": 1}) is not None
 
-    def count(self, wanted: Wanted, order: Order, **bounds: Any) -> int:
+    def count(self, wanted: QueueFilter, order: Order, **bounds: Any) -> int:
         """The number of requested items, whoever holds them, up to `MOST_COUNTED`.
 
         Args:
@@ -232,19 +232,19 @@ class Queue:
         """
         return self._count({**self._asked_for(wanted, order), **bounds}, self._index(wanted, order))
 
-    def count_by_run(self, wanted: Wanted, runs: Iterable[int], below: float) -> dict[int, int]:
+    def count_by_run(self, wanted: QueueFilter, runs: Iterable[int], below: float) -> dict[int, int]:
         """run → number of requested items with a certainty below this; only runs that have any."""
         filters = self._asked_for(wanted) | {"rank": {"$lt": below}, "run": {"$in": list(runs)}}
         stages = [{"$match": filters}, {"$group": {"_id": "$run", "items": {"$sum": 1}}}]
         return {d["_id"]: d["items"] for d in self._collection.aggregate(stages, hint="queue_run")}
 
-    def count_held(self, holder: Holder, wanted: Wanted) -> int:
+    def count_held(self, holder: Holder, wanted: QueueFilter) -> int:
         """The number of requested items that this person could take if others, or other tabs, did not hold them."""
-        held = {"held_until": {"$gte": datetime.now(UTC)}, **holder.elsewhere}
+        held = {"held_until": {"$gte": datetime.now(UTC)}, **holder.not_in_this_tab}
         filters = {**self._free(holder.person, wanted, datetime.now(UTC)), **held}
         return self._collection.count_documents(filters, limit=MOST_COUNTED)
 
-    def count_passed(self, person: str, wanted: Wanted) -> int:
+    def count_passed(self, person: str, wanted: QueueFilter) -> int:
         """The number of requested items that this person skipped, or has labelled and may not label again."""
         passed = {"$or": [{"skipped_by": person}, {"labelled_by": person}]}
         return self._collection.count_documents({**self._asked_for(wanted), **passed}, limit=MOST_COUNTED)
@@ -289,7 +289,7 @@ class Queue:
             "labelled_by": {"$literal": list(projection.labelled_by)},
         }
         is_mine = {"$eq": ["$held_by", name]}
-        if newest.kind is Kind.UNDO and projection.waiting:
+        if newest.kind is EventKind.UNDO and projection.waiting:
             changes: dict[str, Any] = {"$or": [is_mine, {"$lt": ["$held_until", newest.at]}]}
             lease = {
                 "held_by": name,
@@ -299,7 +299,7 @@ class Queue:
                 "chosen": {"$literal": dict(taken_up or {})},
             }
         else:
-            ends = not projection.waiting and newest.kind is not Kind.SKIP
+            ends = not projection.waiting and newest.kind is not EventKind.SKIP
             changes = {"$literal": True} if ends else is_mine
             gone = ("held_by", "held_tabs", "held_at", "chosen")
             lease = {**dict.fromkeys(gone, "$$REMOVE"), "held_until": FREE}
@@ -320,7 +320,7 @@ class Queue:
     def _count(self, filters: Mapping[str, Any], index: str) -> int:
         return count_to(self._collection, filters, MOST_COUNTED, index)
 
-    def _asked_for(self, wanted: Wanted, order: Order = Order.RANK) -> dict[str, Any]:
+    def _asked_for(self, wanted: QueueFilter, order: Order = Order.RANK) -> dict[str, Any]:
         filters: dict[str, Any] = {"model": wanted.model, "subsystem": self._subsystem.name}
         if wanted.labelled:
             # If a second opinion is wanted, the first must not be shown.
@@ -338,13 +338,13 @@ class Queue:
             filters["known"] = {"$ne": True}
         return filters
 
-    def _free(self, person: str, wanted: Wanted, now: datetime, order: Order = Order.RANK) -> dict[str, Any]:
+    def _free(self, person: str, wanted: QueueFilter, now: datetime, order: Order = Order.RANK) -> dict[str, Any]:
         filters = {**self._asked_for(wanted, order), "held_until": {"$lt": now}, "skipped_by": {"$ne": person}}
         if not wanted.labelled:
             filters["labelled_by"] = {"$ne": person}
         return filters
 
-    def _index(self, wanted: Wanted, order: Order) -> str:
+    def _index(self, wanted: QueueFilter, order: Order) -> str:
         """The index with the items in this order, or with those of one run."""
         if wanted.labelled:
             return "labelled_by_contamination" if wanted.run is None else "labelled_by_run"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.ml.cards import Known
     from app.ml.models import Card
     from app.store import Store
-    from app.store.figures import KeptFigures
+    from app.store.figures import StoredFigures
     from config import Settings
 
 Report = Callable[[str], None]  # receives progress messages, one line at a time
@@ -165,7 +165,9 @@ class Learning(Protocol):
         """The explainer of a model's scores; None if there is none."""
         ...
 
-    def known(self, model: Model, card: Card, thresholds: Sequence[SetThreshold], kept: KeptFigures | None) -> Known:
+    def known(
+        self, model: Model, card: Card, thresholds: Sequence[SetThreshold], stored: StoredFigures | None
+    ) -> Known:
         """All that is known of a model, for its page and its card."""
         ...
 

@@ -58,11 +58,11 @@ class ModelPages:
         templates: the folder of `templates` with its `models.html`, `model.html`, `comparison.html`, `training.html`,
             `training_progress.html`; each extends the plain one in `models` and fills its blocks.
         of_model: (all that is known of a model, fields of the address or the form) → what `model.html` needs besides.
-        of_comparison: (kept figures, as JSON) → what `comparison.html` needs besides.
+        of_comparison: (stored figures, as JSON) → what `comparison.html` needs besides.
         of_form: () → what `models.html` needs for the form that asks for a training.
         read_plan: (form) → the plan; None where something in it is wrong, then the form has it.
         of_training: (job) → what `training.html` and `training_progress.html` need besides.
-        comparison_text: (kept figures, as JSON) → the same as tables for a terminal.
+        comparison_text: (stored figures, as JSON) → the same as tables for a terminal.
     """
 
     templates: str

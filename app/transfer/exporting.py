@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.domain.labels import Kind as EventKind
+from app.domain.labels import EventKind
 from app.errors import InvalidInput, NotFound
 from app.store import Store
 from app.subsystems.subsystem import OwnFormat

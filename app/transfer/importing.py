@@ -30,7 +30,7 @@ from app.store.runs import NOT_SCORED
 from app.transfer.bounds import BY_COMMAND, Bounds, Watch
 from app.transfer.kinds import all_kinds
 from app.transfer.kinds.kind import DataKind, Document
-from app.transfer.reading import Part, parts
+from app.transfer.reading import FilePart, parts
 
 if TYPE_CHECKING:
     from app.labelling.labels import Labelling
@@ -152,7 +152,7 @@ class Importing:
 
     # --- checking ---
 
-    def _check_part(self, import_id: str, part: Part, by: str, watch: Watch) -> None:
+    def _check_part(self, import_id: str, part: FilePart, by: str, watch: Watch) -> None:
         if part.kind is not None:
             self._check_rows(import_id, part.kind, part.file, part.rows, watch)
             return

@@ -37,7 +37,7 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImp
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """The data of one kind in a file.
 
     Attributes:
@@ -53,7 +53,7 @@ class Part:
 
 def parts(
     file: BinaryIO, name: str, kinds: Mapping[str, DataKind], own: OwnFormat | None, bounds: Bounds, watch: Watch
-) -> Iterator[Part]:
+) -> Iterator[FilePart]:
     """The parts of a file, in reading order.
 
     Args:
@@ -80,7 +80,7 @@ def parts(
     elif begin.startswith(b"PAR1"):
         yield _single(file, name, FORMATS["parquet"], kinds, watch)
     elif own and text.startswith(own.begins):
-        yield Part(None, name, own.read(file, watch.read))
+        yield FilePart(None, name, own.read(file, watch.read))
     elif text.startswith(b"{"):
         yield _single(file, name, FORMATS["jsonl"], kinds, watch)
     elif begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -90,12 +90,12 @@ def parts(
         raise InvalidInput("the file", name, accepted)
 
 
-def _single(file: BinaryIO, name: str, form: Format, kinds: Mapping[str, DataKind], watch: Watch) -> Part:
+def _single(file: BinaryIO, name: str, form: Format, kinds: Mapping[str, DataKind], watch: Watch) -> FilePart:
     kind = kind_of(checked(form.manifest(file)), kinds)
-    return Part(kind, name, form.read(file, kind.columns, kind.longest, watch.read))
+    return FilePart(kind, name, form.read(file, kind.columns, kind.longest, watch.read))
 
 
-def _of_zip(file: BinaryIO, kinds: Mapping[str, DataKind], bounds: Bounds, watch: Watch) -> Iterator[Part]:
+def _of_zip(file: BinaryIO, kinds: Mapping[str, DataKind], bounds: Bounds, watch: Watch) -> Iterator[FilePart]:
     try:
         inside: Any = zipfile  # reads the size of the directory before loading it; zipfile has no public way
         index = inside._EndRecData(file)
@@ -108,7 +108,7 @@ def _of_zip(file: BinaryIO, kinds: Mapping[str, DataKind], bounds: Bounds, watch
         files = _files(archive, kinds, bounds)
         for kind in kinds.values():
             for entry, packed in files.get(kind.name, ()):
-                yield Part(kind, entry["name"], _entry(archive, packed, entry, kind, watch))
+                yield FilePart(kind, entry["name"], _entry(archive, packed, entry, kind, watch))
 
 
 _Entries = list[tuple[Mapping[str, Any], zipfile.ZipInfo]]

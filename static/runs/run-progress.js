@@ -84,14 +84,14 @@ function progress(row, run) {
 async function renew(rows) {
   const page = new DOMParser().parseFromString(await (await ask(location.href)).text(), "text/html");
   for (const row of rows) {
-    const fresh = page.getElementById(row.id) ?? (await elsewhere(row));
+    const fresh = page.getElementById(row.id) ?? (await on_another_page(row));
     if (fresh) replace(row, fresh);
     else gone(row);
   }
 }
 
 // The row has left this page of the list: its state has changed, or the run is deleted.
-async function elsewhere(row) {
+async function on_another_page(row) {
   const { api } = table.dataset;
   const [path, asked = ""] = api.split("?");
   const response = await ask(`${path}/${row.dataset.run}${asked && `?${asked}`}`);

@@ -28,7 +28,7 @@ def test_an_expert_asks_for_it_and_the_page_shows_that_it_is_coming_and_then_has
     assert (job.state, job.why) == (JobState.DONE, "")
     assert job.progress["words"] == "drawing the pictures"
     kept = driftwatch.models.known(CHAMBER)
-    assert kept.kept.by == "eva"
+    assert kept.stored.by == "eva"
     assert {method.name for method in kept.evaluation.simulated.methods} > {CHAMBER, ROW, "isolation forest"}
     assert kept.evaluation.simulated.chambers == FEW
     page = client.get(here).text

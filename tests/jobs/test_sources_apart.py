@@ -15,7 +15,7 @@ from app.domain.labels import Seen
 from app.domain.origin import DEMONSTRATION, Origin, SourceKind
 from app.domain.runs import RunState
 from app.errors import Conflict, OtherSource
-from app.store.queue import Holder, Order, Wanted
+from app.store.queue import Holder, Order, QueueFilter
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.learning.labelled_items import SIMULATED_RUN, Choice, labels_of
 from app.subsystems.dt.simulate import simulate_run
@@ -175,8 +175,8 @@ def test_simulated_runs_stand_in_no_list_picture_or_statistic_with_real_ones(bot
     assert len(store.lists.labelled_scores(model, {"run": 302634}, 100)) == 1
     assert store.runs.near(RUN, model, 5) == store.runs.near(302634, model, 5) == []
     assert store.items.of_place(all_chambers()[0], RUN, 5) == store.items.of_place(all_chambers()[0], 302634, 5) == []
-    assert store.queue.take(Holder("bob"), Wanted(model), Order.RANK, {}).run == RUN
-    assert store.queue.take(Holder("bob"), Wanted(model, run=302634), Order.RANK, {}).run == 302634
+    assert store.queue.take(Holder("bob"), QueueFilter(model), Order.RANK, {}).run == RUN
+    assert store.queue.take(Holder("bob"), QueueFilter(model, run=302634), Order.RANK, {}).run == 302634
     assert store.runs.newest().number == RUN
     assert [run.number for run in store.runs.find(together=True)] == [RUN]
     assert [run.number for run in store.runs.find()] == [RUN, 302634]

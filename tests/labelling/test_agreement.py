@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from app.domain.agreement import agreement, by_person, cohen_kappa, fleiss_kappa, way_of
-from app.domain.labels import Kind, LabelEvent
+from app.domain.labels import EventKind, LabelEvent
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import Chamber
 
@@ -16,7 +16,7 @@ PHI, STATION_4 = Chamber(0, 1, 1), Chamber(0, 4, 1)
 def item(place, **answers):
     """Events of one item: the first label, and blind ones."""
     return [
-        LabelEvent(f"{i}", f"{i}", 1, place, i + 1, Kind.LABEL, name, datetime.now(UTC), tuple(bad), blind=i > 0)
+        LabelEvent(f"{i}", f"{i}", 1, place, i + 1, EventKind.LABEL, name, datetime.now(UTC), tuple(bad), blind=i > 0)
         for i, (name, bad) in enumerate(answers.items())
     ]
 

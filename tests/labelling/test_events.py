@@ -7,7 +7,7 @@ import pytest
 from app.domain.judgement import Judgement, Verdict
 from app.domain.labels import (
     MOST_COPIED,
-    Kind,
+    EventKind,
     LabelEvent,
     LabelState,
     SkipReason,
@@ -31,7 +31,7 @@ def history(*said):
     events = []
     for seq, (by, kind, fields) in zip(count(1), said, strict=False):
         at = BEGIN + timedelta(minutes=seq)
-        event = LabelEvent(str(seq), f"key-{seq}", 1, PLACE, seq, Kind(kind), by, at)
+        event = LabelEvent(str(seq), f"key-{seq}", 1, PLACE, seq, EventKind(kind), by, at)
         events.append(replace(event, **fields))
     return events
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from items import PLACES, judgement, key, load
 from items import score as rescore
 
-from app.domain.labels import Kind, Seen, project, standing
+from app.domain.labels import EventKind, Seen, project, standing
 from app.domain.strategies import Strategy
 from app.labelling.labels import StaleLabel
 from app.labelling.queue import NothingLeft
@@ -68,7 +68,7 @@ def interleavings(driftwatch) -> type[RuleBasedStateMachine]:
         def submit(self, data, bad, decides):
             person, claimed = self.looked_at(data)
             place, seen, name = claimed.item.place, claimed.seen, key()
-            newer = [e for e in standing(self.events(place)) if e.seq > seen.seq and e.kind is Kind.LABEL]
+            newer = [e for e in standing(self.events(place)) if e.seq > seen.seq and e.kind is EventKind.LABEL]
             try:
                 self.send(person, place, bad, name, seen)
             except StaleLabel as stale:

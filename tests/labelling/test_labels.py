@@ -6,7 +6,7 @@ import pytest
 from items import PLACES, judgement, key, load, score
 
 from app.domain.items import ItemQuery
-from app.domain.labels import Kind, LabelState, Seen, project
+from app.domain.labels import EventKind, LabelState, Seen, project
 from app.errors import Conflict, InvalidInput, NotFound, Reason, UnusableHistogram
 from app.labelling.labels import StaleLabel
 from app.labelling.queue import Claimed
@@ -151,9 +151,9 @@ def test_undo_gives_the_item_back_to_whom_withdrew_it(driftwatch, labelling, ten
     again = labelling.submit("ann", 1, ten[0], [4], key(), Seen.of(undone.item))
     assert again.event.chosen == done.event.chosen
     assert [(e.kind, e.withdrawn) for e in labelling.history(1, ten[0], "bob")] == [
-        (Kind.LABEL, True),
-        (Kind.UNDO, False),
-        (Kind.LABEL, False),
+        (EventKind.LABEL, True),
+        (EventKind.UNDO, False),
+        (EventKind.LABEL, False),
     ]
 
 
@@ -398,7 +398,7 @@ def test_lists_of_events_are_filtered_and_sorted(driftwatch, ten, submit):
     assert found() == [ten[2], ten[0], ten[1]]
     assert found(descending=False) == [ten[1], ten[0], ten[2]]
     assert found(by="ann") == [ten[2], ten[1]]
-    assert found(kind=Kind.SKIP) == [ten[0]]
+    assert found(kind=EventKind.SKIP) == [ten[0]]
     assert found(run=2) == []
     assert found(place={"wheel": ten[0].wheel, "station": ten[0].station, "sector": ten[0].sector}) == [ten[0]]
     assert found(since=third.event.at) == [ten[2]]

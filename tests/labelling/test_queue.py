@@ -11,7 +11,7 @@ from items import PLACES, judgement, key, load, score
 from app.domain.strategies import Strategy
 from app.errors import InvalidInput
 from app.labelling.queue import NothingLeft
-from app.store.queue import Order, Wanted
+from app.store.queue import Order, QueueFilter
 
 
 def finish(labelling, claimed, bad=(), person="ann", **more):
@@ -355,7 +355,7 @@ def test_the_next_item_is_read_from_an_index_whatever_is_done_already(driftwatch
             submit("ann", place, [], run=run)
     queue = driftwatch.store.queue
     for order, limits in product(Order, ({}, {"run": 7}, {"first_key": -2})):
-        wanted = Wanted(driftwatch.model, **limits, labelled=order is Order.CONTAMINATION)
+        wanted = QueueFilter(driftwatch.model, **limits, labelled=order is Order.CONTAMINATION)
         found = queue._collection.find(queue._free("bob", wanted, datetime.now(UTC), order)).sort(*order.value)
         plan = found.hint(queue._index(wanted, order)).limit(1).explain()["executionStats"]
         few = 12 if "run" in limits else 1  # of one run, all are looked at and sorted

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from app.domain.labels import Kind, LabelEvent, SkipReason
+from app.domain.labels import EventKind, LabelEvent, SkipReason
 from app.domain.shift_summary import MOST_LINES, Dispute, Shift, markdown
 from app.subsystems.dt.geometry import Chamber
 from app.subsystems.dt.names import chamber_name
@@ -11,7 +11,7 @@ BEGIN = datetime(2026, 11, 22, 7, tzinfo=UTC)
 CHAMBERS = [Chamber(wheel=wheel, station=1, sector=sector) for wheel in range(-2, 3) for sector in range(1, 13)]
 
 
-def event(number, place, kind=Kind.LABEL, by="ann", run=302634, **more):
+def event(number, place, kind=EventKind.LABEL, by="ann", run=302634, **more):
     at = BEGIN + timedelta(minutes=number)
     return LabelEvent(str(number), str(number), run, place, number + 1, kind, by, at, **more)
 
@@ -41,11 +41,11 @@ def test_a_chamber_counts_once_by_what_was_said_last():
     lines = written(
         [
             event(0, one, bad=(1,)),
-            event(1, other, Kind.SKIP, reason=SkipReason.UNCLEAR),
+            event(1, other, EventKind.SKIP, reason=SkipReason.UNCLEAR),
             event(2, other, bad=()),
-            event(3, one, Kind.RESOLVE, "eva", bad=(5, 6, 7), comment="no high\nvoltage"),
-            event(4, third, Kind.SKIP, "berta", reason=SkipReason.DETECTOR_OFF),
-            event(5, third, Kind.SKIP, "carlo", run=302635),
+            event(3, one, EventKind.RESOLVE, "eva", bad=(5, 6, 7), comment="no high\nvoltage"),
+            event(4, third, EventKind.SKIP, "berta", reason=SkipReason.DETECTOR_OFF),
+            event(5, third, EventKind.SKIP, "carlo", run=302635),
         ]
     )
     assert "- runs: 302634, 302635" in lines

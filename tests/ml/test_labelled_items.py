@@ -12,7 +12,7 @@ import pytest
 from labelled_chambers import RUNS, bad_layers, say, simulated
 
 from app.errors import InvalidInput, TooFewLabels
-from app.ml.split import BLOCK, Part, is_test_run, part_of
+from app.ml.split import BLOCK, Split, is_test_run, part_of
 from app.subsystems.dt import DT
 from app.subsystems.dt.geometry import all_chambers
 from app.subsystems.dt.histogram import Occupancy
@@ -48,7 +48,7 @@ def test_a_label_says_of_every_layer_whether_it_is_bad(driftwatch, run):
     layers = {layer.number for layer in run[0].layers}
     assert item.bad == {layer: float(layer in (2, 3)) for layer in layers}
     assert np.array_equal(item.targets, [item.bad.get(n, np.nan) for n in range(1, 13)], equal_nan=True)
-    assert (item.run, item.place, item.part, item.people) == (RUN, run[0], Part.TRAINING, ("ann",))
+    assert (item.run, item.place, item.part, item.people) == (RUN, run[0], Split.TRAINING, ("ann",))
     assert np.array_equal(item.occupancy.counts, simulated()[RUN][run[0]].occupancy.counts)
     assert item.open.any()
 
@@ -83,7 +83,7 @@ def test_of_a_disputed_chamber_a_layer_is_bad_as_far_as_people_say_so_until_an_e
     item = only(driftwatch)
     assert (item.state, item.people) == ("disputed", ("ann", "bob"))
     assert {layer: p for layer, p in item.bad.items() if p} == {1: 0.5, 2: 1, 3: 0.5}
-    counts = counts_of([item])[Part.TRAINING]
+    counts = counts_of([item])[Split.TRAINING]
     assert counts.soft == sum(item.open[[0, 2]])
     assert labelled_items(driftwatch.store, Choice(resolved_only=True)).items == ()
     driftwatch.labelling.resolve("eva", RUN, place, [2], str(uuid.uuid4()))
@@ -122,7 +122,7 @@ def test_a_chamber_that_was_labelled_first_in_a_run_of_the_other_side_is_in_no_p
     assert part_of(DT, RUNS[4], place, RUN) is None
     for choice in (EVERYTHING, Choice(RUNS[4], RUNS[4])):
         found = labelled_items(driftwatch.store, choice)
-        assert [item.place for item in found.of(Part.TEST)] == [other]
+        assert [item.place for item in found.of(Split.TEST)] == [other]
         assert found.composition.left_out == {"run and chamber in different parts": 1}
     assert found.composition.labelled == 2
     driftwatch.labelling.undo("ann", label, str(uuid.uuid4()))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.run_numbers import LARGEST_RUN
-from app.ml.split import BLOCK, SPLIT, Part, is_test_run, kept_for_test, part_of
+from app.ml.split import BLOCK, SPLIT, Split, is_test_run, kept_for_test, part_of
 from app.subsystems.dt import DT
 
 PLACES = DT.places()
@@ -29,7 +29,7 @@ def test_no_run_and_no_place_stands_on_both_sides_of_the_test(labels):
     runs, places = {}, {}
     for (run, place), part in dealt(labels).items():
         if part is not None:
-            runs.setdefault(run, set()).add(part is Part.TEST)
+            runs.setdefault(run, set()).add(part is Split.TEST)
             places.setdefault(place, set()).add(part)
     assert all(len(sides) == 1 for sides in (*runs.values(), *places.values()))
 
@@ -62,12 +62,12 @@ def test_a_place_is_on_the_side_on_which_it_was_labelled_first_but_for_a_few_tha
     assert len(kept_for_test(DT)) == 6
     for place in PLACES:
         kept = place in kept_for_test(DT)
-        assert part_of(DT, tested, place, tested) is Part.TEST
-        assert part_of(DT, tested, place, learnt) is (Part.TEST if kept else None)
+        assert part_of(DT, tested, place, tested) is Split.TEST
+        assert part_of(DT, tested, place, learnt) is (Split.TEST if kept else None)
         assert part_of(DT, learnt, place, tested) is None
         assert (part_of(DT, learnt, place, learnt) is None) is kept
     parts = Counter(part_of(DT, learnt, place, learnt) for place in PLACES)
-    assert 0.15 < parts[Part.VALIDATION] / (parts[Part.TRAINING] + parts[Part.VALIDATION]) < 0.25
+    assert 0.15 < parts[Split.VALIDATION] / (parts[Split.TRAINING] + parts[Split.VALIDATION]) < 0.25
 
 
 def test_of_labels_spread_over_twenty_runs_at_most_a_fifth_is_left_out_and_some_are_for_the_test():
@@ -78,7 +78,7 @@ def test_of_labels_spread_over_twenty_runs_at_most_a_fifth_is_left_out_and_some_
         drawn = [every[i] for i in rng.permutation(len(every))[:300]]
         parts = Counter(dealt(drawn).values())
         assert parts[None] / 300 < 0.15
-        assert parts[Part.TEST] >= 5
+        assert parts[Split.TEST] >= 5
     parts = Counter(dealt(every).values())
     assert parts[None] / len(every) < 0.2
-    assert parts[Part.TEST] >= 5
+    assert parts[Split.TEST] >= 5

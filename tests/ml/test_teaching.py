@@ -8,7 +8,7 @@ import pytest
 from app.domain.judgement import Verdict
 from app.domain.labels import LabelState
 from app.ml.models import Composition, default_model, load_card
-from app.ml.split import Part
+from app.ml.split import Split
 from app.subsystems.dt import faults, simulate
 from app.subsystems.dt.defects import Defect, DefectKind
 from app.subsystems.dt.geometry import all_chambers
@@ -118,7 +118,7 @@ def taught(tmp_path_factory):
     """A candidate of chambers whose short blocks people call bad, which goes on from the active model."""
     chambers = with_a_short_block(1, 120)
     assert all(0 < one.bad[row] < 1 for one in chambers for row in rows_of(one))
-    parts = [Part.TRAINING] * 90 + [Part.VALIDATION] * 20 + [Part.TEST] * 10
+    parts = [Split.TRAINING] * 90 + [Split.VALIDATION] * 20 + [Split.TEST] * 10
     items = tuple(item(i, one, part, rows_of(one)) for i, (one, part) in enumerate(zip(chambers, parts, strict=True)))
     labelled = LabelledSet(items, COMPOSITION)
     folder = tmp_path_factory.mktemp("models") / "taught-1"
@@ -151,7 +151,7 @@ def test_what_people_call_good_is_not_held_against_a_candidate(taught):
     """People call low rates good; the candidate that is checked does not see them. Without labels it is refused."""
     _, items, _ = taught
     low = simulate.simulate_chambers(600, 9, 1.0, set(faults.FAULTS) - {DefectKind.LOW_RATE})
-    good = [item(1_000 + i, one, Part.TRAINING, ()) for i, one in enumerate(low)]
+    good = [item(1_000 + i, one, Split.TRAINING, ()) for i, one in enumerate(low)]
     scorers = [Scorer(ROOT / "models" / "row-cnn-1"), Scorer(ACTIVE)]
 
     def low_rates(labelled):

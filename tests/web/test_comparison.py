@@ -10,7 +10,7 @@ from waiting import wait_until
 from app.domain.judgement import Verdict
 from app.errors import InvalidInput, NotFound
 from app.jobs import compare
-from app.ml.split import Part
+from app.ml.split import Split
 from app.subsystems.dt.learning.labelled_items import Choice, labelled_items
 from app.subsystems.dt.learning.side_by_side import CELLS, SideBySide
 
@@ -75,7 +75,7 @@ def test_both_models_are_measured_on_the_same_layers_of_every_set(found):
 
 def test_the_labelled_set_is_the_test_part_and_its_cells_name_the_chambers(compared, found):
     driftwatch = compared.extensions["driftwatch"]
-    tested = labelled_items(driftwatch.store, Choice()).of(Part.TEST)
+    tested = labelled_items(driftwatch.store, Choice()).of(Split.TEST)
     labelled, control = found.sets[1:]
     assert labelled.comparison.chambers == len(tested)
     assert control.comparison.chambers == sum(one.drawn for one in tested)
@@ -131,7 +131,7 @@ def test_what_would_change_on_the_last_runs_is_what_the_verdicts_say(compared, f
 
 
 def test_the_learning_curve_is_of_a_model_without_labels_and_ends_with_all_of_the_training_part(compared, found):
-    training = labelled_items(compared.extensions["driftwatch"].store, Choice()).of(Part.TRAINING)
+    training = labelled_items(compared.extensions["driftwatch"].store, Choice()).of(Split.TRAINING)
     assert found.learning_of == CHAMBER
     assert [point.labels for point in found.learning] == [0, 10, 20, 40, len(training)]
     for point in found.learning:

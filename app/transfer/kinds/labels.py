@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.domain.labels import MOST_SEQ, SkipReason
-from app.domain.labels import Kind as EventKind
+from app.domain.labels import MOST_SEQ, EventKind, SkipReason
 from app.domain.run_numbers import run_number
 from app.errors import InvalidInput
 from app.given import within

@@ -10,9 +10,9 @@ from spectree import SpecTree
 from spectree.plugins.flask_plugin import FlaskPlugin
 
 from app.errors import InvalidInput, NotFound
-from app.web.api.schemas import Problem
+from app.web.api.schemas import ErrorOut
 
-REFUSED = {"HTTP_401": Problem, "HTTP_403": Problem}  # nobody is signed in; the role is too low
+REFUSED = {"HTTP_401": ErrorOut, "HTTP_403": ErrorOut}  # nobody is signed in; the role is too low
 
 
 def _refuse(_request, _response, error: Any, *_: object) -> None:
@@ -55,7 +55,7 @@ spec = SpecTree(
     page_templates={},
     before=_refuse,
     validation_error_status=400,
-    validation_error_model=Problem,
+    validation_error_model=ErrorOut,
     naming_strategy=lambda model: model.__name__,
     nested_naming_strategy=lambda _parent, child: child,
 )

@@ -10,7 +10,7 @@ from app.domain.run_numbers import LARGEST_RUN
 from app.domain.runs import Run
 from app.errors import InvalidInput
 from app.web.api.definition import REFUSED, pages_of, spec
-from app.web.api.schemas import Asked, Page, Problem, Size
+from app.web.api.schemas import Asked, ErrorOut, Page, Size
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 
@@ -55,7 +55,7 @@ class DriftAsked(BaseModel):
 
 
 @blueprint.get("/drift")
-@spec.validate(resp=Answers(HTTP_200=DriftsOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["drift"])
+@spec.validate(resp=Answers(HTTP_200=DriftsOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut, **REFUSED), tags=["drift"])
 def list_drift(query: DriftQuery) -> DriftsOut:
     """How far runs are from their model's training data, newest first."""
     if query.first > query.last:
@@ -72,7 +72,7 @@ def list_drift(query: DriftQuery) -> DriftsOut:
 
 @blueprint.post("/drift")
 @needs("measure_drift")
-@spec.validate(resp=Answers(HTTP_202=DriftAsked, HTTP_503=Problem, **REFUSED), tags=["drift"])
+@spec.validate(resp=Answers(HTTP_202=DriftAsked, HTTP_503=ErrorOut, **REFUSED), tags=["drift"])
 def ask_for_drift() -> tuple[DriftAsked, int]:
     """Measure in the background all unmeasured runs scored by the active model."""
     driftwatch = current_driftwatch()

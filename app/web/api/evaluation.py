@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from spectree import Response as Answers
 
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import Problem
+from app.web.api.schemas import ErrorOut
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 
@@ -31,7 +31,7 @@ class EvaluationOut(BaseModel):
 
 
 @blueprint.get("/models/<name>/evaluation")
-@spec.validate(resp=Answers(HTTP_200=EvaluationOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_200=EvaluationOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["models"])
 def show_evaluation(name: str) -> EvaluationOut:
     """A model's evaluation, and whether one is in progress."""
     return evaluation_of(name)
@@ -39,7 +39,7 @@ def show_evaluation(name: str) -> EvaluationOut:
 
 @blueprint.post("/models/<name>/evaluation")
 @needs("keep_evaluation")
-@spec.validate(resp=Answers(HTTP_202=EvaluationOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["models"])
+@spec.validate(resp=Answers(HTTP_202=EvaluationOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut, **REFUSED), tags=["models"])
 def ask_for_evaluation(name: str) -> tuple[EvaluationOut, int]:
     """Evaluate a model in the background; the result replaces an earlier one."""
     current_driftwatch().evaluate(name, by=person().name)
@@ -59,6 +59,6 @@ def evaluation_of(name: str, read: Callable[[str], Any] = json.loads) -> Evaluat
         doing=job.progress.get("words", "") if job and job.active else "",
         why=job.why if job and not job.active else "",
     )
-    if known.kept is None:
+    if known.stored is None:
         return out
-    return out.model_copy(update={"at": known.kept.at, "by": known.kept.by, "figures": read(known.kept.figures)})
+    return out.model_copy(update={"at": known.stored.at, "by": known.stored.by, "figures": read(known.stored.figures)})

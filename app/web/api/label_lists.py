@@ -6,13 +6,13 @@ from flask import Blueprint, Response
 from pydantic import AwareDatetime, BaseModel, Field
 from spectree import Response as Answers
 
-from app.domain.labels import Kind, LabelEvent, SkipReason
+from app.domain.labels import EventKind, LabelEvent, SkipReason
 from app.store.item_lists import MOST_ANSWERED
 from app.store.labels import LabelQuery
 from app.web.api.definition import REFUSED, pages_of, spec
 from app.web.api.label_schemas import LabelOut
 from app.web.api.places import checked_sort
-from app.web.api.schemas import Page, PlaceFilter, Problem, Size
+from app.web.api.schemas import ErrorOut, Page, PlaceFilter, Size
 from app.web.labels.label_lists import events_file
 from app.web.labels.label_words import Reader, reader_of
 from app.web.shared.application import current_driftwatch
@@ -24,7 +24,7 @@ SORTS = ("at", "by", "kind", "chosen", "seconds", "model", "run")
 
 class LabelsFilter(PlaceFilter):
     by: str | None = Field(None, max_length=40, description="only of this person")
-    kind: Kind | None = None
+    kind: EventKind | None = None
     since: AwareDatetime | None = Field(None, description="at this time or later, with its zone")
     until: AwareDatetime | None = Field(None, description="before this time, with its zone")
     withdrawn: bool | None = Field(
@@ -79,7 +79,7 @@ class LabelListOut(BaseModel):
 
 @blueprint.get("/labels")
 @spec.validate(
-    resp=Answers(HTTP_200=LabelListOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED),
+    resp=Answers(HTTP_200=LabelListOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut, **REFUSED),
     tags=["labels"],
 )
 def list_labels(query: LabelsQuery) -> LabelListOut:
@@ -94,7 +94,7 @@ def list_labels(query: LabelsQuery) -> LabelListOut:
 
 
 @blueprint.get("/labels.csv")
-@spec.validate(resp=Answers("HTTP_200", HTTP_503=Problem, **REFUSED), tags=["labels"])
+@spec.validate(resp=Answers("HTTP_200", HTTP_503=ErrorOut, **REFUSED), tags=["labels"])
 def labels_csv(query: LabelsFilter) -> Response:
     """The same list as a CSV file, up to 100,000 rows."""
     return events_file(query.wanted)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.domain.labels import MOST_SEQ, Kind, LabelEvent, Seen, SkipReason
+from app.domain.labels import MOST_SEQ, EventKind, LabelEvent, Seen, SkipReason
 from app.domain.run_numbers import LARGEST_RUN
 from app.domain.strategies import DEFAULT, Strategy
 from app.domain.vocabulary import Answer
@@ -17,7 +17,7 @@ from app.given import Given
 from app.labelling.labels import Current
 from app.labelling.queue import Where
 from app.web.api.places import PlaceOut, WithPlace, keys_of
-from app.web.api.schemas import Problem
+from app.web.api.schemas import ErrorOut
 
 MOST_PARTS = 10_000  # per item
 MOST_AT_ONCE = 20  # places per request; a page has two
@@ -115,7 +115,7 @@ class LabelOut(PlaceOut):
     key: str
     run: int
     seq: int = Field(description="1, 2, … of this item")
-    kind: Kind
+    kind: EventKind
     by: str
     at: datetime
     bad: list[int] = Field(description="the parts that are of a class that is a fault")
@@ -169,7 +169,7 @@ class CurrentOut(BaseModel):
         )
 
 
-class StaleProblem(Problem):
+class StaleProblem(ErrorOut):
     """A conflict, with both sides for comparison."""
 
     current: CurrentOut | None = None

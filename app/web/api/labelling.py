@@ -23,7 +23,7 @@ from app.web.api.label_schemas import (
     UndoIn,
 )
 from app.web.api.places import NO_FIELD
-from app.web.api.schemas import Problem
+from app.web.api.schemas import ErrorOut
 from app.web.labels.queue_options import QueueOptions
 from app.web.shared import display
 from app.web.shared.access import needs, person
@@ -32,7 +32,7 @@ from app.web.shared.errors import answer
 
 blueprint = Blueprint("labelling", __name__)
 
-AWAY = {"HTTP_503": Problem}
+AWAY = {"HTTP_503": ErrorOut}
 
 
 @blueprint.post("/queue/claim")
@@ -90,7 +90,7 @@ def release(json: Places) -> tuple[str, int]:
 @needs("label")
 @spec.validate(
     resp=Answers(
-        HTTP_200=LabelOut, HTTP_201=LabelOut, **REFUSED, HTTP_404=Problem, HTTP_409=StaleProblem, HTTP_503=Problem
+        HTTP_200=LabelOut, HTTP_201=LabelOut, **REFUSED, HTTP_404=ErrorOut, HTTP_409=StaleProblem, HTTP_503=ErrorOut
     ),
     tags=["labels"],
 )
@@ -118,7 +118,7 @@ def submit(json: LabelIn) -> tuple[LabelOut, int] | Response:
 @blueprint.post("/labels/<label_id>/undo")
 @needs("label")
 @spec.validate(
-    resp=Answers(HTTP_201=LabelOut, **REFUSED, HTTP_404=Problem, HTTP_409=Problem, HTTP_503=Problem), tags=["labels"]
+    resp=Answers(HTTP_201=LabelOut, **REFUSED, HTTP_404=ErrorOut, HTTP_409=ErrorOut, HTTP_503=ErrorOut), tags=["labels"]
 )
 def undo(label_id: str, json: UndoIn) -> tuple[LabelOut, int]:
     """Withdraw one's own label or skip."""

@@ -14,7 +14,7 @@ from spectree import Response as Answers
 from app.given import Given
 from app.ml import cards
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import ModelOut, ModelsOut, Problem
+from app.web.api.schemas import ErrorOut, ModelOut, ModelsOut
 from app.web.models.comparison import USUAL_RUNS
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
@@ -64,7 +64,7 @@ class ComparisonOut(BaseModel):
     figures: Any = Field(None, description="as the subsystem compares two; null where they were not compared yet")
 
 
-ANSWERS: dict[str, Any] = {"HTTP_404": Problem, "HTTP_503": Problem}
+ANSWERS: dict[str, Any] = {"HTTP_404": ErrorOut, "HTTP_503": ErrorOut}
 
 
 @blueprint.get("/models/<name>/thresholds")
@@ -131,14 +131,14 @@ def _thresholds(name: str) -> ThresholdsOut:
 
 
 @blueprint.get("/models")
-@spec.validate(resp=Answers(HTTP_200=ModelsOut, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_200=ModelsOut, HTTP_503=ErrorOut), tags=["models"])
 def list_models() -> ModelsOut:
     """All models with their cards, oldest first."""
     return ModelsOut(models=[ModelOut.of(model) for model in current_driftwatch().models.all()])
 
 
 @blueprint.get("/models/<name>")
-@spec.validate(resp=Answers(HTTP_200=ModelOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_200=ModelOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["models"])
 def show_model(name: str) -> ModelOut:
     """One model."""
     return ModelOut.of(current_driftwatch().models.get(name))

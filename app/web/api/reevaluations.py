@@ -8,18 +8,18 @@ from spectree import Response as Answers
 from app.domain.run_numbers import run_numbers
 from app.web.api.definition import REFUSED, spec
 from app.web.api.reevaluation_schemas import ReevaluationOut, ReevaluationRequest, ReevaluationsOut
-from app.web.api.schemas import Problem
+from app.web.api.schemas import ErrorOut
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 
 blueprint = Blueprint("reevaluations", __name__)
 
 LISTED = 50
-CHANGED = Answers(HTTP_200=ReevaluationOut, HTTP_404=Problem, HTTP_409=Problem, HTTP_503=Problem, **REFUSED)
+CHANGED = Answers(HTTP_200=ReevaluationOut, HTTP_404=ErrorOut, HTTP_409=ErrorOut, HTTP_503=ErrorOut, **REFUSED)
 
 
 @blueprint.get("/reevaluations")
-@spec.validate(resp=Answers(HTTP_200=ReevaluationsOut, HTTP_503=Problem, **REFUSED), tags=["re-evaluations"])
+@spec.validate(resp=Answers(HTTP_200=ReevaluationsOut, HTTP_503=ErrorOut, **REFUSED), tags=["re-evaluations"])
 def list_reevaluations() -> ReevaluationsOut:
     """The latest re-evaluations, newest first."""
     found = current_driftwatch().store.reevaluations.newest(LISTED)
@@ -29,7 +29,7 @@ def list_reevaluations() -> ReevaluationsOut:
 @blueprint.post("/reevaluations")
 @needs("reevaluate")
 @spec.validate(
-    resp=Answers(HTTP_202=ReevaluationOut, HTTP_404=Problem, HTTP_409=Problem, HTTP_503=Problem, **REFUSED),
+    resp=Answers(HTTP_202=ReevaluationOut, HTTP_404=ErrorOut, HTTP_409=ErrorOut, HTTP_503=ErrorOut, **REFUSED),
     tags=["re-evaluations"],
 )
 def ask_for_reevaluation(json: ReevaluationRequest) -> tuple[ReevaluationOut, int]:
@@ -40,7 +40,7 @@ def ask_for_reevaluation(json: ReevaluationRequest) -> tuple[ReevaluationOut, in
 
 @blueprint.get("/reevaluations/<reevaluation>")
 @spec.validate(
-    resp=Answers(HTTP_200=ReevaluationOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["re-evaluations"]
+    resp=Answers(HTTP_200=ReevaluationOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut, **REFUSED), tags=["re-evaluations"]
 )
 def show_reevaluation(reevaluation: str) -> ReevaluationOut:
     """One re-evaluation and its progress."""

@@ -16,7 +16,7 @@ from app.web.api.definition import REFUSED, pages_of, spec
 from app.web.api.places import PlaceOut, keys_of
 from app.web.api.schemas import (
     Asked,
-    Problem,
+    ErrorOut,
     RunOut,
     RunsOut,
     RunsQuery,
@@ -107,14 +107,14 @@ class RunSummaryOut(BaseModel):
 
 
 @blueprint.get("/runs/<run>/summary")
-@spec.validate(resp=Answers(HTTP_200=RunSummaryOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+@spec.validate(resp=Answers(HTTP_200=RunSummaryOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["runs"])
 def show_run_summary(run: str, query: RunSummaryQuery) -> RunSummaryOut:
     """The result of a run: its bad items, and which of them are new with respect to a reference run."""
     return RunSummaryOut.of(report(current_driftwatch(), run_number(run), query.reference))
 
 
 @blueprint.get("/runs")
-@spec.validate(resp=Answers(HTTP_200=RunsOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+@spec.validate(resp=Answers(HTTP_200=RunsOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["runs"])
 def list_runs(query: RunsQuery) -> RunsOut:
     """Requested runs, newest first."""
     runs = current_driftwatch().store.runs
@@ -126,7 +126,7 @@ def list_runs(query: RunsQuery) -> RunsOut:
 
 @blueprint.post("/runs")
 @needs("fetch")
-@spec.validate(resp=Answers(HTTP_202=RunsOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["runs"])
+@spec.validate(resp=Answers(HTTP_202=RunsOut, **REFUSED, HTTP_409=ErrorOut, HTTP_503=ErrorOut), tags=["runs"])
 def ask_for_runs(json: RunsRequest) -> tuple[RunsOut, int]:
     """Fetch and score runs in the background; for a known run, only what is missing."""
     numbers = run_numbers(str(json.runs))
@@ -136,7 +136,7 @@ def ask_for_runs(json: RunsRequest) -> tuple[RunsOut, int]:
 
 
 @blueprint.get("/runs/<run>")
-@spec.validate(resp=Answers(HTTP_200=RunOut, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+@spec.validate(resp=Answers(HTTP_200=RunOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["runs"])
 def show_run(run: str) -> RunOut:
     """One run."""
     return RunOut.of(current_driftwatch().store.runs.get(run_number(run)))
@@ -144,7 +144,7 @@ def show_run(run: str) -> RunOut:
 
 @blueprint.delete("/runs/<run>")
 @needs("delete_run")
-@spec.validate(resp=Answers(HTTP_202=RunOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["runs"])
+@spec.validate(resp=Answers(HTTP_202=RunOut, **REFUSED, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["runs"])
 def delete_run(run: str) -> tuple[RunOut, int]:
     """Delete a run in the background, cancelling its jobs; afterwards requests for it return 404."""
     number = run_number(run)

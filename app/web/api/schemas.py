@@ -21,7 +21,7 @@ Page = Field(1, ge=1, le=LARGEST_PAGE, description="page, from 1")
 Size = Field(20, ge=1, le=100, description="rows a page")
 
 
-class Problem(BaseModel):
+class ErrorOut(BaseModel):
     """An error as defined by RFC 9457; the last four fields are present only where they apply."""
 
     type: str

@@ -10,7 +10,7 @@ from app.store.item_lists import MOST_ANSWERED
 from app.web.api.definition import pages_of, spec
 from app.web.api.places import checked_sort
 from app.web.api.schemas import (
-    Problem,
+    ErrorOut,
     ScoresListOut,
     ScoresOut,
     ScoresQuery,
@@ -22,7 +22,7 @@ blueprint = Blueprint("scores", __name__)
 
 
 @blueprint.get("/scores")
-@spec.validate(resp=Answers(HTTP_200=ScoresListOut, HTTP_404=Problem, HTTP_503=Problem), tags=["scores"])
+@spec.validate(resp=Answers(HTTP_200=ScoresListOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["scores"])
 def list_scores(query: ScoresQuery) -> ScoresListOut:
     """Items with their scores, least certain first."""
     driftwatch = current_driftwatch()

@@ -15,7 +15,7 @@ from app.given import Given
 from app.jobs.train import KIND, training_job
 from app.subsystems.learning import require_offered
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import ModelOut, Problem
+from app.web.api.schemas import ErrorOut, ModelOut
 from app.web.models.plain_pages import MOST_NOTE, SEEDS, USUAL_SEED
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch, current_subsystem
@@ -87,7 +87,7 @@ class OverrideIn(Given):
 
 
 @blueprint.get("/trainings")
-@spec.validate(resp=Answers(HTTP_200=PlainTrainingsOut, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_200=PlainTrainingsOut, HTTP_503=ErrorOut), tags=["models"])
 def list_trainings() -> PlainTrainingsOut:
     """The latest trainings from labels, newest first."""
     return PlainTrainingsOut(trainings=[PlainTrainingOut.of(job) for job in last_trainings()])
@@ -95,7 +95,9 @@ def list_trainings() -> PlainTrainingsOut:
 
 @blueprint.post("/trainings")
 @needs("train")
-@spec.validate(resp=Answers(HTTP_202=PlainTrainingOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["models"])
+@spec.validate(
+    resp=Answers(HTTP_202=PlainTrainingOut, **REFUSED, HTTP_409=ErrorOut, HTTP_503=ErrorOut), tags=["models"]
+)
 def ask_for_training(json: PlainTrainingRequest) -> tuple[PlainTrainingOut, int]:
     """Train a candidate from labels; if there are too few, the refusal says what is missing."""
     learning = current_subsystem().learning()
@@ -104,7 +106,7 @@ def ask_for_training(json: PlainTrainingRequest) -> tuple[PlainTrainingOut, int]
 
 
 @blueprint.get("/trainings/<training>")
-@spec.validate(resp=Answers(HTTP_200=PlainTrainingOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_200=PlainTrainingOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["models"])
 def show_training(training: str) -> PlainTrainingOut:
     """One training."""
     return PlainTrainingOut.of(training_job(current_driftwatch().store, training))
@@ -112,7 +114,9 @@ def show_training(training: str) -> PlainTrainingOut:
 
 @blueprint.post("/trainings/<training>/stop")
 @needs("train")
-@spec.validate(resp=Answers(HTTP_202=PlainTrainingOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+@spec.validate(
+    resp=Answers(HTTP_202=PlainTrainingOut, **REFUSED, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["models"]
+)
 def stop_training(training: str) -> tuple[PlainTrainingOut, int]:
     """Cancel a training and discard it; does nothing if it has already ended."""
     return PlainTrainingOut.of(current_driftwatch().stop_training(training, by=person().name)), 202
@@ -121,7 +125,7 @@ def stop_training(training: str) -> tuple[PlainTrainingOut, int]:
 @blueprint.post("/models/<name>/override")
 @needs("override_refusal")
 @spec.validate(
-    resp=Answers(HTTP_200=ModelOut, **REFUSED, HTTP_404=Problem, HTTP_409=Problem, HTTP_503=Problem), tags=["models"]
+    resp=Answers(HTTP_200=ModelOut, **REFUSED, HTTP_404=ErrorOut, HTTP_409=ErrorOut, HTTP_503=ErrorOut), tags=["models"]
 )
 def override_refusal(name: str, json: OverrideIn) -> ModelOut:
     """Allow activating a model that was refused because it finds less than the active one."""

@@ -13,7 +13,7 @@ from app.errors import Conflict
 from app.store.imports import WRONG, CheckedRow, Import, ImportState, Outcome
 from app.transfer import bounds
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import Asked, Problem
+from app.web.api.schemas import Asked, ErrorOut
 from app.web.data.transfer_page import MOST_ITEMS, checked, exported, sent
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
@@ -74,7 +74,7 @@ class ImportOut(BaseModel):
 
 @blueprint.get("/export/<kinds>")
 @needs("export")
-@spec.validate(resp=Answers("HTTP_200", HTTP_503=Problem, **REFUSED), tags=["data"])
+@spec.validate(resp=Answers("HTTP_200", HTTP_503=ErrorOut, **REFUSED), tags=["data"])
 def export(kinds: str, query: ExportQuery) -> Response:
     """Export runs, histograms, models, thresholds, labels, scores, past_scores, problems; several with commas, or all.
 
@@ -88,7 +88,7 @@ def export(kinds: str, query: ExportQuery) -> Response:
 
 @blueprint.get("/good-runs")
 @needs("export")
-@spec.validate(resp=Answers("HTTP_200", HTTP_503=Problem, **REFUSED), tags=["data"])
+@spec.validate(resp=Answers("HTTP_200", HTTP_503=ErrorOut, **REFUSED), tags=["data"])
 def good_runs(query: GoodRunsQuery) -> Response:
     """The numbers of the good runs."""
     runs = run_range(query.runs) if query.runs else None
@@ -98,7 +98,7 @@ def good_runs(query: GoodRunsQuery) -> Response:
 @blueprint.post("/import")
 @needs("import_data")
 @spec.validate(
-    resp=Answers(HTTP_200=ImportOut, HTTP_409=Problem, HTTP_413=Problem, HTTP_503=Problem, **REFUSED), tags=["data"]
+    resp=Answers(HTTP_200=ImportOut, HTTP_409=ErrorOut, HTTP_413=ErrorOut, HTTP_503=ErrorOut, **REFUSED), tags=["data"]
 )
 def import_file(query: ImportQuery) -> ImportOut:
     """Import the file in the request body; existing data is never changed.

@@ -20,7 +20,7 @@ from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch, current_subsystem
 from app.web.shared.fields import Fields, number_in, one_of
 from app.web.shared.item_lists import refuse_wrong
-from app.web.shared.paging import SIZES, Page, read_size
+from app.web.shared.paging import SIZES, ListPage, read_size
 
 MOST_ITEMS = 100_000  # of a run
 FORMAT_WORDS = {"csv": "CSV, in a zip", "jsonl": "JSON Lines", "parquet": "Parquet"}
@@ -98,7 +98,7 @@ def show(import_id: str) -> tuple[str, int]:
     outcome = fields.read("outcome", one_of("outcome", {str(one): one for one in Outcome}), None)
     size = read_size(fields)
     count = found.total(*([outcome] if outcome else Outcome)) if found.waits else 0
-    page = Page.read(fields, size, count)
+    page = ListPage.read(fields, size, count)
     return render_template(
         "data/import.html",
         found=found,

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, render_template, request
 
 from app.accounts import account_name
 from app.domain.items import SCORED, Item, ItemQuery
-from app.domain.labels import Kind, LabelEvent
+from app.domain.labels import EventKind, LabelEvent
 from app.domain.run_numbers import run_number
 from app.store.labels import LabelQuery
 from app.subsystems import Subsystem
@@ -166,7 +166,7 @@ def read_events(fields: Fields) -> LabelQuery:
         by=fields.read("by", account_name, None),
         run=fields.read("run", run_number, None),
         place=read_place(fields),
-        kind=fields.read("kind", one_of("kind", {str(kind): kind for kind in Kind}), None),
+        kind=fields.read("kind", one_of("kind", {str(kind): kind for kind in EventKind}), None),
         since=fields.read("since", moment("since"), None),
         until=fields.read("until", moment("until", ends=True), None),
         withdrawn=fields.read("withdrawn", one_of("withdrawn", YES_OR_NO), None),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.items import Item
-from app.domain.labels import Kind, LabelEvent, LabelState, SkipReason
+from app.domain.labels import EventKind, LabelEvent, LabelState, SkipReason
 from app.domain.strategies import DIRECT, STRATEGY_WORDS
 from app.domain.vocabulary import BAD, GOOD, WHOLE, Answer, by_class
 from app.domain.words import numbers
@@ -16,7 +16,7 @@ from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 
 HIDDEN = "hidden: a second opinion is wanted"
-KIND_WORDS = {Kind.LABEL: "label", Kind.SKIP: "skip", Kind.UNDO: "undo", Kind.RESOLVE: "decision"}
+KIND_WORDS = {EventKind.LABEL: "label", EventKind.SKIP: "skip", EventKind.UNDO: "undo", EventKind.RESOLVE: "decision"}
 REASON_WORDS = {
     SkipReason.NONE: "no reason given",
     SkipReason.UNCLEAR: "unclear",
@@ -60,7 +60,7 @@ class Reader:
         return self._known[event.run, event.place]
 
     def _may_hide(self, event: LabelEvent) -> bool:
-        return event.kind is Kind.LABEL and (event.second or event.blind) and event.by != self._name
+        return event.kind is EventKind.LABEL and (event.second or event.blind) and event.by != self._name
 
     def said(self, item: Item) -> str:
         """The label of an item: "good", "bad: 3, 4", "skipped", "disputed"; "" if there is none."""
@@ -114,9 +114,9 @@ def in_file(answer: Answer) -> str:
 
 def event_words(event: LabelEvent) -> str:
     """An event in words: "bad: 3, 4", "skipped: unclear", "withdrew a label"."""
-    if event.kind is Kind.SKIP:
+    if event.kind is EventKind.SKIP:
         return f"skipped: {REASON_WORDS[event.reason]}"
-    if event.kind is Kind.UNDO:
+    if event.kind is EventKind.UNDO:
         return "withdrew the one before"
     return label_words(event)
 

@@ -47,21 +47,21 @@ def ask(name: str) -> ResponseReturnValue:
 @blueprint.get("/<other>/<picture>.svg")
 def picture(name: str, other: str, picture: str) -> Response:
     """A picture of the comparison with another model."""
-    kept = current_driftwatch().store.comparisons.get((name, other))
-    if kept is None or picture not in kept.pictures:
+    stored = current_driftwatch().store.comparisons.get((name, other))
+    if stored is None or picture not in stored.pictures:
         raise NotFound(f"There is no picture {picture!r} of {name} beside {other}.")
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-    return Response(kept.pictures[picture], mimetype="image/svg+xml", headers=headers)
+    return Response(stored.pictures[picture], mimetype="image/svg+xml", headers=headers)
 
 
 @blueprint.get("/<other>/comparison.json")
 def figures(name: str, other: str) -> Response:
     """All figures behind the tables and the pictures."""
-    kept = current_driftwatch().store.comparisons.get((name, other))
-    if kept is None:
+    stored = current_driftwatch().store.comparisons.get((name, other))
+    if stored is None:
         raise NotFound(f"The models {name} and {other} were not compared.")
     headers = {"Content-Disposition": f'attachment; filename="{name}_{other}.json"'}
-    return Response(kept.figures, mimetype="application/json", headers=headers)
+    return Response(stored.figures, mimetype="application/json", headers=headers)
 
 
 def _page(name: str, given: Fields) -> tuple[str, int]:
@@ -72,7 +72,7 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
     other = given.given.get("with", usual)
     if other and other != name:
         driftwatch.models.get(other)
-    kept = driftwatch.store.comparisons.get((name, other))
+    stored = driftwatch.store.comparisons.get((name, other))
     job = driftwatch.last_comparison(name, other)
     own = plain_pages.own()
     shown = {
@@ -80,11 +80,11 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
         "other": other,
         "others": [(one, one) for one in others],
         "fields": given,
-        "kept": kept,
+        "stored": stored,
         "under_way": job if job and job.active else None,
-        "failed": why_failed(job, kept),
+        "failed": why_failed(job, stored),
         "usual_runs": USUAL_RUNS,
         "cannot": current_subsystem().learning().cannot,
-        **(own.of_comparison(kept.figures) if kept else {}),
+        **(own.of_comparison(stored.figures) if stored else {}),
     }
     return render_template(f"{own.templates}/comparison.html", **shown), given.status

@@ -17,7 +17,7 @@ from app.ml import cards
 from app.ml.models import SHIFTER, Card, Threshold
 from app.pictures import POLICY
 from app.registry import USES
-from app.store.figures import KeptFigures
+from app.store.figures import StoredFigures
 from app.web.models import plain_pages
 from app.web.models.training_form import form_and_trainings
 from app.web.shared.access import needs, person
@@ -153,19 +153,19 @@ def set_threshold(name: str) -> ResponseReturnValue:
 @blueprint.get("/<name>/<picture>.svg")
 def picture(name: str, picture: str) -> Response:
     """A picture of the evaluation."""
-    kept = _kept(name)
-    if picture not in kept.pictures:
-        raise NotFound(f"There is no picture {picture!r} of {name}; there are: {', '.join(kept.pictures) or 'none'}.")
+    stored = _stored(name)
+    if picture not in stored.pictures:
+        raise NotFound(f"There is no picture {picture!r} of {name}; there are: {', '.join(stored.pictures) or 'none'}.")
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
     headers["Content-Disposition"] = f'inline; filename="{name}_{picture}.svg"'
-    return Response(kept.pictures[picture], mimetype="image/svg+xml", headers=headers)
+    return Response(stored.pictures[picture], mimetype="image/svg+xml", headers=headers)
 
 
 @blueprint.get("/<name>/evaluation.json")
 def figures(name: str) -> Response:
     """All figures behind the tables and the pictures."""
     headers = {"Content-Disposition": f'attachment; filename="{name}_evaluation.json"'}
-    return Response(_kept(name).figures, mimetype="application/json", headers=headers)
+    return Response(_stored(name).figures, mimetype="application/json", headers=headers)
 
 
 @blueprint.get("/<name>/thresholds")
@@ -210,17 +210,17 @@ def retire(name: str) -> ResponseReturnValue:
     return redirect(url_for(".show", name=name), 303)
 
 
-def _kept(name: str) -> KeptFigures:
+def _stored(name: str) -> StoredFigures:
     """The stored evaluation of a model.
 
     Raises:
         NotFound: there is no such model, or no evaluation.
     """
     current_driftwatch().models.get(name)
-    kept = current_driftwatch().store.models.evaluation(name)
-    if kept is None:
+    stored = current_driftwatch().store.models.evaluation(name)
+    if stored is None:
         raise NotFound(f"The model {name} was not evaluated: flask evaluate-model {name} --keep does it.")
-    return kept
+    return stored
 
 
 def _page(name: str, given: Fields) -> tuple[str, int]:
@@ -243,10 +243,10 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
         "active": driftwatch.model,
         "outlook": driftwatch.reevaluations.outlook(name),
         "bad_from": driftwatch.models.bad_from(name),
-        "kept": known.kept,
-        "evaluating": job if job and job.active else None,
-        "evaluation_failed": why_failed(job, known.kept),
-        "pictures": [(one, one) for one in known.kept.pictures] if known.kept else [],
+        "stored": known.stored,
+        "evaluation_job": job if job and job.active else None,
+        "evaluation_failed": why_failed(job, known.stored),
+        "pictures": [(one, one) for one in known.stored.pictures] if known.stored else [],
         "cannot": current_subsystem().learning().cannot,
         "state_of": _state_of,
         **own.of_model(known, given),
@@ -254,9 +254,9 @@ def _page(name: str, given: Fields) -> tuple[str, int]:
     return render_template(f"{own.templates}/model.html", **shown), given.status
 
 
-def why_failed(job: Job | None, kept: KeptFigures | None) -> str:
+def why_failed(job: Job | None, stored: StoredFigures | None) -> str:
     """Why the last attempt to compute figures failed; empty if it did not fail, or if there are newer figures."""
-    if job is None or job.state is not JobState.FAILED or (kept and kept.at > job.ended_at):
+    if job is None or job.state is not JobState.FAILED or (stored and stored.at > job.ended_at):
         return ""
     return job.why
 

@@ -86,7 +86,7 @@ def _figures(figures: str) -> dict[str, Any]:
 
 
 def _of_model(known: Any, given: Fields) -> dict[str, Any]:
-    return _figures(known.kept.figures) if known.kept else {}
+    return _figures(known.stored.figures) if known.stored else {}
 
 
 def _of_training(job: Job) -> dict[str, Any]:

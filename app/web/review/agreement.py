@@ -11,7 +11,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from app.domain.items import SCORED, ItemQuery
-from app.domain.labels import Kind, standing
+from app.domain.labels import EventKind, standing
 from app.domain.run_numbers import run_number
 from app.domain.shift_summary import Dispute
 from app.domain.vocabulary import GOOD, Answer
@@ -132,6 +132,6 @@ def disputes(driftwatch: Driftwatch, skip: int, limit: int) -> list[Dispute]:
     said = driftwatch.store.labels.of_items((item.run, item.place) for item in items)
     for item in items:
         events = standing(said[item.run, item.place])
-        answers = {event.by: dict(event.said) for event in events if event.kind is Kind.LABEL}
+        answers = {event.by: dict(event.said) for event in events if event.kind is EventKind.LABEL}
         found.append(Dispute(item.run, item.place, sorted(answers.items(), key=itemgetter(0)), item))
     return found

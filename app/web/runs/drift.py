@@ -17,12 +17,12 @@ from app.store.runs import Runs
 from app.web.runs.drift_pictures import over_runs
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch, current_subsystem
-from app.web.shared.cache import kept
+from app.web.shared.cache import cache
 from app.web.shared.csv_file import in_batches, table_file
 from app.web.shared.fields import Fields, read_scheme
 from app.web.shared.item_lists import files, query_without, refuse_wrong
 from app.web.shared.ordering import read_sort
-from app.web.shared.paging import SIZES, Page, read_size
+from app.web.shared.paging import SIZES, ListPage, read_size
 
 MOST_DRAWN = 500  # runs in a picture, the newest in the range: more would be indistinguishable
 MOST_PICTURES = 16  # cached in memory, 0.1 MB each
@@ -58,7 +58,7 @@ def index() -> tuple[str, int]:
     runs, model = driftwatch.store.runs, driftwatch.model
     size = read_size(fields)
     count = 0 if fields.errors else runs.count_with_drift(first, last)
-    page = Page.read(fields, size, count)
+    page = ListPage.read(fields, size, count)
     listed = [] if fields.errors else runs.with_drift(first, last, page.skip, page.size + 1, sort, descending)
     newest_first = sort == "number" and descending
     return render_template(
@@ -117,7 +117,7 @@ def picture(name: str) -> ResponseReturnValue:
     changes = {i: after for i, (before, after) in enumerate(pairwise(models), 1) if before != after}
     levels = (LITTLE, CHANGED) if name == "stability" else ()
     shown = (title, label, [number for number, _ in measured], values, changes, levels, scheme)
-    svg = kept("drift_pictures", MOST_PICTURES).get(repr(shown), lambda: over_runs(*shown))
+    svg = cache("drift_pictures", MOST_PICTURES).get(repr(shown), lambda: over_runs(*shown))
     response = Response(svg, mimetype="image/svg+xml", headers={"Content-Security-Policy": POLICY})
     response.headers |= {"Cache-Control": "no-cache", "Content-Disposition": f'inline; filename="drift_{name}.svg"'}
     response.add_etag()

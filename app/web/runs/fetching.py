@@ -18,7 +18,7 @@ from app.web.shared.application import current_driftwatch
 from app.web.shared.display import STATE_WORDS
 from app.web.shared.fields import Fields, number_in, one_of
 from app.web.shared.ordering import read_sort
-from app.web.shared.paging import SIZES, Page, read_size
+from app.web.shared.paging import SIZES, ListPage, read_size
 
 MOST_MISSING = 50  # items listed below a run; the list of scores has all of them
 
@@ -73,7 +73,7 @@ def _page(written: str = "", error: str = "", status: int = 200) -> tuple[str, i
     size = read_size(fields)
     runs = current_driftwatch().store.runs
     count = runs.count(state)
-    page = Page.read(fields, size, count)
+    page = ListPage.read(fields, size, count)
     found = [] if fields.errors else runs.find(state, sort, descending, page.skip, page.size)
     note = {name: fields.read(name, number_in(name, range(10_000)), 0) for name in ("queued", "complete")}
     return render_template(

@@ -8,7 +8,7 @@ from app.domain.run_numbers import run_number
 from app.domain.runs import RunState
 from app.errors import InvalidInput, NotFound
 from app.web.labels.label_words import reader_of
-from app.web.runs.run_page import elsewhere
+from app.web.runs.run_page import in_other_subsystems
 from app.web.runs.run_report import RunReport
 from app.web.shared.application import current_driftwatch
 from app.web.shared.fields import Fields
@@ -47,7 +47,7 @@ def index() -> tuple[str, int]:
         if picture and report and report.items
         else None,
         any_items=bool(report and report.items),
-        elsewhere=elsewhere(run.number) if run else [],
+        in_other_subsystems=in_other_subsystems(run.number) if run else [],
         worst=report.bad[:WORST] if report else [],
         counts=report.counts if report else {},
         any_runs=bool(recent or busy) or runs.any(),

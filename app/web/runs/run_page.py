@@ -54,7 +54,7 @@ def show(run: str) -> tuple[str, int]:
         picture=picture,
         map=picture.make(made.run, made.items, view, reader_of(), made) if picture and made.items else None,
         view=view,
-        elsewhere=elsewhere(number),
+        in_other_subsystems=in_other_subsystems(number),
         shown=made.bad if everything else made.bad[:PICTURES],
         may_be_fetched=made.run.origin == driftwatch.origin,
         beside=runs.beside(number),
@@ -63,7 +63,7 @@ def show(run: str) -> tuple[str, int]:
     ), fields.status
 
 
-def elsewhere(number: int) -> list[tuple[Subsystem, Run]]:
+def in_other_subsystems(number: int) -> list[tuple[Subsystem, Run]]:
     """The runs with this number in the other subsystems."""
     driftwatch, found = current_driftwatch(), []
     for subsystem in subsystems():

@@ -12,7 +12,7 @@ from flask import current_app
 T = TypeVar("T")
 
 
-class Kept:
+class Cache:
     """The last `most` values, by key. A key must change whenever its value would."""
 
     def __init__(self, most: int) -> None:
@@ -30,6 +30,6 @@ class Kept:
         return made
 
 
-def kept(name: str, most: int) -> Kept:
+def cache(name: str, most: int) -> Cache:
     """The cache of one kind of values in the current application."""
-    return current_app.extensions.setdefault(f"kept_{name}", Kept(most))
+    return current_app.extensions.setdefault(f"cache_{name}", Cache(most))

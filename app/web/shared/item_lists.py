@@ -20,7 +20,7 @@ from app.web.shared.csv_file import in_batches, table_file
 from app.web.shared.display import own_query
 from app.web.shared.fields import Fields, fraction, number_in, one_of
 from app.web.shared.ordering import read_sort
-from app.web.shared.paging import SIZES, Page, read_size
+from app.web.shared.paging import SIZES, ListPage, read_size
 
 MOST_COLUMNS = 16  # items with more parts have no part columns in lists
 MOST_CHOICES = 40  # a key with more values is typed instead of selected
@@ -107,7 +107,7 @@ class ItemList:
         )
 
 
-def read_page(fields: Fields, count: Callable[[int], int]) -> tuple[int, Page, bool]:
+def read_page(fields: Fields, count: Callable[[int], int]) -> tuple[int, ListPage, bool]:
     """The page of the address: its size, the page itself, and whether there are more rows than can be paged through.
 
     Args:
@@ -115,9 +115,9 @@ def read_page(fields: Fields, count: Callable[[int], int]) -> tuple[int, Page, b
     """
     size = read_size(fields)
     rows = 0 if fields.errors else count(MOST_PAGED)
-    page = Page(1, size, min(rows, MOST_PAGED))
+    page = ListPage(1, size, min(rows, MOST_PAGED))
     if not fields.errors:
-        page = Page.read(fields, size, page.count)
+        page = ListPage.read(fields, size, page.count)
     return size, page, rows > MOST_PAGED
 
 

@@ -12,7 +12,7 @@ SIZES = (20, 50, 100)
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """One page of a list of `count` rows; pages are numbered from 1, and there is always a first."""
 
     number: int
@@ -20,15 +20,15 @@ class Page:
     count: int
 
     @classmethod
-    def of(cls, number: str, size: int, count: int) -> Page:
+    def of(cls, number: str, size: int, count: int) -> ListPage:
         """Return the requested page.
 
         Raises:
             InvalidInput: there is no such page.
 
-        >>> Page.of("3", 20, 45).rows
+        >>> ListPage.of("3", 20, 45).rows
         (41, 45)
-        >>> Page.of("4", 20, 45)
+        >>> ListPage.of("4", 20, 45)
         Traceback (most recent call last):
         ...
         app.errors.InvalidInput: page is 4, but must be a whole number from 1 to 3.
@@ -39,7 +39,7 @@ class Page:
         return cls(wanted, size, count)
 
     @classmethod
-    def read(cls, fields: Fields, size: int, count: int) -> Page:
+    def read(cls, fields: Fields, size: int, count: int) -> ListPage:
         """The page of an address; the first one if the address is invalid."""
         return fields.read("page", lambda text: cls.of(text, size, count), cls(1, size, count))
 
@@ -60,9 +60,9 @@ class Page:
     def nearby(self) -> list[int | None]:
         """The pages to link to: the first, the last and the neighbours of this one; None for a gap.
 
-        >>> Page(5, 20, 200).nearby
+        >>> ListPage(5, 20, 200).nearby
         [1, None, 4, 5, 6, None, 10]
-        >>> Page(1, 20, 45).nearby
+        >>> ListPage(1, 20, 45).nearby
         [1, 2, 3]
         """
         wanted = sorted({1, self.number - 1, self.number, self.number + 1, self.pages} & set(range(1, self.pages + 1)))

@@ -60,7 +60,7 @@ def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json:
     To nested subsets of the labelled chambers of the training part; measured on those of the test part. MODEL must not
     have learnt from labels. Changes nothing.
     """
-    from app.ml.split import Part
+    from app.ml.split import Split
     from app.subsystems.dt.learning import learning_curve as curve
     from app.subsystems.dt.learning.evaluation_tables import aligned
     from app.subsystems.dt.learning.labelled_items import counts_of, labelled_items, require_enough
@@ -68,8 +68,10 @@ def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json:
     acting(driftwatch, "view")
     labels = labelled_items(driftwatch.store, Choice.of(runs))
     counts = counts_of(labels.items)
-    require_enough(counts, driftwatch.store, {Part.TRAINING: curve.FIRST, Part.TEST: 1})
-    training, test = ([(one.occupancy, one.targets) for one in labels.of(part)] for part in (Part.TRAINING, Part.TEST))
+    require_enough(counts, driftwatch.store, {Split.TRAINING: curve.FIRST, Split.TEST: 1})
+    training, test = (
+        [(one.occupancy, one.targets) for one in labels.of(part)] for part in (Split.TRAINING, Split.TEST)
+    )
     scorer = driftwatch.models.scorer(name)
     points = curve.learning_curve(scorer, training, test, report=lambda line: click.echo(line, err=True))
     if as_json:
@@ -81,7 +83,7 @@ def learning_curve(driftwatch: Driftwatch, name: str | None, runs: str, as_json:
         [f"{p.labels:,}", f"{p.found:.1%}", f"{p.found_least:.1%}–{p.found_most:.1%}", f"{p.area:.4f}"] for p in points
     ]
     click.echo(aligned(header, rows))
-    tested = counts[Part.TEST]
+    tested = counts[Split.TEST]
     click.echo(f"measured on {tested.bad:,} bad and {tested.good:,} good layers of the test part")
     if points[0].found_least == 1:
         click.echo("all of them are found without any label: only other labels of the test part can tell more")

@@ -27,7 +27,7 @@ class Known(cards.Known):
 
     @cached_property
     def evaluation(self) -> Evaluation | None:
-        return Evaluation.readable(self.kept.figures) if self.kept else None
+        return Evaluation.readable(self.stored.figures) if self.stored else None
 
     @cached_property
     def method(self) -> Method | None:
@@ -138,7 +138,7 @@ def _figures(known: Known) -> list[str]:
     found = known.evaluation.simulated
     lines += [
         "",
-        f"Evaluated {when(known.kept.at)} by {known.kept.by}: {found.chambers:,} simulated chambers, simulator ",
+        f"Evaluated {when(known.stored.at)} by {known.stored.by}: {found.chambers:,} simulated chambers, simulator ",
     ]
     lines[-1] += f"version {known.evaluation.simulator_version}, seed {known.evaluation.seed}; intervals of 95 %."
     shares = [

@@ -89,7 +89,7 @@ TRAINING_ONLY = ("_initializer", "_regularizer", "_constraint")  # suffixes of k
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _LayerType:
     """A supported type of layer, and the allowed contents of its config.
 
     Attributes:
@@ -119,12 +119,12 @@ def _norm_weights(settings: dict[str, Any], taken: Shape) -> dict[str, Shape]:
     return {name: (taken[settings.get("axis", -1)],) for name, there in names.items() if there}
 
 
-_POOLING = _Kind({"pool_size": WHOLE, "strides": _or_none(WHOLE), "padding": PADDING, "data_format": LAST}, rank=3)
-_GLOBAL_POOLING = _Kind({"data_format": LAST, "keepdims": SWITCH}, rank=3)
+_POOLING = _LayerType({"pool_size": WHOLE, "strides": _or_none(WHOLE), "padding": PADDING, "data_format": LAST}, rank=3)
+_GLOBAL_POOLING = _LayerType({"data_format": LAST, "keepdims": SWITCH}, rank=3)
 KINDS = {
-    "InputLayer": _Kind({"sparse": _one_of(False), "ragged": _one_of(False)}),
-    "Reshape": _Kind({"target_shape": _Setting("a list of whole numbers", _target)}),
-    "Conv1D": _Kind(
+    "InputLayer": _LayerType({"sparse": _one_of(False), "ragged": _one_of(False)}),
+    "Reshape": _LayerType({"target_shape": _Setting("a list of whole numbers", _target)}),
+    "Conv1D": _LayerType(
         {key: WHOLE for key in ("filters", "kernel_size", "strides", "dilation_rate", "groups")}
         | {"padding": _one_of("valid", "same", "causal"), "data_format": LAST, "use_bias": SWITCH}
         | {"activation": ACTIVATION},
@@ -135,12 +135,12 @@ KINDS = {
     "AveragePooling1D": _POOLING,
     "GlobalMaxPooling1D": _GLOBAL_POOLING,
     "GlobalAveragePooling1D": _GLOBAL_POOLING,
-    "Flatten": _Kind({"data_format": LAST}),
-    "Dense": _Kind({"units": WHOLE, "activation": ACTIVATION, "use_bias": SWITCH}, weights=_dense_weights),
-    "Dropout": _Kind({"rate": NUMBER, "noise_shape": UNREAD, "seed": UNREAD}),
-    "Activation": _Kind({"activation": ACTIVATION}),
-    "ReLU": _Kind({"max_value": _or_none(NUMBER), "negative_slope": NUMBER, "threshold": NUMBER}),
-    "BatchNormalization": _Kind(
+    "Flatten": _LayerType({"data_format": LAST}),
+    "Dense": _LayerType({"units": WHOLE, "activation": ACTIVATION, "use_bias": SWITCH}, weights=_dense_weights),
+    "Dropout": _LayerType({"rate": NUMBER, "noise_shape": UNREAD, "seed": UNREAD}),
+    "Activation": _LayerType({"activation": ACTIVATION}),
+    "ReLU": _LayerType({"max_value": _or_none(NUMBER), "negative_slope": NUMBER, "threshold": NUMBER}),
+    "BatchNormalization": _LayerType(
         {"axis": _Setting("one axis", _axis), "momentum": NUMBER, "epsilon": NUMBER, "center": SWITCH, "scale": SWITCH},
         weights=_norm_weights,
     ),

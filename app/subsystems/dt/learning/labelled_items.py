@@ -18,12 +18,12 @@ import numpy as np
 
 from app.domain.items import Item
 from app.domain.judgement import Verdict
-from app.domain.labels import Kind, LabelEvent, LabelState, independent_labels, project, standing
+from app.domain.labels import EventKind, LabelEvent, LabelState, independent_labels, project, standing
 from app.domain.run_numbers import run_range
 from app.domain.strategies import DIRECT, Strategy
 from app.errors import InvalidInput, TooFewLabels
 from app.ml.models import Composition, PartCount
-from app.ml.split import BLOCK, SPLIT, Part, is_test_run, part_of
+from app.ml.split import BLOCK, SPLIT, Split, is_test_run, part_of
 from app.store import Store
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
@@ -32,7 +32,7 @@ from app.subsystems.dt.preprocess import layer_bins
 from app.subsystems.dt.verdict import judge_before
 
 # Per part: with fewer, its figures are mostly chance.
-LEAST_ITEMS = {Part.TRAINING: 20, Part.VALIDATION: 5, Part.TEST: 5}
+LEAST_ITEMS = {Split.TRAINING: 20, Split.VALIDATION: 5, Split.TEST: 5}
 LEAST_BAD = LEAST_GOOD = 3  # layers of each part
 
 NO_HISTOGRAM, ELSEWHERE = "no histogram", "run and chamber in different parts"  # why items are left out
@@ -101,7 +101,7 @@ class Labelled:
     place: Any
     state: LabelState
     bad: Mapping[int, float]
-    part: Part | None
+    part: Split | None
     strategy: str
     drawn: bool
     people: tuple[str, ...]
@@ -142,7 +142,7 @@ class LabelledSet:
     items: tuple[LabelledItem, ...]
     composition: Composition
 
-    def of(self, part: Part) -> list[LabelledItem]:
+    def of(self, part: Split) -> list[LabelledItem]:
         return [item for item in self.items if item.part is part]
 
 
@@ -158,7 +158,7 @@ class Outlook:
     """
 
     labelled: int
-    counts: Mapping[Part, PartCount]
+    counts: Mapping[Split, PartCount]
     left_out: Mapping[str, int]
     layers_left_out: int
 
@@ -231,7 +231,7 @@ def labelled_items(store: Store, choice: Choice, path: Path | None = None) -> La
 
 
 def require_enough(
-    counts: Mapping[Part, PartCount], store: Store, least_items: Mapping[Part, int] = LEAST_ITEMS
+    counts: Mapping[Split, PartCount], store: Store, least_items: Mapping[Split, int] = LEAST_ITEMS
 ) -> None:
     """Refuse to train if a part has too few labels, or none of a class.
 
@@ -259,9 +259,9 @@ def require_enough(
         raise TooFewLabels(f"Too few labels: {'; '.join(missing)}.")
 
 
-def counts_of(labels: Sequence[Labelled]) -> dict[Part, PartCount]:
+def counts_of(labels: Sequence[Labelled]) -> dict[Split, PartCount]:
     """The contents of each part, by label: all layers of `Labelled`, and those for a network of `LabelledItem`."""
-    return {part: _count([one for one in labels if one.part is part]) for part in Part}
+    return {part: _count([one for one in labels if one.part is part]) for part in Split}
 
 
 def _set_aside(store: Store) -> frozenset[int]:
@@ -293,7 +293,7 @@ def _state(events: Sequence[LabelEvent]) -> LabelState | None:
 def _labelled(
     store: Store, run: int, place: Any, events: Sequence[LabelEvent], state: LabelState, first_run: int
 ) -> Labelled:
-    first = next(event for event in standing(events) if event.kind in (Kind.LABEL, Kind.RESOLVE))
+    first = next(event for event in standing(events) if event.kind in (EventKind.LABEL, EventKind.RESOLVE))
     answers = _answers(events, state)
     return Labelled(
         run=run,
@@ -312,7 +312,7 @@ def _answers(events: Sequence[LabelEvent], state: LabelState) -> dict[str, tuple
     if state is not LabelState.DISPUTED:
         evaluation = project(events).evaluation
         return {evaluation["by"]: tuple(evaluation["bad"])}
-    last = {event.by: event.bad for event in standing(events) if event.kind is Kind.LABEL}
+    last = {event.by: event.bad for event in standing(events) if event.kind is EventKind.LABEL}
     return {event.by: last[event.by] for event in independent_labels(events)}
 
 
@@ -443,18 +443,18 @@ def _digest(items: Sequence[LabelledItem]) -> str:
     return digest.hexdigest()
 
 
-def _where(part: Part, store: Store) -> str:
+def _where(part: Split, store: Store) -> str:
     """Which labels count for a part."""
 
     def counts(run: int) -> bool:
-        return is_test_run(run) == (part is Part.TEST)
+        return is_test_run(run) == (part is Split.TEST)
 
     runs = [run.number for run in store.runs.find(limit=_LOOKED_AT, together=True)]
     those = [str(run) for run in runs if counts(run)][:_NAMED_RUNS]
     if those:
         which = {
-            Part.VALIDATION: " of every fifth chamber",
-            Part.TEST: " of chambers not labelled in other runs before",
+            Split.VALIDATION: " of every fifth chamber",
+            Split.TEST: " of chambers not labelled in other runs before",
         }
         return f"labels of the run{'s' * (len(those) > 1)} {', '.join(those)} count there{which.get(part, '')}"
     near = max(runs, default=0)

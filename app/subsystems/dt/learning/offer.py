@@ -12,8 +12,8 @@ from app.domain.models import Model
 from app.domain.runs import RunState
 from app.domain.thresholds import SetThreshold
 from app.ml.models import Card
-from app.ml.split import Part
-from app.store.figures import KeptFigures
+from app.ml.split import Split
+from app.store.figures import StoredFigures
 from app.subsystems.dt.learning import cards, drift
 from app.subsystems.dt.learning.candidate import Order, Plan, make
 from app.subsystems.dt.learning.evaluation_task import CHAMBERS, Evaluating
@@ -77,8 +77,10 @@ class LearningOfChambers:
         return Explainer(scorer)
 
     @staticmethod
-    def known(model: Model, card: Card, thresholds: Sequence[SetThreshold], kept: KeptFigures | None) -> cards.Known:
-        return cards.Known(model, card, thresholds, kept)
+    def known(
+        model: Model, card: Card, thresholds: Sequence[SetThreshold], stored: StoredFigures | None
+    ) -> cards.Known:
+        return cards.Known(model, card, thresholds, stored)
 
     @staticmethod
     def convert(file: Path, name: str, parent: Path) -> Path:
@@ -122,9 +124,9 @@ class LearningOfChambers:
                 one.run,
                 one.occupancy,
                 one.targets,
-                tested=one.part is Part.TEST,
+                tested=one.part is Split.TEST,
                 drawn=one.drawn,
-                training=one.part is Part.TRAINING,
+                training=one.part is Split.TRAINING,
             )
             for one in labels.items
         ]

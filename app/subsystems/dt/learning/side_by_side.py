@@ -36,11 +36,11 @@ MOST_OF_RUN = 40  # chambers of a run that change
 CELLS = ("found", "missed", "false alarms", "passed")  # bad layers called bad and good, then good layers
 
 
-class _Part(BaseModel):
+class _Figures(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Where(_Part):
+class Where(_Figures):
     """A chamber of a run."""
 
     run: int
@@ -49,7 +49,7 @@ class Where(_Part):
     sector: int
 
 
-class Cell(_Part):
+class Cell(_Figures):
     """A cell of a confusion matrix.
 
     Attributes:
@@ -65,7 +65,7 @@ class Cell(_Part):
     more: int
 
 
-class Matrix(_Part):
+class Matrix(_Figures):
     """A model's confusion matrix at its threshold, in the order of `CELLS`."""
 
     model: str
@@ -73,7 +73,7 @@ class Matrix(_Part):
     cells: tuple[Cell, ...]
 
 
-class Estimate(_Part):
+class Estimate(_Figures):
     """A model's rates on chambers drawn at random, as they occur in runs.
 
     Attributes:
@@ -86,7 +86,7 @@ class Estimate(_Part):
     found: Interval | None
 
 
-class FrozenSet(_Part):
+class FrozenSet(_Figures):
     """One set of chambers.
 
     Attributes:
@@ -100,7 +100,7 @@ class FrozenSet(_Part):
     estimates: tuple[Estimate, ...] = ()
 
 
-class Layer(_Part):
+class Layer(_Figures):
     """A noteworthy layer; `label`: whether people called it bad, None if unlabelled."""
 
     where: Where
@@ -109,7 +109,7 @@ class Layer(_Part):
     label: bool | None
 
 
-class Change(_Part):
+class Change(_Figures):
     """The changes in one run: chambers with the layers that would become bad, or no longer be."""
 
     run: int
@@ -120,7 +120,7 @@ class Change(_Part):
     more: int
 
 
-class SideBySide(_Part):
+class SideBySide(_Figures):
     """The whole comparison; `models` in the order of all pairs: the one in question, then the other.
 
     Attributes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.ml.backend import keras
-from app.ml.split import Part
+from app.ml.split import Split
 from app.subsystems.dt.learning.fitting import Epoch, fit, log_odds, seeded
 from app.subsystems.dt.learning.labelled_items import LabelledSet
 from app.subsystems.dt.learning.networks import Architecture, Recipe
@@ -84,7 +84,7 @@ def teach(
     recipe: Recipe,
     seed: int,
     simulated: tuple[Sample, Sample],
-    real: Mapping[Part, Sample],
+    real: Mapping[Split, Sample],
     simulated_weight: float,
     report: Callable[[str], None],
     after_epoch: Callable[[Epoch], None],
@@ -104,7 +104,7 @@ def teach(
         recipe, epochs=max(2, round(EPOCHS * recipe.epochs)), learning_rate=LEARNING_RATE * recipe.learning_rate
     )
     rarer = _odds(shown, shown.weights) / _odds(shown)
-    labelled = joined([real[Part.TRAINING], real[Part.VALIDATION]])
+    labelled = joined([real[Split.TRAINING], real[Split.VALIDATION]])
     to_learn, bad_weight = balanced(labelled)
 
     def settle(some: Sample) -> Sample:
@@ -120,8 +120,8 @@ def teach(
         network,
         again if goes_on else recipe,
         seed,
-        mixed(_certain(shown), balanced(real[Part.TRAINING])[0], simulated_weight),
-        mixed(_certain(validation), real[Part.VALIDATION], simulated_weight),
+        mixed(_certain(shown), balanced(real[Split.TRAINING])[0], simulated_weight),
+        mixed(_certain(validation), real[Split.VALIDATION], simulated_weight),
         report,
         after_epoch,
     )

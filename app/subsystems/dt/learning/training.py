@@ -36,7 +36,7 @@ from app.ml.models import (
     is_name,
     sha256,
 )
-from app.ml.split import Part
+from app.ml.split import Split
 from app.subsystems.dt.faults import FAULTS
 from app.subsystems.dt.learning.fitting import Epoch, fit, log_odds, scores, seeded
 from app.subsystems.dt.learning.networks import BAD, Architecture, architecture
@@ -104,15 +104,15 @@ def train(
     more: dict[str, Any] = {}
     if taught:
         real = {}
-        for part in Part:
+        for part in Split:
             items = taught.labelled.of(part)
             report(f"labelled, {part}: {len(items)} chambers")
-            real[part] = labelled_sample(kind, items) if part is Part.TEST else varied_sample(kind, items, seed)
+            real[part] = labelled_sample(kind, items) if part is Split.TEST else varied_sample(kind, items, seed)
         network, known = beginning(kind, taught.active, seed)
         simulated, weight = (shown, validation), taught.simulated_weight
         lesson = teach(network, bool(known), kind.recipe, seed, simulated, real, weight, report, after_epoch)
         shown, ordinary, test = lesson.shown, lesson.settle(ordinary), lesson.settle(test)
-        labelled_test = real[Part.TEST]
+        labelled_test = real[Split.TEST]
         more = {
             "labels": taught.labelled.composition,
             "simulated_weight": weight,

@@ -13,7 +13,7 @@ from app.domain.run_numbers import run_number
 from app.store.past_scores import PastScore
 from app.subsystems.dt.web.chamber_page import chamber_at
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import Problem, ScoresOut
+from app.web.api.schemas import ErrorOut, ScoresOut
 from app.web.labels.label_words import reader_of
 from app.web.shared.application import current_driftwatch
 
@@ -76,7 +76,7 @@ class ScoresByModelOut(BaseModel):
 
 @blueprint.get("/runs/<run>/chambers/<wheel>/<sector>/<station>/scores")
 @spec.validate(
-    resp=Answers(HTTP_200=ScoresByModelOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["chambers"]
+    resp=Answers(HTTP_200=ScoresByModelOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut, **REFUSED), tags=["chambers"]
 )
 def list_scores_by_model(run: str, wheel: str, sector: str, station: str) -> ScoresByModelOut:
     """The scores of one chamber by every model: first the ones shown on pages, then the others, newest first."""
@@ -90,7 +90,7 @@ def list_scores_by_model(run: str, wheel: str, sector: str, station: str) -> Sco
 
 
 @blueprint.get("/runs/<run>/chambers/<wheel>/<sector>/<station>")
-@spec.validate(resp=Answers(HTTP_200=ChamberOut, HTTP_404=Problem, HTTP_503=Problem), tags=["chambers"])
+@spec.validate(resp=Answers(HTTP_200=ChamberOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["chambers"])
 def show_chamber(run: str, wheel: str, sector: str, station: str) -> ChamberOut:
     """One chamber of a run: occupancy, scores, verdicts; layer 1 first."""
     item = current_driftwatch().store.items.get(run_number(run), chamber_at(wheel, sector, station))

@@ -17,7 +17,7 @@ from app.domain.run_numbers import run_number
 from app.store.influences import Explained
 from app.subsystems.dt.web.chamber_page import chamber_at
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import Asked, Problem
+from app.web.api.schemas import Asked, ErrorOut
 from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.csv_file import csv_file
@@ -26,7 +26,7 @@ blueprint = Blueprint("influence", __name__)
 
 DIGITS = 6  # decimals of an influence; smaller values are negligible
 AGAIN_SECONDS = 1  # polling interval for clients
-ANSWERS = {**REFUSED, "HTTP_404": Problem, "HTTP_500": Problem, "HTTP_503": Problem}
+ANSWERS = {**REFUSED, "HTTP_404": ErrorOut, "HTTP_500": ErrorOut, "HTTP_503": ErrorOut}
 ADDRESS = "/runs/<run>/chambers/<wheel>/<sector>/<station>"
 
 

@@ -32,7 +32,7 @@ from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
 from app.web.shared.display import own_query
 from app.web.shared.fields import Fields
-from app.web.shared.paging import Page, read_size
+from app.web.shared.paging import ListPage, read_size
 
 SIZES = (24, 48, 96)  # pictures per page
 PLACE = "/eval/<run>/<wheel>/<sector>/<station>/influence"
@@ -91,7 +91,7 @@ def _list(run: int, model: str, method: Method, size: int, given: Fields) -> dic
         return {"coming": not failed, "failed": failed, "done": done, "total": total}
     influences = driftwatch.store.influences
     count = influences.count(run, model, method)
-    page = Page.read(given, size, count)
+    page = ListPage.read(given, size, count)
     found = influences.largest(run, model, method, page.skip, page.size)
     return {"coming": False, "page": page, "pictures": found, "total": total}
 
@@ -100,7 +100,7 @@ def _list(run: int, model: str, method: Method, size: int, given: Fields) -> dic
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _InfluenceQuery:
     """The request in an address."""
 
     item: Item
@@ -108,7 +108,7 @@ class _Wanted:
     method: Method
 
     @classmethod
-    def read(cls, run: str, wheel: str, sector: str, station: str) -> _Wanted:
+    def read(cls, run: str, wheel: str, sector: str, station: str) -> _InfluenceQuery:
         """
         Raises:
             InvalidInput, NotFound: there is no such chamber; says what is allowed.
@@ -139,7 +139,7 @@ class _Wanted:
 @blueprint.get(f"{PLACE}/")
 def overlay(run: str, wheel: str, sector: str, station: str) -> str:
     """The overlay on a chamber's map and the text below it, for the script of the page."""
-    wanted = _Wanted.read(run, wheel, sector, station)
+    wanted = _InfluenceQuery.read(run, wheel, sector, station)
     item = wanted.item
     context = {"item": item, "model": wanted.model, "method": wanted.method, "query": wanted.query}
     context |= {"models": _models(wanted.model), "methods": METHOD_WORDS, "strips": strips}
@@ -156,7 +156,7 @@ def steps(run: str, wheel: str, sector: str, station: str) -> str:
         steps_of,  # recomputes the network's inputs, which nothing else here needs
     )
 
-    wanted = _Wanted.read(run, wheel, sector, station)
+    wanted = _InfluenceQuery.read(run, wheel, sector, station)
     drawn = InfluenceMap(wanted.need(), wanted.item.histogram)
     present = {str(row.layer): row for row in drawn.rows}
     row = fields.one_of("layer", present)(request.args.get("layer", str(drawn.first_to_explain)))
@@ -168,7 +168,7 @@ def steps(run: str, wheel: str, sector: str, station: str) -> str:
 @blueprint.get(f"{PLACE}.svg")
 def picture(run: str, wheel: str, sector: str, station: str) -> Response:
     """The influence as a separate file, with title, axes and scale."""
-    wanted = _Wanted.read(run, wheel, sector, station)
+    wanted = _InfluenceQuery.read(run, wheel, sector, station)
     explained = wanted.need()
     drawn, heatmap = InfluenceMap(explained, wanted.item.histogram), Heatmap(wanted.item.histogram)
     svg = render_template(
@@ -185,7 +185,7 @@ def picture(run: str, wheel: str, sector: str, station: str) -> Response:
 @blueprint.get(f"{PLACE}/small.svg")
 def small(run: str, wheel: str, sector: str, station: str) -> Response:
     """The thumbnail for pages of many. Its address contains the time of computation, so it can be cached."""
-    wanted = _Wanted.read(run, wheel, sector, station)
+    wanted = _InfluenceQuery.read(run, wheel, sector, station)
     drawn = InfluenceMap(wanted.need(), wanted.item.histogram)
     return thumbnail_file(influence_thumbnail(Heatmap(wanted.item.histogram), drawn))
 

@@ -16,7 +16,7 @@ from app.subsystems.dt.learning.labelled_items import Choice
 from app.subsystems.dt.learning.side_by_side import SideBySide
 from app.web.api import evaluation, models, training
 from app.web.api.definition import REFUSED, spec
-from app.web.api.schemas import Problem
+from app.web.api.schemas import ErrorOut
 from app.web.shared.access import needs, person
 from app.web.shared.application import current_driftwatch
 
@@ -59,7 +59,7 @@ class TrainingsOut(BaseModel):
     trainings: list[TrainingOut]
 
 
-@spec.validate(resp=Answers(HTTP_200=EvaluationOfChambersOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_200=EvaluationOfChambersOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["models"])
 def show_evaluation(name: str) -> EvaluationOfChambersOut:
     """A model's evaluation, and whether one is in progress."""
     return _evaluation(name)
@@ -67,7 +67,7 @@ def show_evaluation(name: str) -> EvaluationOfChambersOut:
 
 @needs("keep_evaluation")
 @spec.validate(
-    resp=Answers(HTTP_202=EvaluationOfChambersOut, HTTP_404=Problem, HTTP_503=Problem, **REFUSED), tags=["models"]
+    resp=Answers(HTTP_202=EvaluationOfChambersOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut, **REFUSED), tags=["models"]
 )
 def ask_for_evaluation(name: str) -> tuple[EvaluationOfChambersOut, int]:
     """Evaluate a model in the background; the result replaces an earlier one."""
@@ -97,14 +97,14 @@ def _comparison(name: str, other: str) -> ComparisonOnChambersOut:
     return ComparisonOnChambersOut.model_validate(dict(models.comparison_of(name, other, SideBySide.readable)))
 
 
-@spec.validate(resp=Answers(HTTP_200=TrainingsOut, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_200=TrainingsOut, HTTP_503=ErrorOut), tags=["models"])
 def list_trainings() -> TrainingsOut:
     """The latest trainings from labels, newest first."""
     return TrainingsOut(trainings=[TrainingOut.of(job) for job in training.last_trainings()])
 
 
 @needs("train")
-@spec.validate(resp=Answers(HTTP_202=TrainingOut, **REFUSED, HTTP_409=Problem, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_202=TrainingOut, **REFUSED, HTTP_409=ErrorOut, HTTP_503=ErrorOut), tags=["models"])
 def ask_for_training(json: TrainingRequest) -> tuple[TrainingOut, int]:
     """Train a candidate from labels; if there are too few, the refusal says what is missing."""
     given = json.model_dump(exclude={"runs", "resolved_only"})
@@ -112,14 +112,14 @@ def ask_for_training(json: TrainingRequest) -> tuple[TrainingOut, int]:
     return TrainingOut.of(current_driftwatch().train(plan, by=person().name)), 202
 
 
-@spec.validate(resp=Answers(HTTP_200=TrainingOut, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_200=TrainingOut, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["models"])
 def show_training(training: str) -> TrainingOut:
     """One training."""
     return TrainingOut.of(training_job(current_driftwatch().store, training))
 
 
 @needs("train")
-@spec.validate(resp=Answers(HTTP_202=TrainingOut, **REFUSED, HTTP_404=Problem, HTTP_503=Problem), tags=["models"])
+@spec.validate(resp=Answers(HTTP_202=TrainingOut, **REFUSED, HTTP_404=ErrorOut, HTTP_503=ErrorOut), tags=["models"])
 def stop_training(training: str) -> tuple[TrainingOut, int]:
     """Cancel a training and discard it; does nothing if it has already ended."""
     return TrainingOut.of(current_driftwatch().stop_training(training, by=person().name)), 202

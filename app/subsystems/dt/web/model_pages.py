@@ -84,7 +84,7 @@ def _of_model(known: Known, given: Fields) -> dict[str, Any]:
         "false_alarm_rate": rate,
         "sort": sort,
         "descending": descending,
-        "pictures": [(one, words) for one, words in PICTURES.items() if known.kept and one in known.kept.pictures],
+        "pictures": [(one, words) for one, words in PICTURES.items() if known.stored and one in known.stored.pictures],
         "rates": FALSE_ALARMS,
         "in_words": in_words,
     }

@@ -24,7 +24,7 @@ from app.subsystems.dt.summary import SCORE_STEPS, STEP, spread
 from app.subsystems.dt.web.score_spread import CalibrationStep, Spread, calibration, calibration_picture, spread_picture
 from app.web.shared.access import person
 from app.web.shared.application import current_driftwatch
-from app.web.shared.cache import kept
+from app.web.shared.cache import cache
 from app.web.shared.csv_file import one_table
 from app.web.shared.fields import Fields, number_in, one_of, read_scheme
 from app.web.shared.item_lists import choices, files, query_without, refuse_wrong
@@ -58,7 +58,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SpreadQuery:
     """The request in the address; errors are recorded on `fields`."""
 
     fields: Fields
@@ -71,7 +71,7 @@ class Wanted:
     by: str
 
     @classmethod
-    def read(cls) -> Wanted:
+    def read(cls) -> SpreadQuery:
         driftwatch, fields = current_driftwatch(), Fields(request.args)
         models = {model.name: model.name for model in driftwatch.models.all()}
         run = fields.read("run", run_number, None)
@@ -96,7 +96,7 @@ class Wanted:
             rows = [row[1:] for row in runs.summaries(packed, self.first, self.last, self.model) if None not in row]
             return Spread(len(rows), *map(spread, zip(*rows, strict=True))) if rows else Spread.nothing()
 
-        return kept("spreads", MOST_KEPT).get((runs.stamp(), self.model, self.first, self.last), read)
+        return cache("spreads", MOST_KEPT).get((runs.stamp(), self.model, self.first, self.last), read)
 
     @cached_property
     def spread(self) -> Spread:
@@ -135,7 +135,7 @@ class Wanted:
             return calibration(store.lists.labelled_scores(self.model, self.place, MOST_LABELLED))
 
         key = (store.labels.stamp(), store.runs.stamp(), self.model, *self.place.items())
-        return kept("calibrations", MOST_KEPT).get(key, read)
+        return cache("calibrations", MOST_KEPT).get(key, read)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Tables:
     descending: bool
 
     @classmethod
-    def of(cls, wanted: Wanted) -> Tables:
+    def of(cls, wanted: SpreadQuery) -> Tables:
         groups = wanted.groups
         spreads = {"worst": int} | {f"line_{i}": partial(getitem, group.counts) for i, group in enumerate(groups)}
         sort, descending = read_order(wanted.fields, spreads, UNCERTAIN, STEPS)
@@ -193,7 +193,7 @@ class Tables:
 
 @blueprint.get("/")
 def index() -> tuple[str, int]:
-    driftwatch, wanted = current_driftwatch(), Wanted.read()
+    driftwatch, wanted = current_driftwatch(), SpreadQuery.read()
     fields, tables = wanted.fields, Tables.of(wanted)
     return render_template(
         "dt/statistics.html",
@@ -219,10 +219,10 @@ def index() -> tuple[str, int]:
 @blueprint.get("/picture/<which>.svg")
 def picture(which: str) -> ResponseReturnValue:
     """The score distribution or the calibration, on a light or dark background."""
-    wanted = Wanted.read()
+    wanted = SpreadQuery.read()
     scheme = read_scheme(wanted.fields)
     refuse_wrong(wanted.fields)
-    drawn = kept("statistics_pictures", MOST_KEPT)
+    drawn = cache("statistics_pictures", MOST_KEPT)
     if which == "scores":
         lines = tuple((group.words, tuple(group.counts)) for group in wanted.groups)
         svg = drawn.get((lines, scheme), lambda: spread_picture([(w, np.array(c)) for w, c in lines], scheme))
@@ -241,13 +241,13 @@ def picture(which: str) -> ResponseReturnValue:
 @blueprint.get("/<name>.<ending>")
 def table(name: str, ending: str) -> Response:
     """One of the tables, in its current order, as a file."""
-    wanted = Wanted.read()
+    wanted = SpreadQuery.read()
     tables = Tables.of(wanted)
     refuse_wrong(wanted.fields)
     return one_table(tables.rows(), name, ending)
 
 
-def _uncertain(wanted: Wanted) -> list[tuple[int, list[dict[str, Any]]]]:
+def _uncertain(wanted: SpreadQuery) -> list[tuple[int, list[dict[str, Any]]]]:
     """(wheel, [for each station: chambers, uncertain ones, their share, and filters for the list])."""
     many, unsure = wanted.all.certainties.sum(axis=-1), wanted.all.uncertain(wanted.below)
     run = {"run": wanted.run} if wanted.run else {}

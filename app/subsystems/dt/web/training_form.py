@@ -20,7 +20,7 @@ from app.subsystems.dt.learning.networks import ARCHITECTURES
 from app.subsystems.dt.learning.training import LEAST_CHAMBERS
 from app.web.shared.access import needs
 from app.web.shared.application import current_driftwatch
-from app.web.shared.cache import kept
+from app.web.shared.cache import cache
 from app.web.shared.fields import Fields, number_from, number_in, one_of
 
 MOST_KEPT = 8  # selections whose label counts are cached
@@ -44,7 +44,7 @@ def count() -> tuple[str, int]:
     choice, found, too_few = _read_choice(form), None, ""
     if not form.errors:
         key = (store.labels.stamp(), store.runs.stamp(), choice)
-        found = kept("training_labels", MOST_KEPT).get(key, lambda: outlook(store, choice))
+        found = cache("training_labels", MOST_KEPT).get(key, lambda: outlook(store, choice))
         try:
             require_enough(found.counts, store)
         except TooFewLabels as error:

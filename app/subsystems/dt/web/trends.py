@@ -27,13 +27,13 @@ from app.subsystems.dt.names import chamber_name, chamber_words
 from app.subsystems.dt.summary import KIND_WORDS, KINDS, unpack
 from app.web.runs.trend_lines import LEFT, RIGHT, WIDTH, Panel, Trend
 from app.web.shared.application import current_driftwatch
-from app.web.shared.cache import kept
+from app.web.shared.cache import cache
 from app.web.shared.csv_file import table_file
 from app.web.shared.fields import Fields, number_in, one_of, read_scheme
 from app.web.shared.item_lists import choices, query_without, refuse_wrong
 from app.web.shared.item_routes import place_at
 from app.web.shared.ordering import read_sort
-from app.web.shared.paging import SIZES, Page, read_size
+from app.web.shared.paging import SIZES, ListPage, read_size
 
 CHAMBER = "/<wheel>/<sector>/<station>"
 PLACE = ("wheel", "sector", "station")
@@ -100,7 +100,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TrendQuery:
     """The request in an address; errors are recorded on `fields`."""
 
     fields: Fields
@@ -112,7 +112,7 @@ class Wanted:
     layer: int | None = None
 
     @classmethod
-    def read(cls, place: Mapping[str, str] | None = None) -> Wanted:
+    def read(cls, place: Mapping[str, str] | None = None) -> TrendQuery:
         """
         Args:
             place: wheel, sector and station of the path; None for all chambers.
@@ -134,10 +134,10 @@ class Wanted:
 
     def trend(self) -> tuple[Trend, Table]:
         make = self._of_runs if self.chamber is None else self._of_chamber
-        return kept("trends", MOST_TRENDS).get(self._key, make)
+        return cache("trends", MOST_TRENDS).get(self._key, make)
 
     def svg(self, scheme: Scheme) -> bytes:
-        return kept("trend_pictures", MOST_PICTURES).get((*self._key, scheme), lambda: self.trend()[0].svg(scheme))
+        return cache("trend_pictures", MOST_PICTURES).get((*self._key, scheme), lambda: self.trend()[0].svg(scheme))
 
     @cached_property
     def _key(self) -> tuple[object, ...]:
@@ -216,7 +216,7 @@ class Wanted:
 
 @blueprint.get("/")
 def index() -> tuple[str, int]:
-    return _page(Wanted.read())
+    return _page(TrendQuery.read())
 
 
 @blueprint.get("/chamber/")
@@ -247,14 +247,14 @@ def choose() -> ResponseReturnValue:
 
 @blueprint.get(f"{CHAMBER}/")
 def of_chamber(wheel: str, sector: str, station: str) -> tuple[str, int]:
-    return _page(Wanted.read({"wheel": wheel, "sector": sector, "station": station}))
+    return _page(TrendQuery.read({"wheel": wheel, "sector": sector, "station": station}))
 
 
 @blueprint.get("/picture.svg")
 @blueprint.get(f"{CHAMBER}/picture.svg")
 def picture(**place: str) -> Response:
     """The curves, on a light or dark background."""
-    wanted = Wanted.read(place or None)
+    wanted = TrendQuery.read(place or None)
     scheme = read_scheme(wanted.fields)
     response = _unless_known(wanted, lambda: wanted.svg(scheme), "image/svg+xml")
     response.headers["Content-Security-Policy"] = POLICY
@@ -266,7 +266,7 @@ def picture(**place: str) -> Response:
 @blueprint.get(f"{CHAMBER}/columns.json")
 def columns(**place: str) -> Response:
     """The values under the pointer: for each curve, by column of the picture."""
-    wanted = Wanted.read(place or None)
+    wanted = TrendQuery.read(place or None)
 
     def drawn() -> str:
         trend, _ = wanted.trend()
@@ -280,14 +280,14 @@ def columns(**place: str) -> Response:
 @blueprint.get(f"{CHAMBER}/runs.<ending>")
 def rows(ending: str, **place: str) -> Response:
     """The numbers of the trend as a file, every run."""
-    wanted = Wanted.read(place or None)
+    wanted = TrendQuery.read(place or None)
     _, table = wanted.trend()
     sort, descending = _order(wanted.fields, table)
     refuse_wrong(wanted.fields)
     return table_file("trend", ending, table.header, table.sorted(sort, descending))
 
 
-def _unless_known(wanted: Wanted, make: Callable[[], str | bytes], mimetype: str) -> Response:
+def _unless_known(wanted: TrendQuery, make: Callable[[], str | bytes], mimetype: str) -> Response:
     """The result; or 304 if the client already has it."""
     refuse_wrong(wanted.fields)
     known = request.if_none_match.contains(wanted.etag)
@@ -297,13 +297,13 @@ def _unless_known(wanted: Wanted, make: Callable[[], str | bytes], mimetype: str
     return response
 
 
-def _page(wanted: Wanted) -> tuple[str, int]:
+def _page(wanted: TrendQuery) -> tuple[str, int]:
     fields, chamber = wanted.fields, wanted.chamber
     trend, table = wanted.trend() if not fields.errors else (None, Table(("run",), ("run",), ()))
     sort, descending = _order(fields, table)
     size = read_size(fields)
     count = len(table.rows)
-    page = Page.read(fields, size, count)
+    page = ListPage.read(fields, size, count)
     place = {name: getattr(chamber, name) for name in PLACE} if chamber else {}
     given = query_without("page", "size", "sort", "descending", "scheme")
     return render_template(
