@@ -42,7 +42,8 @@ def test_the_list_has_every_model_with_its_state_and_what_its_card_says(client, 
     for model in driftwatch.models.all():
         assert f'href="/models/{model.name}/"' in page
         assert f"{model.card['parameters']:,}" in page
-    assert page.count("in use") == 1
+    states = re.findall(r'<span class="state is-\w+">.*?<span>(\w+)</span></span>', page)
+    assert states.count("active") == 1
     assert "0.9198" in page  # the row network's area on all faults, not the one on what it was trained on
     assert "as shipped" in page
 
@@ -202,12 +203,12 @@ def test_an_evaluation_of_another_file_of_the_same_name_is_not_kept(driftwatch, 
 def test_an_expert_activates_and_retires_and_the_page_says_who_and_when(app, driftwatch, sign_in):
     client = app.test_client()
     sign_in(client, "expert", "berta")
-    assert "Activate</button>" not in client.get("/models/chamber-scan-1/").text  # it is in use
+    assert "Activate</button>" not in client.get("/models/chamber-scan-1/").text  # it is active
     assert client.post("/models/row-cnn-1/activate").status_code == 303
     assert driftwatch.model == "row-cnn-1"
     assert "<b>activated</b> by berta" in client.get("/models/row-cnn-1/").text
     assert "berta" in client.get("/models/").text
-    assert client.post("/models/row-cnn-1/retire").status_code == 409  # the one in use
+    assert client.post("/models/row-cnn-1/retire").status_code == 409  # the active one
     assert client.post("/models/chamber-scan-1/retire").status_code == 303
     page = client.get("/models/chamber-scan-1/").text
     assert "<b>retired</b> by berta" in page

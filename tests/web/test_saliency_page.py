@@ -191,7 +191,7 @@ def test_small_pictures_mark_the_bad_layers_beside_them(explaining, reader):
 
 STEPS = {
     (ROW, Method.INTEGRATED_GRADIENTS): ["47 bins", "Scaled", "Influence in 47 bins"],
-    (ROW, Method.OCCLUSION): ["47 bins", "Scaled", "What is expected of each cell"],
+    (ROW, Method.OCCLUSION): ["47 bins", "Scaled", "Expected hits per cell"],
     (CHAMBER, Method.SMOOTHGRAD): [
         "Against its siblings, in 47 bins",
         "Against its superlayer's shape, in 47 bins",
@@ -205,7 +205,7 @@ def test_the_steps_are_those_of_this_very_layer(explaining, reader, model, metho
     item, one = explained(explaining, LOW, model, method)
     page = reader.get(f"{path(LOW)}influence/steps?model={model}&method={method}&layer=5").text
     titles = re.findall(r"<h3>\d\. (.*?)</h3>", page.replace("&#39;", "'"))
-    assert titles == ["Row as served", "Cells kept", *STEPS[model, method], "Back on the cells"]
+    assert titles == ["Row as served", "Cells", *STEPS[model, method], "Back on the cells"]
     made = {
         step.title: step for step in steps_of(item.histogram, one, 5, "row-cnn" if model == ROW else "chamber-scan")
     }
@@ -213,7 +213,7 @@ def test_the_steps_are_those_of_this_very_layer(explaining, reader, model, metho
     served = [written.replace("−", "-") for written, _ in made["Row as served"].squares]
     assert served == [str(count) for count in row.tolist()]
     assert [bool(fill) for _, fill in made["Row as served"].squares] == item.histogram.cells[4].tolist()
-    kept = [int(written) for written, _ in made["Cells kept"].squares]
+    kept = [int(written) for written, _ in made["Cells"].squares]
     assert kept == item.histogram.row(5).tolist()
     assert all(len(step.squares) == 47 for title, step in made.items() if "47" in title)
     if model == ROW:

@@ -78,21 +78,21 @@ def steps_of(occupancy: Occupancy, explained: Explained, layer: int, architectur
 
 def _served(occupancy: Occupancy, row: int) -> Step:
     counts = occupancy.counts[row]
-    text = f"The layer's row of the histogram, {counts.size} bins. {signed(NO_CELL)} where no cell is."
+    text = f"The layer's row of the histogram, {counts.size} bins. {signed(NO_CELL)} where there is no cell."
     return _of_counts("Row as served", text, np.arange(counts.size), counts, exists=occupancy.cells[row])
 
 
 def _kept(occupancy: Occupancy, row: int, cells: np.ndarray) -> Step:
-    text = f"The {cells.size} cells that the read-out has; the others are dropped."
-    return _of_counts("Cells kept", text, cells, occupancy.counts[row, cells])
+    text = f"The {cells.size} cells that are read out; the other bins are dropped."
+    return _of_counts("Cells", text, cells, occupancy.counts[row, cells])
 
 
 def _scaled(occupancy: Occupancy, row: int) -> list[Step]:
     bins = layer_bins([occupancy])[0, row]
     scaled = row_scaled(bins)
     greatest = f"{bins.max():.4g}"
-    resized = f"The cells resized to {BINS} bins: each the weighted mean of the two cells that it lies between."
-    divided = f"Divided by the greatest bin, {greatest}. This is all that the network takes of the layer."
+    resized = f"Resized to {BINS} bins: each is the weighted mean of the two cells it lies between."
+    divided = f"Divided by the highest bin, {greatest}. The network sees nothing else of the layer."
     return [
         Step(f"{BINS} bins", resized, "bin", _counted(), _paint(bins, bins.max(), ".4g"), f"0 to {greatest} hits"),
         Step("Scaled", divided, "bin", _counted(), _paint(scaled, 1, ".3f"), "0 to 1"),
@@ -101,9 +101,9 @@ def _scaled(occupancy: Occupancy, row: int) -> list[Step]:
 
 def _compared(occupancy: Occupancy, row: int) -> list[Step]:
     taken = layer_residuals([occupancy])[0, row, :BINS]
-    siblings = "How far the hits are from the median of the superlayer's three other layers, in standard deviations"
-    shape = "How far they are from the smooth curve through all four of its layers"
-    rest = "The network takes 13 more numbers of each bin, and 30 of the layer as a whole"
+    siblings = "Deviation from the median of the superlayer's other three layers, in standard deviations"
+    shape = "Deviation from the smooth curve through all four layers of the superlayer"
+    rest = "The network takes 13 more numbers per bin, and 30 for the layer as a whole"
     return [
         _of_deviations(f"Against its siblings, in {BINS} bins", f"{siblings}.", taken, _SIBLINGS),
         _of_deviations(f"Against its superlayer's shape, in {BINS} bins", f"{shape}. {rest}.", taken, _SHAPE),
@@ -112,32 +112,33 @@ def _compared(occupancy: Occupancy, row: int) -> list[Step]:
 
 def _expected(occupancy: Occupancy, row: int, cells: np.ndarray) -> Step:
     text = (
-        f"{WINDOW} neighbouring cells at a time, beginning at every {STRIDE}rd, are given these hits instead of their "
-        "own, and the layer is scored again by all the steps above. Then the other way round: these cells keep their "
-        "hits, and all others of the layer are given what is expected."
+        f"These replace the hits of a window of {WINDOW} neighbouring cells, starting at every {STRIDE}rd cell, and "
+        "the layer is scored again by all the steps above. Then the reverse: the window keeps its hits, and all other "
+        "cells of the layer get the expected ones."
     )
-    return _of_counts("What is expected of each cell", text, cells, expected_hits(occupancy)[row, cells], ".1f")
+    return _of_counts("Expected hits per cell", text, cells, expected_hits(occupancy)[row, cells], ".1f")
 
 
 def _in_bins(explained: Explained, row: int) -> Step:
-    text = f"How much each of the {BINS} bins that the network took pushed the score."
+    text = f"How far each of the {BINS} input bins pushed the score."
     return _of_influence(f"Influence in {BINS} bins", text, "bin", _counted(), explained.influence.bins[row])
 
 
 def _on_cells(explained: Explained, row: int, cells: np.ndarray, architecture: str) -> Step:
     if explained.method is Method.OCCLUSION:
         text = (
-            "The mean of what the logit of bad loses by the first, and of what it gains by the second beyond what the "
-            "median piece of this layer gains; shared among the cells."
+            "The mean of two changes of the logit of bad: its fall in the first case, and its rise in the second "
+            "beyond that of the layer's median window. It is shared among the cells of the window."
         )
     elif architecture == "row-cnn":
-        text = "Each bin's influence, given to the two cells that it lies between by their weights; the sum is kept."
+        text = "Each bin's influence, shared by weight between the two cells it lies between; the sum is preserved."
     else:
         text = (
-            "The influence of each bin, and of what is known of the layer as a whole, given to the cells that it was "
-            "made of. What came through the siblings is none of theirs; all together, the sum is kept."
+            "The influence of each bin and of the numbers for the whole layer, shared among the cells they were "
+            "computed from. Influence through sibling layers belongs to the cells of those; over all layers, the sum "
+            "is preserved."
         )
-    text += " This is what the map shows."
+    text += " The map shows this."
     return _of_influence("Back on the cells", text, "cell", cells + 1, explained.influence.cells[row, cells])
 
 
@@ -146,14 +147,14 @@ def _of_counts(
 ) -> Step:
     most = float(np.percentile(counts, 99)) if counts.size else 0  # one noisy cell must not darken all others
     squares = _paint(counts, max(1.0, 1.5 * most), form, exists)
-    top = f"0 to {min(max(1.0, 1.5 * most), max(1.0, float(counts.max(initial=0)))):,.0f} hits and more"
+    top = f"0 to {min(max(1.0, 1.5 * most), max(1.0, float(counts.max(initial=0)))):,.0f} hits or more"
     return Step(title, text, "cell", (columns + 1).tolist(), squares, top)
 
 
 def _of_deviations(title: str, text: str, taken: np.ndarray, channel: int) -> Step:
     values = taken[:, channel]
     squares = [(logits(value), colour((value / SIGMAS + 1) / 2)) for value in values.tolist()]
-    ends = f"{signed(-SIGMAS)} to +{SIGMAS} standard deviations and more"
+    ends = f"{signed(-SIGMAS)} to +{SIGMAS} standard deviations or more"
     return Step(title, text, "bin", _counted(), squares, ends)
 
 
