@@ -45,39 +45,39 @@ class Store:
 
     @property
     def items(self) -> Items:
-        return Items(self._mine["items"], self.subsystem)
+        return Items(self._mine)
 
     @property
     def lists(self) -> ItemLists:
-        return ItemLists(self._mine["items"], self.subsystem)
+        return ItemLists(self._mine)
 
     @property
     def past_scores(self) -> PastScores:
-        return PastScores(self._mine["past_scores"], self.subsystem)
+        return PastScores(self._mine)
 
     @property
     def influences(self) -> Influences:
-        return Influences(self._mine["influences"], self.subsystem)
+        return Influences(self._mine)
 
     @property
     def queue(self) -> Leases:
-        return Leases(self._mine["items"], self.subsystem)
+        return Leases(self._mine)
 
     @property
     def labels(self) -> Labels:
-        return Labels(self._mine["labels"], self.subsystem)
+        return Labels(self._mine)
 
     @property
     def answers(self) -> Answers:
-        return Answers(self._mine["answers"], self.subsystem)
+        return Answers(self._mine)
 
     @property
     def problems(self) -> Problems:
-        return Problems(self._mine["problems"], self.subsystem)
+        return Problems(self._mine)
 
     @property
     def runs(self) -> Runs:
-        return Runs(self._mine["runs"])
+        return Runs(self._mine)
 
     @property
     def jobs(self) -> Jobs:
@@ -85,11 +85,11 @@ class Store:
 
     @property
     def reevaluations(self) -> Reevaluations:
-        return Reevaluations(self._mine["reevaluations"])
+        return Reevaluations(self._mine)
 
     @property
     def references(self) -> References:
-        return References(self._mine["references"])
+        return References(self._mine)
 
     @property
     def events(self) -> Events:
@@ -101,7 +101,7 @@ class Store:
 
     @property
     def transfer(self) -> Transfer:
-        return Transfer(self._mine, self.subsystem)
+        return Transfer(self._mine)
 
     @property
     def imports(self) -> Imports:
@@ -109,11 +109,11 @@ class Store:
 
     @property
     def thresholds(self) -> Thresholds:
-        return Thresholds(self._mine["model_thresholds"])
+        return Thresholds(self._mine)
 
     @property
     def comparisons(self) -> Comparisons:
-        return Comparisons(self._mine["model_comparisons"])
+        return Comparisons(self._mine)
 
     @property
     def users(self) -> Users:
@@ -146,7 +146,7 @@ class Store:
 
     @property
     def _mine(self) -> Collections:
-        return Collections.of(self._database, self.subsystem)
+        return Collections(self._database, self.subsystem)
 
 
 def connection_of(settings: Settings, subsystems: Sequence[Subsystem]) -> Connection:
@@ -154,20 +154,20 @@ def connection_of(settings: Settings, subsystems: Sequence[Subsystem]) -> Connec
 
     def prepare(database: Database) -> None:
         for subsystem in subsystems:
-            mine = Collections.of(database, subsystem)
-            upgrade(mine, subsystem)
+            mine = Collections(database, subsystem)
+            upgrade(mine)
             for keeper in (
-                Items(mine["items"], subsystem),
-                ItemLists(mine["items"], subsystem),
-                PastScores(mine["past_scores"], subsystem),
-                Influences(mine["influences"], subsystem),
-                Leases(mine["items"], subsystem),
-                Labels(mine["labels"], subsystem),
-                Answers(mine["answers"], subsystem),
-                Problems(mine["problems"], subsystem),
-                Runs(mine["runs"]),
-                Reevaluations(mine["reevaluations"]),
-                Thresholds(mine["model_thresholds"]),
+                Items(mine),
+                ItemLists(mine),
+                PastScores(mine),
+                Influences(mine),
+                Leases(mine),
+                Labels(mine),
+                Answers(mine),
+                Problems(mine),
+                Runs(mine),
+                Reevaluations(mine),
+                Thresholds(mine),
                 Imports(mine),
             ):
                 keeper.make_indexes()

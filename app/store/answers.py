@@ -11,23 +11,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.agreement import Way
 from app.domain.vocabulary import BAD
-from app.store.collections import beside
+from app.store.collections import Collections
 from app.store.indexes import make_indexes
 from app.store.runs import Runs
-from app.subsystems import Subsystem
 
 
 class Answers:
     """The answers on one subsystem's items that at least two people answered."""
 
-    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
-        self._collection = collection
-        self._subsystem = subsystem
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["answers"]
+        self._subsystem = collections.subsystem
+        self._runs = Runs(collections)
 
     def make_indexes(self) -> None:
         identity = IndexModel(["run", "subsystem", *self._subsystem.keys], unique=True)
@@ -56,7 +55,7 @@ class Answers:
     def ways(self) -> Mapping[Way, int]:
         """way in which at least two people answered → number of items; counted in an index."""
         wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$gt": ""}}
-        if together := Runs(beside(self._collection, "runs")).together():
+        if together := self._runs.together():
             wanted["run"] = together
         stages = [{"$match": wanted}, {"$group": {"_id": "$way", "items": {"$sum": 1}}}]
         return {_read(d["_id"]): d["items"] for d in self._collection.aggregate(stages, hint="ways")}
@@ -70,7 +69,7 @@ class Answers:
             sort: "run" or one of the keys of a place; ties are ordered by run and place.
         """
         wanted: dict[str, Any] = {"subsystem": self._subsystem.name, "way": {"$in": [_written(way) for way in ways]}}
-        if together := Runs(beside(self._collection, "runs")).together():
+        if together := self._runs.together():
             wanted["run"] = together
         place = ("run", *self._subsystem.keys)
         # All in one direction, in the order of the index, way by way.

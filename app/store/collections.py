@@ -1,4 +1,4 @@
-"""The names of collections: those of each subsystem, and the shared ones."""
+"""The collections of a subsystem."""
 
 from __future__ import annotations
 
@@ -19,17 +19,8 @@ class Collections:
     """
 
     database: Database
-    prefix: str
-
-    @classmethod
-    def of(cls, database: Database, subsystem: Subsystem) -> Collections:
-        return cls(database, "" if subsystem.was_alone else f"{subsystem.name}.")
+    subsystem: Subsystem
 
     def __getitem__(self, what: str) -> Collection:
-        return self.database[self.prefix + what]
-
-
-def beside(collection: Collection, what: str) -> Collection:
-    """The collection of the same subsystem with other contents."""
-    prefix, dot, _ = collection.name.rpartition(".")
-    return collection.database[prefix + dot + what]
+        prefix = "" if self.subsystem.was_alone else f"{self.subsystem.name}."
+        return self.database[prefix + what]

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pymongo.collection import Collection
-
+from app.store.collections import Collections
 from app.store.figures import Figures, StoredFigures
 
 
 class Comparisons:
     """The comparisons of all pairs of models."""
 
-    def __init__(self, collection: Collection) -> None:
-        self._kept = Figures(collection)
+    def __init__(self, collections: Collections) -> None:
+        self._kept = Figures(collections["model_comparisons"])
 
     def keep(self, pair: tuple[str, str], figures: str, pictures: Mapping[str, str], by: str) -> None:
         """Store the result for a pair, replacing the previous one."""

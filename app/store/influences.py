@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
-from pymongo.collection import Collection
 
 from app.domain.influence import Influence, Method
 from app.domain.items import Item
-from app.subsystems import Subsystem
+from app.store.collections import Collections
 
 _ARRAYS = {"cells": 2, "around": 1, "bins": 2, "logit": 1, "expected": 1}  # the fields of an Influence, and their axes
 _STATE = ("fetched_at", "scored_at")  # of the explained item
@@ -58,8 +57,8 @@ class Explained:
 class Influences:
     """The influences of all runs of one subsystem."""
 
-    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
-        self._collection, self._subsystem = collection, subsystem
+    def __init__(self, collections: Collections) -> None:
+        self._collection, self._subsystem = collections["influences"], collections.subsystem
 
     def make_indexes(self) -> None:
         keys = self._subsystem.keys

@@ -11,15 +11,13 @@ from itertools import takewhile
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.collection import Collection
 
 from app.domain.items import SCORED, Item, ItemQuery, ItemState
 from app.domain.labels import LabelState
-from app.store.collections import beside
+from app.store.collections import Collections
 from app.store.indexes import between, count_to, make_indexes
 from app.store.item_documents import LARGE, identity_index, item_of
 from app.store.runs import Runs
-from app.subsystems import Subsystem
 
 MOST_LISTED = 100_000  # rows of a list in a file: skipping rows takes time
 MOST_ANSWERED = 50_000  # rows through the API, by page: each response counts them
@@ -31,10 +29,10 @@ MOST_SORTED = 20_000  # most rows that the database sorts, instead of searching 
 class ItemLists:
     """Lists of the items of one subsystem."""
 
-    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
-        self._collection = collection
-        self._subsystem = subsystem
-        self._runs = Runs(beside(collection, "runs"))
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["items"]
+        self._subsystem = subsystem = collections.subsystem
+        self._runs = Runs(collections)
         keys = subsystem.keys
         self.SORTS: dict[str, tuple[str, ...]] = {
             "certainty": ("rank", "run", *keys),

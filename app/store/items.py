@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
-from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from app.domain.items import SCORED, Item, ItemState
@@ -21,12 +20,11 @@ from app.domain.judgement import Judgement, Verdict, at_threshold
 from app.domain.origin import DEMONSTRATION_NAME
 from app.errors import NotFound, UnusableHistogram
 from app.store import contamination
-from app.store.collections import beside
+from app.store.collections import Collections
 from app.store.indexes import make_indexes
 from app.store.item_documents import LARGE, OF_SCORES, RANK, histogram_of, identity_index, item_of, new_item
 from app.store.past_scores import FIELDS, OPTIONAL, PastScores, judgement_of
 from app.store.runs import Runs
-from app.subsystems import Subsystem
 
 UPGRADED_AT_ONCE = 1_000  # items
 AT_ONCE = 100_000  # rows of a history per batch: more than there are runs, and far below the 16 MB of a reply
@@ -53,11 +51,12 @@ class Tally:
 class Items:
     """The items of all runs of one subsystem."""
 
-    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
-        self._collection = collection
-        self._subsystem = subsystem
-        self._past = PastScores(beside(collection, "past_scores"), subsystem)
-        self._identity = identity_index(subsystem)
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["items"]
+        self._subsystem = collections.subsystem
+        self._runs = Runs(collections)
+        self._past = PastScores(collections)
+        self._identity = identity_index(self._subsystem)
 
     def make_indexes(self) -> None:
         indexes = [IndexModel(self._identity, unique=True)]
@@ -327,7 +326,7 @@ class Items:
         fields = {"embedding": 0} if histograms else LARGE
         if this := self._collection.find_one(at, {"simulated": 1}):
             at["simulated"] = True if this.get("simulated") else {"$ne": True}
-        elif Runs(beside(self._collection, "runs")).together():
+        elif self._runs.together():
             at["simulated"] = {"$ne": True}
         later = self._collection.find({**at, "run": {"$gt": around}}, fields).sort("run", ASCENDING).limit(each_side)
         earlier = self._collection.find({**at, "run": {"$lt": around}}, fields).sort("run", DESCENDING).limit(each_side)
@@ -338,7 +337,7 @@ class Items:
 
         Runs in which it is missing are left out; model and scores are None if it is not scored.
         """
-        of_runs = {"$gte": first, "$lte": last} | Runs(beside(self._collection, "runs")).together()
+        of_runs = {"$gte": first, "$lte": last} | self._runs.together()
         wanted = {"subsystem": self._subsystem.name, **self._subsystem.at(place), "run": of_runs}
         fields = {"_id": 0, "run": 1, "model": 1, "part_scores": 1, "part_rates": 1}
         found = self._collection.find(wanted, fields, batch_size=AT_ONCE).sort("run", ASCENDING).hint("history")

@@ -16,14 +16,13 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.labels import EventKind, LabelEvent, SkipReason
+from app.store.collections import Collections
 from app.store.ids import by_id
 from app.store.indexes import between, count_all, count_to, in_index, make_indexes
 from app.store.item_lists import MOST_LISTED
-from app.subsystems import Subsystem
 
 _SHOWN = ("scores", "verdicts", "chosen")  # what the person was shown; most of an event
 
@@ -54,9 +53,9 @@ class LabelQuery:
 class Labels:
     """The events of one subsystem."""
 
-    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
-        self._collection = collection
-        self._subsystem = subsystem
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["labels"]
+        self._subsystem = subsystem = collections.subsystem
         keys = subsystem.keys
         self.SORTS: dict[str, tuple[str, ...]] = {
             "at": ("at", "_id"),

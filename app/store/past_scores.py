@@ -16,7 +16,7 @@ from pymongo import DESCENDING, IndexModel
 from pymongo.collection import Collection
 
 from app.domain.judgement import Judgement, Verdict
-from app.subsystems import Subsystem
+from app.store.collections import Collections
 
 # The fields of an item that scoring sets, and that are copied together from the item to here and back.
 FIELDS = ("state", "rank", "scores", "verdicts", "reasons", "findings", "worst", "bad", "model", "scored_at")
@@ -35,8 +35,8 @@ class PastScore:
 class PastScores:
     """The past scores of all runs of one subsystem."""
 
-    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
-        self._collection, self._subsystem = collection, subsystem
+    def __init__(self, collections: Collections) -> None:
+        self._collection, self._subsystem = collections["past_scores"], collections.subsystem
 
     def make_indexes(self) -> None:
         of_run = IndexModel(["run", "subsystem", "model"])

@@ -8,22 +8,20 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
-from pymongo.collection import Collection
 
 from app.domain.problems import Problem
-from app.store.collections import beside
+from app.store.collections import Collections
 from app.store.ids import by_id
 from app.store.indexes import count_all, count_to
-from app.subsystems import Subsystem
 
 
 class Problems:
     """The known problems of one subsystem."""
 
-    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
-        self._collection = collection
-        self._subsystem = subsystem
-        self._items = beside(collection, "items")
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["problems"]
+        self._subsystem = subsystem = collections.subsystem
+        self._items = collections["items"]
         # No index: there are few problems. Parts and cells sort by their lowest value, or by the highest if descending.
         self._parts = f"{subsystem.part}s"  # the field that has them
         fields = (self._parts, "cells", "text", "since", "until", "at")

@@ -18,16 +18,14 @@ from enum import Enum
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
-from pymongo.collection import Collection
 
 from app.domain.items import Item
 from app.domain.labels import EventKind, LabelEvent, Projection
 from app.store import contamination
-from app.store.collections import beside
+from app.store.collections import Collections
 from app.store.indexes import count_to, make_indexes
 from app.store.item_documents import FREE, LARGE, item_of
 from app.store.runs import Runs
-from app.subsystems import Subsystem
 
 LEASE = timedelta(minutes=10)  # renewed by a page in use; an abandoned page releases its item after this time
 MOST_COUNTED = 10_000
@@ -97,10 +95,10 @@ class Holder:
 class Leases:
     """Leases on the items of one subsystem."""
 
-    def __init__(self, collection: Collection, subsystem: Subsystem) -> None:
-        self._collection = collection
-        self._subsystem = subsystem
-        self._runs = Runs(beside(collection, "runs"))
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["items"]
+        self._subsystem = collections.subsystem
+        self._runs = Runs(collections)
 
     def make_indexes(self) -> None:
         keys = self._subsystem.keys

@@ -15,9 +15,9 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import DESCENDING, ReturnDocument
-from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from app.store.collections import Collections
 from app.store.ids import by_id
 
 
@@ -68,8 +68,8 @@ class Reevaluation:
 class Reevaluations:
     """All re-evaluations, newest first."""
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["reevaluations"]
 
     def make_indexes(self) -> None:
         self._collection.create_index("open", unique=True, partialFilterExpression={"open": True})

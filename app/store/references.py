@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo.collection import Collection
+from app.store.collections import Collections
 
 
 class References:
     """The references of all models of one subsystem, in its own format."""
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["references"]
 
     def keep(self, model: str, reference: Mapping[str, Any]) -> None:
         """Store the reference of a model, replacing the previous one."""

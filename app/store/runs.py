@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.origin import DEMONSTRATION, Origin, SourceKind, told_by
 from app.domain.runs import BUSY, Run, RunState
 from app.errors import Conflict, NotFound
+from app.store.collections import Collections
 from app.store.indexes import count_all, count_to, in_index, make_indexes
 
 NOT_SCORED = "Its histograms were imported, and are not scored yet."  # why a run from a file is not finished
@@ -38,8 +38,8 @@ class Runs:
         "bad_items": ("summary.bad_items", "_id"),
     } | {sort: (sort, "_id") for sort in ("state", "requested_at", "finished_at", "missing", "model")}
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["runs"]
 
     def make_indexes(self) -> None:
         # Documents of runs are large, so lists skip rows, and totals count runs, in an index.

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pymongo import DESCENDING, IndexModel
-from pymongo.collection import Collection
 
 from app.domain.thresholds import SetThreshold
+from app.store.collections import Collections
 
 
 class Thresholds:
     """The thresholds set for all models."""
 
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+    def __init__(self, collections: Collections) -> None:
+        self._collection = collections["model_thresholds"]
 
     def make_indexes(self) -> None:
         self._collection.create_indexes([IndexModel([("model", 1), ("at", DESCENDING), ("_id", DESCENDING)])])

@@ -23,7 +23,6 @@ from app.store.items import DUPLICATE_KEY
 from app.store.labels import Labels
 from app.store.models import POINTER
 from app.store.runs import NOT_PACKED
-from app.subsystems import Subsystem
 
 Document = Mapping[str, Any]
 
@@ -36,8 +35,8 @@ _COLLECTIONS = {"histograms": "items", "scores": "items", "thresholds": "model_t
 class Transfer:
     """The documents of one subsystem."""
 
-    def __init__(self, collections: Collections, subsystem: Subsystem) -> None:
-        self._collections, self._subsystem = collections, subsystem
+    def __init__(self, collections: Collections) -> None:
+        self._collections, self._subsystem = collections, collections.subsystem
         self._files = gridfs.GridFSBucket(collections.database, "model_files")
 
     # --- reading ---
@@ -91,7 +90,7 @@ class Transfer:
     def labelled(self, runs: tuple[int, int] | None = None) -> Iterator[tuple[int, int, Document]]:
         """(run, bad parts by the model, label) of each labelled item."""
         mine = {"subsystem": self._subsystem.name}
-        labelled = Labels(self._collections["labels"], self._subsystem).runs(*(runs or ()))
+        labelled = Labels(self._collections).runs(*(runs or ()))
         for first in range(0, len(labelled), AT_ONCE):
             wanted = mine | {"labelled": True, "run": {"$in": labelled[first : first + AT_ONCE]}}
             found = (

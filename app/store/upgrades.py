@@ -12,26 +12,25 @@ from app.store.labels import Labels
 from app.store.models import Models
 from app.store.runs import Runs
 from app.store.thresholds import Thresholds
-from app.subsystems import Subsystem
 
 
-def upgrade(collections: Collections, subsystem: Subsystem) -> None:
+def upgrade(collections: Collections) -> None:
     """Upgrade the data of a subsystem: each step runs once per database, and is harmless if repeated."""
-    items, runs = Items(collections["items"], subsystem), Runs(collections["runs"])
+    items, runs, subsystem = Items(collections), Runs(collections), collections.subsystem
 
     def trends() -> None:
         items.upgrade_history()
         runs.upgrade(lambda run: items.tally(run).counts)
 
     def thresholds() -> None:
-        was_set = Thresholds(collections["model_thresholds"]).models()
+        was_set = Thresholds(collections).models()
         for model in Models(collections).all():
             if model.name not in was_set:  # otherwise it is unknown which applied when
                 runs.upgrade_threshold(model.name, model.card["thresholds"]["shifter"]["score"])
 
     def sources() -> None:
         simulated = items.upgrade_simulated()
-        Labels(collections["labels"], subsystem).upgrade_simulated(runs.upgrade_sources(simulated))
+        Labels(collections).upgrade_simulated(runs.upgrade_sources(simulated))
 
     def subsystems() -> None:
         if subsystem.was_alone:
@@ -45,7 +44,7 @@ def upgrade(collections: Collections, subsystem: Subsystem) -> None:
         "contamination": items.upgrade_contamination,
         "sources": sources,
         "asking again": runs.upgrade_asking_again,
-        "answers": Labels(collections["labels"], subsystem).upgrade,
+        "answers": Labels(collections).upgrade,
         "subsystems": subsystems,
     }
     for what, step in upgrades.items():
