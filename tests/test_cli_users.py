@@ -48,7 +48,7 @@ def test_accounts_are_kept_by_commands(run_command, staff, driftwatch):
     assert run("disable", "ann") == "ann: disabled\n"
     listed = [line.split() for line in run("list").splitlines()]
     assert ["ann", "expert", "disabled"] in listed
-    assert ["boss", "admin", "in", "use", "no", "password"] in listed
+    assert ["boss", "admin", "active", "no", "password"] in listed
     assert run("enable", "ann") == "ann: active\n"
     assert run("password", "ann", "--password-stdin", input="another good one\n") == "ann: password changed\n"
     with pytest.raises(SignInRefused):

@@ -180,6 +180,7 @@ def test_serving_pages_loads_no_tensorflow_and_the_first_job_does(with_a_run):
         assert "tensorflow" in maps_of(process.pid)
 
 
+@pytest.mark.soak
 def test_killed_in_the_midst_of_a_run_it_goes_on_after_the_next_start(tmp_path):
     with serving(tmp_path) as (process, url):
         wait_until(lambda: get(f"{url}/api/v1/runs/302634")["done"] > 0)

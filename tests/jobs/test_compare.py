@@ -9,6 +9,7 @@ from app.domain.jobs import JobState
 PAIR = "row-cnn-1", "chamber-scan-1"
 
 
+@pytest.mark.soak
 def test_killed_in_the_midst_it_begins_anew_and_comes_to_its_end(driftwatch, client, tmp_path):
     load(driftwatch, {place: {7: 0.51} for place in PLACES[:3]}, 7)
     job = driftwatch.compare(*PAIR, runs=1, by="eva", chambers=60)

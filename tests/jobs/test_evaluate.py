@@ -76,6 +76,7 @@ def test_one_that_fails_says_why_and_can_be_asked_for_again(client, driftwatch):
     assert "50 or more" in client.get(f"/api/v1/models/{ROW}/evaluation").json["why"]
 
 
+@pytest.mark.soak
 def test_killed_in_the_midst_it_begins_anew_and_nothing_of_it_goes_on(driftwatch, tmp_path):
     job = driftwatch.evaluate(ROW, by="eva", chambers=FEW)
     started = killed_while(driftwatch, tmp_path, lambda: driftwatch.store.jobs.get(job.id).progress.get("words"))

@@ -165,6 +165,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.soak
 def test_killed_in_the_midst_the_next_process_goes_on_where_it_stood(driftwatch, run, tmp_path):
     job = driftwatch.explain(run, None, ROWS, DEFAULT, "ann")
     arguments = [sys.executable, "-c", WORKER, driftwatch.settings.mongodb_uri, str(tmp_path)]

@@ -225,6 +225,7 @@ def test_a_run_deleted_in_the_midst_is_gone_with_all_that_was_kept_of_it(scored,
     assert (over.done, over.total) == (2, 2)
 
 
+@pytest.mark.soak
 def test_a_process_killed_in_the_midst_loses_nothing_and_the_next_one_goes_on(scored):
     script = (
         "import time; from config import Settings; from app.driftwatch import Driftwatch\n"

@@ -186,6 +186,7 @@ def test_a_plan_comes_back_from_a_jobs_arguments(driftwatch):
 COMMAND = "flask train --from-labels --architecture row-cnn --seed 3 --chambers 600 --simulated-weight 3"
 
 
+@pytest.mark.soak
 def test_killed_in_the_midst_it_begins_anew_and_only_one_candidate_comes_of_it(driftwatch, tmp_path):
     before = names(driftwatch)
     job = driftwatch.train(PLAN, by="eva")

@@ -165,8 +165,8 @@ def test_an_item_that_is_not_there_is_not_found(items):
         items.get(1, CHAMBERS[0])
 
 
-def test_a_place_through_all_runs_is_read_from_the_index_alone(many_runs):
-    history = many_runs.history(CHAMBERS[0], 5, 30)
+def test_a_place_through_all_runs_is_read_from_the_index_alone(items, many_runs):
+    history = items.history(CHAMBERS[0], 5, 30)
     assert [run for run, *_ in history] == list(range(5, 31))
     assert [round(score, 3) for score in unpack([packed for _, _, packed, _ in history])[:, 0]] == [
         pytest.approx(0.9 - run / 100, abs=1e-3) for run in range(5, 31)
@@ -175,7 +175,7 @@ def test_a_place_through_all_runs_is_read_from_the_index_alone(many_runs):
     fields = {"_id": 0, "run": 1, "model": 1, "part_scores": 1, "part_rates": 1}
     plan = many_runs._collection.find(wanted, fields).sort("run", 1).hint("history").explain()["executionStats"]
     assert (plan["totalDocsExamined"], plan["totalKeysExamined"]) == (0, 26)
-    assert many_runs.history(CHAMBERS[3], 1, 40) == []  # missing everywhere
+    assert items.history(CHAMBERS[3], 1, 40) == []  # missing everywhere
 
 
 def test_rates_are_hits_over_the_cells_of_each_layer(items, occupancies):

@@ -180,7 +180,7 @@ def test_the_description_names_every_route_of_the_api_and_its_problems(loaded, a
     for path, methods in described["paths"].items():
         for method in methods.values():
             assert method["summary"], path
-            assert method["responses"]["400"]["content"]["application/json"]["schema"]["$ref"].endswith("/Problem")
+            assert method["responses"]["400"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorOut")
 
 
 def test_health_tells_whether_the_database_answers(api, make_app):

@@ -153,7 +153,7 @@ def test_what_was_kept_of_an_evaluation_is_shown_with_its_pictures_and_its_numbe
     assert client.get("/models/row-cnn-1/nothing.svg").status_code == 404
     assert json.loads(client.get("/models/row-cnn-1/evaluation.json").data) == json.loads(kept.to_json())
     assert client.get("/models/chamber-scan-1/evaluation.json").status_code == 404
-    assert "kept" in client.get("/models/").text
+    assert ">stored</a>" in client.get("/models/").text
 
 
 def test_what_a_shifter_meets_stands_first_by_kind_and_statistics(client, driftwatch):
