@@ -1,5 +1,6 @@
 """Comparing two models in the background, whatever happens on the way. What is found: see `web/test_comparison`."""
 
+import pytest
 from killed import killed_while
 from queue_of_chambers import PLACES, load
 from waiting import wait_until
