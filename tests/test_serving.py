@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 SETTINGS = {name.upper() for name in Settings.model_fields}
 FLASK = Path(__import__("sys").executable).with_name("flask")
+NO_SERVER = {"DQM_URL": "http://127.0.0.1:9"}  # where a test needs no runs: none is fetched, no demonstration started
 
 
 def environment(tmp_path, **settings):
@@ -130,13 +131,13 @@ def test_a_newcomer_gets_two_scored_runs_and_ctrl_c_stops_all_that_was_started(t
 def test_it_ends_when_told_even_if_it_was_started_in_the_background_of_a_shell(tmp_path):
     # Such a shell starts it with SIGINT ignored.
     for told in (signal.SIGINT, signal.SIGTERM):
-        with serving(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as (process, _):
+        with serving(tmp_path, lambda: signal.signal(signal.SIGINT, signal.SIG_IGN), **NO_SERVER) as (process, _):
             process.send_signal(told)
             assert process.wait(PATIENCE) == 0
 
 
 def test_whoever_starts_it_is_let_in_as_the_admin_once(with_a_run):
-    with serving(with_a_run) as (process, url):
+    with serving(with_a_run, **NO_SERVER) as (process, url):
         link = line_that_begins(process, "Sign in as admin, once").split()[-1]
         assert link.startswith(f"{url}/sign-in/link/")
         session = requests.Session()
@@ -149,35 +150,31 @@ def test_whoever_starts_it_is_let_in_as_the_admin_once(with_a_run):
 
 
 def test_no_link_is_printed_where_others_could_use_it_and_nobody_is_let_in_by_that(tmp_path):
-    with serving(tmp_path, HOST="0.0.0.0", DQM_URL="http://127.0.0.1:9") as (process, url):
+    with serving(tmp_path, HOST="0.0.0.0", **NO_SERVER) as (process, url):
         wait_until(lambda: get(f"{url}/healthz"))
         process.send_signal(signal.SIGINT)
         assert "sign-in/link" not in process.stdout.read()
         assert process.wait(PATIENCE) == 0
 
 
-def test_a_second_start_finds_the_data_and_the_commands_see_them_meanwhile_and_afterwards(with_a_run):
+def test_a_second_start_finds_the_data_and_loads_tensorflow_for_the_first_job_only(with_a_run):
     before = flask(with_a_run, "runs", "--json").stdout
     assert json.loads(before)["number"] == 302700
-    with serving(with_a_run) as (_, url):
+    with serving(with_a_run) as (process, url):
+        for page in ("/", "/fetch/", "/eval/302700/-1/2/1/", "/data/net_scores/", "/api/v1/scores", "/healthz"):
+            with urllib.request.urlopen(url + page) as answer:
+                assert answer.status == 200
         assert [run["number"] for run in get(f"{url}/api/v1/runs")["runs"]] == [302700]
         assert flask(with_a_run, "runs", "--json").stdout == before
+        assert "tensorflow" not in maps_of(process.pid)
+        assert flask(with_a_run, "fetch", "302701").returncode == 0
+        wait_until(lambda: get(f"{url}/api/v1/runs/302701")["state"] == "finished")
+        assert "tensorflow" in maps_of(process.pid)
         assert flask(with_a_run, "fetch", "302701", "--wait").returncode == 0
         assert get(f"{url}/api/v1/runs/302701")["done"] == 250  # the server still has its database
     after = flask(with_a_run, "runs", "--json").stdout.splitlines()
     assert [json.loads(line)["number"] for line in after] == [302701, 302700]
     assert processes_with(str(with_a_run)) == []
-
-
-def test_serving_pages_loads_no_tensorflow_and_the_first_job_does(with_a_run):
-    with serving(with_a_run) as (process, url):
-        for page in ("/", "/fetch/", "/eval/302700/-1/2/1/", "/data/net_scores/", "/api/v1/scores", "/healthz"):
-            with urllib.request.urlopen(url + page) as answer:
-                assert answer.status == 200
-        assert "tensorflow" not in maps_of(process.pid)
-        assert flask(with_a_run, "fetch", "302701").returncode == 0
-        wait_until(lambda: get(f"{url}/api/v1/runs/302701")["state"] == "finished")
-        assert "tensorflow" in maps_of(process.pid)
 
 
 @pytest.mark.soak
@@ -216,7 +213,7 @@ def test_an_import_whose_client_is_gone_is_put_away_at_once(tmp_path):
     manifest = {"manifest": {"format": "driftwatch export", "schema": 1, "kind": "runs", "version": 1}}
     rows = [json.dumps(one) for one in (manifest, *({**line, "number": number} for number in range(1, 100_000)))]
     database = EmbeddedMongo(tmp_path / "data")
-    with serving(tmp_path) as (process, url), MongoClient(database.join()) as client:
+    with serving(tmp_path, **NO_SERVER) as (process, url), MongoClient(database.join()) as client:
         link = line_that_begins(process, "Sign in as admin, once").split()[-1]
         session = requests.Session()
         session.post(link)
