@@ -111,8 +111,9 @@ class Imports:
 
     def make_indexes(self) -> None:
         writing = {"state": ImportState.WRITING}
-        self._imports.create_index("state", name="one_writes", unique=True, partialFilterExpression=writing)
-        self._imports.create_index("ended_at", expireAfterSeconds=ENDED_KEPT_DAYS * 86_400)
+        one_writes = IndexModel("state", name="one_writes", unique=True, partialFilterExpression=writing)
+        ended = IndexModel("ended_at", expireAfterSeconds=ENDED_KEPT_DAYS * 86_400)
+        self._imports.create_indexes([one_writes, ended])
         has_keys = {"keys": {"$exists": True}}
         self._rows.create_indexes(
             [

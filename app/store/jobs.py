@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.jobs import Job, JobState
 from app.store.ids import by_id
+from app.store.indexes import make_indexes
 
 LEASE_SECONDS = 30  # renewed every second; a machine that sleeps longer loses its jobs
 KEEP_DAYS = 30  # ended jobs, kept to look up what happened
@@ -38,23 +39,21 @@ class Jobs:
         self._collection.update_many(old, [{"$set": {"subsystem": self._subsystem, "key": key}}])
 
     def make_indexes(self) -> None:
-        def one_of(*fields: str, where: dict[str, Any]) -> None:
+        def one_of(*fields: str, where: dict[str, Any]) -> IndexModel:
             name = f"one_of_{'_'.join(fields)}"
-            self._collection.create_index(list(fields), name=name, unique=True, partialFilterExpression=where)
+            return IndexModel(list(fields), name=name, unique=True, partialFilterExpression=where)
 
-        for before in {"key_1", "lane_1", "run_1", "one_of_run"} & set(self._collection.index_information()):
-            self._collection.drop_index(
-                before
-            )  # of the time when every job worked on a run, and when all were of one subsystem
-        one_of("key", where={"active": True})
-        one_of("lane", where={"state": JobState.RUNNING})
         works_on_a_run = {"state": JobState.RUNNING, "run": {"$type": "number"}}
-        one_of("subsystem", "run", where=works_on_a_run)
-        self._collection.create_index([("state", ASCENDING), ("asked_at", ASCENDING)])
-        self._collection.create_index([("run", ASCENDING), ("active", ASCENDING)])
-        self._collection.create_index([("key", ASCENDING), ("asked_at", ASCENDING)])
-        self._collection.create_index([("kind", ASCENDING), ("asked_at", ASCENDING)])
-        self._collection.create_index("ended_at", expireAfterSeconds=KEEP_DAYS * 86_400)
+        indexes = [
+            one_of("key", where={"active": True}),
+            one_of("lane", where={"state": JobState.RUNNING}),
+            one_of("subsystem", "run", where=works_on_a_run),
+            *(IndexModel(list(fields)) for fields in (("state", "asked_at"), ("run", "active"))),
+            *(IndexModel([field, "asked_at"]) for field in ("key", "kind")),
+            IndexModel("ended_at", expireAfterSeconds=KEEP_DAYS * 86_400),
+        ]
+        # Of the time when every job worked on a run, and when all were of one subsystem.
+        make_indexes(self._collection, indexes, gone=("key_1", "lane_1", "run_1", "one_of_run"))
 
     def ask(self, kind: str, run: int | None, lane: str, by: str, about: str = "", **args: object) -> Job:
         """Queue a job; if the same is already queued or running, return that one.

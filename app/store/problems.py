@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from app.domain.problems import Problem
 from app.store.collections import Collections
@@ -29,9 +29,7 @@ class Problems:
 
     def make_indexes(self) -> None:
         fields = ("subsystem", *self._subsystem.keys, "since")
-        self._collection.create_index([(f, ASCENDING) for f in fields])
-        self._collection.create_index("at")
-        self._collection.create_index("ended_at")
+        self._collection.create_indexes([IndexModel(list(fields)), IndexModel("at"), IndexModel("ended_at")])
 
     def add(self, problem: Problem) -> Problem:
         """Store a new problem under its own id, and note it on the items."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
-from pymongo import DESCENDING, ReturnDocument
+from pymongo import DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from app.store.collections import Collections
@@ -72,8 +72,8 @@ class Reevaluations:
         self._collection = collections["reevaluations"]
 
     def make_indexes(self) -> None:
-        self._collection.create_index("open", unique=True, partialFilterExpression={"open": True})
-        self._collection.create_index("asked_at")
+        one_open = IndexModel("open", unique=True, partialFilterExpression={"open": True})
+        self._collection.create_indexes([one_open, IndexModel("asked_at")])
 
     def begin(self, runs: Sequence[int] | None, by: str, model: str) -> Reevaluation | None:
         """Open a re-evaluation; None while another one is open."""

@@ -47,7 +47,8 @@ def upgrade(collections: Collections) -> None:
         "answers": Labels(collections).upgrade,
         "subsystems": subsystems,
     }
+    done = {one["_id"] for one in collections["upgrades"].find({}, {"_id": 1})}
     for what, step in upgrades.items():
-        if collections["upgrades"].find_one({"_id": what}) is None:
+        if what not in done:
             step()
             collections["upgrades"].replace_one({"_id": what}, {"at": datetime.now(UTC)}, upsert=True)
