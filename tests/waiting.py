@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+SHORTEST, LONGEST = 0.01, 0.2  # seconds between two looks, which take time from what is waited for
 PATIENCE = 180  # seconds until a test gives up; never a measure of speed
 
 
@@ -15,11 +16,12 @@ def wait_until(is_so: Callable[[], object], patience: float = PATIENCE) -> None:
     Raises:
         AssertionError: it did not happen.
     """
-    deadline = time.monotonic() + patience
+    deadline, pause = time.monotonic() + patience, SHORTEST
     while not is_so():
         if time.monotonic() > deadline:
             raise AssertionError(f"still not so after {patience} s")
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.2 * pause, LONGEST)
 
 
 def steady(value: Callable[[], object], looks: int = 10) -> Any:

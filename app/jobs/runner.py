@@ -153,6 +153,8 @@ class Runner:
 
     def _claim_all(self) -> None:
         try:
+            if not self._store.jobs.are_unfinished():
+                return
             self._store.jobs.requeue_lost()
             while not self._stopping.is_set() and (job := self._store.jobs.claim(self.owner, self._only)):
                 self.do(job)

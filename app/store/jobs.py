@@ -142,6 +142,11 @@ class Jobs:
         self._collection.update_many({**wanted, "state": JobState.QUEUED}, {"$set": ended})
         self._collection.update_many({**wanted, "state": JobState.RUNNING}, {"$set": {"cancel": True}})
 
+    def are_unfinished(self) -> bool:
+        """Whether any job is queued or running, here or in another process."""
+        unfinished = {"state": {"$in": [JobState.QUEUED, JobState.RUNNING]}}
+        return self._collection.find_one(unfinished, {"_id": 1}) is not None
+
     def requeue_lost(self) -> int:
         """Requeue jobs whose lease expired, and fail those that no other owner can do; returns their number."""
         lost = {"state": JobState.RUNNING, "leased_until": {"$lt": datetime.now(UTC)}}

@@ -175,7 +175,7 @@ def test_nothing_looks_for_jobs_once_the_runner_has_stopped_so_that_nobody_reviv
 
     monkeypatch.setattr(Store, "revive", lambda store: over.append("looked"))
     runner.start()
-    monkeypatch.setattr(Jobs, "requeue_lost", until_it_stops)
+    monkeypatch.setattr(Jobs, "are_unfinished", until_it_stops)
     runner.wake()
     assert looking.wait(PATIENCE)
     runner.stop()
