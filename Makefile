@@ -24,7 +24,7 @@ test: lint
 check: lint
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow and not soak" -n auto --maxprocesses 4 -q
 
-# Processes killed in the midst of long work, and many more cases of the randomised tests.
+# Processes killed in the midst of long work, long trainings, and many more cases of the randomised tests.
 soak: $(VENV)/test.stamp
 	SOAK=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "soak or drawn" -n auto --maxprocesses 4 --durations 20
 

@@ -24,12 +24,14 @@ def outcome():
     return simulate_labelling(SMALL, lambda line: None)
 
 
+@pytest.mark.soak
 def test_uncertain_chambers_are_faulty_ones_and_random_chambers_hardly_ever(outcome):
     faulty = {curve.strategy: curve.faulty[-1] for curve in outcome.curves}
     assert faulty[Strategy.CERTAIN] > 10 > 2 * faulty[Strategy.RANDOM]
     assert faulty[Strategy.DIVERSE] > 2 * faulty[Strategy.RANDOM]
 
 
+@pytest.mark.soak
 def test_every_curve_begins_with_the_same_network_and_the_queue_s_labels_make_it_better(outcome):
     assert [curve.strategy for curve in outcome.curves] == list(COMPARED)
     assert len({curve.points[0] for curve in outcome.curves}) == 1
@@ -74,6 +76,7 @@ def test_fitting_begins_with_the_same_weights_each_time():
     assert np.allclose(last_layers.scores(seen.features)[0], before)
 
 
+@pytest.mark.soak
 def test_the_command_writes_a_table_or_json_and_a_picture(outcome, tmp_path):
     header, *rows = simulation.table(outcome)
     assert [row[0] for row in rows] == ["certain (default)", "diverse", "random"]

@@ -128,6 +128,7 @@ def taught(tmp_path_factory):
     return folder, items, told
 
 
+@pytest.mark.soak
 def test_what_people_call_bad_is_called_bad_where_the_simulator_is_in_doubt(taught):
     folder, _, told = taught
     fresh = with_a_short_block(2, 60)
@@ -140,6 +141,7 @@ def test_what_people_call_bad_is_called_bad_where_the_simulator_is_in_doubt(taug
     assert any("simulated layers give way to labels" in line for line in told)
 
 
+@pytest.mark.soak
 def test_no_other_kind_of_fault_is_forgotten_for_that(taught):
     """Of few layers of a kind, all of a superlayer bad together, one chamber more or less is several per cent."""
     folder, items, _ = taught
@@ -147,6 +149,7 @@ def test_no_other_kind_of_fault_is_forgotten_for_that(taught):
     assert not found.forgotten, str(found)
 
 
+@pytest.mark.soak
 def test_what_people_call_good_is_not_held_against_a_candidate(taught):
     """People call low rates good; the candidate that is checked does not see them. Without labels it is refused."""
     _, items, _ = taught
