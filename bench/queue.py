@@ -48,7 +48,7 @@ UPDATES = {
     "highest score": (Order.WORST, {}),
     "contamination": (Order.CONTAMINATION, {"labelled": True}),
     "least certain, one run": (Order.RANK, {"run": 300_010}),
-    "least certain, one wheel": (Order.RANK, {"wheel": 1}),
+    "least certain, one wheel": (Order.RANK, {"first_key": 1}),
 }
 
 
