@@ -581,7 +581,7 @@ def test_pauses_are_spread_over_the_whole_backoff():
 
 def test_what_has_not_arrived_when_the_runs_time_is_up_is_missing_for_that_reason(serve):
     server = serve(lambda request: request.good() if request.chamber in SOME[:10] else request.stall())
-    found = fetched(jsonfairy(server, dqm_run_deadline=1, dqm_read_timeout=20))
+    found = fetched(jsonfairy(server, dqm_run_deadline=5, dqm_read_timeout=20))
     assert missing(found) == dict.fromkeys(SOME[10:], Reason.DEADLINE)
     assert set(found) == set(SOME)
     assert server.most_at_once <= 16
