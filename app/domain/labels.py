@@ -26,6 +26,9 @@ class EventKind(StrEnum):
     RESOLVE = "resolve"  # an expert settles a disagreement
 
 
+ANSWERS = (EventKind.LABEL, EventKind.RESOLVE)  # kinds that give the classes of parts
+
+
 class SkipReason(StrEnum):
     NONE = ""
     UNCLEAR = "unclear"
@@ -167,10 +170,8 @@ def project(events: Sequence[LabelEvent]) -> Projection:
         events: all of them, by seq.
     """
     valid = standing(events)
-    opinions = {
-        event.by: event for event in valid if event.kind in (EventKind.LABEL, EventKind.SKIP)
-    }  # each person's last
-    decisions = [event for event in valid if event.kind in (EventKind.LABEL, EventKind.RESOLVE)]
+    last = {event.by: event for event in valid if event.kind in (EventKind.LABEL, EventKind.SKIP)}  # of each person
+    decisions = [event for event in valid if event.kind in ANSWERS]
     labels = {event.by: event for event in decisions if event.kind is EventKind.LABEL}
     first = next((event for event in decisions if event.kind is EventKind.LABEL), None)
 
@@ -194,16 +195,14 @@ def project(events: Sequence[LabelEvent]) -> Projection:
         labelled=bool(decisions),
         waiting=not decisions or (wants_second and decisions[-1].kind is EventKind.LABEL),
         recheck=bool(decisions) and decisions[-1].chosen.get("strategy") != Strategy.CONTAMINATION,
-        skipped_by=tuple(sorted(name for name, event in opinions.items() if event.kind is EventKind.SKIP)),
+        skipped_by=tuple(sorted(name for name, event in last.items() if event.kind is EventKind.SKIP)),
         labelled_by=tuple(sorted(labels)),
     )
 
 
 def unseen(events: Sequence[LabelEvent], seq: int) -> list[LabelEvent]:
     """Valid labels and decisions newer than what a person saw, oldest first."""
-    return [
-        event for event in standing(events) if event.kind in (EventKind.LABEL, EventKind.RESOLVE) and event.seq > seq
-    ]
+    return [event for event in standing(events) if event.kind in ANSWERS and event.seq > seq]
 
 
 def _evaluation(seq: int, event: LabelEvent, state: LabelState, people: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from app.domain.labels import EventKind, LabelEvent
+from app.domain.labels import ANSWERS, EventKind, LabelEvent
 from app.domain.vocabulary import BAD, GOOD, WHOLE, Answer, by_class
 from app.domain.words import numbers, plural
 
@@ -75,7 +75,7 @@ def markdown(shift: Shift, name: Callable[[Any], str]) -> str:
     skips: dict[tuple[int, Any], LabelEvent] = {}
     for event in shift.events:
         where = event.run, event.place
-        if event.kind in (EventKind.LABEL, EventKind.RESOLVE):
+        if event.kind in ANSWERS:
             labels[where] = event  # only the last one counts
         elif event.kind is EventKind.SKIP:
             skips[where] = event

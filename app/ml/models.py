@@ -13,9 +13,10 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from app.errors import InvalidInput, ModelRefused
+from app.ml.json_record import JsonRecord
 
 LARGEST_CARD = 1_000_000  # bytes; ours have 5,000
 LARGEST_MODEL = 15_000_000  # bytes, as for an import; the largest of ours has 200,000
@@ -29,11 +30,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 
 
-class _CardPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class PartCount(_CardPart):
+class PartCount(JsonRecord):
     """The contents of one part of the labelled items: chambers, and their layers that a network judges."""
 
     items: int = Field(0, description="chambers")
@@ -45,7 +42,7 @@ class PartCount(_CardPart):
     effective_items: float = Field(0, description="of inverse propensity weights w: (sum of w)² / sum of w²")
 
 
-class Composition(_CardPart):
+class Composition(JsonRecord):
     """The labelled chambers used to make a model, and those left out."""
 
     split: str = Field(description="the split into training, validation and test")
@@ -65,7 +62,7 @@ class Composition(_CardPart):
     digest: str = Field(description="identifies the set")
 
 
-class TrainedOn(_CardPart):
+class TrainedOn(JsonRecord):
     """The origin of the weights: enough to reproduce them."""
 
     simulator_version: int
@@ -87,7 +84,7 @@ class TrainedOn(_CardPart):
     contradicted: int = Field(0, description="simulated training layers overruled by labels")
 
 
-class Figures(_CardPart):
+class Figures(JsonRecord):
     """The model's performance on simulated chambers it has not seen; ambiguous layers do not count."""
 
     layers: int
@@ -96,7 +93,7 @@ class Figures(_CardPart):
     found_at_1_percent_false_alarms: Share
 
 
-class Threshold(_CardPart):
+class Threshold(JsonRecord):
     """The score from which a layer is bad, and its false-alarm rate."""
 
     score: float = Field(ge=LEAST_THRESHOLD, le=1)
@@ -104,14 +101,14 @@ class Threshold(_CardPart):
     false_alarms_by_hits: dict[str, Share] = Field({}, description="the same by hits per cell of the chamber")
 
 
-class Calibration(_CardPart):
+class Calibration(JsonRecord):
     """The calibration of the network's log odds, folded into its last layer: divided by one, shifted by the other."""
 
     temperature: float = Field(gt=0)
     shift: float = Field(description="also accounts for bad layers being rarer in ordinary data than in training")
 
 
-class ReliabilityBin(_CardPart):
+class ReliabilityBin(JsonRecord):
     """Layers with scores in one tenth."""
 
     score: Share = Field(description="their mean")
@@ -119,7 +116,7 @@ class ReliabilityBin(_CardPart):
     layers: int
 
 
-class Card(_CardPart):
+class Card(JsonRecord):
     """What is known of a model."""
 
     name: str = Field(pattern=f"^{NAME}$")

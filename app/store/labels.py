@@ -18,7 +18,7 @@ from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
-from app.domain.labels import EventKind, LabelEvent, SkipReason
+from app.domain.labels import ANSWERS, EventKind, LabelEvent, SkipReason
 from app.store.collections import Collections
 from app.store.ids import by_id
 from app.store.indexes import between, count_all, count_to, in_index, make_indexes
@@ -184,7 +184,7 @@ class Labels:
 
     def first_runs(self) -> dict[Any, int]:
         """place → the run in which it was first labelled, even if that label was withdrawn since."""
-        wanted = {"kind": {"$in": [str(EventKind.LABEL), str(EventKind.RESOLVE)]}, "subsystem": self._subsystem.name}
+        wanted = {"kind": {"$in": list(map(str, ANSWERS))}, "subsystem": self._subsystem.name}
         group = {
             "_id": {key: f"${key}" for key in self._subsystem.keys},
             "first": {"$min": {"at": "$at", "_id": "$_id", "run": "$run"}},

@@ -140,8 +140,8 @@ class Runs:
         order = [(key, DESCENDING if descending else ASCENDING) for key in self._ORDERS[sort]]
         index = "list_state" if state and sort == "number" else f"list_{sort}"
         wanted = in_index(_filter(state), self._ORDERS[sort][0])
-        if together and (aside := self.set_aside()):
-            wanted = {"$and": [wanted, {"_id": {"$nin": aside}}]}
+        if together and (listed := self.together()):
+            wanted = {"$and": [wanted, {"_id": listed}]}
         found = self._collection.find(wanted, NOT_PACKED).sort(order).hint(index).skip(skip).limit(limit)
         return [_run(d) for d in found]
 
@@ -300,8 +300,7 @@ class Runs:
 
     def _between(self, first: int, last: int) -> dict[str, Any]:
         """Numbers of the runs in a range that are not set aside; a single run mixes with no other."""
-        aside = self.set_aside() if first != last else []
-        return {"$gte": first, "$lte": last} | ({"$nin": aside} if aside else {})
+        return {"$gte": first, "$lte": last} | (self.together() if first != last else {})
 
     def _drifted(self, first: int, last: int) -> dict[str, Any]:
         return {"_id": self._between(first, last), "drift.model": {"$gt": ""}}

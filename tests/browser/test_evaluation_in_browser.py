@@ -36,7 +36,7 @@ def test_an_expert_presses_a_button_and_gets_a_curve_to_choose_a_threshold_on(ap
     driftwatch.store.jobs.note(job, words="the yardsticks are fitted")
     expect(line).to_contain_text("Being evaluated: the yardsticks are fitted")
     assert Axe().run(page, options=LEVELS).response["violations"] == []
-    driftwatch.models.keep_evaluation(models.load_card(ROW), found.to_json(), {}, by="eva")
+    driftwatch.models.keep_evaluation(models.load_card(ROW), found.model_dump_json(), {}, by="eva")
     driftwatch.store.jobs.end(job, "done")
     expect(page.get_by_role("img", name="each point is a threshold")).to_be_visible()
     expect(page.get_by_role("button", name="Evaluate again")).to_be_visible()

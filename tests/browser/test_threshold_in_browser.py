@@ -23,7 +23,7 @@ def served(_made_apps, demo, serve):
     chambers = [LabelledChamber(one.occupancy, one.bad) for one in simulate_chambers(80, seed=5, faulty=0.6)]
     found = evaluation.compare(chambers, [Scorer(ROOT / "models" / ROW)], [], 7, lambda line: None)
     kept = Evaluation(simulator_version=2, seed=7, resamples=200, simulated=found, real=None)
-    driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), kept.to_json(), {}, by="ann")
+    driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), kept.model_dump_json(), {}, by="ann")
     return serve(app), kept.of(ROW)
 
 

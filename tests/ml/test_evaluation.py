@@ -328,8 +328,8 @@ def test_reliability_counts_the_ordinary_chambers_only_and_ambiguous_layers_nowh
 
 
 def test_the_json_has_no_nan_and_makes_the_same_again(evaluation):
-    text = evaluation.to_json()
-    assert Evaluation.from_json(text) == evaluation
+    text = evaluation.model_dump_json()
+    assert Evaluation.model_validate_json(text) == evaluation
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -355,7 +355,7 @@ def test_a_set_without_bad_layers_is_compared_as_far_as_that_goes(scorer):
     assert found.methods[0].area is None
     assert found.methods[0].thresholds[0].passed + found.methods[0].thresholds[0].false_alarms == 12
     whole = Evaluation(simulator_version=1, seed=1, resamples=1, simulated=found, real=found)
-    assert Evaluation.from_json(whole.to_json()) == whole
+    assert Evaluation.model_validate_json(whole.model_dump_json()) == whole
     assert "12 good and 0 bad layers" in tables(whole)
     assert set(pictures(whole)) == {"reliability"}
 
@@ -438,9 +438,9 @@ def test_the_pictures_leave_no_figure_and_no_setting_behind(evaluation):
     script = (
         "import sys\nfrom pathlib import Path\nfrom app.subsystems.dt.learning.evaluation import Evaluation\n"
         "from app.subsystems.dt.learning.evaluation_pictures import pictures\n"
-        "pictures(Evaluation.from_json(sys.stdin.read()))\nassert 'matplotlib.pyplot' not in sys.modules"
+        "pictures(Evaluation.model_validate_json(sys.stdin.read()))\nassert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, text=True, input=evaluation.to_json())
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, text=True, input=evaluation.model_dump_json())
 
 
 # --- labelled chambers ---

@@ -33,7 +33,9 @@ def found():
 
 @pytest.fixture
 def kept(driftwatch, found):
-    driftwatch.models.keep_evaluation(models.load_card(ROW), found.to_json(), pictures.pictures(found), by="ann")
+    driftwatch.models.keep_evaluation(
+        models.load_card(ROW), found.model_dump_json(), pictures.pictures(found), by="ann"
+    )
     return found
 
 
@@ -80,7 +82,7 @@ def two_methods(driftwatch):
     scorers = [Scorer(ROW), Scorer(SHIPPED / "chamber-scan-1")]
     compared = evaluation.compare(simulated_test_set(80, 5), scorers, [], 7, lambda line: None)
     found = Evaluation(simulator_version=2, seed=7, resamples=200, simulated=compared, real=compared)
-    driftwatch.models.keep_evaluation(models.load_card(ROW), found.to_json(), {}, by="ann")
+    driftwatch.models.keep_evaluation(models.load_card(ROW), found.model_dump_json(), {}, by="ann")
     return compared
 
 
@@ -151,7 +153,7 @@ def test_what_was_kept_of_an_evaluation_is_shown_with_its_pictures_and_its_numbe
         assert answer.mimetype == "image/svg+xml"
         assert answer.data == svg
     assert client.get("/models/row-cnn-1/nothing.svg").status_code == 404
-    assert json.loads(client.get("/models/row-cnn-1/evaluation.json").data) == json.loads(kept.to_json())
+    assert json.loads(client.get("/models/row-cnn-1/evaluation.json").data) == json.loads(kept.model_dump_json())
     assert client.get("/models/chamber-scan-1/evaluation.json").status_code == 404
     assert ">stored</a>" in client.get("/models/").text
 
@@ -159,7 +161,7 @@ def test_what_was_kept_of_an_evaluation_is_shown_with_its_pictures_and_its_numbe
 def test_what_a_shifter_meets_stands_first_by_kind_and_statistics(client, driftwatch):
     found = evaluation.compare(simulated_test_set(300, 7), [Scorer(ROW)], [simple_statistics()], 7, lambda line: None)
     kept = Evaluation(simulator_version=3, seed=7, resamples=200, simulated=found, real=None)
-    driftwatch.models.keep_evaluation(models.load_card(ROW), kept.to_json(), {}, by="ann")
+    driftwatch.models.keep_evaluation(models.load_card(ROW), kept.model_dump_json(), {}, by="ann")
     page = client.get("/models/row-cnn-1/").text
     at = found.network("row-cnn-1").shipped
     table = page[page.index("What a shifter meets") :].partition("</table>")[0]
@@ -197,7 +199,7 @@ def test_figures_that_this_version_cannot_read_are_said_to_be_so(client, driftwa
 def test_an_evaluation_of_another_file_of_the_same_name_is_not_kept(driftwatch, found):
     card = models.load_card(ROW).model_copy(update={"sha256": "0" * 64})
     with pytest.raises(Conflict, match="another one"):
-        driftwatch.models.keep_evaluation(card, found.to_json(), {}, by="ann")
+        driftwatch.models.keep_evaluation(card, found.model_dump_json(), {}, by="ann")
 
 
 def test_an_expert_activates_and_retires_and_the_page_says_who_and_when(app, driftwatch, sign_in):

@@ -39,7 +39,7 @@ def found(chambers, scorer):
 
 @pytest.fixture
 def kept(driftwatch, found):
-    driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), found.to_json(), {}, by="ann")
+    driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), found.model_dump_json(), {}, by="ann")
     return found
 
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_a_threshold_is_said_at_its_field_and_nothing_is_kept(cli
 def test_a_threshold_set_before_the_model_was_evaluated_has_its_meaning_from_then_on(client, driftwatch, found):
     driftwatch.set_threshold(ROW, "shifter", 0.7, "by hand", by="ann")
     assert 'data-label="false alarms">–<' in client.get("/models/").text.split(f"/models/{ROW}/")[1]
-    driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), found.to_json(), {}, by="ann")
+    driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), found.model_dump_json(), {}, by="ann")
     shown = percent(found.of(ROW).meaning(0.7).false_alarms)
     assert f'data-label="false alarms">{shown}<' in client.get("/models/").text.split(f"/models/{ROW}/")[1]
     assert f'<td>all</td><td class="number">{shown}</td>' in client.get(f"/models/{ROW}/").text
@@ -177,7 +177,7 @@ def test_commands_set_a_threshold_by_its_rate_and_write_the_card(make_app, sign_
     driftwatch, run = app.extensions["driftwatch"], app.test_cli_runner().invoke
     args = ["models", "threshold", ROW, "--false-alarms", "0.05", "--why", "calmer"]
     assert "has no curve" in run(args=args).output
-    driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), found.to_json(), {}, by="eva")
+    driftwatch.models.keep_evaluation(models.load_card(ROOT / "models" / ROW), found.model_dump_json(), {}, by="eva")
     assert run(args=args).exit_code == 0
     assert driftwatch.models.thresholds(ROW)["shifter"] == found.of(ROW).for_false_alarms(0.05).score
     assert run(args=[*args, "--score", "0.5"]).exit_code == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 from app.domain.run_numbers import run_number
@@ -62,11 +61,18 @@ class DataKind(ABC):
         """Whether a stored document has the same contents."""
         return all(document.get(name) == known.get(name) for name in self.own)
 
-    def _place_columns(self) -> tuple[Column, ...]:
-        return (
-            Column("run", Type.INTEGER, "number of the run"),
-            *(Column(key, Type.INTEGER, f"{key} of the place") for key in self.subsystem.keys),
-        )
+    def _key_columns(self) -> tuple[Column, ...]:
+        return tuple(Column(key, Type.INTEGER, f"{key} of the place") for key in self.subsystem.keys)
+
+
+class ItemKind(DataKind):
+    """One kind of data whose documents each belong to an item of a run."""
+
+    def title(self, document: Mapping[str, Any]) -> str:
+        return f"run {document['run']}, {self.subsystem.place_of(document)}"
+
+    def _item_columns(self) -> tuple[Column, ...]:
+        return (Column("run", Type.INTEGER, "number of the run"), *self._key_columns())
 
     def _identity(self, row: Row) -> Document:
         """The run and the place of a row.
@@ -78,10 +84,3 @@ class DataKind(ABC):
 
     def _identity_of(self, document: Mapping[str, Any]) -> Document:
         return {name: document[name] for name in ("run", "subsystem", *self.subsystem.keys)}
-
-    def _title_of_place(self, document: Mapping[str, Any]) -> str:
-        return f"run {document['run']}, {self.subsystem.place_of(document)}"
-
-    @cached_property
-    def _most_parts(self) -> int:
-        return self.subsystem.most_parts

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.domain.labels import MOST_SEQ, EventKind, SkipReason
+from app.domain.labels import ANSWERS, MOST_SEQ, EventKind, SkipReason
 from app.domain.run_numbers import run_number
 from app.errors import InvalidInput
 from app.given import within
@@ -21,10 +21,10 @@ from app.transfer.kinds.checks import (
     part_number,
     person_name,
 )
-from app.transfer.kinds.kind import SIMULATED, DataKind, Document, Row
+from app.transfer.kinds.kind import SIMULATED, DataKind, Document, ItemKind, Row
 
 
-class LabelsKind(DataKind):
+class LabelsKind(ItemKind):
     name = "labels"
     words = "everything that people said of items, also what they withdrew"
 
@@ -35,7 +35,7 @@ class LabelsKind(DataKind):
         self.columns = (
             Column("id", Type.TEXT, "of this event"),
             Column("key", Type.TEXT, "the client's own name for it"),
-            *self._place_columns(),
+            *self._item_columns(),
             Column("seq", Type.INTEGER, "1, 2, … of this item"),
             Column("kind", Type.TEXT, "label, skip, undo or resolve"),
             Column("by", Type.TEXT, "who"),
@@ -79,11 +79,11 @@ class LabelsKind(DataKind):
         bad = list(vocabulary.faults(answer))
         if sorted(row["bad"]) != bad:
             raise InvalidInput("bad", row["bad"], f"{bad}, as the classes say")
-        if answer and kind not in (EventKind.LABEL, EventKind.RESOLVE):
+        if answer and kind not in ANSWERS:
             raise InvalidInput("bad", bad, f"empty for what is of the kind {kind}")
         for name in ("scores", "verdicts"):
             if row[name]:
-                as_long_as(name, row[name], self._most_parts)
+                as_long_as(name, row[name], self.subsystem.most_parts)
         for verdict in row["verdicts"]:
             one_of("verdicts", verdict, VERDICTS)
         if not isinstance(row["chosen"], dict):
@@ -105,7 +105,7 @@ class LabelsKind(DataKind):
         return [{"_id": document["_id"]}, {"key": document["key"]}, number]
 
     def title(self, document: Mapping[str, Any]) -> str:
-        return f"{document['kind']} {document['seq']} of {self._title_of_place(document)}"
+        return f"{document['kind']} {document['seq']} of {super().title(document)}"
 
 
 class ProblemsKind(DataKind):
@@ -118,7 +118,7 @@ class ProblemsKind(DataKind):
         self._parts = f"{subsystem.part}s"
         self.columns = (
             Column("id", Type.TEXT, "of the problem"),
-            *self._place_columns()[1:],
+            *self._key_columns(),
             Column(self._parts, Type.INTEGERS, "parts that have it"),
             Column("cells", Type.INTEGERS, "first and last cell, from 1; nothing for whole parts", optional=True),
             Column("text", Type.TEXT, "what is wrong, and why"),

@@ -23,7 +23,7 @@ from app.transfer.kinds.checks import (
     sound_findings,
     whole_counts,
 )
-from app.transfer.kinds.kind import SIMULATED, DataKind, Document, Row
+from app.transfer.kinds.kind import SIMULATED, DataKind, Document, ItemKind, Row
 
 
 class RunsKind(DataKind):
@@ -76,7 +76,7 @@ class RunsKind(DataKind):
         return f"run {document['_id']}"
 
 
-class HistogramsKind(DataKind):
+class HistogramsKind(ItemKind):
     name = "histograms"
     words = "the histograms of the runs, item by item, and why some are missing"
     own = ("occupancy", "missing")
@@ -84,7 +84,7 @@ class HistogramsKind(DataKind):
     def __init__(self, subsystem: Subsystem) -> None:
         super().__init__(subsystem)
         self.columns = (
-            *self._place_columns(),
+            *self._item_columns(),
             Column("hits", Type.INTEGER, "all hits on existing cells", optional=True),
             Column("missing", Type.TEXT, "why there is no histogram", optional=True),
             Column("detail", Type.TEXT, "what exactly was seen in place of it", optional=True),
@@ -129,11 +129,8 @@ class HistogramsKind(DataKind):
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [self._identity_of(document), {"_id": document["_id"]}]
 
-    def title(self, document: Mapping[str, Any]) -> str:
-        return self._title_of_place(document)
 
-
-class ScoresKind(DataKind):
+class ScoresKind(ItemKind):
     name = "scores"
     words = "what the network said of each part, and what simple statistics found"
     own = ("model", "scores", "verdicts")
@@ -141,9 +138,9 @@ class ScoresKind(DataKind):
 
     def __init__(self, subsystem: Subsystem) -> None:
         super().__init__(subsystem)
-        self._scores = tuple(f"score_{part}" for part in range(1, self._most_parts + 1))
+        self._scores = tuple(f"score_{part}" for part in range(1, self.subsystem.most_parts + 1))
         self.columns = (
-            *self._place_columns(),
+            *self._item_columns(),
             Column("model", Type.TEXT, "whose scores they are"),
             Column("scored_at", Type.TIME, "when"),
             Column("threshold", Type.NUMBER, "score from which a part was called bad, where known", optional=True),
@@ -200,9 +197,6 @@ class ScoresKind(DataKind):
     def unique(self, document: Mapping[str, Any]) -> list[Document]:
         return [self._identity_of(document)]
 
-    def title(self, document: Mapping[str, Any]) -> str:
-        return self._title_of_place(document)
-
 
 class PastScoresKind(ScoresKind):
     name = "past_scores"
@@ -222,4 +216,4 @@ class PastScoresKind(ScoresKind):
         return [{**self._identity_of(document), "model": document["model"]}]
 
     def title(self, document: Mapping[str, Any]) -> str:
-        return f"{document['model']}, {self._title_of_place(document)}"
+        return f"{document['model']}, {super().title(document)}"

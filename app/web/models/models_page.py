@@ -26,12 +26,6 @@ from app.web.shared.display import own_query
 from app.web.shared.fields import Fields, fraction, one_of
 from app.web.shared.ordering import Keys, ordered, read_order
 
-STATE_WORDS = {
-    ModelState.ACTIVE: "active",
-    ModelState.CANDIDATE: "candidate",
-    ModelState.RETIRED: "retired",
-    ModelState.REFUSED: "refused",
-}
 STATE_SHAPES = {
     ModelState.ACTIVE: "good",
     ModelState.CANDIDATE: "waiting",
@@ -95,7 +89,7 @@ def _columns(shifter: Mapping, activated: Mapping, evaluated: Container[str], ru
 
     return {
         "model": of_model(lambda model: model.name),
-        "state": of_model(lambda model: STATE_WORDS[model.state]),
+        "state": of_model(lambda model: str(model.state)),
         "architecture": lambda row: row[1].architecture,
         "parameters": lambda row: row[1].parameters,
         "area": figure("area_under_roc"),
@@ -263,4 +257,4 @@ def why_failed(job: Job | None, stored: StoredFigures | None) -> str:
 
 def _state_of(state: ModelState) -> tuple[str, str]:
     """Its icon and its word."""
-    return STATE_SHAPES[state], STATE_WORDS[state]
+    return STATE_SHAPES[state], str(state)

@@ -54,12 +54,12 @@ def evaluate_model(
         scorers.append(scorer_of(driftwatch, models.REFERENCE))
     labelled = read_labelled(real) if real else ()
     found = evaluation.evaluate(scorers, chambers, seed, labelled, report=tell)
-    click.echo(found.to_json() if as_json else tables(found))
+    click.echo(found.model_dump_json() if as_json else tables(found))
     svg = drawn.pictures(found) if pictures or keep else {}
     if pictures:
         write_pictures(pictures, svg)
     if keep:
-        driftwatch.models.keep_evaluation(scorers[0].card, found.to_json(), svg, by=by)
+        driftwatch.models.keep_evaluation(scorers[0].card, found.model_dump_json(), svg, by=by)
 
 
 @command("evaluate-saliency")

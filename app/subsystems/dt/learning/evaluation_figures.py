@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import nextafter
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.ml.curves import Bin, Interval
+from app.ml.json_record import JsonRecord
 from app.ml.models import SHIFTER
 from app.subsystems.dt.learning.yardsticks import STATISTICS as STATISTICS_NAME
 
@@ -28,18 +28,14 @@ LEVELS = {**STATISTICS, FROM_6: (6.0, np.inf), ALL: (0.0, np.inf)}
 ALL_KINDS = "all"
 
 
-class _Figures(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Found(_Figures):
+class Found(JsonRecord):
     """The share that a method finds when at most this share of all good layers is flagged."""
 
     false_alarms: float
     found: Interval
 
 
-class Group(_Figures):
+class Group(JsonRecord):
     """The bad layers of one kind at one level of statistics.
 
     Attributes:
@@ -54,13 +50,13 @@ class Group(_Figures):
     found: tuple[float, ...]
 
 
-class Rate(_Figures):
+class Rate(JsonRecord):
     statistics: str
     layers: int
     share: float
 
 
-class Called(_Figures):
+class Called(JsonRecord):
     """How many of some bad layers are called bad.
 
     Attributes:
@@ -75,7 +71,7 @@ class Called(_Figures):
     share: float
 
 
-class AtThreshold(_Figures):
+class AtThreshold(JsonRecord):
     """The meaning of a threshold: the confusion matrix, and the false alarms at each level of statistics.
 
     Attributes:
@@ -105,7 +101,7 @@ class AtThreshold(_Figures):
         return next((one.share for one in self.by_statistics if one.statistics == statistics), None)
 
 
-class CurvePoint(_Figures):
+class CurvePoint(JsonRecord):
     """The meaning of a score as a threshold.
 
     Attributes:
@@ -128,7 +124,7 @@ class CurvePoint(_Figures):
         return {level: share for level, share in zip(LEVELS, self.by_statistics, strict=True) if share is not None}
 
 
-class Method(_Figures):
+class Method(JsonRecord):
     """One method on one set of chambers.
 
     Attributes:
@@ -199,7 +195,7 @@ class Method(_Figures):
         return next((group for group in self.groups if (group.kind, group.statistics) == (kind, statistics)), None)
 
 
-class Comparison(_Figures):
+class Comparison(JsonRecord):
     """All methods on the same layers of one set of chambers.
 
     Attributes:
@@ -252,7 +248,7 @@ def _less(ours: float | None, theirs: float | None) -> bool:
     return ours is not None and theirs is not None and ours < theirs
 
 
-class Evaluation(_Figures):
+class Evaluation(JsonRecord):
     """The result of `evaluate`; the same seed, models and simulator give the same."""
 
     simulator_version: int
@@ -260,22 +256,6 @@ class Evaluation(_Figures):
     resamples: int
     simulated: Comparison
     real: Comparison | None
-
-    def to_json(self) -> str:
-        """JSON without NaN; `from_json` makes the same again."""
-        return self.model_dump_json()
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Evaluation:
-        return cls.model_validate_json(text)
-
-    @classmethod
-    def readable(cls, text: str | bytes) -> Evaluation | None:
-        """The same; None if it was written by another version in a form that this one cannot read."""
-        try:
-            return cls.from_json(text)
-        except ValidationError:
-            return None
 
     def of(self, model: str) -> Method | None:
         """A network on the simulated chambers, by its name."""

@@ -38,4 +38,7 @@ class Evaluating:
         scorers = [Scorer(folder).at(threshold) for folder, threshold in self.folders]
         found = evaluate(scorers, self.chambers, report=lambda line: tell({"words": line}))
         tell({"words": "drawing the pictures"})
-        return {"figures": found.to_json(), "pictures": {name: svg.decode() for name, svg in pictures(found).items()}}
+        return {
+            "figures": found.model_dump_json(),
+            "pictures": {name: svg.decode() for name, svg in pictures(found).items()},
+        }

@@ -18,7 +18,7 @@ import numpy as np
 
 from app.domain.items import Item
 from app.domain.judgement import Verdict
-from app.domain.labels import EventKind, LabelEvent, LabelState, independent_labels, project, standing
+from app.domain.labels import ANSWERS, EventKind, LabelEvent, LabelState, independent_labels, project, standing
 from app.domain.run_numbers import run_range
 from app.domain.strategies import DIRECT, Strategy
 from app.errors import InvalidInput, TooFewLabels
@@ -293,7 +293,7 @@ def _state(events: Sequence[LabelEvent]) -> LabelState | None:
 def _labelled(
     store: Store, run: int, place: Any, events: Sequence[LabelEvent], state: LabelState, first_run: int
 ) -> Labelled:
-    first = next(event for event in standing(events) if event.kind in (EventKind.LABEL, EventKind.RESOLVE))
+    first = next(event for event in standing(events) if event.kind in ANSWERS)
     answers = _answers(events, state)
     return Labelled(
         run=run,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from app.errors import Conflict, TooFewLabels
 from app.ml.curves import Ranking, areas, found_at
+from app.ml.json_record import JsonRecord
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning.last_layers import LastLayers, Seen
 from app.subsystems.dt.learning.networks import Architecture, architecture
@@ -33,7 +33,7 @@ _HIGH = 0x4C435256 << 32  # of the seeds of the simulation: see `labelled`
 Labelled = tuple[Occupancy, np.ndarray]  # a chamber, and P(bad) of its layers by the labels: float (12,), NaN for none
 
 
-class LearningPoint(BaseModel):
+class LearningPoint(JsonRecord):
     """The value of a number of labels: medians over the orders, with minimum and maximum.
 
     Attributes:
@@ -41,8 +41,6 @@ class LearningPoint(BaseModel):
         found: share of the test part's bad layers found at 1 % false alarms.
         area: under the ROC curve.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     labels: int
     found: float

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.domain.judgement import Judgement, Verdict
 from app.errors import Conflict, TooFewLabels
 from app.ml.curves import CONFIDENCE, RESAMPLES, Interval
+from app.ml.json_record import JsonRecord
 from app.subsystems.dt.geometry import LAYERS
 from app.subsystems.dt.histogram import Occupancy
 from app.subsystems.dt.learning.evaluation import compare
@@ -36,11 +36,7 @@ MOST_OF_RUN = 40  # chambers of a run that change
 CELLS = ("found", "missed", "false alarms", "passed")  # bad layers called bad and good, then good layers
 
 
-class _Figures(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Where(_Figures):
+class Where(JsonRecord):
     """A chamber of a run."""
 
     run: int
@@ -49,7 +45,7 @@ class Where(_Figures):
     sector: int
 
 
-class Cell(_Figures):
+class Cell(JsonRecord):
     """A cell of a confusion matrix.
 
     Attributes:
@@ -65,7 +61,7 @@ class Cell(_Figures):
     more: int
 
 
-class Matrix(_Figures):
+class Matrix(JsonRecord):
     """A model's confusion matrix at its threshold, in the order of `CELLS`."""
 
     model: str
@@ -73,7 +69,7 @@ class Matrix(_Figures):
     cells: tuple[Cell, ...]
 
 
-class Estimate(_Figures):
+class Estimate(JsonRecord):
     """A model's rates on chambers drawn at random, as they occur in runs.
 
     Attributes:
@@ -86,7 +82,7 @@ class Estimate(_Figures):
     found: Interval | None
 
 
-class FrozenSet(_Figures):
+class FrozenSet(JsonRecord):
     """One set of chambers.
 
     Attributes:
@@ -100,7 +96,7 @@ class FrozenSet(_Figures):
     estimates: tuple[Estimate, ...] = ()
 
 
-class Layer(_Figures):
+class Layer(JsonRecord):
     """A noteworthy layer; `label`: whether people called it bad, None if unlabelled."""
 
     where: Where
@@ -109,7 +105,7 @@ class Layer(_Figures):
     label: bool | None
 
 
-class Change(_Figures):
+class Change(JsonRecord):
     """The changes in one run: chambers with the layers that would become bad, or no longer be."""
 
     run: int
@@ -120,7 +116,7 @@ class Change(_Figures):
     more: int
 
 
-class SideBySide(_Figures):
+class SideBySide(JsonRecord):
     """The whole comparison; `models` in the order of all pairs: the one in question, then the other.
 
     Attributes:
@@ -141,14 +137,6 @@ class SideBySide(_Figures):
     learning: tuple[LearningPoint, ...] = ()
     learning_of: str = ""
     learning_not: str = ""
-
-    @classmethod
-    def readable(cls, text: str | bytes) -> SideBySide | None:
-        """From JSON; None if it was written by another version in a form that this one cannot read."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError:
-            return None
 
 
 @dataclass(frozen=True, eq=False)
