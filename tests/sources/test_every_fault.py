@@ -41,10 +41,12 @@ LASTING = {
     FaultKind.OVERSIZE_UNANNOUNCED: Reason.TOO_LARGE,
 }
 HEALING = (Reason.SERVER_ERROR, Reason.NO_ANSWER, Reason.NOT_JSON)
+TIMED_OUT = (FaultKind.STALL, FaultKind.DRIP)
 
 
 def fetched(fault):
-    settings = Settings(dqm_retries=1, dqm_backoff=0, dqm_read_timeout=2)
+    # No other chamber may time out, or it is requested twice: the machine may stand still for seconds.
+    settings = Settings(dqm_retries=1, dqm_backoff=0, dqm_read_timeout=5 if fault.kind in TIMED_OUT else 60)
     with DemoServer(DemoOptions(faults=(fault,), retry_after=0.1)) as server:
         client = Jsonfairy(settings, server.url)
         results = dict(client.fetch(RUN, all_chambers()[:40], threading.Event()))
