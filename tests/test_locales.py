@@ -46,7 +46,7 @@ def latin_1(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=LOCALES)
+@pytest.fixture(params=[name if name == "C" else pytest.param(name, marks=pytest.mark.soak) for name in LOCALES])
 def environment(request, tmp_path, mongodb):
     """What a command is started with: one of the locales, and a database with a run whose reason is hard to print."""
     left_out = {*(name.upper() for name in Settings.model_fields), "LC_ALL", "LANG", "LC_CTYPE", "PYTHONUTF8"}

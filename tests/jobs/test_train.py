@@ -86,6 +86,7 @@ def test_a_candidate_comes_of_labels_and_its_card_says_of_which(trained):
     assert driftwatch.store.events.of_models(model.name)[0]["what"] == "model trained"
 
 
+@pytest.mark.soak
 def test_the_command_makes_the_same_network_of_the_same_labels(trained):
     app, job = trained
     models = app.extensions["driftwatch"].models
@@ -105,7 +106,8 @@ def test_a_candidate_that_was_added_before_the_program_was_killed_is_not_made_ag
     before = names(driftwatch)
     jobs = driftwatch.store.jobs._collection
     jobs.update_many({"kind": "train"}, {"$set": {"state": "queued", "active": True}, "$unset": {"progress.model": ""}})
-    driftwatch.start()  # the command before put the background away
+    driftwatch.runner.stop()
+    driftwatch.start()
     again = ended(driftwatch, job)
     assert (again.state, again.progress["model"]) == (JobState.DONE, job.progress["model"])
     assert names(driftwatch) == before

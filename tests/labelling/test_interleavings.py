@@ -244,7 +244,7 @@ def test_whatever_several_people_do_no_label_is_lost_and_nothing_is_held_twice(m
     run_state_machine_as_test(
         interleavings(driftwatch),
         settings=settings(
-            max_examples=50 if SOAK else 5,
+            max_examples=50 if SOAK else 3,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -218,6 +218,7 @@ def test_a_score_of_one_and_bins_without_layers_have_a_place():
 # --- evaluate ---
 
 
+@pytest.mark.soak
 def test_the_same_seed_gives_the_same_and_another_seed_another(evaluation, real):
     again = evaluate([], CHAMBERS, SEED, real, lambda line: None)
     for one, other in ((evaluation.simulated, again.simulated), (evaluation.real, again.real)):

@@ -400,6 +400,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(file_of_2018, scratch, kept)
     refusal(scratch)
 
 
+@pytest.mark.soak  # it may take 5 s of processor time, and does
 def test_one_flipped_bit_that_makes_the_hdf5_library_loop_is_refused(path, made):
     write(path, with_input_layer(of_2018()), made[1], text=str)
     flipped = bytearray(path.read_bytes())

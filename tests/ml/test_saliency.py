@@ -156,6 +156,7 @@ def test_the_network_is_the_one_that_was_saved(explainers):
     assert architecture("chamber-scan").shape == scorer.network.input_shape[1:]
 
 
+@pytest.mark.soak
 def test_the_default_is_the_truest_and_better_than_a_random_order_and_than_2018(explainers, monkeypatch):
     monkeypatch.setattr(truth, "MOST_DELETED_FROM", 30)  # pointing is measured on all blocks
     compared = (DEFAULT, Method.INTEGRATED_GRADIENTS, Method.STUDY_2018)

@@ -14,7 +14,7 @@ from app.domain.labels import Seen
 from app.web.shared.security import LARGEST_REQUEST
 
 PATIENCE = 60  # seconds until an answer is given up; never a measure of speed
-TRIES = 50 if SOAK else 10  # of each address and method
+TRIES = 50 if SOAK else 6  # of each address and method
 DEEP = "[" * 3_000 + "]" * 3_000
 
 # As they stand in an address or in a form, percent-encoded where they are no text at all.
