@@ -173,7 +173,8 @@ def test_the_api_sends_what_the_page_sends(client):
 
 
 def test_an_export_is_sent_as_it_is_made(client):
-    assert client.get("/api/v1/export/scores").is_streamed
+    with client.get("/api/v1/export/scores", buffered=False) as answer:
+        assert answer.is_streamed
 
 
 def test_no_export_has_an_account_or_a_password(client, driftwatch):
